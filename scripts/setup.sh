@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Installs what Quantscope builds and tests with, at pinned versions, and skips what is already there.
+#
+#   scripts/setup.sh build   wasm target, Trunk, wasm-bindgen-cli, binaryen   (for make serve, make dist)
+#   scripts/setup.sh test    all of that, Chromium with its driver, Playwright (for make test)
+#
+# Tools go to ${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}, outside the checkout, so that a clean clone finds them again.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+TRUNK_VERSION=0.21.14
+WASM_BINDGEN_VERSION=0.2.130
+BINARYEN_VERSION=132.0.0
+TOOLS="${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}"
+BIN="$TOOLS/bin"
+WANT="${1:-build}"
+export PATH="$BIN:$PATH"
+mkdir -p "$BIN"
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+version_of() { "$1" --version 2>/dev/null | grep -oE '[0-9]+(\.[0-9]+)+' | head -n 1; }
+
+wasm_target() {
+  if [ -d "$(rustc --print sysroot)/lib/rustlib/wasm32-unknown-unknown" ]; then return; fi
+  say "adding the wasm32-unknown-unknown target (a few seconds)"
+  rustup target add wasm32-unknown-unknown
+}
+
+cargo_tool() { # name, version, crate, extra cargo flags
+  local name=$1 version=$2 crate=$3
+  shift 3
+  if [ "$(version_of "$name" || true)" = "$version" ]; then return; fi
+  say "building $crate $version into $BIN (4 to 8 minutes on two cores, once)"
+  CARGO_TARGET_DIR="$TOOLS/target" cargo install "$crate" --version "$version" --root "$TOOLS" --force "$@"
+  rm -rf "$TOOLS/target"
+}
+
+binaryen() {
+  if [ -x "$TOOLS/npm/node_modules/.bin/wasm-opt" ] &&
+    [ "$(cat "$TOOLS/npm/binaryen.version" 2>/dev/null || true)" = "$BINARYEN_VERSION" ]; then
+    ln -sf "$TOOLS/npm/node_modules/.bin/wasm-opt" "$BIN/wasm-opt"
+    return
+  fi
+  say "fetching binaryen $BINARYEN_VERSION from npm (10 seconds)"
+  mkdir -p "$TOOLS/npm"
+  npm install --silent --no-save --prefix "$TOOLS/npm" "binaryen@$BINARYEN_VERSION"
+  echo "$BINARYEN_VERSION" >"$TOOLS/npm/binaryen.version"
+  ln -sf "$TOOLS/npm/node_modules/.bin/wasm-opt" "$BIN/wasm-opt"
+}
+
+chromium() {
+  if command -v chromium >/dev/null && command -v chromedriver >/dev/null; then return; fi
+  say "installing Debian's chromium, its driver and a font (1 minute)"
+  as_root apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver fonts-dejavu-core >/dev/null
+}
+
+playwright() {
+  if [ -d tests/e2e/node_modules/playwright-core ] && [ -d tests/e2e/node_modules/axe-core ] &&
+    cmp -s tests/e2e/package-lock.json tests/e2e/node_modules/.installed-from; then return; fi
+  say "installing playwright-core and axe-core for the browser tests (10 seconds)"
+  (cd tests/e2e && npm ci --silent)
+  cp tests/e2e/package-lock.json tests/e2e/node_modules/.installed-from
+}
+
+command -v cargo >/dev/null || { say "needs Rust: install rustup from https://rustup.rs, then run this again"; exit 1; }
+command -v npm >/dev/null || { say "needs node with npm: apt-get install nodejs npm, then run this again"; exit 1; }
+
+wasm_target
+binaryen
+cargo_tool wasm-bindgen "$WASM_BINDGEN_VERSION" wasm-bindgen-cli
+cargo_tool trunk "$TRUNK_VERSION" trunk --locked
+if [ "$WANT" = test ]; then
+  chromium
+  playwright
+fi

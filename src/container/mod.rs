@@ -1,0 +1,1 @@
+//! Our file, `.qsz`: sections, checksums, writer, reader. `docs/format.md` is its contract.

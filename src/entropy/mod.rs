@@ -1,0 +1,1 @@
+//! Entropy coding: symbols to bits and back, integers only.

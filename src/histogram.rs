@@ -1,0 +1,302 @@
+//! Weights summed into cells: the sketch that every solver works on.
+//!
+//! A *cell* holds the weights that share sign, exponent and the top 11 mantissa bits of their float32 value; its key
+//! is an order-preserving 20-bit integer. For f16 and bf16 weights a cell is one value, so what is optimal on cells is
+//! optimal; for float32 a cell is at most 2^-11 of its value wide. Only non-empty cells are kept, sorted by key: tens of
+//! thousands for a trained network, whatever its size.
+//!
+//! Sums are float64, accumulated in element order inside a block and merged in block order, so they do not depend on
+//! how many workers ran.
+
+/// Number of possible cells.
+pub const CELLS: usize = 1 << 20;
+
+/// The key of the cell that `value` falls into; increasing with the value. ±0 share a cell.
+pub fn cell_key(value: f32) -> u32 {
+    let bits = (value + 0.0).to_bits();
+    let ordered = if bits >> 31 == 1 { !bits } else { bits | 0x8000_0000 };
+    ordered >> 12
+}
+
+/// The smallest value of the cell with this key.
+pub fn cell_start(key: u32) -> f32 {
+    let ordered = key << 12;
+    // The lowest ordered integer of a negative cell has its twelve low bits clear: the most negative value.
+    f32::from_bits(if ordered >> 31 == 1 { ordered & 0x7fff_ffff } else { !ordered })
+}
+
+/// Sums over the weights `w` of a cell, plain and with importance `h`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Moments {
+    /// Number of weights.
+    pub count: u64,
+    /// Σ w.
+    pub sum: f64,
+    /// Σ w².
+    pub squares: f64,
+    /// Σ h.
+    pub importance: f64,
+    /// Σ h·w.
+    pub weighted_sum: f64,
+    /// Σ h·w².
+    pub weighted_squares: f64,
+}
+
+impl Moments {
+    /// Adds another cell's sums.
+    pub fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum += other.sum;
+        self.squares += other.squares;
+        self.importance += other.importance;
+        self.weighted_sum += other.weighted_sum;
+        self.weighted_squares += other.weighted_squares;
+    }
+}
+
+/// Non-empty cells in increasing order of value.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram {
+    keys: Vec<u32>,
+    moments: Vec<Moments>,
+}
+
+impl Histogram {
+    /// Builds a histogram of finite `values`; `importance` (same length) defaults to 1 for every weight.
+    pub fn new(values: &[f32], importance: Option<&[f32]>) -> Self {
+        let mut accumulator = Accumulator::new();
+        accumulator.add(values, importance);
+        accumulator.take()
+    }
+
+    /// Keys of the cells, ascending.
+    pub fn keys(&self) -> &[u32] {
+        &self.keys
+    }
+
+    /// Sums of the cells, in the order of [`keys`](Self::keys).
+    pub fn moments(&self) -> &[Moments] {
+        &self.moments
+    }
+
+    /// Number of non-empty cells.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no weight at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Sums over all cells, in order.
+    pub fn total(&self) -> Moments {
+        let mut total = Moments::default();
+        self.moments.iter().for_each(|m| total.add(m));
+        total
+    }
+
+    /// Adds the cells of `other`; linear in the number of cells.
+    pub fn merge(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.clone_from(other);
+            return;
+        }
+        let mut keys = Vec::with_capacity(self.len() + other.len());
+        let mut moments = Vec::with_capacity(self.len() + other.len());
+        let mut theirs = other.keys.iter().zip(&other.moments).peekable();
+        for (key, mine) in self.keys.iter().zip(&self.moments) {
+            while let Some((k, m)) = theirs.next_if(|(k, _)| *k < key) {
+                keys.push(*k);
+                moments.push(*m);
+            }
+            let mut sum = *mine;
+            if let Some((_, m)) = theirs.next_if(|(k, _)| *k == key) {
+                sum.add(m);
+            }
+            keys.push(*key);
+            moments.push(sum);
+        }
+        for (k, m) in theirs {
+            keys.push(*k);
+            moments.push(*m);
+        }
+        self.keys = keys;
+        self.moments = moments;
+    }
+
+    /// Multiplies every importance sum by `factor`.
+    pub fn scale_importance(&mut self, factor: f64) {
+        for m in &mut self.moments {
+            m.importance *= factor;
+            m.weighted_sum *= factor;
+            m.weighted_squares *= factor;
+        }
+    }
+
+    /// The cells for which `keep(key, moments)` holds.
+    pub fn filter(&self, mut keep: impl FnMut(u32, &Moments) -> bool) -> Self {
+        let mut kept = Self::default();
+        for (key, m) in self.keys.iter().zip(&self.moments) {
+            if keep(*key, m) {
+                kept.keys.push(*key);
+                kept.moments.push(*m);
+            }
+        }
+        kept
+    }
+
+    /// Size of [`to_bytes`](Self::to_bytes) per cell.
+    const CELL_BYTES: usize = 4 + 6 * 8;
+
+    /// The histogram as bytes, for the way between a worker and the page.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len() * Self::CELL_BYTES);
+        for (key, m) in self.keys.iter().zip(&self.moments) {
+            bytes.extend(key.to_le_bytes());
+            bytes.extend(m.count.to_le_bytes());
+            for value in [m.sum, m.squares, m.importance, m.weighted_sum, m.weighted_squares] {
+                bytes.extend(value.to_le_bytes());
+            }
+        }
+        bytes
+    }
+
+    /// Reads [`to_bytes`](Self::to_bytes) back; `None` if the length does not fit.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (cells, rest) = bytes.as_chunks::<{ Self::CELL_BYTES }>();
+        if !rest.is_empty() {
+            return None;
+        }
+        let mut histogram = Self::default();
+        for cell in cells {
+            let (key, words) = cell.split_first_chunk::<4>()?;
+            let (words, _) = words.as_chunks::<8>();
+            let float = |i: usize| words.get(i).copied().map(f64::from_le_bytes);
+            histogram.keys.push(u32::from_le_bytes(*key));
+            histogram.moments.push(Moments {
+                count: u64::from_le_bytes(*words.first()?),
+                sum: float(1)?,
+                squares: float(2)?,
+                importance: float(3)?,
+                weighted_sum: float(4)?,
+                weighted_squares: float(5)?,
+            });
+        }
+        Some(histogram)
+    }
+}
+
+/// Sums weights into cells; holds a 4 MiB index that is reused between histograms.
+#[derive(Debug)]
+pub struct Accumulator {
+    /// Position in `moments` of each cell seen, plus one; zero for none.
+    slots: Vec<u32>,
+    keys: Vec<u32>,
+    moments: Vec<Moments>,
+}
+
+impl Default for Accumulator {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Accumulator {
+    /// An accumulator without weights.
+    pub fn new() -> Self {
+        Self { slots: vec![0; CELLS], keys: Vec::new(), moments: Vec::new() }
+    }
+
+    /// Adds finite `values` with their `importance` (same length; 1 for every weight if absent).
+    #[allow(clippy::indexing_slicing)] // keys have 20 bits and slots point into moments, by construction
+    pub fn add(&mut self, values: &[f32], importance: Option<&[f32]>) {
+        let mut add = |value: f32, h: f64| {
+            let key = cell_key(value);
+            let slot = &mut self.slots[key as usize];
+            if *slot == 0 {
+                self.keys.push(key);
+                self.moments.push(Moments::default());
+                *slot = self.moments.len() as u32;
+            }
+            let m = &mut self.moments[*slot as usize - 1];
+            let w = f64::from(value);
+            m.count += 1;
+            m.sum += w;
+            m.squares += w * w;
+            m.importance += h;
+            m.weighted_sum += h * w;
+            m.weighted_squares += h * w * w;
+        };
+        match importance {
+            None => values.iter().for_each(|value| add(*value, 1.0)),
+            Some(h) => values.iter().zip(h).for_each(|(value, h)| add(*value, f64::from(*h))),
+        }
+    }
+
+    /// The histogram of what was added since the last call; leaves the accumulator empty.
+    #[allow(clippy::indexing_slicing)] // keys have 20 bits
+    pub fn take(&mut self) -> Histogram {
+        let mut cells: Vec<(u32, Moments)> = self.keys.drain(..).zip(self.moments.drain(..)).collect();
+        for (key, _) in &cells {
+            self.slots[*key as usize] = 0;
+        }
+        cells.sort_unstable_by_key(|(key, _)| *key);
+        let (keys, moments) = cells.into_iter().unzip();
+        Histogram { keys, moments }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_increase_with_the_value() {
+        let values = [-f32::MAX, -1.5, -1.0, -1e-30, 0.0, 1e-30, 0.5, 1.0, 1.0005, 3.0, f32::MAX];
+        for pair in values.windows(2) {
+            assert!(cell_key(pair[0]) <= cell_key(pair[1]), "{pair:?}");
+        }
+        assert_eq!(cell_key(-0.0), cell_key(0.0));
+        assert!(cell_key(1.0) < cell_key(1.0005));
+    }
+
+    #[test]
+    fn a_cell_starts_at_its_smallest_value() {
+        for value in [-7.25f32, -1.0, 0.0, 0.3, 1.0, 123.456] {
+            let key = cell_key(value);
+            assert!(cell_start(key) <= value);
+            assert!(cell_start(key + 1) > value);
+            assert_eq!(cell_key(cell_start(key)), key);
+        }
+    }
+
+    #[test]
+    fn half_precision_values_have_a_cell_each() {
+        let keys: std::collections::BTreeSet<u32> =
+            (1..0x7c00u16).map(|bits| cell_key(half::f16::from_bits(bits).to_f32())).collect();
+        assert_eq!(keys.len(), 0x7bff);
+    }
+
+    #[test]
+    fn merging_parts_equals_summing_the_whole() {
+        let values: Vec<f32> = (0..1000).map(|i| ((i * 7919) % 257) as f32 - 100.0).collect();
+        let h: Vec<f32> = (0..1000).map(|i| (i % 5) as f32).collect();
+        let whole = Histogram::new(&values, Some(&h));
+        let mut parts = Histogram::default();
+        for i in 0..4 {
+            let range = i * 250..(i + 1) * 250;
+            parts.merge(&Histogram::new(&values[range.clone()], Some(&h[range])));
+        }
+        assert_eq!(whole, parts);
+        assert_eq!(whole.total().count, 1000);
+        assert_eq!(whole.total().sum, values.iter().map(|v| f64::from(*v)).sum::<f64>());
+    }
+
+    #[test]
+    fn bytes_read_back() {
+        let histogram = Histogram::new(&[1.0, 2.0, 2.0, -3.0], None);
+        assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Some(histogram.clone()));
+        assert_eq!(Histogram::from_bytes(&histogram.to_bytes()[1..]), None);
+    }
+}

@@ -1,0 +1,73 @@
+//! Quantizers: weights to symbols and back.
+//!
+//! A method solves a [`Problem`] (weights as a histogram of cells, plus a sample of (weight, importance) pairs where a
+//! rule needs them) and returns a [`Solution`]: a [`Quantizer`] with what it is predicted to cost. One file per method,
+//! one row each in the table `METHODS`.
+
+pub mod settings;
+
+pub use settings::{Parameter, ParameterKind, Settings, SettingsError, Value};
+
+use crate::histogram::Histogram;
+
+/// What a method is asked to solve.
+#[derive(Debug, Clone, Copy)]
+pub struct Problem<'a> {
+    /// The weights to quantize; pruned weights are not among them.
+    pub histogram: &'a Histogram,
+    /// (weight, importance) pairs in file order, present when importance differs between weights; at most a fixed
+    /// number of them, evenly spread over the weights, all of them if they are that few.
+    pub sample: Option<&'a [(f32, f32)]>,
+}
+
+/// How a weight finds its level.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rule {
+    /// Level = number of thresholds that are ≤ the weight; ascending, one fewer than levels.
+    Thresholds(Vec<f32>),
+    /// Level = argmin over j of `h·(w − c_j)² + λ·rate_j`, ties to the lower j (Chou, Lookabaugh and Gray 1989).
+    RateAware {
+        /// Trade between squared error and bits, in the units of `h·w²` per bit.
+        lambda: f64,
+        /// Ideal code length of each level, in bits.
+        rates: Vec<f64>,
+    },
+}
+
+/// A solved scalar quantizer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantizer {
+    /// Reconstruction values, strictly ascending, at least one.
+    pub levels: Vec<f32>,
+    /// How a weight finds its level.
+    pub rule: Rule,
+}
+
+/// A quantizer with what it is predicted to do to the weights of its problem.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution {
+    /// The quantizer.
+    pub quantizer: Quantizer,
+    /// Number of weights per level, predicted from the cells (or scaled up from the sample).
+    pub counts: Vec<u64>,
+    /// Σ (w − ŵ)², predicted.
+    pub squared_error: f64,
+    /// Σ h·(w − ŵ)², predicted.
+    pub weighted_error: f64,
+    /// Iterations or passes used.
+    pub iterations: u32,
+    /// Whether this is the proven optimum of the method's objective on the cells.
+    pub optimal: bool,
+}
+
+/// Why a problem could not be solved.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizeError {
+    /// There is no weight to quantize.
+    #[error("there is no weight to quantize: every weight is pruned, excluded or missing")]
+    NoWeights,
+    /// A setting is unknown or out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+}

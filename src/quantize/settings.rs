@@ -1,0 +1,162 @@
+//! A method's parameters as data: range, default and step once, for the page's form, the program's flags and the docs.
+
+use std::collections::BTreeMap;
+
+/// What values a parameter takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum ParameterKind {
+    /// A whole number.
+    Integer {
+        /// Smallest.
+        min: u64,
+        /// Largest.
+        max: u64,
+        /// Where nothing is said.
+        default: u64,
+    },
+    /// A real number, best moved on a logarithmic scale.
+    Number {
+        /// Smallest, positive.
+        min: f64,
+        /// Largest.
+        max: f64,
+        /// Where nothing is said.
+        default: f64,
+    },
+    /// One of a few words, the first being the default.
+    Choice(&'static [(&'static str, &'static str)]),
+}
+
+/// One parameter of a method.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Parameter {
+    /// Its name in recipes and flags.
+    pub id: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// What it does, in one line, with its unit.
+    pub summary: &'static str,
+    /// Its values.
+    pub kind: ParameterKind,
+}
+
+/// A parameter's value.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A whole number.
+    Integer(u64),
+    /// A real number.
+    Number(f64),
+    /// A word.
+    Choice(String),
+}
+
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Integer(n) => n.fmt(f),
+            Self::Number(x) => x.fmt(f),
+            Self::Choice(word) => word.fmt(f),
+        }
+    }
+}
+
+/// Why settings were refused: names the field and what it takes.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{field}: expected {expected}, found {found}")]
+pub struct SettingsError {
+    /// The field.
+    pub field: String,
+    /// What it takes.
+    pub expected: String,
+    /// What was given.
+    pub found: String,
+}
+
+/// Checked values for every parameter of a method.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    values: BTreeMap<&'static str, Value>,
+}
+
+impl Settings {
+    /// Checks `given` against `parameters`; what is not given takes its default.
+    pub fn new(parameters: &[Parameter], given: &BTreeMap<String, Value>) -> Result<Self, SettingsError> {
+        if let Some(unknown) = given.keys().find(|id| !parameters.iter().any(|p| p.id == id.as_str())) {
+            let known: Vec<&str> = parameters.iter().map(|p| p.id).collect();
+            return Err(SettingsError {
+                field: unknown.clone(),
+                expected: format!("one of this method's parameters ({})", known.join(", ")),
+                found: "an unknown name".to_owned(),
+            });
+        }
+        let values = parameters
+            .iter()
+            .map(|p| Ok((p.id, p.check(given.get(p.id))?)))
+            .collect::<Result<_, SettingsError>>()?;
+        Ok(Self { values })
+    }
+
+    /// The whole-number parameter `id`; 0 if the method has none of that name.
+    pub fn integer(&self, id: &str) -> u64 {
+        if let Some(Value::Integer(n)) = self.values.get(id) { *n } else { 0 }
+    }
+
+    /// The real parameter `id`; 0 if the method has none of that name.
+    pub fn number(&self, id: &str) -> f64 {
+        if let Some(Value::Number(x)) = self.values.get(id) { *x } else { 0.0 }
+    }
+
+    /// The word chosen for `id`; empty if the method has none of that name.
+    pub fn choice(&self, id: &str) -> &str {
+        if let Some(Value::Choice(word)) = self.values.get(id) { word } else { "" }
+    }
+
+    /// All values, by parameter.
+    pub fn values(&self) -> &BTreeMap<&'static str, Value> {
+        &self.values
+    }
+}
+
+impl Parameter {
+    /// The value where nothing is said.
+    pub fn default_value(&self) -> Value {
+        match self.kind {
+            ParameterKind::Integer { default, .. } => Value::Integer(default),
+            ParameterKind::Number { default, .. } => Value::Number(default),
+            ParameterKind::Choice(words) => {
+                Value::Choice(words.first().map_or_else(String::new, |(id, _)| (*id).to_owned()))
+            }
+        }
+    }
+
+    /// Checks a value, or gives the default where there is none.
+    pub fn check(&self, given: Option<&Value>) -> Result<Value, SettingsError> {
+        let Some(given) = given else { return Ok(self.default_value()) };
+        let refuse = |expected: String| {
+            Err(SettingsError { field: self.id.to_owned(), expected, found: given.to_string() })
+        };
+        match self.kind {
+            ParameterKind::Integer { min, max, .. } => match given {
+                Value::Integer(n) if (min..=max).contains(n) => Ok(Value::Integer(*n)),
+                Value::Number(x) if *x == libm::trunc(*x) && *x >= min as f64 && *x <= max as f64 => {
+                    Ok(Value::Integer(*x as u64))
+                }
+                _ => refuse(format!("a whole number from {min} to {max}")),
+            },
+            ParameterKind::Number { min, max, .. } => match given {
+                Value::Number(x) if (min..=max).contains(x) => Ok(Value::Number(*x)),
+                Value::Integer(n) if (min..=max).contains(&(*n as f64)) => Ok(Value::Number(*n as f64)),
+                _ => refuse(format!("a number from {min} to {max}")),
+            },
+            ParameterKind::Choice(words) => match given {
+                Value::Choice(word) if words.iter().any(|(id, _)| id == word) => Ok(given.clone()),
+                _ => {
+                    let ids: Vec<&str> = words.iter().map(|(id, _)| *id).collect();
+                    refuse(format!("one of {}", ids.join(", ")))
+                }
+            },
+        }
+    }
+}
