@@ -1,0 +1,183 @@
+//! What the engine tells: rows, points, curves and totals, ready for a table, a chart, CSV or JSON.
+
+use crate::quantize::Value;
+use serde::{Deserialize, Serialize};
+
+/// Statistics of one tensor's finite values.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// Number of elements.
+    pub count: u64,
+    /// NaN and infinite elements; such a tensor is kept as it is.
+    pub non_finite: u64,
+    /// Elements equal to zero.
+    pub zeros: u64,
+    /// Smallest value (0 if there is none).
+    pub min: f32,
+    /// Largest value (0 if there is none).
+    pub max: f32,
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub std: f64,
+}
+
+/// One row of the tensor table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TensorRow {
+    /// Name as in the file.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<u64>,
+    /// Element type's name.
+    pub dtype: String,
+    /// Number of elements.
+    pub elements: u64,
+    /// Part of all elements of the file, 0 to 1.
+    pub share: f64,
+    /// Name of the tensor this one is tied to.
+    pub same_as: Option<String>,
+    /// Statistics; absent for integer, boolean and complex tensors.
+    pub stats: Option<Stats>,
+    /// Counts in equal bins from min to max; empty without statistics.
+    pub bins: Vec<u64>,
+}
+
+/// The weights' histogram with a solved codebook over it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overlay {
+    /// Left edge of the first bin.
+    pub start: f64,
+    /// Width of a bin.
+    pub width: f64,
+    /// Number of weights per bin; weights outside the bins are counted in the outermost ones.
+    pub bins: Vec<f64>,
+    /// Reconstruction values, ascending; a pruned group has 0 among them.
+    pub levels: Vec<f32>,
+    /// Number of weights per level.
+    pub counts: Vec<u64>,
+    /// Boundaries between levels; empty where a rule has none.
+    pub thresholds: Vec<f32>,
+    /// Whose weights these are.
+    pub title: String,
+    /// The operating point.
+    pub point: Point,
+}
+
+/// One operating point: what a recipe costs and what it does to the weights.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Value of the method's swept parameter.
+    pub parameter: Option<Value>,
+    /// Reconstruction values of the largest codebook.
+    pub levels: u64,
+    /// Quantized weights, pruned ones included.
+    pub weights: u64,
+    /// Pruned weights.
+    pub pruned: u64,
+    /// Order-0 entropy of the symbols, zeros among them, in bits per quantized weight.
+    pub entropy_bits: f64,
+    /// Bits per quantized weight with fixed-length codes, codebooks included.
+    pub fixed_bits: f64,
+    /// Bits per quantized weight with Huffman codes, code tables and codebooks included.
+    pub huffman_bits: f64,
+    /// Bits per quantized weight with static range (ANS) coding, tables and codebooks included.
+    pub rans_bits: f64,
+    /// Bits per quantized weight with the recipe's own coder and positions, tables and codebooks included.
+    pub bits: f64,
+    /// Mean squared error over the quantized weights.
+    pub mse: f64,
+    /// Mean importance-weighted squared error over the quantized weights, importance of mean 1.
+    pub weighted_mse: f64,
+    /// Signal-to-quantization-noise ratio 10·log10(Σw² / Σ(w−ŵ)²).
+    pub sqnr_db: f64,
+    /// The same with importance, 10·log10(Σhw² / Σh(w−ŵ)²).
+    pub weighted_sqnr_db: f64,
+    /// Compression ratio by Choi et al. 2017, eq. (1) or (2) for fixed length, over the quantized weights, positions added.
+    pub formula_ratio: f64,
+    /// Predicted ratio of all float parameters at 32 bits to the file's bytes, kept tensors at their own size.
+    pub predicted_ratio: f64,
+    /// Whether the solution is the proven optimum of its objective on the cells.
+    pub optimal: bool,
+    /// Whether the point was solved on a sample of the weights.
+    pub preview: bool,
+}
+
+/// Operating points of one method, in order of its swept parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Curve {
+    /// The method's id.
+    pub method: String,
+    /// The method's name for people.
+    pub title: String,
+    /// The parameter that moves along the curve.
+    pub parameter: String,
+    /// The points.
+    pub points: Vec<Point>,
+}
+
+/// The Shannon bound drawn beside the curves.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Bound {
+    /// Name of the source it was fitted as.
+    pub title: String,
+    /// (bits per weight, SQNR in dB).
+    pub points: Vec<(f64, f64)>,
+}
+
+/// A sweep: curves of several methods on the same weights, with the bounds beside them.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// One curve per method.
+    pub curves: Vec<Curve>,
+    /// Shannon lower bounds, for plain squared error.
+    pub bounds: Vec<Bound>,
+}
+
+/// What compressing a file gave.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The operating point as measured on every weight.
+    pub point: Point,
+    /// Size of the compressed file.
+    pub file_bytes: u64,
+    /// Size of the source file.
+    pub source_bytes: u64,
+    /// Float parameters of the model, tied weights once.
+    pub parameters: u64,
+    /// parameters × 32 bits over the compressed file's bits.
+    pub ratio: f64,
+    /// Source file's bytes over the compressed file's.
+    pub source_ratio: f64,
+    /// The ledger: what each part of the file costs, in bits; the sum is the file.
+    pub ledger: Vec<(String, u64)>,
+    /// The recipe with everything filled in, in its one-line form.
+    pub recipe: String,
+    /// Content hash of the source, hexadecimal.
+    pub source_hash: String,
+    /// XXH3-128 of the compressed file, hexadecimal.
+    pub file_hash: String,
+    /// What the user should know, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What decoding a compressed file and comparing it with the source gave.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Tensors decoded.
+    pub tensors: u64,
+    /// Elements decoded.
+    pub elements: u64,
+    /// Elements whose decoded value differs from the quantizer's output on the source, bit by bit.
+    pub mismatches: u64,
+    /// The first tensor with such an element.
+    pub first_mismatch: Option<String>,
+    /// Σ (w − ŵ)² over the quantized weights, from the decoded values.
+    pub squared_error: f64,
+    /// 10·log10(Σw² / Σ(w−ŵ)²) over the quantized weights, from the decoded values.
+    pub sqnr_db: f64,
+    /// Largest |w − ŵ|.
+    pub largest_error: f64,
+    /// XXH3-128 of all decoded bytes in tensor order, hexadecimal.
+    pub decoded_hash: String,
+}

@@ -1,0 +1,402 @@
+//! A recipe: everything that decides the bytes of a compressed file, as data.
+//!
+//! Four orthogonal choices: which weights share a codebook, what a weight's error costs, how weights become symbols, and
+//! how symbols become bits. A recipe is written in two equivalent ways: as one line of `key=value` pairs (the page's
+//! address, the container, the command line) and as JSON. What is left out takes its default; unknown keys are refused.
+
+use crate::entropy::{Coder, Positions};
+use crate::quantize::{Method, Settings, SettingsError, Value, methods, pruning::Pruning};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// Which weights share a codebook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// One codebook for all quantized tensors (Choi et al. 2017, section 3.4).
+    #[default]
+    All,
+    /// One codebook per tensor (Han et al. 2016).
+    Tensor,
+    /// One codebook per output channel: the leading axis of each tensor.
+    Channel,
+}
+
+/// What a weight's squared error is multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportanceKind {
+    /// 1 for every weight.
+    #[default]
+    None,
+    /// The values of a file with the same tensor names, such as a Hessian diagonal.
+    File,
+    /// Adam's second moments from a `PyTorch` optimizer state, matched to parameters by order.
+    Adam,
+}
+
+/// Importance settings: `max(hᵅ, floor·mean(hᵅ))`, then scaled to mean 1 over the quantized weights.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportanceChoice {
+    /// Where it comes from.
+    pub kind: ImportanceKind,
+    /// The exponent α; 0.5 is Choi's square root for Adam.
+    pub alpha: f64,
+    /// Smallest importance, as a share of the mean.
+    pub floor: f64,
+    /// Content hash of the importance file, once known; a replay checks it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+}
+
+impl Default for ImportanceChoice {
+    fn default() -> Self {
+        Self { kind: ImportanceKind::None, alpha: 1.0, floor: 0.0, hash: None }
+    }
+}
+
+/// Everything that decides the bytes of a compressed file.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// Which weights share a codebook.
+    pub scope: Scope,
+    /// Only tensors whose name matches one of these patterns are quantized (`*` any run, `?` one character); empty: all.
+    pub include: Vec<String>,
+    /// Tensors whose name matches one of these patterns are kept as they are.
+    pub exclude: Vec<String>,
+    /// Tensors with fewer dimensions are kept as they are: 2 keeps biases and normalisation, 0 quantizes everything.
+    pub min_rank: u32,
+    /// What a weight's squared error is multiplied by.
+    pub importance: ImportanceChoice,
+    /// Which weights become exact zeros first.
+    pub pruning: Pruning,
+    /// The quantizer: an id of the table of methods.
+    pub method: String,
+    /// The method's parameters; what is not given takes the method's default.
+    pub settings: BTreeMap<String, Value>,
+    /// How symbols become bits.
+    pub coder: Coder,
+    /// How the zeros of pruned weights are stored.
+    pub positions: Positions,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            scope: Scope::All,
+            include: Vec::new(),
+            exclude: Vec::new(),
+            min_rank: 0,
+            importance: ImportanceChoice::default(),
+            pruning: Pruning::None,
+            method: "uniform".to_owned(),
+            settings: BTreeMap::new(),
+            coder: Coder::Rans,
+            positions: Positions::Symbols,
+        }
+    }
+}
+
+fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -> SettingsError {
+    SettingsError { field: field.to_owned(), expected: expected.into(), found: found.into() }
+}
+
+/// Keys of the one-line form other than the method's own parameters.
+const KEYS: [&str; 12] = [
+    "scope", "include", "exclude", "rank", "importance", "alpha", "floor", "ihash", "prune", "method", "coder",
+    "positions",
+];
+
+impl Recipe {
+    /// Checks every field; the method with its checked parameters.
+    pub fn check(&self) -> Result<(&'static Method, Settings), SettingsError> {
+        let method = methods::find(&self.method).ok_or_else(|| {
+            let ids: Vec<&str> = methods::METHODS.iter().map(|m| m.id).collect();
+            refused("method", format!("one of {}", ids.join(", ")), self.method.clone())
+        })?;
+        let settings = Settings::new(method.parameters, &self.settings)?;
+        let ImportanceChoice { alpha, floor, .. } = self.importance;
+        if !(0.0..=4.0).contains(&alpha) {
+            return Err(refused("alpha", "a number from 0 to 4", alpha.to_string()));
+        }
+        if !(0.0..=1.0).contains(&floor) {
+            return Err(refused("floor", "a number from 0 to 1", floor.to_string()));
+        }
+        match self.pruning {
+            Pruning::Fraction(x) if !(0.0..1.0).contains(&x) => {
+                return Err(refused("prune", "a fraction from 0 to below 1", x.to_string()));
+            }
+            Pruning::Threshold(t) if !(t.is_finite() && t >= 0.0) => {
+                return Err(refused("prune", "a finite threshold of at least 0", t.to_string()));
+            }
+            _ => {}
+        }
+        if self.positions == Positions::Gaps && self.pruning == Pruning::None {
+            let expected = "pruning to be on, since gaps lie between weights that are not pruned (prune=threshold:0 keeps the file's own zeros)";
+            return Err(refused("positions", expected, "gaps with prune=none"));
+        }
+        Ok((method, settings))
+    }
+
+    /// Whether a tensor of this name and rank is to be quantized.
+    pub fn selects(&self, name: &str, rank: usize) -> bool {
+        rank >= self.min_rank as usize
+            && (self.include.is_empty() || self.include.iter().any(|p| matches(p, name)))
+            && !self.exclude.iter().any(|p| matches(p, name))
+    }
+
+    /// This recipe with `parameter` of its method set to `value`.
+    pub fn with(&self, parameter: &str, value: Value) -> Self {
+        let mut recipe = self.clone();
+        recipe.settings.insert(parameter.to_owned(), value);
+        recipe
+    }
+
+    /// The one-line form: `key=value` pairs joined by `&`, defaults left out but for the method.
+    pub fn to_line(&self) -> String {
+        let default = Self::default();
+        let mut line = format!("method={}", self.method);
+        let mut put = |key: &str, value: &str| {
+            let _ = write!(line, "&{key}={}", escape(value));
+        };
+        for (key, value) in &self.settings {
+            put(key, &value.to_string());
+        }
+        if self.scope != default.scope {
+            put("scope", if self.scope == Scope::Tensor { "tensor" } else { "channel" });
+        }
+        if !self.include.is_empty() {
+            put("include", &self.include.join(","));
+        }
+        if !self.exclude.is_empty() {
+            put("exclude", &self.exclude.join(","));
+        }
+        if self.min_rank != default.min_rank {
+            put("rank", &self.min_rank.to_string());
+        }
+        if self.importance.kind != ImportanceKind::None {
+            put("importance", if self.importance.kind == ImportanceKind::File { "file" } else { "adam" });
+            put("alpha", &self.importance.alpha.to_string());
+            if self.importance.floor != 0.0 {
+                put("floor", &self.importance.floor.to_string());
+            }
+            if let Some(hash) = &self.importance.hash {
+                put("ihash", hash);
+            }
+        }
+        match self.pruning {
+            Pruning::None => {}
+            Pruning::Threshold(t) => put("prune", &format!("threshold:{t}")),
+            Pruning::Fraction(x) => put("prune", &format!("fraction:{x}")),
+        }
+        if self.coder != default.coder {
+            put("coder", self.coder.id());
+        }
+        if self.positions != default.positions {
+            put("positions", self.positions.id());
+        }
+        line
+    }
+
+    /// Reads [`to_line`](Self::to_line) back and checks it.
+    pub fn from_line(line: &str) -> Result<Self, SettingsError> {
+        let mut recipe = Self::default();
+        let mut seen = std::collections::BTreeSet::new();
+        for pair in line.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').ok_or_else(|| refused(pair, "key=value", "no equals sign"))?;
+            let value = unescape(value).ok_or_else(|| refused(key, "percent-encoded UTF-8", value))?;
+            if !seen.insert(key) {
+                return Err(refused(key, "to be given once", "it given twice"));
+            }
+            recipe.set(key, &value)?;
+        }
+        if recipe.importance.kind == ImportanceKind::Adam && !seen.contains("alpha") {
+            recipe.importance.alpha = 0.5;
+        }
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Sets one field of the one-line form; a method's parameter where `key` is none of the recipe's own.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingsError> {
+        let list = || value.split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect();
+        let number = || value.parse::<f64>().map_err(|_| refused(key, "a number", value));
+        match key {
+            "scope" => {
+                self.scope = match value {
+                    "all" => Scope::All,
+                    "tensor" => Scope::Tensor,
+                    "channel" => Scope::Channel,
+                    _ => return Err(refused(key, "one of all, tensor, channel", value)),
+                }
+            }
+            "include" => self.include = list(),
+            "exclude" => self.exclude = list(),
+            "rank" => self.min_rank = value.parse().map_err(|_| refused(key, "a whole number", value))?,
+            "importance" => {
+                self.importance.kind = match value {
+                    "none" => ImportanceKind::None,
+                    "file" => ImportanceKind::File,
+                    "adam" => ImportanceKind::Adam,
+                    _ => return Err(refused(key, "one of none, file, adam", value)),
+                }
+            }
+            "alpha" => self.importance.alpha = number()?,
+            "floor" => self.importance.floor = number()?,
+            "ihash" => self.importance.hash = Some(value.to_owned()),
+            "prune" => self.pruning = pruning_from(value)?,
+            "method" => value.clone_into(&mut self.method),
+            "coder" => {
+                self.coder = Coder::from_id(value).ok_or_else(|| refused(key, "one of fixed, huffman, rans", value))?;
+            }
+            "positions" => {
+                self.positions =
+                    Positions::from_id(value).ok_or_else(|| refused(key, "one of symbols, gaps", value))?;
+            }
+            _ => {
+                self.settings.insert(key.to_owned(), value_from(value));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether `key` belongs to the recipe itself rather than to a method.
+    pub fn is_own_key(key: &str) -> bool {
+        KEYS.contains(&key)
+    }
+}
+
+/// Reads a method parameter's value: a whole number, else a number, else a word.
+pub fn value_from(text: &str) -> Value {
+    if let Ok(n) = text.parse() {
+        Value::Integer(n)
+    } else if let Ok(x) = text.parse() {
+        Value::Number(x)
+    } else {
+        Value::Choice(text.to_owned())
+    }
+}
+
+fn pruning_from(value: &str) -> Result<Pruning, SettingsError> {
+    let wrong = || refused("prune", "none, threshold:T or fraction:F", value);
+    if value == "none" {
+        return Ok(Pruning::None);
+    }
+    let (kind, number) = value.split_once(':').ok_or_else(wrong)?;
+    match kind {
+        "threshold" => number.parse().map(Pruning::Threshold).map_err(|_| wrong()),
+        "fraction" => number.parse().map(Pruning::Fraction).map_err(|_| wrong()),
+        _ => Err(wrong()),
+    }
+}
+
+/// Whether `name` matches a pattern of literal characters, `*` (any run) and `?` (any one character).
+///
+/// Time is at most |pattern|·|name|.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let name: Vec<char> = name.chars().collect();
+    // reach[i]: the pattern read so far matches the first i characters.
+    let mut reach = vec![false; name.len() + 1];
+    if let Some(first) = reach.first_mut() {
+        *first = true;
+    }
+    for p in pattern.chars() {
+        let mut next = vec![false; reach.len()];
+        let mut any = false;
+        for (i, slot) in next.iter_mut().enumerate() {
+            let here = reach.get(i).copied().unwrap_or(false);
+            any |= here;
+            let before = i > 0 && reach.get(i - 1).copied().unwrap_or(false);
+            let same = i > 0 && (p == '?' || name.get(i - 1) == Some(&p));
+            *slot = if p == '*' { any } else { before && same };
+        }
+        reach = next;
+    }
+    reach.last().copied().unwrap_or(false)
+}
+
+/// Percent-encodes what could end a value inside an address.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.:,*?/".contains(&byte) {
+            escaped.push(byte as char);
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_recipe_is_one_word() {
+        assert_eq!(Recipe::default().to_line(), "method=uniform");
+    }
+
+    #[test]
+    fn every_field_survives_the_one_line_form_and_json() {
+        let line = "method=lloyd&k=8&seed=3&start=density&scope=tensor&include=conv*,fc?.weight&exclude=a%26b&rank=2\
+                    &importance=adam&alpha=0.25&floor=0.001&ihash=abc&prune=fraction:0.9&coder=huffman&positions=gaps";
+        let recipe = Recipe::from_line(line).unwrap();
+        assert_eq!(recipe.exclude, ["a&b"]);
+        assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap(), recipe);
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+    }
+
+    #[test]
+    fn adam_takes_the_square_root_unless_told_otherwise() {
+        assert_eq!(Recipe::from_line("method=uniform&importance=adam").unwrap().importance.alpha, 0.5);
+        assert_eq!(Recipe::from_line("method=uniform&importance=file").unwrap().importance.alpha, 1.0);
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_with_its_range() {
+        let sentence = |line: &str| Recipe::from_line(line).unwrap_err().to_string();
+        assert_eq!(sentence("method=kmeans&k=0"), "k: expected a whole number from 1 to 4096, found 0");
+        assert_eq!(sentence("scope=row"), "scope: expected one of all, tensor, channel, found row");
+        assert!(sentence("method=magic").starts_with("method: expected one of kmeans"));
+        assert!(sentence("method=uniform&k=3").starts_with("k: expected one of this method's parameters"));
+        assert!(sentence("method=uniform&positions=gaps").starts_with("positions: expected pruning to be on"));
+        assert!(sentence("prune=fraction:1").starts_with("prune: expected a fraction"));
+        assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
+    }
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("*", "", true),
+            ("conv*", "conv1.weight", true),
+            ("conv", "conv1", false),
+            ("*.bias", "fc.bias", true),
+            ("fc?.weight", "fc1.weight", true),
+            ("fc?.weight", "fc.weight", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("", "x", false),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}
