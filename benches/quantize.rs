@@ -63,9 +63,8 @@ fn swept(id: &str) -> Vec<Settings> {
             _ => number(0.0001, 1.0),
         }
     };
-    let settings = |i| {
-        Settings::new(method.parameters, &BTreeMap::from([(method.swept.to_owned(), value(i))])).unwrap()
-    };
+    let settings =
+        |i| Settings::new(method.parameters, &BTreeMap::from([(method.swept.to_owned(), value(i))])).unwrap();
     (0..20).map(settings).collect()
 }
 
@@ -105,7 +104,8 @@ fn assignment(c: &mut Criterion) {
             });
         });
     }
-    let sample: Vec<(f32, f32)> = values.iter().copied().zip(importance.iter().copied()).step_by(16).collect();
+    let sample: Vec<(f32, f32)> =
+        values.iter().copied().zip(importance.iter().copied()).step_by(16).collect();
     let weighted = Histogram::new(&values, Some(&importance));
     let problem = Problem { histogram: &weighted, sample: Some(&sample) };
     let settings = swept("ecsq").remove(4);

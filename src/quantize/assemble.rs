@@ -5,6 +5,7 @@
 //! whole, where its mean falls. Cost: linear in cells and levels.
 
 use super::points::{centroid, plain_mean};
+use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
 use crate::histogram::Moments;
 
@@ -75,11 +76,16 @@ pub(super) fn assemble_intervals(cells: &[Moments], levels: &[f64], thresholds: 
     measured(cells, Quantizer { levels: kept, rule: Rule::Thresholds(between) })
 }
 
-/// A threshold quantizer with its prediction on `cells`.
+/// A quantizer with its prediction on ascending `cells`.
 pub(super) fn measured(cells: &[Moments], quantizer: Quantizer) -> Solution {
     let (counts, squared_error, weighted_error) = match &quantizer.rule {
         Rule::Thresholds(thresholds) => errors(cells, &quantizer.levels, thresholds),
-        Rule::RateAware { .. } => errors(cells, &quantizer.levels, &midpoints(&quantizer.levels)),
+        Rule::RateAware { lambda, rates } => {
+            let rule = RateAware::new(&quantizer.levels, *lambda, rates);
+            errors_by(cells, &quantizer.levels, |cell, mean| {
+                rule.symbol(mean as f32, (cell.importance / cell.count.max(1) as f64) as f32)
+            })
+        }
     };
     Solution { quantizer, counts, squared_error, weighted_error, iterations: 0, optimal: false }
 }
@@ -95,16 +101,27 @@ pub(super) fn midpoints(levels: &[f32]) -> Vec<f32> {
         .collect()
 }
 
-/// Weights per level, Σ (w − ŵ)² and Σ h·(w − ŵ)² of a threshold quantizer on ascending cells.
+/// The prediction of a threshold quantizer on ascending cells, in one walk over both.
 fn errors(cells: &[Moments], levels: &[f32], thresholds: &[f32]) -> (Vec<u64>, f64, f64) {
-    let mut counts = vec![0; levels.len()];
-    let (mut squared, mut weighted) = (0.0, 0.0);
     let mut j = 0;
-    for cell in cells {
-        let mean = plain_mean(cell);
+    errors_by(cells, levels, |_, mean| {
         while thresholds.get(j).is_some_and(|threshold| f64::from(*threshold) <= mean) {
             j += 1;
         }
+        j
+    })
+}
+
+/// Weights per level, Σ (w − ŵ)² and Σ h·(w − ŵ)² if `level_of` a cell and its mean takes all its weights.
+fn errors_by(
+    cells: &[Moments],
+    levels: &[f32],
+    mut level_of: impl FnMut(&Moments, f64) -> usize,
+) -> (Vec<u64>, f64, f64) {
+    let mut counts = vec![0; levels.len()];
+    let (mut squared, mut weighted) = (0.0, 0.0);
+    for cell in cells {
+        let j = level_of(cell, plain_mean(cell));
         counts[j] += cell.count;
         let level = f64::from(levels[j]);
         squared += error_around(level, cell.count as f64, cell.sum, cell.squares);

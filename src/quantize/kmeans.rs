@@ -47,7 +47,9 @@ const COARSENING: usize = 8;
 /// Cells per level below which a coarser problem says nothing useful.
 const CELLS_PER_LEVEL: usize = 6;
 /// Passes that may guess the penalty before only chords are used.
-const GUESSES: u32 = 10;
+const GUESSES: u32 = 12;
+/// Between known partitions this close in count, the chord needs no guess.
+const NARROW: usize = 3;
 
 /// Solves for the levels in `settings`.
 pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, QuantizeError> {
@@ -136,27 +138,34 @@ impl Search {
     /// Boundaries of an optimal partition into min(k, cells) clusters.
     fn cuts(&mut self, k: usize) -> Vec<u32> {
         let k = k.min(self.points.len());
-        let mut attempts = 0;
+        let mut guesses = 0;
+        // How far beside k to aim, growing while guesses land on the same side.
+        let mut beside = 0.0;
         loop {
             if let Some(path) = self.paths.get(&k) {
                 return path.cuts.clone();
             }
-            let learned = if attempts == 0 { self.coarse_penalty(k) } else { None };
-            attempts += 1;
+            let learned = if guesses == 0 { self.coarse_penalty(k) } else { None };
             let Some((fewer, more)) = self.neighbours(k) else { return Vec::new() };
-            let (between, inside) = (fewer.len() + 1..more.len(), more.penalty..fewer.penalty);
-            let chord = (fewer.error - more.error).max(0.0) / (more.len() - fewer.len()) as f64;
-            let usable = |penalty: &f64| *penalty > inside.start && *penalty < inside.end;
-            let guess = learned.filter(usable).or_else(|| {
-                let guessing = attempts <= GUESSES;
-                Some(power_law(fewer, more, k)).filter(|penalty| guessing && usable(penalty))
-            });
+            let (low, high) = (fewer.len(), more.len());
+            let (least, most) = (more.penalty, fewer.penalty);
+            let chord = (fewer.error - more.error).max(0.0) / (high - low) as f64;
+            let aim = (k as f64 + beside).clamp(low as f64 + 0.75, high as f64 - 0.75);
+            let guess = learned
+                .or_else(|| Some(power_law(fewer, more, aim)))
+                .filter(|penalty| *penalty > least && *penalty < most)
+                .filter(|_| guesses < GUESSES && high - low > NARROW);
+            guesses += 1;
             let path = self.workspace.solve(&self.points, guess.unwrap_or(chord));
             self.passes += 1;
-            if between.contains(&path.len()) {
+            if low < path.len() && path.len() < high {
+                beside = 0.0;
                 self.paths.insert(path.len(), path);
             } else if guess.is_some() {
-                attempts = GUESSES;
+                beside =
+                    if path.len() <= low { 2.0 * beside.max(0.0) + 1.0 } else { 2.0 * beside.min(0.0) - 1.0 };
+                // The same partition again, known to be optimal for one more penalty.
+                self.paths.insert(path.len(), path);
             } else if let Some((fewer, more)) = self.neighbours(k) {
                 // Nothing lies below the chord: k is on a straight piece of the error.
                 let cuts = splice(&fewer.cuts, &more.cuts, k);
@@ -200,8 +209,8 @@ fn coarser(points: &Points, bins: usize) -> Points {
 
 /// What one more cluster saves at k if the error falls like a power of the count between two known partitions; like the
 /// inverse square, the law of fine quantization (Panter and Dite 1951), where one of them is trivial.
-fn power_law(fewer: &Path, more: &Path, k: usize) -> f64 {
-    let (k1, k2, k) = (fewer.len() as f64, more.len() as f64, k as f64);
+fn power_law(fewer: &Path, more: &Path, k: f64) -> f64 {
+    let (k1, k2) = (fewer.len() as f64, more.len() as f64);
     let power = if more.penalty > 0.0 && more.error > 0.0 {
         libm::log(fewer.error / more.error) / libm::log(k2 / k1)
     } else {

@@ -4,9 +4,10 @@
 //! branches: log2 k steps, eight weights at a time so that their searches overlap. With the rate-aware rule see
 //! [`super::rate_aware`].
 
-use super::assemble::midpoints;
+use super::assemble::{measured, midpoints};
 use super::rate_aware::RateAware;
-use super::{QuantizeError, Quantizer, Rule};
+use super::{QuantizeError, Quantizer, Rule, Solution};
+use crate::histogram::Histogram;
 
 /// Most levels a quantizer may have: symbols have 16 bits.
 pub const MAX_LEVELS: usize = 65_535;
@@ -59,10 +60,20 @@ impl Quantizer {
         Ok(Self { levels, rule })
     }
 
-    /// The quantizer that sends a weight to the nearest of `levels` (finite, ascending), to the upper one on a tie.
-    pub(super) fn nearest(levels: Vec<f32>) -> Self {
+    /// The quantizer that sends a weight to the nearest of `levels`, to the upper one on a tie.
+    ///
+    /// `levels` are finite and strictly ascending; [`new`](Self::new) checks levels from outside.
+    pub fn nearest(levels: Vec<f32>) -> Self {
         let thresholds = midpoints(&levels);
         Self { levels, rule: Rule::Thresholds(thresholds) }
+    }
+
+    /// What this quantizer is predicted to cost on `histogram`, each cell going as a whole where its mean goes.
+    ///
+    /// The rate-aware rule is predicted with the mean importance of each cell, which is exact only where importance does
+    /// not differ inside a cell.
+    pub fn predict(&self, histogram: &Histogram) -> Solution {
+        measured(histogram.moments(), self.clone())
     }
 
     /// The level of weight `w` with importance `h`; for many weights [`symbols`](Self::symbols) is faster.
@@ -112,26 +123,44 @@ fn not_ascending(values: &[f32]) -> Option<usize> {
 /// Appends, per value, the number of thresholds ≤ it.
 fn threshold_symbols(thresholds: &[f32], values: &[f32], out: &mut Vec<u16>) {
     let (blocks, rest) = values.as_chunks::<LANES>();
-    for block in blocks {
-        out.extend(count_below(thresholds, block).map(|base| base as u16));
+    match thresholds.len() {
+        0..16 => search_blocks::<16>(thresholds, blocks, out),
+        16..256 => search_blocks::<256>(thresholds, blocks, out),
+        256..4096 => search_blocks::<4096>(thresholds, blocks, out),
+        _ => search_blocks::<65_536>(thresholds, blocks, out),
     }
     out.extend(rest.iter().map(|w| thresholds.partition_point(|threshold| threshold <= w) as u16));
 }
 
-/// The number of thresholds ≤ each value, by halving the candidates for all values at once.
+/// An integer that orders like the finite float32 `w`; ±0 are equal.
 #[inline]
-fn count_below(thresholds: &[f32], values: &[f32; LANES]) -> [u32; LANES] {
-    let mut base = [0u32; LANES];
-    let mut size = thresholds.len();
-    while size > 0 {
-        let half = size.div_ceil(2);
-        for (base, w) in base.iter_mut().zip(values) {
-            let at = *base as usize + half - 1;
-            *base += u32::from(thresholds[at] <= *w) * half as u32;
+fn order(w: f32) -> i64 {
+    let bits = (w + 0.0).to_bits() as i32;
+    i64::from(bits ^ ((bits >> 31) as u32 >> 1) as i32)
+}
+
+/// Binary search for blocks of values in fewer than N thresholds, N a power of two.
+///
+/// The table of fixed size spares every bounds check. Comparing integers by the sign of their difference keeps the
+/// compiler from branching on it: a branch would be guessed wrongly every other time.
+fn search_blocks<const N: usize>(thresholds: &[f32], blocks: &[[f32; LANES]], out: &mut Vec<u16>) {
+    let mut table: Vec<i64> = thresholds.iter().map(|threshold| order(*threshold)).collect();
+    table.resize(N, i64::MAX >> 1);
+    let Some(table) = table.first_chunk::<N>() else { return };
+    for block in blocks {
+        let keys = block.map(order);
+        let mut below = [0usize; LANES];
+        let mut half = N / 2;
+        while half > 0 {
+            for (below, key) in below.iter_mut().zip(&keys) {
+                let probe = table[(*below + half - 1) & (N - 1)];
+                let at_or_below = ((probe - key - 1) >> 63) as usize;
+                *below += at_or_below & half;
+            }
+            half /= 2;
         }
-        size -= half;
+        out.extend(below.map(|below| below as u16));
     }
-    base
 }
 
 #[cfg(test)]

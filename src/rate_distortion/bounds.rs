@@ -85,14 +85,16 @@ pub fn fit(histogram: &Histogram) -> Option<Fit> {
     let mean = total.sum / count;
     let about = |cell: &Moments| {
         let offset = cell.sum / cell.count as f64 - mean;
-        cell.count as f64 * offset * offset + (cell.squares - cell.sum * cell.sum / cell.count as f64).max(0.0)
+        cell.count as f64 * offset * offset
+            + (cell.squares - cell.sum * cell.sum / cell.count as f64).max(0.0)
     };
     let variance = histogram.moments().iter().map(about).sum::<f64>() / count;
     if variance.is_nan() || variance <= 1e-24 * mean * mean {
         return None;
     }
     let magnitude =
-        histogram.moments().iter().map(|cell| (cell.sum - mean * cell.count as f64).abs()).sum::<f64>() / count;
+        histogram.moments().iter().map(|cell| (cell.sum - mean * cell.count as f64).abs()).sum::<f64>()
+            / count;
     let shape = generalized_gaussian_shape(magnitude, libm::sqrt(variance));
     Some(Fit {
         variance,
