@@ -4,11 +4,15 @@
 //! `h·(w − c_j)² − λ·log2 p_j`: unimportant weights take cheap levels further away, so clusters are not intervals and a
 //! histogram does not tell enough. Works on a sample of the pairs; counts and errors are scaled up to all weights.
 //!
-//! Starts are uniform quantizers whose step fits weights of average importance and of up to 256 times that, as the
-//! important ones want finer levels; they compete on at most [`TRIAL_PAIRS`] pairs, the winner goes on with all of them.
+//! Starts are the best intervals (see [`super::ecsq_exact`]) for the price itself and for lower ones, and uniform
+//! quantizers whose step fits weights of average importance and of up to 256 times that, as the important ones want finer
+//! levels. They compete on at most [`TRIAL_PAIRS`] pairs, the winner goes on with all of them.
 //! Cost: O(pairs) per pass, a few levels looked at per pair.
 
 use super::assemble::error_around;
+use super::ecsq::Partition;
+use super::ecsq_exact::shortest_path;
+use super::points::{Points, distinct_cells};
 use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
 
@@ -27,6 +31,12 @@ const TOLERANCE: f64 = 2e-5;
 const STEPS: [f64; 9] = [2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.125, 0.0625];
 /// Where zero lies in its interval.
 const OFFSETS: [f64; 2] = [0.5, 0.0];
+/// Prices, in units of the given one, whose best intervals are tried too, and the runs of weights these are cut from.
+const PRICES: [f64; 4] = [1.0, 0.5, 0.25, 0.0625];
+const RUNS: usize = 256;
+/// Those intervals are also tried after a few passes at a higher price, which empties levels that only just pay.
+const OVERSHOOT: f64 = 2.0;
+const OVERSHOOT_PASSES: u32 = 3;
 /// Most levels a start may have.
 const MAX_LEVELS: usize = 8192;
 
@@ -76,11 +86,23 @@ pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Code
     }
     grids.retain(|(step, _)| *step > 0.0 && step.is_finite());
     let one = start(pairs, f64::INFINITY, 0.5);
+    let points = Points::new(&distinct_cells(pairs));
+    let runs = points.runs(RUNS);
+    let intervals = |factor: &f64| {
+        let found = Partition::new(&points, shortest_path(&points, &runs, factor * price), price);
+        Codebook { levels: found.levels, rates: found.rates, cost: f64::INFINITY, passes: 0 }
+    };
     let mut trials: Vec<Codebook> = grids
         .into_iter()
         .map(|(step, offset)| start(pairs, step, offset))
         .filter(|codebook| codebook.levels.len() <= MAX_LEVELS)
         .chain([one])
+        .chain(PRICES.iter().map(intervals))
+        .chain(
+            PRICES
+                .iter()
+                .map(|factor| iterate(pairs, intervals(factor), OVERSHOOT * price, OVERSHOOT_PASSES)),
+        )
         .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
         .collect();
     trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));

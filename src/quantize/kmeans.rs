@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use super::assemble::{assemble_nearest, centroids};
 use super::penalised::{Path, Workspace};
-use super::points::Points;
+use super::points::{Points, distinct_cells};
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
 use crate::histogram::Moments;
 
@@ -78,25 +78,7 @@ fn distinct(values: &[f32], importance: Option<&[f32]>) -> Vec<Moments> {
     };
     // Equal weights are ordered by importance too, so that sums do not depend on the order given.
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    let mut points: Vec<Moments> = Vec::new();
-    let mut last = None;
-    for (value, h) in pairs {
-        let (w, h) = (f64::from(value), f64::from(h));
-        let one = Moments {
-            count: 1,
-            sum: w,
-            squares: w * w,
-            importance: h,
-            weighted_sum: h * w,
-            weighted_squares: h * w * w,
-        };
-        match points.last_mut() {
-            Some(point) if last == Some(value) => point.add(&one),
-            _ => points.push(one),
-        }
-        last = Some(value);
-    }
-    points
+    distinct_cells(&pairs)
 }
 
 /// One exact solution per entry of `ks` on cells that ascend in value.

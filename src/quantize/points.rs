@@ -48,6 +48,27 @@ pub(super) struct Points {
     pub origin: f64,
 }
 
+/// A cell per distinct weight of ascending (weight, importance) pairs.
+pub(super) fn distinct_cells(pairs: &[(f32, f32)]) -> Vec<Moments> {
+    let one = |(w, h): &(f32, f32)| {
+        let (w, h) = (f64::from(*w), f64::from(*h));
+        Moments {
+            count: 1,
+            sum: w,
+            squares: w * w,
+            importance: h,
+            weighted_sum: h * w,
+            weighted_squares: h * w * w,
+        }
+    };
+    let sum = |equal: &[(f32, f32)]| {
+        let mut cell = Moments::default();
+        equal.iter().for_each(|pair| cell.add(&one(pair)));
+        cell
+    };
+    pairs.chunk_by(|a, b| a.0 == b.0).map(sum).collect()
+}
+
 /// A cell's (h, Σhw) with the plain count standing in for importance where there is none at all.
 fn mass_of(cell: &Moments, plain: bool) -> (f64, f64) {
     if plain { (cell.count as f64, cell.sum) } else { (cell.importance, cell.weighted_sum) }

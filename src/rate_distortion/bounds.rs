@@ -107,10 +107,10 @@ pub fn fit(histogram: &Histogram) -> Option<Fit> {
 }
 
 /// Differential entropy estimated from the cells, in bits: Σ p·log2(width/p) over runs of neighbouring cells with at least
-/// 64 weights each (or a 4096th of all, whichever is more).
+/// 64 weights each (or one in 2^15 of all, whichever is more).
 pub fn histogram_entropy_bits(histogram: &Histogram) -> f64 {
     let total: u64 = histogram.moments().iter().map(|cell| cell.count).sum();
-    let least = RUN.max(total / 4096);
+    let least = RUN.max(total >> 15);
     let mut bits = 0.0;
     let (mut start, mut count) = (None, 0);
     let mut cells = histogram.keys().iter().zip(histogram.moments()).peekable();
