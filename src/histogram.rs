@@ -69,6 +69,15 @@ impl Histogram {
         accumulator.take()
     }
 
+    /// A histogram of given cells, for distributions known by formula; `None` unless the keys ascend strictly, are below
+    /// [`CELLS`], as many as the moments, and no cell is without weights.
+    pub fn from_cells(keys: Vec<u32>, moments: Vec<Moments>) -> Option<Self> {
+        let ascending = keys.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        let inside = keys.last().is_none_or(|key| (*key as usize) < CELLS);
+        let filled = moments.iter().all(|cell| cell.count > 0);
+        (ascending && inside && filled && keys.len() == moments.len()).then_some(Self { keys, moments })
+    }
+
     /// Keys of the cells, ascending.
     pub fn keys(&self) -> &[u32] {
         &self.keys
@@ -262,5 +271,16 @@ mod tests {
         assert_eq!(whole, parts);
         assert_eq!(whole.total().count, 1000);
         assert_eq!(whole.total().sum, values.iter().map(|v| f64::from(*v)).sum::<f64>());
+    }
+
+    #[test]
+    fn cells_that_are_not_a_histogram_are_refused() {
+        let whole = Histogram::new(&[1.0, 2.0], None);
+        let (keys, moments) = (whole.keys().to_vec(), whole.moments().to_vec());
+        assert_eq!(Histogram::from_cells(keys.clone(), moments.clone()), Some(whole));
+        assert_eq!(Histogram::from_cells(vec![keys[1], keys[0]], moments.clone()), None);
+        assert_eq!(Histogram::from_cells(vec![0, CELLS as u32], moments.clone()), None);
+        assert_eq!(Histogram::from_cells(keys.clone(), vec![moments[0]]), None);
+        assert_eq!(Histogram::from_cells(keys, vec![Moments::default(); 2]), None);
     }
 }

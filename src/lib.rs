@@ -6,6 +6,7 @@
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
+//! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`entropy`]: symbols to bits and back, integers only.
 //! - [`container`]: our file: sections, checksums, writer, reader.
 
@@ -15,4 +16,5 @@ pub mod formats;
 pub mod histogram;
 pub mod model;
 pub mod quantize;
+pub mod rate_distortion;
 pub mod tensor;
