@@ -8,11 +8,13 @@
 //! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
 //! - [`entropy`]: symbols to bits and back, integers only.
 //! - [`container`]: our file: sections, checksums, writer, reader.
+//! - [`plot`]: charts, drawn with any plotters backend.
 
 pub mod container;
 pub mod entropy;
 pub mod formats;
 pub mod histogram;
 pub mod model;
+pub mod plot;
 pub mod quantize;
 pub mod tensor;
