@@ -9,12 +9,14 @@
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`entropy`]: symbols to bits and back, integers only.
 //! - [`container`]: our file: sections, checksums, writer, reader.
+//! - [`plot`]: charts, drawn with any plotters backend.
 
 pub mod container;
 pub mod entropy;
 pub mod formats;
 pub mod histogram;
 pub mod model;
+pub mod plot;
 pub mod quantize;
 pub mod rate_distortion;
 pub mod tensor;
