@@ -103,6 +103,38 @@ impl Method {
     }
 }
 
+/// The table of methods with every parameter, as Markdown: what `docs/methods.md` holds.
+pub fn markdown() -> String {
+    use super::ParameterKind;
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for method in METHODS {
+        let _ = write!(
+            text,
+            "## `{}`: {}\n\n{}.\n\nSource: {}. A sweep moves `{}` from {} to {}.\n\n\
+             | parameter | values | default | what it does |\n|---|---|---|---|\n",
+            method.id, method.title, capitalised(method.summary), method.source, method.swept, method.sweep.0, method.sweep.1
+        );
+        for p in method.parameters {
+            let values = match p.kind {
+                ParameterKind::Integer { min, max, .. } => format!("{min} to {max}"),
+                ParameterKind::Number { min, max, .. } => format!("{min} to {max}"),
+                ParameterKind::Choice(words) => {
+                    words.iter().map(|(id, title)| format!("`{id}` ({title})")).collect::<Vec<_>>().join(", ")
+                }
+            };
+            let _ = writeln!(text, "| `{}` | {values} | {} | {} |", p.id, p.default_value(), p.summary);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
