@@ -1,6 +1,6 @@
 //! Exact k-means against brute force, two independent dynamic programmes, library examples and degenerate weights.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use quantscope::histogram::Histogram;
 use quantscope::quantize::random::SplitMix64;

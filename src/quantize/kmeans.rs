@@ -51,7 +51,8 @@ const GUESSES: u32 = 12;
 /// Between known partitions this close in count, the chord needs no guess.
 const NARROW: usize = 3;
 
-/// Solves for the levels in `settings`.
+/// Solves for the levels in `settings` on the histogram's cells, whatever the precision: for every weight the caller, who
+/// has the weights, calls [`certified`].
 pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, QuantizeError> {
     let mut solutions = curve(problem, &[settings.integer("k") as u32])?;
     solutions.pop().ok_or(QuantizeError::NoWeights)
