@@ -6,7 +6,7 @@
 //!
 //! Starts are the best intervals (see [`super::ecsq_exact`]) for the price itself and for lower ones, and uniform
 //! quantizers whose step fits weights of average importance and of up to 256 times that, as the important ones want finer
-//! levels. They compete on at most [`TRIAL_PAIRS`] pairs, the winner goes on with all of them.
+//! levels. They compete on at most 4096 pairs, the winner goes on with all of them.
 //! Cost: O(pairs) per pass, a few levels looked at per pair.
 
 use super::assemble::error_around;
@@ -231,4 +231,30 @@ fn scaled(counts: &[u64], total: u64) -> Vec<u64> {
             (passed * u128::from(total) / sum - before) as u64
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaled_counts_keep_their_sum_and_shares() {
+        assert_eq!(scaled(&[1, 2, 1], 4000), [1000, 2000, 1000]);
+        assert_eq!(scaled(&[1, 1, 1], 10).iter().sum::<u64>(), 10);
+        assert_eq!(scaled(&[5, 0, 7], 12), [5, 0, 7]);
+        assert_eq!(scaled(&[u64::MAX / 4, u64::MAX / 4], u64::MAX).iter().sum::<u64>(), u64::MAX);
+    }
+
+    #[test]
+    fn unimportant_weights_take_the_cheap_level() {
+        let mut pairs = vec![(0.0f32, 1.0f32); 90];
+        pairs.extend([(1.0, 10.0); 9]);
+        pairs.push((1.0, 1e-6));
+        let solution = solve(&pairs, 0.05, 8, 100);
+        assert_eq!(solution.quantizer.levels.len(), 2);
+        assert!(solution.quantizer.levels[0] < 1e-6 && solution.quantizer.levels[1] == 1.0);
+        assert_eq!(solution.counts, [91, 9]);
+        assert_eq!(solution.quantizer.symbol(1.0, 1e-6), 0);
+        assert_eq!(solution.quantizer.symbol(1.0, 10.0), 1);
+    }
 }
