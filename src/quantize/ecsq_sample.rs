@@ -88,21 +88,20 @@ pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Code
     let one = start(pairs, f64::INFINITY, 0.5);
     let points = Points::new(&distinct_cells(pairs));
     let runs = points.runs(RUNS);
-    let intervals = |factor: &f64| {
+    let interval_start = |factor: &f64| {
         let found = Partition::new(&points, shortest_path(&points, &runs, factor * price), price);
         Codebook { levels: found.levels, rates: found.rates, cost: f64::INFINITY, passes: 0 }
     };
+    let intervals: Vec<Codebook> = PRICES.iter().map(interval_start).collect();
+    let overshot =
+        intervals.iter().map(|start| iterate(pairs, start.clone(), OVERSHOOT * price, OVERSHOOT_PASSES));
     let mut trials: Vec<Codebook> = grids
         .into_iter()
         .map(|(step, offset)| start(pairs, step, offset))
         .filter(|codebook| codebook.levels.len() <= MAX_LEVELS)
         .chain([one])
-        .chain(PRICES.iter().map(intervals))
-        .chain(
-            PRICES
-                .iter()
-                .map(|factor| iterate(pairs, intervals(factor), OVERSHOOT * price, OVERSHOOT_PASSES)),
-        )
+        .chain(intervals.iter().cloned())
+        .chain(overshot)
         .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
         .collect();
     trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
