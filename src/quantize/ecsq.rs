@@ -60,9 +60,7 @@ pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, Quantiz
     let price = settings.number("lambda") * points.variance();
     let k = settings.integer("k") as usize;
     match problem.sample {
-        Some(sample) if !sample.is_empty() && price > 0.0 => {
-            Ok(ecsq_sample::solve(sample, price, k, points.count(0, points.len())))
-        }
+        Some(sample) if !sample.is_empty() && price > 0.0 => Ok(ecsq_sample::solve(sample, cells, price, k)),
         _ => {
             let found = best_of_starts(&points, price, k);
             if found.levels.len() > MAX_LEVELS {
