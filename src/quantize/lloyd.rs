@@ -143,3 +143,40 @@ fn nearest_cuts(points: &Points, levels: &[f64]) -> Vec<usize> {
     cuts.push(points.len());
     cuts
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Histogram;
+
+    fn points(values: &[f32], h: Option<&[f32]>) -> Points {
+        Points::new(Histogram::new(values, h).moments())
+    }
+
+    #[test]
+    fn starts_are_where_they_say() {
+        let points = points(&[0.0, 1.0, 2.0, 3.0, 10.0], None);
+        assert_eq!(uniform_start(&points, 3), [0.0, 5.0, 10.0]);
+        assert_eq!(uniform_start(&points, 1), [5.0]);
+        assert_eq!(density_start(&points, 5), [0.0, 1.0, 2.0, 3.0, 10.0]);
+        assert_eq!(density_start(&points, 1), [2.0]);
+        assert_eq!(plusplus_start(&points, 5, 0), [0.0, 1.0, 2.0, 3.0, 10.0]);
+        assert_eq!(plusplus_start(&points, 3, 7), plusplus_start(&points, 3, 7));
+    }
+
+    #[test]
+    fn plusplus_never_draws_weights_without_importance() {
+        let points = points(&[1.0, 2.0, 3.0, 4.0], Some(&[0.0, 1.0, 0.0, 1.0]));
+        for seed in 0..20 {
+            assert_eq!(plusplus_start(&points, 4, seed), [2.0, 4.0]);
+        }
+    }
+
+    #[test]
+    fn levels_end_as_means_of_their_nearest_weights() {
+        let points = points(&[0.0, 1.0, 2.0, 10.0, 11.0, 15.0], Some(&[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]));
+        let (levels, passes) = iterate(&points, vec![0.0, 1.0]);
+        assert_eq!(levels, [1.25, 12.0]);
+        assert!(passes < 10);
+    }
+}
