@@ -1,9 +1,10 @@
 // Weight files made on the spot, the same every time.
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export const folder = mkdtempSync(join(tmpdir(), "quantscope-e2e-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
 
 /// Uniform numbers in (0, 1) from a 32-bit xorshift (Marsaglia 2003).
 function uniform(seed) {

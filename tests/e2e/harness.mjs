@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { basename, join, resolve } from "node:path";
 import { after, before, test } from "node:test";
@@ -46,7 +47,7 @@ export function pageTest(name, options, body) {
     try {
       const page = new Page(await context.newPage());
       await page.load(fragment);
-      await body(page, context);
+      await body(page);
       page.assertSilent();
     } finally {
       await context.close();
@@ -73,10 +74,29 @@ export class Page {
 
   /// Opens the page and waits until it has started; from here on it may ask the network for nothing.
   async load(fragment = "") {
+    this.loadedFrom = server.requests.length;
     await this.page.goto(server.url + fragment, { waitUntil: "load" });
     await this.page.waitForSelector(`body:not(${S.loading.replace("body", "")})`, { state: "attached" });
     await this.page.waitForLoadState("networkidle");
     this.loadedWith = server.requests.length;
+  }
+
+  /// What loading asked the server for: address and content, each once.
+  loaded() {
+    const paths = [...new Set(server.requests.slice(this.loadedFrom, this.loadedWith))];
+    return Promise.all(paths.map(async (path) => {
+      const file = path.slice(PREFIX.length).split("?")[0] || "index.html";
+      return [path, await readFile(join(dist, decodeURIComponent(file)))];
+    }));
+  }
+
+  /// Another page in the same browser context; its loading is not held against this one.
+  async sibling(fragment = "") {
+    this.assertSilent();
+    const other = new Page(await this.page.context().newPage());
+    await other.load(fragment);
+    this.loadedWith = server.requests.length;
+    return other;
   }
 
   /// Fails on any console message, page error, or request since the page was loaded.

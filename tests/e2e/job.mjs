@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { folder, other, small } from "./fixtures.mjs";
-import { Page, native, number, pageTest, real } from "./harness.mjs";
+import { native, number, pageTest, real } from "./harness.mjs";
 import { COLUMNS, S } from "./selectors.mjs";
 
 const sources = [
@@ -75,14 +75,13 @@ pageTest("charts download as SVG with their titles", {}, async (page) => {
   assert.match(readFileSync(await page.download(S.overlaySvg, "overlay.svg"), "utf8"), /<title id="title">.+<\/title>/);
 });
 
-pageTest("a link restores the recipe, and says when the file is another", {}, async (page, context) => {
+pageTest("a link restores the recipe, and says when the file is another", {}, async (page) => {
   await page.open(small());
   await page.recipe("kmeans", 7);
   const figures = [await page.text(S.bits), await page.text(S.ratio)];
   const fragment = new URL(page.page.url()).hash;
 
-  const second = new Page(await context.newPage());
-  await second.load(fragment);
+  const second = await page.sibling(fragment);
   await second.open(small());
   await second.settled();
   assert.equal(await second.page.inputValue(S.method), "kmeans");
@@ -90,14 +89,12 @@ pageTest("a link restores the recipe, and says when the file is another", {}, as
   assert.deepEqual([await second.text(S.bits), await second.text(S.ratio)], figures);
   assert.equal(await second.page.isVisible(S.linkNotice), false);
   second.assertSilent();
+  await second.page.close();
 
-  const third = new Page(await context.newPage());
-  await third.load(fragment);
+  const third = await page.sibling(fragment);
   await third.open(other());
   await third.page.waitForSelector(S.linkNotice, { state: "visible" });
   assert.match(await third.text(S.linkNoticeText), /another file/);
   assert.equal(await third.page.inputValue(S.firstParameter), "7");
   third.assertSilent();
-  // Requests of the later pages' own loading are theirs.
-  page.loadedWith = Infinity;
 });
