@@ -1,1 +1,177 @@
 //! Entropy coding: symbols to bits and back, integers only.
+//!
+//! A *symbol* is a `u16` below the size of its alphabet (1 to 65536). A [`CodeTable`] is built from symbol counts, is
+//! stored beside the payload, and then codes any run of symbols of its alphabet: with a fixed number of bits
+//! ([`fixed`]), a Huffman code ([`huffman`]) or a range asymmetric numeral system ([`rans`]). Where most symbols are
+//! zero, [`gaps`] codes the positions of the others instead.
+//!
+//! Nothing here uses floating point, so the same counts give the same bits on every machine. Decoders take hostile
+//! input: they never panic, always stop, and hold no more than the caller asked for.
+//!
+//! ```
+//! use quantscope::entropy::{CodeTable, Coder};
+//!
+//! let symbols = [0, 1, 0, 2, 0, 0, 1, 3];
+//! let table = CodeTable::new(Coder::Huffman, &[4, 2, 1, 1])?;
+//! let mut bytes = Vec::new();
+//! assert_eq!(table.encode(&symbols, &mut bytes)?, 14); // 4·1 + 2·2 + 1·3 + 1·3 bits
+//! assert_eq!(bytes, [0b0_10_0_110_0, 0b0_10_111_00]);
+//!
+//! let mut decoded = Vec::new();
+//! assert_eq!(table.decode(&bytes, symbols.len(), &mut decoded)?, 14);
+//! assert_eq!(decoded, symbols);
+//! # Ok::<(), quantscope::entropy::CodeError>(())
+//! ```
+
+pub mod bits;
+pub mod fixed;
+pub mod gaps;
+pub mod huffman;
+pub mod rans;
+mod table;
+
+pub use gaps::{GapCounts, GapTable};
+pub use table::CodeTable;
+
+/// The largest alphabet.
+pub const MAX_ALPHABET: usize = 1 << 16;
+
+/// How symbols are turned into bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coder {
+    /// The same number of bits for every symbol.
+    Fixed,
+    /// An optimal prefix code.
+    Huffman,
+    /// A static range asymmetric numeral system.
+    Rans,
+}
+
+impl Coder {
+    /// Every coder, simplest first.
+    pub const ALL: [Self; 3] = [Self::Fixed, Self::Huffman, Self::Rans];
+
+    /// The name used in recipes.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Fixed => "fixed",
+            Self::Huffman => "huffman",
+            Self::Rans => "rans",
+        }
+    }
+
+    /// The name for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Fixed => "Fixed length",
+            Self::Huffman => "Huffman",
+            Self::Rans => "Range ANS",
+        }
+    }
+
+    /// The coder of this [`id`](Self::id), if there is one.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|coder| coder.id() == id)
+    }
+}
+
+/// How the positions of pruned weights are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Positions {
+    /// Zeros are symbols like any other.
+    Symbols,
+    /// Only non-zeros are coded, with the Huffman-coded gaps between them.
+    Gaps,
+}
+
+impl Positions {
+    /// Both ways.
+    pub const ALL: [Self; 2] = [Self::Symbols, Self::Gaps];
+
+    /// The name used in recipes.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Symbols => "symbols",
+            Self::Gaps => "gaps",
+        }
+    }
+
+    /// The name for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Symbols => "Zeros as symbols",
+            Self::Gaps => "Gaps between non-zeros",
+        }
+    }
+
+    /// The way of this [`id`](Self::id), if there is one.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|positions| positions.id() == id)
+    }
+}
+
+/// Why symbols could not be coded or decoded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodeError {
+    /// A stored table or stream contradicts itself.
+    #[error("{part}: expected {expected}, found {found}")]
+    Damaged {
+        /// What was being read.
+        part: &'static str,
+        /// What the code asks for.
+        expected: String,
+        /// What the bytes have.
+        found: String,
+    },
+    /// A symbol to encode is not in the table.
+    #[error("symbol {symbol} has no code in an alphabet of {alphabet}")]
+    NoCode {
+        /// The symbol.
+        symbol: u32,
+        /// Size of the table's alphabet.
+        alphabet: u32,
+    },
+    /// An alphabet is empty or too large.
+    #[error("an alphabet has 1 to 65536 symbols, found {found}")]
+    Alphabet {
+        /// The size asked for.
+        found: u64,
+    },
+    /// There is no memory for the decoded symbols.
+    #[error("no memory for {symbols} symbols")]
+    Memory {
+        /// How many were asked for.
+        symbols: u64,
+    },
+}
+
+/// The error of a stored table or stream.
+#[cold]
+pub(crate) fn damaged(part: &'static str, expected: impl ToString, found: impl ToString) -> CodeError {
+    CodeError::Damaged { part, expected: expected.to_string(), found: found.to_string() }
+}
+
+/// Checks the size of an alphabet.
+pub(crate) fn check_alphabet(size: u64) -> Result<usize, CodeError> {
+    if (1..=MAX_ALPHABET as u64).contains(&size) {
+        Ok(size as usize)
+    } else {
+        Err(CodeError::Alphabet { found: size })
+    }
+}
+
+/// Makes room for `count` more elements, or says that there is none.
+pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), CodeError> {
+    items.try_reserve(count).map_err(|_| CodeError::Memory { symbols: count as u64 })
+}
+
+/// Smallest number of bits that tells `size` things apart.
+pub(crate) const fn ceil_log2(size: usize) -> u32 {
+    match size {
+        0 | 1 => 0,
+        _ => usize::BITS - (size - 1).leading_zeros(),
+    }
+}
