@@ -150,6 +150,7 @@ pub enum CodeError {
 
 /// The error of a stored table or stream.
 #[cold]
+#[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
 pub(crate) fn damaged(part: &'static str, expected: impl ToString, found: impl ToString) -> CodeError {
     CodeError::Damaged { part, expected: expected.to_string(), found: found.to_string() }
 }

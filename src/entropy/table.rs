@@ -112,7 +112,8 @@ impl CodeTable {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use crate::entropy::{GapCounts, GapTable};
@@ -126,7 +127,9 @@ mod tests {
 
     fn counts_of(symbols: &[u16], alphabet: usize) -> Vec<u64> {
         let mut counts = vec![0; alphabet];
-        symbols.iter().for_each(|symbol| counts[usize::from(*symbol)] += 1);
+        for symbol in symbols {
+            counts[usize::from(*symbol)] += 1;
+        }
         counts
     }
 

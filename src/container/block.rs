@@ -1,0 +1,129 @@
+//! Blocks: a run of a tensor's elements that decodes on its own.
+//!
+//! Encoding is pure, so that workers can do it and hand over bytes and a few numbers.
+
+use super::deflate::deflated;
+use super::wire::put_varint;
+use crate::entropy::{CodeError, CodeTable, GapTable};
+
+/// How the bytes of a block are to be read; docs/format.md, "Blocks".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum BlockEncoding {
+    /// Every element is a symbol.
+    Symbols {
+        /// Bits that fill the last byte.
+        padding: u8,
+    },
+    /// Only non-zeros are symbols: their number, the gaps between them, then their values.
+    Gaps {
+        /// Bytes before the values.
+        position_bytes: u32,
+        /// Bits that fill the last byte before the values.
+        position_padding: u8,
+        /// Bits that fill the last byte.
+        value_padding: u8,
+    },
+    /// Elements as they were.
+    Stored,
+    /// Elements as they were, deflated.
+    Deflated,
+}
+
+/// An encoded block, ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EncodedBlock {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// How to read them.
+    pub encoding: BlockEncoding,
+}
+
+impl EncodedBlock {
+    /// A block of a kept tensor: its elements as little-endian bytes, deflated if that makes them smaller.
+    pub fn kept(elements: Vec<u8>) -> Self {
+        match deflated(&elements) {
+            Some(bytes) => Self { bytes, encoding: BlockEncoding::Deflated },
+            None => Self { bytes: elements, encoding: BlockEncoding::Stored },
+        }
+    }
+
+    /// Bits of codes of values.
+    pub fn value_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).values
+    }
+
+    /// Bits of positions of non-zeros.
+    pub fn position_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).positions
+    }
+
+    /// Bits that fill bytes.
+    pub fn padding_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).padding
+    }
+}
+
+/// What the bits of a block are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct BlockBits {
+    pub(super) values: u64,
+    pub(super) positions: u64,
+    pub(super) kept: u64,
+    pub(super) padding: u64,
+}
+
+impl BlockEncoding {
+    /// What the bits of a block of `bytes` bytes are for.
+    pub(super) fn bits(self, bytes: u64) -> BlockBits {
+        match self {
+            Self::Symbols { padding } => BlockBits {
+                values: (bytes * 8).saturating_sub(u64::from(padding)),
+                padding: u64::from(padding).min(bytes * 8),
+                ..BlockBits::default()
+            },
+            Self::Gaps { position_bytes, position_padding, value_padding } => {
+                let positions = u64::from(position_bytes).min(bytes);
+                let split = |bytes: u64, padding: u8| {
+                    let padding = u64::from(padding).min(bytes * 8);
+                    (bytes * 8 - padding, padding)
+                };
+                let (position_bits, position_padding) = split(positions, position_padding);
+                let (values, value_padding) = split(bytes - positions, value_padding);
+                let padding = position_padding + value_padding;
+                BlockBits { values, positions: position_bits, padding, ..BlockBits::default() }
+            }
+            Self::Stored | Self::Deflated => BlockBits { kept: bytes * 8, ..BlockBits::default() },
+        }
+    }
+}
+
+/// Bits that fill the last byte after `bits` bits.
+const fn padding(bits: u64) -> u8 {
+    (bits.wrapping_neg() & 7) as u8
+}
+
+/// Encodes the symbols of a block: all of them, or with a gap table only those that are not 0, less 1.
+///
+/// Pure: the same symbols and tables give the same block anywhere.
+pub fn encode_block(
+    symbols: &[u16],
+    table: &CodeTable,
+    gaps: Option<&GapTable>,
+) -> Result<EncodedBlock, CodeError> {
+    let mut bytes = Vec::new();
+    let Some(gaps) = gaps else {
+        let bits = table.encode(symbols, &mut bytes)?;
+        return Ok(EncodedBlock { bytes, encoding: BlockEncoding::Symbols { padding: padding(bits) } });
+    };
+    let values: Vec<u16> = symbols.iter().filter(|symbol| **symbol != 0).map(|symbol| symbol - 1).collect();
+    put_varint(values.len() as u64, &mut bytes);
+    let position_bits = gaps.encode(symbols, &mut bytes)?;
+    let position_bytes = bytes.len() as u32;
+    let value_bits = table.encode(&values, &mut bytes)?;
+    let encoding = BlockEncoding::Gaps {
+        position_bytes,
+        position_padding: padding(position_bits),
+        value_padding: padding(value_bits),
+    };
+    Ok(EncodedBlock { bytes, encoding })
+}

@@ -1,0 +1,160 @@
+//! Numbers and strings as bytes: little-endian integers, and varints for what is mostly small.
+//!
+//! A varint is a u64 in groups of 7 bits, least significant first, the top bit of a byte saying that more follow
+//! (LEB128). Only the shortest form is valid, so that a value has one encoding.
+
+use super::ContainerError;
+
+/// Appends a varint.
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a string: its length in bytes as a varint, then UTF-8.
+pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
+    put_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// Reads a part of a file front to back.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    part: &'a str,
+    /// Where the bytes start, for messages.
+    base: u64,
+    bytes: &'a [u8],
+    position: usize,
+}
+
+impl<'a> Cursor<'a> {
+    /// Starts at the first of `bytes`, which lie at byte `base` of `part`'s medium.
+    pub(super) const fn new(part: &'a str, base: u64, bytes: &'a [u8]) -> Self {
+        Self { part, base, bytes, position: 0 }
+    }
+
+    /// The bytes not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
+    }
+
+    /// Whether everything is read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.position >= self.bytes.len()
+    }
+
+    /// Index of the next byte.
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// An error at the next byte.
+    #[cold]
+    pub(super) fn damaged(&self, expected: impl ToString, found: impl ToString) -> ContainerError {
+        ContainerError::damaged(self.part, self.base + self.position as u64, expected, found)
+    }
+
+    /// An error about something unknown at the next byte.
+    pub(super) fn unsupported(&self, expected: &str, found: &str) -> ContainerError {
+        ContainerError::Unsupported {
+            part: self.part.to_owned(),
+            offset: self.base + self.position as u64,
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }
+    }
+
+    /// Checks a declared number against a limit.
+    pub(super) fn limited(&self, what: &str, declared: u64, limit: u64) -> Result<(), ContainerError> {
+        if declared <= limit {
+            return Ok(());
+        }
+        let part = format!("{what} of {}", self.part);
+        Err(ContainerError::Limit { part, offset: self.base + self.position as u64, declared, limit })
+    }
+
+    /// Takes the next `len` bytes.
+    pub(super) fn take(&mut self, len: u64) -> Result<&'a [u8], ContainerError> {
+        let rest = self.rest();
+        let taken = usize::try_from(len).ok().and_then(|len| rest.get(..len));
+        let taken =
+            taken.ok_or_else(|| self.damaged(format!("{len} more bytes"), format!("{} left", rest.len())))?;
+        self.position += taken.len();
+        Ok(taken)
+    }
+
+    /// Takes the next N bytes.
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ContainerError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N as u64)?);
+        Ok(array)
+    }
+
+    /// Takes a byte.
+    pub(super) fn byte(&mut self) -> Result<u8, ContainerError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    /// Takes a varint.
+    pub(super) fn varint(&mut self) -> Result<u64, ContainerError> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let group = u64::from(byte & 0x7f);
+            if (shift == 63 && group > 1) || (shift > 0 && byte == 0) {
+                return Err(self.damaged("the shortest form of a 64-bit number", "another form"));
+            }
+            value |= group << shift;
+            if byte < 0x80 {
+                return Ok(value);
+            }
+        }
+        Err(self.damaged("a number of at most 64 bits", "a longer one"))
+    }
+
+    /// Takes a string.
+    pub(super) fn string(&mut self) -> Result<&'a str, ContainerError> {
+        let len = self.varint()?;
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map_err(|_| self.damaged("text in UTF-8", "other bytes"))
+    }
+
+    /// Checks that everything was read.
+    pub(super) fn finish(&self) -> Result<(), ContainerError> {
+        if self.is_at_end() {
+            Ok(())
+        } else {
+            Err(self.damaged("its end", format!("{} more bytes", self.rest().len())))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_read_back_and_have_one_form() {
+        for value in [0, 1, 127, 128, 300, 1 << 35, u64::MAX - 1, u64::MAX] {
+            let mut bytes = Vec::new();
+            put_varint(value, &mut bytes);
+            let mut cursor = Cursor::new("test", 0, &bytes);
+            assert_eq!(cursor.varint().unwrap(), value);
+            cursor.finish().unwrap();
+        }
+        for bytes in [&[0x80, 0][..], &[0xff; 10], &[0x80; 11], &[0x80], &[]] {
+            assert!(Cursor::new("test", 0, bytes).varint().is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn strings_longer_than_the_rest_are_refused() {
+        let error = Cursor::new("manifest", 100, &[5, b'a', b'b']).string().unwrap_err();
+        assert_eq!(error.to_string(), "manifest at byte 101: expected 5 more bytes, found 2 left");
+        assert!(Cursor::new("manifest", 0, &[1, 0xff]).string().is_err());
+    }
+}
