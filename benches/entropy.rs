@@ -76,7 +76,6 @@ fn gaps(criterion: &mut Criterion) {
             table.decode(black_box(&bytes), counts.non_zeros() as usize, COUNT, &mut positions).unwrap()
         });
     });
-    group.bench_function("choose", |bencher| bencher.iter(|| GapTable::new(black_box(&counts)).unwrap()));
     group.finish();
 }
 
