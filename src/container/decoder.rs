@@ -229,8 +229,11 @@ fn look_up_elements<const N: usize>(elements: &[u8], symbols: &[u16], bytes: &mu
     if usize::from(*largest) >= elements.len() {
         return false;
     }
-    bytes.extend(
-        symbols.iter().flat_map(|symbol| elements.get(usize::from(*symbol)).copied().unwrap_or([0; N])),
-    );
+    let start = bytes.len();
+    bytes.resize(start + N * symbols.len(), 0);
+    let slots = bytes.get_mut(start..).unwrap_or_default().as_chunks_mut::<N>().0;
+    for (slot, symbol) in slots.iter_mut().zip(symbols) {
+        *slot = elements.get(usize::from(*symbol)).copied().unwrap_or([0; N]);
+    }
     true
 }

@@ -8,7 +8,7 @@ const MAX_RATIO: u64 = 1032;
 /// `bytes` deflated, if that makes them smaller.
 pub(super) fn deflated(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = vec![0; bytes.len()];
-    let mut state = Compress::new(Compression::best(), false);
+    let mut state = Compress::new(Compression::default(), false);
     let status = state.compress(bytes, &mut out, FlushCompress::Finish).ok()?;
     out.truncate(usize::try_from(state.total_out()).ok()?);
     (status == Status::StreamEnd && out.len() < bytes.len()).then_some(out)

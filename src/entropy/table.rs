@@ -22,8 +22,9 @@ pub enum CodeTable {
 
 impl CodeTable {
     /// The best code of `coder` for symbols with these counts; every symbol below `counts.len()` can be coded, counted
-    /// or not.
+    /// or not. No counts at all are an alphabet of one symbol, for where there is nothing to code.
     pub fn new(coder: Coder, counts: &[u64]) -> Result<Self, CodeError> {
+        let counts = if counts.is_empty() { &[0] } else { counts };
         Ok(match coder {
             Coder::Fixed => Self::Fixed(Fixed::new(counts.len())?),
             Coder::Huffman => Self::Huffman(Huffman::of_all(counts)?),

@@ -2,6 +2,7 @@
 
 use super::{assorted, decoded, example, golden};
 use quantscope::container::{ContainerError, Limits, Reader};
+use quantscope::formats::Source;
 use std::error::Error;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -9,7 +10,7 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 const HEADER: usize = 9;
 const TRAILER: usize = 12;
 
-fn sentence(file: &Vec<u8>) -> String {
+fn sentence(file: &dyn Source) -> String {
     decoded(file).unwrap_err().to_string()
 }
 
@@ -118,13 +119,13 @@ pub fn resigned(mut file: Vec<u8>) -> Vec<u8> {
 }
 
 /// Decodes and reports what came of it; sizes stay below what the sample's tensors could be.
-pub fn survive(file: &Vec<u8>) {
+pub fn survive(file: &dyn Source) {
     match decoded(file) {
         Ok(tensors) => assert!(tensors.iter().map(Vec::len).sum::<usize>() < 64 << 20),
         Err(error) => {
             let mut message = error.to_string();
             if let Some(cause) = error.source() {
-                message += &format!(": {cause}");
+                message = format!("{message}: {cause}");
             }
             assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
         }
