@@ -1,9 +1,13 @@
 //! Speed of the entropy coders on a million symbols of a 16-level quantizer of Gaussian weights, and of the gap code on
-//! a million positions of which a tenth are non-zero.
+//! a million positions of which a tenth are non-zero; and of decoding such a block of a container.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use quantscope::container::{
+    Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block,
+};
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable};
+use quantscope::tensor::Dtype;
 use std::hint::black_box;
 
 const COUNT: usize = 1_000_000;
@@ -79,5 +83,41 @@ fn gaps(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, coders, gaps);
+/// One block of a container, from checksum to float32 elements.
+fn container(criterion: &mut Criterion) {
+    let symbols = gaussian_symbols();
+    let mut counts = [0; 16];
+    for symbol in &symbols {
+        counts[usize::from(*symbol)] += 1;
+    }
+    let mut group = criterion.benchmark_group("container");
+    group.throughput(Throughput::Elements(COUNT as u64)).sample_size(20);
+    for coder in Coder::ALL {
+        let table = CodeTable::new(coder, &counts).unwrap();
+        let coding = Coding { first_codebook: 0, per_channel: false, code_table: 0, gap_table: None };
+        let content = Content::Quantized(coding);
+        let entry = Entry { name: "w".to_owned(), shape: vec![COUNT as u64], dtype: Dtype::F32, content };
+        let tables = Tables {
+            codebooks: vec![Codebook::new((0..16u8).map(f32::from).collect(), false).unwrap()],
+            code_tables: vec![table.clone()],
+            gap_tables: vec![],
+        };
+        let manifest = Manifest { tensors: vec![entry], ..Manifest::default() };
+        let mut writer = Writer::new(Vec::new(), manifest, tables).unwrap();
+        writer.write_block(0, 0, &encode_block(&symbols, &table, None).unwrap()).unwrap();
+        let (_, file) = writer.finish().unwrap();
+        let reader = Reader::open(&file, Limits::default()).unwrap();
+        let decoder = reader.decoder(0).unwrap();
+        let mut bytes = Vec::new();
+        group.bench_function(format!("{}/decode_block", coder.id()), |bencher| {
+            bencher.iter(|| {
+                bytes.clear();
+                decoder.decode_block(black_box(&file), 0, &mut bytes).unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, coders, gaps, container);
 criterion_main!(benches);

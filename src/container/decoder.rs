@@ -29,7 +29,7 @@ impl TensorDecoder<'_> {
         self.entry.blocks()
     }
 
-    /// Appends the elements of a block to `bytes`, little-endian.
+    /// Appends the elements of a block to `bytes`, little-endian; after an error, part of them may be there.
     pub fn decode_block(
         &self,
         source: &dyn Source,
@@ -41,7 +41,7 @@ impl TensorDecoder<'_> {
             Content::Quantized(coding) => {
                 let mut symbols = Vec::new();
                 self.decode_symbols(&stored, block, &mut symbols)?;
-                self.look_up(coding, &symbols, block, bytes)
+                self.look_up(coding, &stored, &symbols, block, bytes)
             }
             _ => self.decode_kept(&stored, block, bytes),
         }
@@ -149,6 +149,7 @@ impl TensorDecoder<'_> {
     fn look_up(
         &self,
         coding: Coding,
+        stored: &Stored,
         mut symbols: &[u16],
         block: u64,
         bytes: &mut Vec<u8>,
@@ -156,7 +157,7 @@ impl TensorDecoder<'_> {
         let dtype = self.entry.dtype;
         let size = symbols.len().saturating_mul(dtype.size_bytes() as usize);
         bytes.try_reserve(size).map_err(|_| {
-            undecodable(&self.part(block), 0, CodeError::Memory { symbols: symbols.len() as u64 })
+            undecodable(&self.part(block), stored.offset, CodeError::Memory { symbols: symbols.len() as u64 })
         })?;
         let row_len = if coding.per_channel {
             self.entry.len() / self.entry.codebooks().max(1)
@@ -174,15 +175,20 @@ impl TensorDecoder<'_> {
             let codebook = self.reader.codebook(index)?;
             elements.clear();
             codebook.elements(dtype, &mut elements);
-            let known = match dtype.size_bytes() {
+            if coding.gap_table.is_some() && !codebook.pruned() {
+                let expected = format!("codebook {index} to be pruned, as positions are gaps");
+                return Err(self.damaged(stored, block, expected, "one that is not"));
+            }
+            let largest = segment.iter().max().copied().unwrap_or(0);
+            if usize::from(largest) >= codebook.symbols() {
+                let expected = format!("symbols below the {} of codebook {index}", codebook.symbols());
+                return Err(self.damaged(stored, block, expected, largest));
+            }
+            match dtype.size_bytes() {
                 1 => look_up_elements::<1>(&elements, segment, bytes),
                 2 => look_up_elements::<2>(&elements, segment, bytes),
                 4 => look_up_elements::<4>(&elements, segment, bytes),
                 _ => look_up_elements::<8>(&elements, segment, bytes),
-            };
-            if !known || (coding.gap_table.is_some() && !codebook.pruned()) {
-                let expected = format!("symbols of codebook {index}");
-                return Err(ContainerError::damaged(&self.part(block), 0, expected, "others"));
             }
             position += segment.len() as u64;
             symbols = rest;
@@ -222,18 +228,13 @@ fn scatter(positions: &[u32], values: &[u16], len: usize, symbols: &mut Vec<u16>
     Some(())
 }
 
-/// Appends the N-byte element of each symbol; tells whether every symbol has one.
-fn look_up_elements<const N: usize>(elements: &[u8], symbols: &[u16], bytes: &mut Vec<u8>) -> bool {
+/// Appends the N-byte element of each symbol; every symbol has one.
+fn look_up_elements<const N: usize>(elements: &[u8], symbols: &[u16], bytes: &mut Vec<u8>) {
     let elements = elements.as_chunks::<N>().0;
-    let Some(largest) = symbols.iter().max() else { return true };
-    if usize::from(*largest) >= elements.len() {
-        return false;
-    }
     let start = bytes.len();
     bytes.resize(start + N * symbols.len(), 0);
     let slots = bytes.get_mut(start..).unwrap_or_default().as_chunks_mut::<N>().0;
     for (slot, symbol) in slots.iter_mut().zip(symbols) {
         *slot = elements.get(usize::from(*symbol)).copied().unwrap_or([0; N]);
     }
-    true
 }
