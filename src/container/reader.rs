@@ -177,7 +177,7 @@ fn check_header(source: &dyn Source) -> Result<(), ContainerError> {
             "file header",
             0,
             "the mark of a .qsz container",
-            magic.escape_ascii(),
+            format!("\"{}\"", magic.escape_ascii()),
         ));
     }
     let version = cursor.byte()?;
@@ -201,7 +201,7 @@ fn read_directory(source: &dyn Source, limits: &Limits) -> Result<(u64, Vec<u8>)
     let crc = u32::from_le_bytes(cursor.array()?);
     let mark: [u8; 4] = cursor.array()?;
     if mark != END_MAGIC {
-        let found = format!("{} as in a file cut short or damaged", mark.escape_ascii());
+        let found = format!("\"{}\", as in a file cut short or damaged", mark.escape_ascii());
         return Err(ContainerError::damaged(
             "file trailer",
             trailer_at,

@@ -43,7 +43,7 @@ fn refusals_name_the_section() {
     let mut first_block = file.clone();
     first_block[HEADER] ^= 1;
     let message = sentence(&first_block);
-    assert!(message.starts_with(r#"tensor "a.gaps", block 0 at byte 9: expected checksum "#), "{message}");
+    assert!(message.starts_with(r#"tensor "a.gaps", block 0 at byte 9: expected checksum "#), "{message:?}");
     let reader = Reader::open(&first_block, Limits::default()).unwrap();
     assert_eq!(reader.verify_checksums(&first_block).unwrap_err().to_string(), message);
 
@@ -127,7 +127,7 @@ pub fn survive(file: &dyn Source) {
             if let Some(cause) = error.source() {
                 message = format!("{message}: {cause}");
             }
-            assert!(!message.contains('\n') && !message.ends_with('.'), "{message}");
+            assert!(!message.contains('\n') && !message.ends_with('.'), "{message:?}");
         }
     }
 }
