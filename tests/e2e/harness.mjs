@@ -84,8 +84,7 @@ export class Page {
   /// Fails with `error` and with what the page said meanwhile.
   async explain(error) {
     const notice = (await this.page.isVisible(S.notice).catch(() => false)) ? [`notice: ${await this.text(S.noticeText)}`] : [];
-    error.message = [error.message, ...notice, ...this.problems].join("\n  ");
-    throw error;
+    throw new Error([error.message, ...notice, ...this.problems].join("\n  "), { cause: error });
   }
 
   /// What loading asked the server for: address and content, each once.
