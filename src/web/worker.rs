@@ -1,0 +1,223 @@
+//! The worker's side: listens, does one job after the other, answers.
+
+use super::blobs::{BlobSink, BlobSource};
+use super::protocol::{self, Answer, Archive, ArchiveTensor, Context, Job, Opened, Reply, Request};
+use super::session::Held;
+use crate::container;
+use crate::engine::{self, Importance, Input, Plan, Task};
+use crate::formats::{self, Limits};
+use crate::model::{FileFormat, Model};
+use js_sys::{Array, Uint8Array};
+use std::cell::RefCell;
+use wasm_bindgen::prelude::*;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+/// What a worker remembers between jobs.
+#[derive(Debug, Default)]
+struct State {
+    files: Option<Files>,
+    held: Held,
+}
+
+/// The context, read.
+#[derive(Debug)]
+struct Files {
+    source: BlobSource,
+    model: Model,
+    importance: Option<(BlobSource, Importance)>,
+    plan: Option<Plan>,
+    compressed: Option<BlobSource>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// Starts listening, and says so.
+pub fn start(scope: &DedicatedWorkerGlobalScope) {
+    let dying = scope.clone();
+    std::panic::set_hook(Box::new(move |info| say(&dying, &Reply::Panicked(info.to_string()))));
+    let answering = scope.clone();
+    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        STATE.with(|state| listen(&answering, &mut state.borrow_mut(), event.data()));
+    });
+    scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    listener.forget();
+    say(scope, &Reply::Ready);
+}
+
+fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: JsValue) {
+    match protocol::decode::<Request>(message) {
+        Ok(Request::Context(context)) => state.files = Files::read(&context).ok(),
+        Ok(Request::Job { id, job }) => match state.work(job) {
+            Ok(answer) => say(scope, &Reply::Done { id, answer }),
+            Err(sentence) => say(scope, &Reply::Failed { id, sentence }),
+        },
+        Err(error) => say(scope, &Reply::Failed { id: 0, sentence: error }),
+    }
+}
+
+fn say(scope: &DedicatedWorkerGlobalScope, reply: &Reply) {
+    let transfer = Array::new();
+    if let Reply::Done { answer: Answer::Bytes(bytes), .. } = reply
+        && let Some(array) = bytes.dyn_ref::<Uint8Array>()
+    {
+        transfer.push(&array.buffer());
+    }
+    let said = protocol::encode(reply)
+        .and_then(|message| scope.post_message_with_transfer(&message, &transfer).map_err(|e| format!("{e:?}")));
+    if let Err(error) = said {
+        web_sys::console::error_1(&error.into());
+    }
+}
+
+/// An error with its causes, in one sentence.
+pub fn sentence(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// A message packed by [`engine::pack`].
+pub fn unpack<T: serde::de::DeserializeOwned>(array: &JsValue) -> Result<T, String> {
+    let bytes = protocol::bytes_from_array(array).ok_or_else(no_context)?;
+    engine::unpack(&bytes).map_err(sentence)
+}
+
+fn no_context() -> String {
+    "a worker was not told what to work on (a defect of Quantscope)".to_owned()
+}
+
+impl Files {
+    fn read(context: &Context) -> Result<Self, String> {
+        let given = |value: &JsValue| !value.is_undefined();
+        let importance = match &context.importance {
+            bytes if given(bytes) => Some((BlobSource::new(&context.importance_file)?, unpack(bytes)?)),
+            _ => None,
+        };
+        Ok(Self {
+            source: BlobSource::new(&context.file)?,
+            model: unpack(&context.model)?,
+            importance,
+            plan: if given(&context.plan) { Some(unpack(&context.plan)?) } else { None },
+            compressed: if given(&context.compressed) { Some(BlobSource::new(&context.compressed)?) } else { None },
+        })
+    }
+
+    fn input(&self) -> Input<'_> {
+        Input {
+            source: &self.source,
+            model: &self.model,
+            importance: self.importance.as_ref().map(|(source, importance)| (source as _, importance)),
+        }
+    }
+
+    fn plan(&self) -> Result<&Plan, String> {
+        self.plan.as_ref().ok_or_else(no_context)
+    }
+}
+
+impl State {
+    fn files(&self) -> Result<&Files, String> {
+        self.files.as_ref().ok_or_else(no_context)
+    }
+
+    fn work(&mut self, job: Job) -> Result<Answer, String> {
+        match job {
+            Job::Open(file) => open(&file),
+            Job::Match { file, recipe } => {
+                let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
+                let importance = Importance::new(&recipe.importance, &self.files()?.model, &other).map_err(sentence)?;
+                Ok(matched(&importance))
+            }
+            Job::Complete(surveys) => {
+                let files = self.files.as_mut().ok_or_else(no_context)?;
+                let (_, importance) = files.importance.as_mut().ok_or_else(no_context)?;
+                importance.absorb(&byte_lists(&surveys)).map_err(sentence)?;
+                Ok(matched(importance))
+            }
+            Job::Survey(task) => {
+                let (source, importance) = self.files()?.importance.as_ref().ok_or_else(no_context)?;
+                bytes(engine::survey(source, importance, &task))
+            }
+            Job::Sketch { task, stride } => bytes(engine::sketch(self.files()?.input(), &task, stride)),
+            Job::Prepare(task) => {
+                let files = self.files()?;
+                bytes(engine::prepare(files.input(), files.plan()?, &task))
+            }
+            Job::Encode(task) => {
+                let files = self.files()?;
+                bytes(engine::encode(files.input(), files.plan()?, &task))
+            }
+            Job::Verify(task) => self.verify(&task),
+            Job::Decode { file, npz } => decode(&file, npz),
+            Job::Check(file) => check(&file),
+            job => self.held.work(job),
+        }
+    }
+
+    fn verify(&self, task: &Task) -> Result<Answer, String> {
+        let files = self.files()?;
+        let compressed = files.compressed.as_ref().ok_or_else(no_context)?;
+        bytes(engine::verify(files.input(), files.plan()?, compressed, task))
+    }
+}
+
+fn bytes(result: Result<Vec<u8>, engine::EngineError>) -> Result<Answer, String> {
+    result.map(|bytes| Answer::Bytes(protocol::array_from_bytes(&bytes))).map_err(sentence)
+}
+
+/// The byte arrays of a JavaScript array.
+pub fn byte_lists(array: &JsValue) -> Vec<Vec<u8>> {
+    Array::from(array).iter().filter_map(|item| protocol::bytes_from_array(&item)).collect()
+}
+
+fn matched(importance: &Importance) -> Answer {
+    Answer::Matched {
+        importance: protocol::array_from_bytes(&engine::pack(importance)),
+        tasks: importance.survey_tasks(),
+        notes: importance.notes().to_vec(),
+        choice: importance.choice(),
+    }
+}
+
+fn open(file: &JsValue) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let model = formats::open(&source, &Limits::default()).map_err(sentence)?;
+    if model.format == FileFormat::Qsz {
+        return archive(&source).map(Answer::Archive);
+    }
+    Ok(Answer::Opened(Opened {
+        model: protocol::array_from_bytes(&engine::pack(&model)),
+        format: model.format.name().to_owned(),
+        tensors: model.tensors.len(),
+        parameters: model.parameters(),
+        notes: model.notes.clone(),
+        tasks: engine::tasks(&model),
+    }))
+}
+
+fn archive(source: &BlobSource) -> Result<Archive, String> {
+    let reader = container::Reader::open(source, &container::Limits::default()).map_err(sentence)?;
+    Ok(Archive::of(&reader))
+}
+
+fn check(file: &JsValue) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let reader = container::Reader::open(&source, &container::Limits::default()).map_err(sentence)?;
+    let sections = reader.check(&source).map_err(sentence)?;
+    Ok(Answer::Sentence(format!("All {sections} checksums hold.")))
+}
+
+fn decode(file: &JsValue, npz: bool) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let export = if npz { engine::Export::Npz } else { engine::Export::Safetensors };
+    let mut sink = BlobSink::new();
+    engine::decode_to(&source, export, &mut sink).map_err(sentence)?;
+    Ok(Answer::Blob(sink.finish()?.into()))
+}
