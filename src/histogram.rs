@@ -26,7 +26,7 @@ pub fn cell_start(key: u32) -> f32 {
 }
 
 /// Sums over the weights `w` of a cell, plain and with importance `h`.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Moments {
     /// Number of weights.
     pub count: u64,
@@ -55,7 +55,7 @@ impl Moments {
 }
 
 /// Non-empty cells in increasing order of value.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Histogram {
     keys: Vec<u32>,
     moments: Vec<Moments>,
@@ -67,6 +67,15 @@ impl Histogram {
         let mut accumulator = Accumulator::new();
         accumulator.add(values, importance);
         accumulator.take()
+    }
+
+    /// A histogram of given cells, for distributions known by formula; `None` unless the keys ascend strictly, are below
+    /// [`CELLS`], as many as the moments, and no cell is without weights.
+    pub fn from_cells(keys: Vec<u32>, moments: Vec<Moments>) -> Option<Self> {
+        let ascending = keys.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+        let inside = keys.last().is_none_or(|key| (*key as usize) < CELLS);
+        let filled = moments.iter().all(|cell| cell.count > 0);
+        (ascending && inside && filled && keys.len() == moments.len()).then_some(Self { keys, moments })
     }
 
     /// Keys of the cells, ascending.
@@ -134,6 +143,17 @@ impl Histogram {
         }
     }
 
+    /// The same weights with importance 1 each.
+    pub fn without_importance(&self) -> Self {
+        let plain = |m: &Moments| Moments {
+            importance: m.count as f64,
+            weighted_sum: m.sum,
+            weighted_squares: m.squares,
+            ..*m
+        };
+        Self { keys: self.keys.clone(), moments: self.moments.iter().map(plain).collect() }
+    }
+
     /// The cells for which `keep(key, moments)` holds.
     pub fn filter(&self, mut keep: impl FnMut(u32, &Moments) -> bool) -> Self {
         let mut kept = Self::default();
@@ -144,46 +164,6 @@ impl Histogram {
             }
         }
         kept
-    }
-
-    /// Size of [`to_bytes`](Self::to_bytes) per cell.
-    const CELL_BYTES: usize = 4 + 6 * 8;
-
-    /// The histogram as bytes, for the way between a worker and the page.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len() * Self::CELL_BYTES);
-        for (key, m) in self.keys.iter().zip(&self.moments) {
-            bytes.extend(key.to_le_bytes());
-            bytes.extend(m.count.to_le_bytes());
-            for value in [m.sum, m.squares, m.importance, m.weighted_sum, m.weighted_squares] {
-                bytes.extend(value.to_le_bytes());
-            }
-        }
-        bytes
-    }
-
-    /// Reads [`to_bytes`](Self::to_bytes) back; `None` if the length does not fit.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let (cells, rest) = bytes.as_chunks::<{ Self::CELL_BYTES }>();
-        if !rest.is_empty() {
-            return None;
-        }
-        let mut histogram = Self::default();
-        for cell in cells {
-            let (key, words) = cell.split_first_chunk::<4>()?;
-            let (words, _) = words.as_chunks::<8>();
-            let float = |i: usize| words.get(i).copied().map(f64::from_le_bytes);
-            histogram.keys.push(u32::from_le_bytes(*key));
-            histogram.moments.push(Moments {
-                count: u64::from_le_bytes(*words.first()?),
-                sum: float(1)?,
-                squares: float(2)?,
-                importance: float(3)?,
-                weighted_sum: float(4)?,
-                weighted_squares: float(5)?,
-            });
-        }
-        Some(histogram)
     }
 }
 
@@ -294,9 +274,13 @@ mod tests {
     }
 
     #[test]
-    fn bytes_read_back() {
-        let histogram = Histogram::new(&[1.0, 2.0, 2.0, -3.0], None);
-        assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), Some(histogram.clone()));
-        assert_eq!(Histogram::from_bytes(&histogram.to_bytes()[1..]), None);
+    fn cells_that_are_not_a_histogram_are_refused() {
+        let whole = Histogram::new(&[1.0, 2.0], None);
+        let (keys, moments) = (whole.keys().to_vec(), whole.moments().to_vec());
+        assert_eq!(Histogram::from_cells(keys.clone(), moments.clone()), Some(whole));
+        assert_eq!(Histogram::from_cells(vec![keys[1], keys[0]], moments.clone()), None);
+        assert_eq!(Histogram::from_cells(vec![0, CELLS as u32], moments.clone()), None);
+        assert_eq!(Histogram::from_cells(keys.clone(), vec![moments[0]]), None);
+        assert_eq!(Histogram::from_cells(keys, vec![Moments::default(); 2]), None);
     }
 }

@@ -7,6 +7,8 @@ fn main() {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() {
-    eprintln!("this binary is Quantscope's page and runs in a browser: see `make serve`; the native program is `quantscope`");
+    eprintln!(
+        "this binary is Quantscope's page and runs in a browser: see `make serve`; the native program is `quantscope`"
+    );
     std::process::exit(2);
 }

@@ -172,7 +172,8 @@ fn f8_from_f32(value: f32, mantissa: u32) -> u8 {
     }
     let magnitude = value.abs();
     // Codes of one sign are ordered like their values: find the two neighbours, then round.
-    let below = (0..=largest_finite).rev().find(|code| f32_from_f8(*code, mantissa) <= magnitude).unwrap_or(0);
+    let below =
+        (0..=largest_finite).rev().find(|code| f32_from_f8(*code, mantissa) <= magnitude).unwrap_or(0);
     let low = f32_from_f8(below, mantissa);
     if low == magnitude {
         return sign | below;
@@ -273,7 +274,11 @@ mod tests {
     use super::*;
 
     fn finite_values(mantissa: u32) -> std::collections::BTreeSet<i64> {
-        (0..=255u8).map(|b| f32_from_f8(b, mantissa)).filter(|v| v.is_finite()).map(|v| (v * 65536.0) as i64).collect()
+        (0..=255u8)
+            .map(|b| f32_from_f8(b, mantissa))
+            .filter(|v| v.is_finite())
+            .map(|v| (v * 65536.0) as i64)
+            .collect()
     }
 
     #[test]

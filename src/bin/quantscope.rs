@@ -1,2 +1,5 @@
-//! The native program.
-fn main() {}
+//! The native program; see `quantscope --help`.
+
+fn main() -> std::process::ExitCode {
+    quantscope::cli::main()
+}

@@ -181,3 +181,59 @@ pub struct Verification {
     /// XXH3-128 of all decoded bytes in tensor order, hexadecimal.
     pub decoded_hash: String,
 }
+
+/// Columns of [`sweep_csv`].
+pub const SWEEP_COLUMNS: [&str; 18] = [
+    "method",
+    "parameter",
+    "value",
+    "levels",
+    "weights",
+    "pruned",
+    "entropy_bits",
+    "fixed_bits",
+    "huffman_bits",
+    "rans_bits",
+    "bits",
+    "mse",
+    "weighted_mse",
+    "sqnr_db",
+    "weighted_sqnr_db",
+    "formula_ratio",
+    "predicted_ratio",
+    "optimal",
+];
+
+/// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
+pub fn sweep_csv(sweep: &Sweep) -> String {
+    let mut csv = SWEEP_COLUMNS.join(",");
+    csv.push('\n');
+    for curve in &sweep.curves {
+        for p in &curve.points {
+            let value = p.parameter.as_ref().map(ToString::to_string).unwrap_or_default();
+            let cells = [
+                curve.method.clone(),
+                curve.parameter.clone(),
+                value,
+                p.levels.to_string(),
+                p.weights.to_string(),
+                p.pruned.to_string(),
+                p.entropy_bits.to_string(),
+                p.fixed_bits.to_string(),
+                p.huffman_bits.to_string(),
+                p.rans_bits.to_string(),
+                p.bits.to_string(),
+                p.mse.to_string(),
+                p.weighted_mse.to_string(),
+                p.sqnr_db.to_string(),
+                p.weighted_sqnr_db.to_string(),
+                p.formula_ratio.to_string(),
+                p.predicted_ratio.to_string(),
+                p.optimal.to_string(),
+            ];
+            csv.push_str(&cells.join(","));
+            csv.push('\n');
+        }
+    }
+    csv
+}

@@ -62,7 +62,13 @@ impl Default for Limits {
 }
 
 /// Reads `len` bytes of `part` at `offset`, after checking them against the source's length and `limit`.
-pub fn read_part(source: &dyn Source, part: &str, offset: u64, len: u64, limit: u64) -> Result<Vec<u8>, FormatError> {
+pub fn read_part(
+    source: &dyn Source,
+    part: &str,
+    offset: u64,
+    len: u64,
+    limit: u64,
+) -> Result<Vec<u8>, FormatError> {
     if len > limit {
         return Err(FormatError::TooLarge { part: part.to_owned(), declared: len, limit });
     }
@@ -75,8 +81,10 @@ pub fn read_part(source: &dyn Source, part: &str, offset: u64, len: u64, limit: 
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| refused())?;
     bytes.resize(size, 0);
-    source
-        .read_at(offset, &mut bytes)
-        .map_err(|source| FormatError::Io { part: part.to_owned(), offset, source })?;
+    source.read_at(offset, &mut bytes).map_err(|source| FormatError::Io {
+        part: part.to_owned(),
+        offset,
+        source,
+    })?;
     Ok(bytes)
 }

@@ -2,10 +2,30 @@
 //!
 //! A method solves a [`Problem`] (weights as a histogram of cells, plus a sample of (weight, importance) pairs where a
 //! rule needs them) and returns a [`Solution`]: a [`Quantizer`] with what it is predicted to cost. One file per method,
-//! one row each in the table `METHODS`.
+//! one row each in the table [`METHODS`]. Every result is the same bit for bit on every target: nothing but
+//! + − × ÷ √ and the `libm` crate's functions touches a number.
 
+mod assemble;
+pub mod ecsq;
+mod ecsq_exact;
+mod ecsq_sample;
+pub mod kmeans;
+mod lloyd;
+pub mod methods;
+mod penalised;
+mod points;
+pub mod pruning;
+mod quantizer;
+pub mod random;
+mod rate_aware;
 pub mod settings;
+mod uniform;
 
+pub use kmeans::certified;
+pub use methods::{METHODS, Method};
+pub use pruning::{Pruned, Pruning};
+pub use quantizer::MAX_LEVELS;
+pub use rate_aware::RateAware;
 pub use settings::{Parameter, ParameterKind, Settings, SettingsError, Value};
 
 use crate::histogram::Histogram;
@@ -25,7 +45,7 @@ pub struct Problem<'a> {
 pub enum Rule {
     /// Level = number of thresholds that are ≤ the weight; ascending, one fewer than levels.
     Thresholds(Vec<f32>),
-    /// Level = argmin over j of `h·(w − c_j)² + λ·rate_j`, ties to the lower j (Chou, Lookabaugh and Gray 1989).
+    /// Level = argmin over j of `h·(w − c_j)² + λ·rate_j`, ties as [`RateAware`] says (Chou, Lookabaugh and Gray 1989).
     RateAware {
         /// Trade between squared error and bits, in the units of `h·w²` per bit.
         lambda: f64,
@@ -67,6 +87,9 @@ pub enum QuantizeError {
     /// There is no weight to quantize.
     #[error("there is no weight to quantize: every weight is pruned, excluded or missing")]
     NoWeights,
+    /// Levels and rule do not make a quantizer.
+    #[error("this is not a quantizer: {0}")]
+    Malformed(String),
     /// A setting is unknown or out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),

@@ -1,0 +1,259 @@
+//! The command line. A method's flags come from the table of methods.
+
+use super::Failure;
+use crate::quantize::methods::METHODS;
+use crate::recipe::{Recipe, value_from};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// What each bit of a neural network's weights buys: quantize, code, measure and verify.
+#[derive(Debug, Parser)]
+#[command(name = "quantscope", version, max_term_width = 110)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Action,
+    /// Threads to use; the result is the same with any number
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Action {
+    /// List a file's tensors with their statistics; for a .qsz its recipe and ledger
+    Inspect {
+        /// A weight file or a .qsz
+        file: PathBuf,
+    },
+    /// Rate-distortion curves of several methods, as CSV or JSON
+    Sweep {
+        /// A weight file
+        file: PathBuf,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Methods to sweep, by id
+        #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+        methods: Vec<String>,
+        /// Points per curve
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=200))]
+        points: u16,
+        /// Where to write; standard output if absent
+        #[arg(long, short)]
+        output: Option<PathBuf>,
+        /// Also draw the chart as SVG
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// The chart's rate
+        #[arg(long, value_parser = ["entropy", "fixed", "huffman", "rans"], default_value = "entropy")]
+        rate: String,
+        /// Draw importance-weighted distortion
+        #[arg(long)]
+        weighted: bool,
+    },
+    /// Compress a weight file into a .qsz, then decode it and compare
+    Compress {
+        /// A weight file
+        file: PathBuf,
+        /// The .qsz to write
+        #[arg(long, short)]
+        output: PathBuf,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Do not decode and compare afterwards
+        #[arg(long)]
+        no_verify: bool,
+    },
+    /// Decode a .qsz into .safetensors or .npz, by the output's name
+    Decode {
+        /// A .qsz
+        file: PathBuf,
+        /// The file to write
+        #[arg(long, short)]
+        output: PathBuf,
+    },
+    /// Check a .qsz: every checksum, every block; with its source also that its recipe gives the same bytes again
+    Verify {
+        /// A .qsz
+        file: PathBuf,
+        /// The weight file it was made from
+        #[arg(long, value_name = "FILE")]
+        source: Option<PathBuf>,
+        /// The importance file it was made with
+        #[arg(long, value_name = "FILE")]
+        importance_file: Option<PathBuf>,
+    },
+    /// Print a recipe: of a .qsz, of a recipe file, or of what the flags say
+    Recipe {
+        /// A .qsz, or a recipe as .json
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+    },
+}
+
+/// A recipe, as a line or a file, then changed by single flags.
+#[derive(Debug, Default)]
+pub struct RecipeArguments {
+    /// The importance file.
+    pub importance_file: Option<PathBuf>,
+    base: Option<String>,
+    changes: Vec<(String, String)>,
+}
+
+/// The recipe's own flags: key, value name, help.
+const OWN: [(&str, &str, &str); 11] = [
+    ("method", "ID", "Quantizer"),
+    ("scope", "all|tensor|channel", "Which weights share a codebook"),
+    ("include", "PATTERN,…", "Quantize only tensors whose name matches (* any run, ? one character)"),
+    ("exclude", "PATTERN,…", "Keep tensors whose name matches"),
+    ("rank", "N", "Keep tensors with fewer dimensions; 2 keeps biases and normalisation"),
+    ("importance", "none|file|adam", "What the importance file holds [default: file if one is given]"),
+    ("alpha", "A", "Exponent of importance [default: 1, and 0.5 for adam]"),
+    ("floor", "F", "Smallest importance, as a share of the mean"),
+    ("prune", "none|threshold:T|fraction:F", "Make small weights exact zeros first; threshold:0 keeps the file's own zeros"),
+    ("coder", "fixed|huffman|rans", "How symbols become bits"),
+    ("positions", "symbols|gaps", "Zeros as symbols, or as Huffman-coded gaps between non-zeros"),
+];
+
+/// The methods' parameters, each once, with the methods that take it.
+fn method_parameters() -> Vec<(&'static str, String)> {
+    let mut found: Vec<(&'static str, String)> = Vec::new();
+    for method in METHODS {
+        for parameter in method.parameters {
+            match found.iter_mut().find(|(id, _)| *id == parameter.id) {
+                Some((_, help)) => {
+                    help.push_str(", ");
+                    help.push_str(method.id);
+                }
+                None => found.push((
+                    parameter.id,
+                    format!("{} [default: {}] of {}", parameter.summary, parameter.default_value(), method.id),
+                )),
+            }
+        }
+    }
+    found
+}
+
+impl Args for RecipeArguments {
+    fn augment_args(command: Command) -> Command {
+        let mut command = command
+            .arg(
+                Arg::new("recipe").long("recipe").value_name("LINE|FILE").help_heading("Recipe").help(
+                    "Start from a recipe: one line of key=value pairs joined by &, or a file with one as JSON",
+                ),
+            )
+            .arg(
+                Arg::new("importance-file")
+                    .long("importance-file")
+                    .value_name("FILE")
+                    .value_parser(clap::value_parser!(PathBuf))
+                    .help_heading("Recipe")
+                    .help("Importance: a file with the same tensor names, or an optimizer's state"),
+            );
+        for (key, value, help) in OWN {
+            command = command.arg(Arg::new(key).long(key).value_name(value).help_heading("Recipe").help(help));
+        }
+        for (key, help) in method_parameters() {
+            let name = key.to_uppercase();
+            command = command.arg(Arg::new(key).long(key).value_name(name).help_heading("Method's parameters").help(help));
+        }
+        command
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for RecipeArguments {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let keys = OWN.iter().map(|(key, ..)| *key).chain(method_parameters().into_iter().map(|(key, _)| key));
+        let changes = keys.filter_map(|key| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()))).collect();
+        Ok(Self {
+            importance_file: matches.get_one("importance-file").cloned(),
+            base: matches.get_one("recipe").cloned(),
+            changes,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl RecipeArguments {
+    /// Whether anything was said at all.
+    pub fn is_empty(&self) -> bool {
+        self.base.is_none() && self.changes.is_empty() && self.importance_file.is_none()
+    }
+
+    /// The recipe that the flags describe, checked.
+    pub fn recipe(&self) -> Result<Recipe, Failure> {
+        let usage = |error: crate::quantize::SettingsError| Failure::Usage(error.to_string());
+        let mut recipe = match &self.base {
+            None => Recipe::default(),
+            Some(text) if text.contains('=') => Recipe::from_line(text.trim_start_matches('#')).map_err(usage)?,
+            Some(path) => read_recipe(&PathBuf::from(path))?,
+        };
+        let given = |key: &str| self.changes.iter().any(|(k, _)| k == key);
+        if self.importance_file.is_some() && !given("importance") && self.base.is_none() {
+            recipe.importance.kind = crate::recipe::ImportanceKind::File;
+        }
+        for (key, value) in &self.changes {
+            if key == "method" && *value != recipe.method {
+                recipe.settings.clear();
+            }
+        }
+        for (key, value) in &self.changes {
+            if Recipe::is_own_key(key) {
+                recipe.set(key, value).map_err(usage)?;
+            } else {
+                recipe.settings.insert(key.clone(), value_from(value));
+            }
+        }
+        if given("importance") && !given("alpha") && recipe.importance.kind == crate::recipe::ImportanceKind::Adam {
+            recipe.importance.alpha = 0.5;
+        }
+        recipe.check().map_err(usage)?;
+        if recipe.importance.kind != crate::recipe::ImportanceKind::None && self.importance_file.is_none() {
+            return Err(Failure::Usage("importance: expected --importance-file with it, found none".to_owned()));
+        }
+        Ok(recipe)
+    }
+
+    /// The recipe, where no importance file is needed to show it.
+    pub fn recipe_alone(&self) -> Result<Recipe, Failure> {
+        let with_file = Self {
+            importance_file: Some(PathBuf::new()),
+            base: self.base.clone(),
+            changes: self.changes.clone(),
+        };
+        let mut recipe = with_file.recipe()?;
+        if self.importance_file.is_none() && self.base.is_none() && !self.changes.iter().any(|(k, _)| k == "importance") {
+            recipe.importance = crate::recipe::ImportanceChoice::default();
+        }
+        Ok(recipe)
+    }
+}
+
+/// Reads a recipe file: the recipe as JSON, alone or as the field `recipe` of the page's download.
+pub fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::Usage(format!("recipe {}: cannot be read: {e}", path.display())))?;
+    let wrong = |e: String| Failure::Usage(format!("recipe {}: {e}", path.display()));
+    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    let inner = json.get("recipe").cloned().unwrap_or(json);
+    let recipe: Recipe = match inner {
+        serde_json::Value::String(line) => Recipe::from_line(&line).map_err(|e| wrong(e.to_string()))?,
+        other => serde_json::from_value(other).map_err(|e| wrong(e.to_string()))?,
+    };
+    recipe.check().map_err(|e| wrong(e.to_string()))?;
+    Ok(recipe)
+}

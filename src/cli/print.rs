@@ -1,0 +1,138 @@
+//! Tables for a terminal, CSV and JSON.
+
+use crate::engine::report::{Outcome, Point, Sweep, TensorRow, Verification};
+use std::fmt::Write as _;
+
+/// Columns of text, right-aligned but for the first.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = header.iter().map(|h| h.chars().count()).collect();
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: &[String]| {
+        let mut text = String::new();
+        for (i, (cell, width)) in cells.iter().zip(&widths).enumerate() {
+            let pad = " ".repeat(width.saturating_sub(cell.chars().count()));
+            let _ = if i == 0 { write!(text, "{cell}{pad}") } else { write!(text, "  {pad}{cell}") };
+        }
+        text.trim_end().to_owned()
+    };
+    let header: Vec<String> = header.iter().map(|h| (*h).to_owned()).collect();
+    std::iter::once(line(&header)).chain(rows.iter().map(|row| line(row))).collect::<Vec<_>>().join("\n")
+}
+
+/// The tensor table.
+pub fn tensors(rows: &[TensorRow]) -> String {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            let mut cells = vec![
+                row.name.clone(),
+                shape(&row.shape),
+                row.dtype.clone(),
+                row.elements.to_string(),
+                format!("{:.2} %", row.share * 100.0),
+            ];
+            match (&row.stats, &row.same_as) {
+                (_, Some(origin)) => cells.push(format!("same as {origin}")),
+                (Some(stats), None) => {
+                    cells.extend([stats.min, stats.max].map(|v| format!("{v:.5}")));
+                    cells.extend([stats.mean, stats.std].map(|v| format!("{v:.5}")));
+                    cells.push(format!("{:.2} %", stats.zeros as f64 / stats.count.max(1) as f64 * 100.0));
+                    if stats.non_finite > 0 {
+                        cells.push(format!("{} not finite", stats.non_finite));
+                    }
+                }
+                (None, None) => {}
+            }
+            cells
+        })
+        .collect();
+    table(&["tensor", "shape", "dtype", "elements", "share", "min", "max", "mean", "std", "zeros"], &cells)
+}
+
+/// Dimensions as people write them.
+pub fn shape(shape: &[u64]) -> String {
+    if shape.is_empty() {
+        return "scalar".to_owned();
+    }
+    shape.iter().map(u64::to_string).collect::<Vec<_>>().join("×")
+}
+
+/// A sweep as CSV, a line per point; the same columns as the page's download.
+pub fn sweep_csv(sweep: &Sweep) -> String {
+    crate::engine::report::sweep_csv(sweep)
+}
+
+/// One operating point, a line per figure.
+pub fn point(point: &Point) -> String {
+    let mut lines = vec![
+        format!("quantized weights    {} ({} pruned)", point.weights, point.pruned),
+        format!("levels               {}", point.levels),
+        format!("bits per weight      {:.4} (entropy {:.4})", point.bits, point.entropy_bits),
+        format!("SQNR                 {:.2} dB", point.sqnr_db),
+    ];
+    if point.weighted_mse != point.mse {
+        lines.push(format!("weighted SQNR        {:.2} dB", point.weighted_sqnr_db));
+    }
+    lines.push(format!("mean squared error   {:.4e}", point.mse));
+    lines.join("\n")
+}
+
+/// What compressing gave.
+pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String {
+    let mut text = point(&outcome.point);
+    let _ = write!(
+        text,
+        "\ncompressed file      {} bytes\nratio                {:.2} over {} parameters × 32 bits\n\
+         of the source file   {:.2}\npaper's formula      {:.2}\nrecipe               {}\nfile hash            {}\n\n{}",
+        outcome.file_bytes,
+        outcome.ratio,
+        outcome.parameters,
+        outcome.source_ratio,
+        outcome.point.formula_ratio,
+        outcome.recipe,
+        outcome.file_hash,
+        ledger(&outcome.ledger),
+    );
+    if let Some(v) = verification {
+        let _ = write!(text, "\n\n{}", verified(v));
+    }
+    for note in &outcome.notes {
+        let _ = write!(text, "\nnote: {note}");
+    }
+    text
+}
+
+/// The ledger: every bit of the file.
+pub fn ledger(rows: &[(String, u64)]) -> String {
+    let total: u64 = rows.iter().map(|(_, bits)| bits).sum();
+    let mut cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|(what, bits)| {
+            vec![what.clone(), bits.to_string(), format!("{:.2} %", *bits as f64 / total.max(1) as f64 * 100.0)]
+        })
+        .collect();
+    cells.push(vec!["the whole file".to_owned(), total.to_string(), "100.00 %".to_owned()]);
+    table(&["ledger", "bits", "share"], &cells)
+}
+
+/// What a verification found.
+pub fn verified(v: &Verification) -> String {
+    if v.mismatches == 0 {
+        format!(
+            "verified: {} elements of {} tensors decoded, every one bit-identical to the quantizer's output; \
+             SQNR {:.2} dB, largest error {:.3e}\ndecoded hash         {}",
+            v.elements, v.tensors, v.sqnr_db, v.largest_error, v.decoded_hash
+        )
+    } else {
+        format!(
+            "DIFFERENT: {} of {} elements differ from the quantizer's output, the first in {}",
+            v.mismatches,
+            v.elements,
+            v.first_mismatch.as_deref().unwrap_or("?")
+        )
+    }
+}

@@ -1,0 +1,330 @@
+//! Operating points: what a solved recipe costs in bits and does to the weights.
+
+use super::EngineError;
+use super::groups::{Group, Groups};
+use super::report::{Bound, Curve, Overlay, Point, Sweep};
+use crate::entropy::{CodeTable, Coder, Positions};
+use crate::histogram::{Histogram, Moments};
+use crate::quantize::{Method, ParameterKind, QuantizeError, Rule, Settings, Solution, Value, methods};
+use crate::rate_distortion::{self, entropy_bits, sqnr_db};
+use crate::recipe::{Recipe, Scope};
+
+/// Bins of an overlay's histogram.
+const OVERLAY_BINS: usize = 240;
+/// Bits of a codebook entry.
+const LEVEL_BITS: u64 = 32;
+
+/// Groups with their solutions.
+#[derive(Debug)]
+pub(super) struct Evaluated<'a> {
+    groups: &'a Groups,
+    solutions: Vec<Solution>,
+}
+
+/// Symbol counts that share one code table.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    pub tensor: Option<usize>,
+    /// Number of pruned weights.
+    pub zeros: u64,
+    /// Number of weights per level index.
+    pub levels: Vec<u64>,
+}
+
+impl Pool {
+    /// Counts per symbol: the zero symbol first where pruning is on.
+    pub fn symbols(&self, pruning: bool, positions: Positions) -> Vec<u64> {
+        let mut counts = Vec::with_capacity(self.levels.len() + 1);
+        if pruning {
+            counts.push(if positions == Positions::Gaps { 0 } else { self.zeros });
+        }
+        counts.extend(&self.levels);
+        counts
+    }
+
+    /// Adds a solution's counts, `times` over.
+    pub fn add(&mut self, counts: &[u64], pruned: u64, times: f64) {
+        let scaled = |count: u64| (count as f64 * times).round_ties_even() as u64;
+        if counts.len() > self.levels.len() {
+            self.levels.resize(counts.len(), 0);
+        }
+        for (sum, count) in self.levels.iter_mut().zip(counts) {
+            *sum += scaled(*count);
+        }
+        self.zeros += scaled(pruned);
+    }
+}
+
+impl<'a> Evaluated<'a> {
+    /// Solves every group.
+    pub fn new(groups: &'a Groups, method: &Method, settings: &Settings) -> Result<Self, QuantizeError> {
+        let solutions = groups.groups.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
+        Ok(Self { groups, solutions })
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (&'a Group, &Solution)> {
+        self.groups.groups.iter().zip(&self.solutions)
+    }
+
+    /// Symbol counts per code table: one for all, or one per tensor.
+    fn pools(&self) -> Vec<Pool> {
+        let mut pools: Vec<Pool> = Vec::new();
+        for (group, solution) in self.pairs() {
+            if pools.last().is_none_or(|pool| pool.tensor != group.tensor) {
+                pools.push(Pool { tensor: group.tensor, ..Pool::default() });
+            }
+            if let Some(pool) = pools.last_mut() {
+                pool.add(&solution.counts, group.pruned.count, group.stands_for);
+            }
+        }
+        pools
+    }
+
+    /// The operating point, with every overhead counted; positions by the entropy of evenly spread zeros.
+    pub fn point(
+        &self,
+        recipe: &Recipe,
+        method: &Method,
+        settings: &Settings,
+        kept_bits: u64,
+        parameters: u64,
+    ) -> Point {
+        let pruning = self.groups.groups.iter().any(|g| g.threshold.is_some());
+        let pools = self.pools();
+        let weights: f64 = pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum();
+        let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
+        let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
+        let codebook_bits = levels * LEVEL_BITS as f64;
+        let entropy: f64 =
+            pools.iter().map(|p| entropy_bits(&p.symbols(pruning, Positions::Symbols))).map(total_bits).sum();
+        let cost = |coder: Coder, positions: Positions| -> f64 {
+            let coded = pools.iter().map(|pool| {
+                let counts = pool.symbols(pruning, positions);
+                let table = CodeTable::new(coder, &counts);
+                let gaps = if positions == Positions::Gaps { position_bits(pool) } else { 0.0 };
+                table.predicted_bits(&counts) as f64 + table.size_bits() as f64 + gaps
+            });
+            codebook_bits + coded.sum::<f64>()
+        };
+        let [fixed, huffman, rans] =
+            [Coder::Fixed, Coder::Huffman, Coder::Rans].map(|coder| cost(coder, Positions::Symbols));
+        let bits = if recipe.positions == Positions::Gaps {
+            cost(recipe.coder, Positions::Gaps)
+        } else {
+            match recipe.coder {
+                Coder::Fixed => fixed,
+                Coder::Huffman => huffman,
+                Coder::Rans => rans,
+            }
+        };
+        let distortion = self.distortion();
+        let gap_bits =
+            if recipe.positions == Positions::Gaps { pools.iter().map(position_bits).sum() } else { 0.0 };
+        let formula = formula_bits(&pools, pruning, recipe) + codebook_bits + gap_bits;
+        Point {
+            parameter: settings.values().get(method.swept).cloned(),
+            levels: self.solutions.iter().map(|s| s.quantizer.levels.len() as u64).max().unwrap_or(0),
+            weights: self.groups.weights,
+            pruned: if self.groups.preview {
+                (zeros as f64 / weights.max(1.0) * self.groups.weights as f64).round_ties_even() as u64
+            } else {
+                zeros
+            },
+            entropy_bits: entropy / weights,
+            fixed_bits: fixed / weights,
+            huffman_bits: huffman / weights,
+            rans_bits: rans / weights,
+            bits: bits / weights,
+            mse: distortion.squared_error / weights,
+            weighted_mse: distortion.weighted_error / weights,
+            sqnr_db: sqnr_db(distortion.signal.squares, distortion.squared_error),
+            weighted_sqnr_db: sqnr_db(distortion.signal.weighted_squares, distortion.weighted_error),
+            formula_ratio: weights * 32.0 / formula,
+            predicted_ratio: parameters as f64 * 32.0
+                / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
+            optimal: self.solutions.iter().all(|s| s.optimal),
+            preview: self.groups.preview,
+        }
+    }
+
+    fn distortion(&self) -> Distortion {
+        let mut sum = Distortion::default();
+        for (group, solution) in self.pairs() {
+            let mut signal = group.kept.total();
+            signal.add(&group.pruned);
+            let times = group.stands_for;
+            sum.signal.squares += signal.squares * times;
+            sum.signal.weighted_squares += signal.weighted_squares * times;
+            sum.squared_error += (solution.squared_error + group.pruned.squares) * times;
+            sum.weighted_error += (solution.weighted_error + group.pruned.weighted_squares) * times;
+        }
+        sum
+    }
+
+    /// The histogram of one tensor's group, or of all quantized weights, with its codebook.
+    pub fn overlay(&self, tensor: Option<usize>, name: Option<String>, point: Point) -> Overlay {
+        let chosen = self.pairs().find(|(group, _)| tensor.is_none() || group.tensor == tensor || group.tensor.is_none());
+        let Some((group, solution)) = chosen else { return Overlay { point, ..Overlay::default() } };
+        let mut all = group.kept.clone();
+        if group.pruned.count > 0 {
+            // Pruned weights stand at zero, where the codebook puts them.
+            all.merge(&Histogram::of_zeros(group.pruned.count));
+        }
+        let total = all.total();
+        let mean = total.sum / total.count.max(1) as f64;
+        let std = (total.squares / total.count.max(1) as f64 - mean * mean).max(0.0).sqrt();
+        let ends = (first_mean(&all), last_mean(&all));
+        let start = ends.0.max(mean - 5.0 * std);
+        let end = ends.1.min(mean + 5.0 * std);
+        let width = (end - start) / OVERLAY_BINS as f64;
+        let (mut levels, mut counts) = (solution.quantizer.levels.clone(), solution.counts.clone());
+        if group.pruned.count > 0 {
+            let at = levels.partition_point(|level| *level < 0.0);
+            levels.insert(at, 0.0);
+            counts.insert(at, group.pruned.count);
+        }
+        let thresholds = match &solution.quantizer.rule {
+            Rule::Thresholds(thresholds) => thresholds.clone(),
+            Rule::RateAware { .. } => Vec::new(),
+        };
+        Overlay {
+            start,
+            width,
+            bins: bins(&all, start, width, OVERLAY_BINS),
+            levels,
+            counts,
+            thresholds,
+            title: group.tensor.and(name).unwrap_or_else(|| "all quantized weights".to_owned()),
+            point,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Distortion {
+    signal: Moments,
+    squared_error: f64,
+    weighted_error: f64,
+}
+
+fn total_bits((bits, count): (f64, u64)) -> f64 {
+    bits * count as f64
+}
+
+/// Entropy of the gaps between evenly spread non-zeros: n·h₂(p) bits in all.
+fn position_bits(pool: &Pool) -> f64 {
+    let kept: u64 = pool.levels.iter().sum();
+    total_bits(entropy_bits(&[pool.zeros, kept]))
+}
+
+/// Σ (|C_i| + 1)·b_i of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range coding by its ideal lengths.
+fn formula_bits(pools: &[Pool], pruning: bool, recipe: &Recipe) -> f64 {
+    let bits = pools.iter().map(|pool| {
+        let counts = pool.symbols(pruning, recipe.positions);
+        let counts: Vec<u64> = counts.into_iter().filter(|count| *count > 0).collect();
+        rate_distortion::formula_value_bits(recipe.coder, &counts)
+    });
+    bits.sum()
+}
+
+fn mean_of(m: &Moments) -> f64 {
+    m.sum / m.count.max(1) as f64
+}
+
+fn first_mean(histogram: &Histogram) -> f64 {
+    histogram.moments().first().map_or(0.0, mean_of)
+}
+
+fn last_mean(histogram: &Histogram) -> f64 {
+    histogram.moments().last().map_or(0.0, mean_of)
+}
+
+/// Counts in `bins` equal bins; cells outside fall into the outermost ones, cells wider than a bin are spread over those
+/// they cover.
+pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -> Vec<f64> {
+    let mut counts = vec![0.0; bins];
+    if bins == 0 {
+        return counts;
+    }
+    for (key, m) in histogram.keys().iter().zip(histogram.moments()) {
+        let place = |value: f64| {
+            if width > 0.0 { ((value - start) / width).clamp(0.0, bins as f64 - 1.0) as usize } else { 0 }
+        };
+        let (low, high) = crate::histogram::cell_range(*key);
+        let exact = m.sum / m.count.max(1) as f64;
+        let (first, last) =
+            if m.count < 4 { (place(exact), place(exact)) } else { (place(f64::from(low)), place(f64::from(high))) };
+        let spread = (last - first + 1) as f64;
+        for count in counts.iter_mut().skip(first).take(last - first + 1) {
+            *count += m.count as f64 / spread;
+        }
+    }
+    counts
+}
+
+/// `points` values of a method's swept parameter, from fine to coarse, evenly spread on a logarithmic scale.
+pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
+    let (fine, coarse) = method.sweep;
+    let last = points.saturating_sub(1).max(1) as f64;
+    let at = |i: usize| fine * libm::pow(coarse / fine, i as f64 / last);
+    let whole = method
+        .parameters
+        .iter()
+        .any(|p| p.id == method.swept && matches!(p.kind, ParameterKind::Integer { .. }));
+    let mut values: Vec<Value> = (0..points)
+        .map(|i| if whole { Value::Integer(at(i).round_ties_even() as u64) } else { Value::Number(rounded(at(i))) })
+        .collect();
+    values.dedup();
+    values
+}
+
+/// Three significant digits, so that a point's parameter is a number people can type.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.2e}").parse().unwrap_or(value)
+}
+
+/// Operating points of several methods with the Shannon bounds beside them.
+pub(super) fn sweep(
+    groups: &Groups,
+    recipe: &Recipe,
+    ids: &[&str],
+    points: usize,
+    kept_bits: u64,
+    parameters: u64,
+) -> Result<Sweep, EngineError> {
+    let mut curves = Vec::new();
+    for id in ids {
+        let Some(method) = methods::find(id) else { continue };
+        let mut curve =
+            Curve { method: method.id.into(), title: method.title.into(), parameter: method.swept.into(), points: vec![] };
+        let mut base = Recipe { method: method.id.to_owned(), ..recipe.clone() };
+        if recipe.method != method.id {
+            base.settings.clear();
+        }
+        for value in swept_values(method, points) {
+            let recipe = base.with(method.swept, value);
+            let (_, settings) = recipe.check()?;
+            // A grid too fine for the weights' range ends the curve there.
+            let Ok(evaluated) = Evaluated::new(groups, method, &settings) else { continue };
+            curve.points.push(evaluated.point(&recipe, method, &settings, kept_bits, parameters));
+        }
+        curves.push(curve);
+    }
+    Ok(Sweep { curves, bounds: bounds(groups, recipe.scope) })
+}
+
+/// Shannon lower bounds of the weights taken as one memoryless source, where they share one codebook.
+fn bounds(groups: &Groups, scope: Scope) -> Vec<Bound> {
+    if scope != Scope::All {
+        return Vec::new();
+    }
+    let Some(group) = groups.groups.first() else { return Vec::new() };
+    let kept = &group.kept;
+    rate_distortion::shannon_bounds(kept)
+        .into_iter()
+        .map(|source| {
+            let points = (0..=40).map(|i| f64::from(i) * 0.2).map(|bits| (bits, source.sqnr_db(bits))).collect();
+            Bound { title: source.title.to_owned(), points }
+        })
+        .collect()
+}

@@ -1,0 +1,175 @@
+//! Groups: the sets of weights that share a codebook, ready for a method.
+
+use super::{EngineError, session::TensorSketch};
+use crate::histogram::{Histogram, Moments};
+use crate::model::Model;
+use crate::quantize::{Method, Problem, QuantizeError, Settings, Solution};
+use crate::recipe::{Recipe, Scope};
+
+/// Weights that share a codebook, after pruning.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    /// The tensor, or `None` for all quantized tensors together.
+    pub tensor: Option<usize>,
+    /// Magnitudes up to this are pruned, if pruning is on.
+    pub threshold: Option<f32>,
+    /// What is left to quantize.
+    pub kept: Histogram,
+    /// What was pruned.
+    pub pruned: Moments,
+    /// (weight, importance) pairs of weights that are left, where importance differs between weights.
+    pub sample: Option<Vec<(f32, f32)>>,
+    /// How many groups of the model this one stands for; above 1 only in a preview.
+    pub stands_for: f64,
+}
+
+/// All groups of a recipe's selection.
+#[derive(Debug, Clone)]
+pub(super) struct Groups {
+    pub groups: Vec<Group>,
+    /// Indices of the quantized tensors, in file order.
+    pub selected: Vec<usize>,
+    /// What makes the mean importance over the quantized weights 1.
+    pub importance_factor: f64,
+    /// Whether the groups are a sample of the model's (per output channel, on a large model).
+    pub preview: bool,
+    /// Quantized weights of the model.
+    pub weights: u64,
+}
+
+/// The part of a recipe that groups depend on; equal keys have equal groups.
+pub(super) fn key(recipe: &Recipe) -> String {
+    let method = Recipe::default().method;
+    let rest = Recipe { method, settings: std::collections::BTreeMap::new(), ..recipe.clone() };
+    let Recipe { coder, positions, .. } = Recipe::default();
+    Recipe { coder, positions, ..rest }.to_line()
+}
+
+impl Group {
+    /// Splits `histogram` by the recipe's pruning.
+    pub fn new(
+        recipe: &Recipe,
+        tensor: Option<usize>,
+        histogram: &Histogram,
+        sample: Option<Vec<(f32, f32)>>,
+    ) -> Self {
+        let split = recipe.pruning.split(histogram);
+        let mut sample = sample;
+        if let (Some(sample), Some(threshold)) = (&mut sample, split.threshold) {
+            sample.retain(|(w, _)| w.abs() > threshold);
+        }
+        Self { tensor, threshold: split.threshold, kept: split.kept, pruned: split.pruned, sample, stands_for: 1.0 }
+    }
+
+    /// Solves the group; a fully pruned group gets a quantizer with the single level 0 that no weight uses.
+    pub fn solve(&self, method: &Method, settings: &Settings) -> Result<Solution, QuantizeError> {
+        if self.kept.is_empty() && self.pruned.count > 0 {
+            return Ok(Solution::unused());
+        }
+        (method.solve)(&Problem { histogram: &self.kept, sample: self.sample.as_deref() }, settings)
+    }
+}
+
+impl Groups {
+    /// Groups the selected tensors of a model by the recipe's scope.
+    pub fn new(
+        model: &Model,
+        sketches: &[TensorSketch],
+        stride: u64,
+        has_importance: bool,
+        recipe: &Recipe,
+    ) -> Result<Self, EngineError> {
+        let selected: Vec<usize> = model
+            .tensors
+            .iter()
+            .zip(sketches)
+            .enumerate()
+            .filter(|(_, (tensor, sketch))| {
+                tensor.same_as.is_none() && recipe.selects(&tensor.name, tensor.shape.len()) && sketch.is_quantizable()
+            })
+            .map(|(i, _)| i)
+            .collect();
+        let mut total = Moments::default();
+        selected.iter().filter_map(|i| sketches.get(*i)).for_each(|s| total.add(&s.histogram.total()));
+        if total.count == 0 {
+            return Err(QuantizeError::NoWeights.into());
+        }
+        let factor = if total.importance > 0.0 { total.count as f64 / total.importance } else { 1.0 };
+        let scale = |pairs: &[(f32, f32)]| -> Vec<(f32, f32)> {
+            pairs.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
+        };
+        let mut groups = Vec::new();
+        let mut preview = false;
+        match recipe.scope {
+            Scope::All => {
+                let mut all = Histogram::default();
+                let mut sample = Vec::new();
+                for sketch in selected.iter().filter_map(|i| sketches.get(*i)) {
+                    all.merge(&sketch.histogram);
+                    sample.extend(scale(&sketch.sample));
+                }
+                all.scale_importance(factor);
+                groups.push(Group::new(recipe, None, &all, has_importance.then_some(sample)));
+            }
+            Scope::Tensor | Scope::Channel => {
+                for i in &selected {
+                    let (Some(sketch), Some(tensor)) = (sketches.get(*i), model.tensors.get(*i)) else { continue };
+                    let row = super::sketch::row_len(&tensor.shape);
+                    if recipe.scope == Scope::Channel && row > 0 {
+                        let before = groups.len();
+                        for pairs in sketch.rows.chunks(row as usize) {
+                            groups.push(channel_group(recipe, *i, scale(pairs), has_importance));
+                        }
+                        let rows = tensor.shape.first().copied().unwrap_or(1);
+                        let sampled = groups.len() - before;
+                        let stands_for = rows as f64 / sampled.max(1) as f64;
+                        groups.iter_mut().skip(before).for_each(|g| g.stands_for = stands_for);
+                        preview |= stride > 1;
+                    } else {
+                        let mut histogram = sketch.histogram.clone();
+                        histogram.scale_importance(factor);
+                        let sample = has_importance.then(|| sample_of(sketch, factor));
+                        groups.push(Group::new(recipe, Some(*i), &histogram, sample));
+                    }
+                }
+            }
+        }
+        Ok(Self { groups, selected, importance_factor: factor, preview, weights: total.count })
+    }
+}
+
+/// A tensor's sample, or its plain mean and importance where the sample missed a small tensor.
+fn sample_of(sketch: &TensorSketch, factor: f64) -> Vec<(f32, f32)> {
+    if sketch.sample.is_empty() {
+        let cells = sketch.histogram.moments().iter();
+        return cells
+            .map(|m| ((m.sum / m.count as f64) as f32, scaled((m.importance / m.count as f64) as f32, factor)))
+            .collect();
+    }
+    sketch.sample.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
+}
+
+/// Importance as the solver and the encoder use it; both must do the same arithmetic.
+pub(super) fn scaled(h: f32, factor: f64) -> f32 {
+    (f64::from(h) * factor) as f32
+}
+
+/// The group of one output channel from its (weight, scaled importance) pairs.
+pub(super) fn channel_group(recipe: &Recipe, tensor: usize, pairs: Vec<(f32, f32)>, has_importance: bool) -> Group {
+    let (values, h): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+    let histogram = small_histogram(&values, has_importance.then_some(&h));
+    Group::new(recipe, Some(tensor), &histogram, has_importance.then_some(pairs))
+}
+
+thread_local! {
+    static ACCUMULATOR: std::cell::RefCell<crate::histogram::Accumulator> =
+        std::cell::RefCell::new(crate::histogram::Accumulator::new());
+}
+
+/// A histogram through this thread's accumulator, so that many small channels share one 4 MiB index.
+fn small_histogram(values: &[f32], h: Option<&Vec<f32>>) -> Histogram {
+    ACCUMULATOR.with_borrow_mut(|accumulator| {
+        accumulator.add(values, h.map(Vec::as_slice));
+        accumulator.take()
+    })
+}

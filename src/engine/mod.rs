@@ -1,0 +1,170 @@
+//! Jobs: map, solve, map.
+//!
+//! A file is worked on in *tasks*, runs of blocks of one tensor, each a pure function from bytes to bytes. Threads run them
+//! natively, workers in the browser; results are taken in task order, so they never depend on who ran what when.
+//!
+//! ```text
+//! sketch    file ──tasks──▶ histograms, statistics, hash   absorbed by a Session
+//! solve     Session ──recipe──▶ overlay, sweep, Plan        milliseconds, no file needed
+//! prepare   file ──tasks──▶ channel codebooks, gap counts   only for plans that need it
+//! encode    file ──tasks──▶ coded blocks                    absorbed by an Assembler: the .qsz
+//! verify    file and .qsz ──tasks──▶ comparison bit by bit
+//! ```
+
+mod assemble;
+mod encode;
+mod evaluate;
+mod groups;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod pipeline;
+mod plan;
+pub mod report;
+mod session;
+mod sketch;
+mod verify;
+
+pub use crate::importance::Importance;
+pub use assemble::{Assembler, decode_to, Export};
+pub use encode::encode;
+pub use plan::{Plan, prepare};
+pub use session::Session;
+pub use sketch::sketch;
+pub use verify::{collect_verification, verify};
+
+use crate::container::ContainerError;
+use crate::formats::{FormatError, Source};
+use crate::model::Model;
+use crate::quantize::{QuantizeError, SettingsError};
+use crate::tensor::{Storage, Tensor};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::ops::Range;
+
+pub use crate::container::BLOCK_WEIGHTS;
+
+/// Why a job failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The weight file, or the importance file, could not be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// The compressed file could not be read or written.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// A recipe's field is out of range.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The quantizer could not be solved.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// The importance file does not fit the model.
+    #[error("importance: {0}")]
+    Importance(String),
+    /// Writing the result failed.
+    #[error("writing the result failed")]
+    Write(#[from] std::io::Error),
+    /// The decoded weights cannot be written in the format asked for.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
+    /// A message between page and worker does not fit; a defect of ours.
+    #[error("a task's message does not fit its job (a defect of Quantscope)")]
+    Message,
+}
+
+/// A file to work on, with its importance where there is one: what every map function reads.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// The weight file.
+    pub source: &'a dyn Source,
+    /// What it holds.
+    pub model: &'a Model,
+    /// The importance file and how it matches.
+    pub importance: Option<(&'a dyn Source, &'a Importance)>,
+}
+
+impl std::fmt::Debug for Input<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Input").field("bytes", &self.source.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Input<'a> {
+    fn tensor(&self, task: &Task) -> Result<&'a Tensor, EngineError> {
+        self.model.tensors.get(task.tensor).ok_or(EngineError::Message)
+    }
+}
+
+/// A run of blocks of one tensor: what one worker does at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Index of the tensor in the model.
+    pub tensor: usize,
+    /// First element.
+    pub start: u64,
+    /// One past the last element.
+    pub end: u64,
+    /// Elements per block; the last block may be shorter.
+    pub block: u64,
+    /// Bytes to be read, for progress.
+    pub bytes: u64,
+}
+
+impl Task {
+    /// The whole of a tensor, block by block.
+    pub fn whole(index: usize, tensor: &Tensor) -> Self {
+        Self { tensor: index, start: 0, end: tensor.len(), block: BLOCK_WEIGHTS, bytes: tensor.size_bytes() }
+    }
+
+    /// The element ranges of the blocks, in order; one empty range for an empty tensor.
+    pub fn blocks(&self) -> impl Iterator<Item = Range<u64>> + use<> {
+        let Self { start, end, block, .. } = *self;
+        let block = block.max(1);
+        let count = (end - start).div_ceil(block).max(1);
+        (0..count).map(move |i| start + i * block..(start + (i + 1) * block).min(end))
+    }
+
+    /// The task cut into tasks of about `weights` elements, each a whole number of blocks.
+    fn split(self, weights: u64) -> Vec<Self> {
+        let step = weights.max(self.block).div_ceil(self.block.max(1)) * self.block.max(1);
+        let count = (self.end - self.start).div_ceil(step).max(1);
+        let size = self.bytes.checked_div(self.end - self.start).unwrap_or(0);
+        let part = |i| {
+            let start = self.start + i * step;
+            let end = (start + step).min(self.end);
+            Self { start, end, bytes: (end - start) * size, ..self }
+        };
+        (0..count).map(part).collect()
+    }
+}
+
+/// The tasks that read a whole model: a block each, or a whole tensor where its bytes must be read in order.
+pub fn tasks(model: &Model) -> Vec<Task> {
+    let mut tasks = Vec::new();
+    for (index, tensor) in model.tensors.iter().enumerate() {
+        if tensor.same_as.is_some() {
+            continue;
+        }
+        let whole = Task::whole(index, tensor);
+        let in_order = matches!(tensor.storage, Storage::Deflated { .. }) || tensor.strides.is_some();
+        if in_order { tasks.push(whole) } else { tasks.extend(whole.split(BLOCK_WEIGHTS)) }
+    }
+    tasks
+}
+
+/// Reads the first pass of an importance file; see [`Importance::survey`].
+pub fn survey(source: &dyn Source, importance: &Importance, task: &Task) -> Result<Vec<u8>, EngineError> {
+    importance.survey(source, task)
+}
+
+/// A message as bytes.
+pub(crate) fn pack<T: Serialize>(message: &T) -> Vec<u8> {
+    // Serialising plain data into a growing vector has no way to fail; an empty message is refused by `unpack`.
+    postcard::to_stdvec(message).unwrap_or_default()
+}
+
+/// Reads a message of [`pack`].
+pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
+    postcard::from_bytes(bytes).map_err(|_| EngineError::Message)
+}

@@ -1,0 +1,416 @@
+//! A plan: everything an encoder needs to know, solved; small enough to send to every worker.
+
+use super::evaluate::Pool;
+use super::groups::{self, Groups};
+use super::{EngineError, Input, Task, pack, unpack};
+use crate::container::BLOCK_WEIGHTS;
+use crate::entropy::{CodeTable, Positions, gaps::GapTable};
+use crate::formats::{Limits, TensorReader};
+use crate::model::Model;
+use crate::quantize::{Quantizer, Solution};
+use crate::recipe::{Recipe, Scope};
+use crate::tensor::Storage;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// What becomes of a tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) enum Fate {
+    /// Its bytes are kept.
+    Kept,
+    /// It is tied to an earlier tensor.
+    SameAs(usize),
+    /// It is quantized.
+    Quantized {
+        /// Its first group; all tensors share group 0 where the scope is all.
+        first_group: usize,
+        /// Elements per group: a channel's, or the tensor's.
+        group_len: u64,
+        /// Its code table.
+        table: usize,
+    },
+}
+
+/// A solved group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct PlanGroup {
+    pub quantizer: Quantizer,
+    /// Magnitudes up to this become exact zeros, if pruning is on.
+    pub threshold: Option<f32>,
+}
+
+/// What the tasks must do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Pass {
+    /// Solve the codebooks of output channels.
+    Channels,
+    /// Count symbols and gaps.
+    Count,
+    /// Nothing: encode.
+    Ready,
+}
+
+/// A solved recipe for one file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub(super) recipe: Recipe,
+    pub(super) fates: Vec<Fate>,
+    pub(super) groups: Vec<PlanGroup>,
+    pub(super) tables: Vec<CodeTable>,
+    pub(super) gap_tables: Vec<GapTable>,
+    pub(super) importance_factor: f64,
+    pub(super) has_importance: bool,
+    pub(super) notes: Vec<String>,
+    pub(super) weights: u64,
+    tasks: Vec<Task>,
+    pass: Pass,
+    pools: Vec<Counts>,
+}
+
+/// Symbol counts and gap counts of one code table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Counts {
+    zeros: u64,
+    levels: Vec<u64>,
+    gaps: Vec<u64>,
+}
+
+/// A channel's solution, on its way from a worker.
+#[derive(Debug, Serialize, Deserialize)]
+struct Solved {
+    group: PlanGroup,
+    counts: Vec<u64>,
+    pruned: u64,
+}
+
+impl Plan {
+    pub(super) fn new(
+        model: &Model,
+        groups: &Groups,
+        recipe: &Recipe,
+        not_finite: Vec<String>,
+    ) -> Result<Self, EngineError> {
+        let (method, settings) = recipe.check()?;
+        let mut plan = Self {
+            recipe: recipe.clone(),
+            fates: Vec::with_capacity(model.tensors.len()),
+            groups: Vec::new(),
+            tables: Vec::new(),
+            gap_tables: Vec::new(),
+            importance_factor: groups.importance_factor,
+            has_importance: recipe.importance.kind != crate::recipe::ImportanceKind::None,
+            notes: Vec::new(),
+            weights: groups.weights,
+            tasks: Vec::new(),
+            pass: Pass::Ready,
+            pools: Vec::new(),
+        };
+        if !not_finite.is_empty() {
+            let names = crate::importance::list(&not_finite);
+            plan.notes.push(format!("kept as they are, because they hold NaN or infinities: {names}"));
+        }
+        let in_channels = recipe.scope == Scope::Channel;
+        let (mut next_group, mut next_table) = (0, 0);
+        for (index, tensor) in model.tensors.iter().enumerate() {
+            if let Some(same) = tensor.same_as {
+                plan.fates.push(Fate::SameAs(same));
+                continue;
+            }
+            if !groups.selected.contains(&index) {
+                plan.fates.push(Fate::Kept);
+                continue;
+            }
+            let row = super::sketch::row_len(&tensor.shape);
+            let channels = if in_channels && row > 0 { tensor.len() / row } else { 1 };
+            let group_len = tensor.len() / channels.max(1);
+            plan.fates.push(Fate::Quantized { first_group: next_group, group_len, table: next_table });
+            if recipe.scope != Scope::All {
+                next_group += channels as usize;
+                next_table += 1;
+            }
+            if in_channels {
+                plan.tasks.extend(channel_tasks(index, tensor, group_len));
+            }
+        }
+        if in_channels {
+            plan.pools.resize(next_table, Counts::default());
+            plan.pass = Pass::Channels;
+            return Ok(plan);
+        }
+        for group in &groups.groups {
+            let solution = group.solve(method, &settings)?;
+            plan.pools.push(Counts {
+                zeros: group.pruned.count,
+                levels: solution.counts.clone(),
+                gaps: Vec::new(),
+            });
+            plan.groups.push(PlanGroup { quantizer: solution.quantizer, threshold: group.threshold });
+        }
+        plan.after_solving(model);
+        Ok(plan)
+    }
+
+    /// Whether the file can be [encoded](super::encode) now; else [`prepare`] this plan's tasks and [`absorb`](Self::absorb).
+    pub fn is_ready(&self) -> bool {
+        self.pass == Pass::Ready
+    }
+
+    /// The tasks of the next pass: of [`prepare`], or of [`encode`](super::encode) once the plan [is ready](Self::is_ready).
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// What the user should know, a sentence each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The recipe with everything filled in.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// The plan as bytes, for the way to a worker.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        pack(self)
+    }
+
+    /// Reads [`to_bytes`](Self::to_bytes) back.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, EngineError> {
+        unpack(bytes)
+    }
+
+    /// Takes in what [`prepare`] gave for each task, in task order, and moves on to the next pass.
+    pub fn absorb(&mut self, model: &Model, parts: &[Vec<u8>]) -> Result<(), EngineError> {
+        let tasks = std::mem::take(&mut self.tasks);
+        for (task, part) in tasks.iter().zip(parts) {
+            let Some(Fate::Quantized { table, .. }) = self.fates.get(task.tensor) else {
+                return Err(EngineError::Message);
+            };
+            let pool = self.pools.get_mut(*table).ok_or(EngineError::Message)?;
+            if self.pass == Pass::Channels {
+                for solved in unpack::<Vec<Solved>>(part)? {
+                    pool.add(&solved.counts, solved.pruned);
+                    self.groups.push(solved.group);
+                }
+            } else {
+                let counted: Counts = unpack(part)?;
+                pool.add(&counted.levels, counted.zeros);
+                add_counts(&mut pool.gaps, &counted.gaps);
+            }
+        }
+        if self.pass == Pass::Channels {
+            self.after_solving(model);
+        } else {
+            self.after_counting(model);
+        }
+        Ok(())
+    }
+
+    fn after_solving(&mut self, model: &Model) {
+        if self.recipe.positions == Positions::Gaps {
+            self.pass = Pass::Count;
+            self.pools.iter_mut().for_each(|pool| {
+                pool.zeros = 0;
+                pool.levels.fill(0);
+            });
+            let fates = &self.fates;
+            let quantized = |task: &Task| matches!(fates.get(task.tensor), Some(Fate::Quantized { .. }));
+            self.tasks = super::tasks(model).into_iter().filter(quantized).collect();
+        } else {
+            self.after_counting(model);
+        }
+    }
+
+    fn after_counting(&mut self, model: &Model) {
+        let pruning = self.has_zero_symbol();
+        for counts in std::mem::take(&mut self.pools) {
+            let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
+            self.tables.push(CodeTable::new(self.recipe.coder, &pool.symbols(pruning, self.recipe.positions)));
+            if self.recipe.positions == Positions::Gaps {
+                self.gap_tables.push(GapTable::from_counts(&counts.gaps));
+            }
+        }
+        self.tasks = super::tasks(model);
+        self.pass = Pass::Ready;
+    }
+
+    /// Whether symbol 0 stands for an exact zero.
+    pub(super) fn has_zero_symbol(&self) -> bool {
+        self.recipe.pruning != crate::quantize::pruning::Pruning::None
+    }
+
+    /// The symbols of a quantized tensor's elements `range`; appends to `symbols`.
+    pub(super) fn quantize(
+        &self,
+        fate: &Fate,
+        range: Range<u64>,
+        values: &[f32],
+        h: Option<&[f32]>,
+        symbols: &mut Vec<u16>,
+    ) -> Result<(), EngineError> {
+        let mut done = 0;
+        for (group, len) in self.segments(fate, range)? {
+            let part = done..done + len;
+            let values = values.get(part.clone()).ok_or(EngineError::Message)?;
+            let h = h.and_then(|h| h.get(part));
+            group.symbols(values, h, self.has_zero_symbol(), symbols);
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// The groups that the elements `range` of a quantized tensor fall into, with how many elements each.
+    pub(super) fn segments(&self, fate: &Fate, range: Range<u64>) -> Result<Vec<(&PlanGroup, usize)>, EngineError> {
+        let Fate::Quantized { first_group, group_len, .. } = *fate else { return Err(EngineError::Message) };
+        let mut segments = Vec::new();
+        let mut at = range.start;
+        while at < range.end {
+            let channel = at.checked_div(group_len).unwrap_or(0);
+            let end = ((channel + 1) * group_len).min(range.end);
+            let group = self.groups.get(first_group + channel as usize).ok_or(EngineError::Message)?;
+            segments.push((group, (end - at) as usize));
+            at = end;
+        }
+        Ok(segments)
+    }
+}
+
+impl PlanGroup {
+    fn symbols(&self, values: &[f32], h: Option<&[f32]>, zero_symbol: bool, symbols: &mut Vec<u16>) {
+        let start = symbols.len();
+        self.quantizer.symbols(values, h, symbols);
+        if zero_symbol {
+            // No magnitude is at most a negative threshold: nothing is pruned.
+            let threshold = self.threshold.unwrap_or(-1.0);
+            for (symbol, value) in symbols.iter_mut().skip(start).zip(values) {
+                *symbol = if value.abs() <= threshold { 0 } else { *symbol + 1 };
+            }
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, levels: &[u64], zeros: u64) {
+        add_counts(&mut self.levels, levels);
+        self.zeros += zeros;
+    }
+}
+
+fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
+    if counts.len() > sums.len() {
+        sums.resize(counts.len(), 0);
+    }
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}
+
+/// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.
+fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
+    let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
+    let in_order = matches!(tensor.storage, Storage::Deflated { .. }) || tensor.strides.is_some();
+    if in_order { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
+}
+
+/// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, or counts symbols and gaps.
+pub fn prepare(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
+    if plan.pass == Pass::Channels { solve_channels(input, plan, task) } else { count(input, plan, task) }
+}
+
+fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
+    let (method, settings) = plan.recipe.check()?;
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut solved = Vec::new();
+    for range in task.blocks() {
+        blocks.read(range)?;
+        let ones = vec![1.0; blocks.values.len()];
+        let h = if plan.has_importance { &blocks.importance } else { &ones };
+        let pairs = blocks.values.iter().copied().zip(h.iter().copied()).collect();
+        let group = groups::channel_group(&plan.recipe, task.tensor, pairs, plan.has_importance);
+        let Solution { quantizer, counts, .. } = group.solve(method, &settings)?;
+        let group_plan = PlanGroup { quantizer, threshold: group.threshold };
+        solved.push(Solved { group: group_plan, counts, pruned: group.pruned.count });
+    }
+    Ok(pack(&solved))
+}
+
+fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
+    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut counts = Counts::default();
+    let mut symbols = Vec::new();
+    for range in task.blocks() {
+        blocks.read(range.clone())?;
+        symbols.clear();
+        plan.quantize(fate, range, &blocks.values, blocks.importance(), &mut symbols)?;
+        for symbol in &symbols {
+            if *symbol == 0 {
+                counts.zeros += 1;
+            } else {
+                let level = usize::from(*symbol) - 1;
+                if counts.levels.len() <= level {
+                    counts.levels.resize(level + 1, 0);
+                }
+                if let Some(count) = counts.levels.get_mut(level) {
+                    *count += 1;
+                }
+            }
+        }
+        crate::entropy::gaps::count_gaps(&symbols, &mut counts.gaps);
+    }
+    Ok(pack(&counts))
+}
+
+/// Reads blocks of weights with their importance, scaled as the solver saw it.
+pub(super) struct BlockReader<'a> {
+    tensor: TensorReader<'a>,
+    importance_reader: Option<crate::importance::ImportanceReader<'a>>,
+    dtype: crate::tensor::Dtype,
+    factor: f64,
+    /// The block's bytes as they are in the file.
+    pub bytes: Vec<u8>,
+    /// The block's weights; empty for tensors that are not floats.
+    pub values: Vec<f32>,
+    importance: Vec<f32>,
+}
+
+impl<'a> BlockReader<'a> {
+    pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
+        let tensor = input.tensor(task)?;
+        let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
+        let importance_reader = match input.importance {
+            Some((source, importance)) if plan.has_importance && quantized => {
+                Some(importance.reader(source, task.tensor)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            tensor: TensorReader::new(input.source, tensor, &Limits::default())?,
+            importance_reader,
+            dtype: tensor.dtype,
+            factor: plan.importance_factor,
+            bytes: Vec::new(),
+            values: Vec::new(),
+            importance: Vec::new(),
+        })
+    }
+
+    pub fn read(&mut self, range: Range<u64>) -> Result<(), EngineError> {
+        self.bytes.clear();
+        self.values.clear();
+        self.importance.clear();
+        self.tensor.read(range.clone(), &mut self.bytes)?;
+        self.dtype.extend_f32(&self.bytes, &mut self.values);
+        if let Some(reader) = &mut self.importance_reader {
+            reader.read(range, &mut self.importance)?;
+            self.importance.iter_mut().for_each(|h| *h = groups::scaled(*h, self.factor));
+        }
+        Ok(())
+    }
+
+    /// Importance of the block's weights; `None` where it is 1 for all.
+    pub fn importance(&self) -> Option<&[f32]> {
+        self.importance_reader.is_some().then_some(self.importance.as_slice())
+    }
+}

@@ -1,0 +1,282 @@
+//! A session: one opened file's sketch, and every question that can be answered from it.
+
+use super::evaluate::{self, Evaluated};
+use super::groups::{self, Groups};
+use super::report::{Overlay, Stats, Sweep, TensorRow};
+use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, tasks, unpack};
+use crate::histogram::Histogram;
+use crate::model::Model;
+use crate::recipe::{ImportanceKind, Recipe};
+use std::collections::BTreeMap;
+
+/// Weights in a sample, at most about twice this.
+const SAMPLE_WEIGHTS: u64 = 1 << 20;
+/// Bins of a tensor row's small histogram.
+const ROW_BINS: usize = 32;
+
+/// The sketch of one tensor.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TensorSketch {
+    pub stats: Option<Stats>,
+    pub histogram: Histogram,
+    pub sample: Vec<(f32, f32)>,
+    pub rows: Vec<(f32, f32)>,
+    hashes: Vec<u128>,
+}
+
+impl TensorSketch {
+    /// Whether there is a weight, and none that is not finite.
+    pub fn is_quantizable(&self) -> bool {
+        self.stats.as_ref().is_some_and(|stats| stats.non_finite == 0 && stats.count > 0)
+    }
+
+    fn absorb(&mut self, block: BlockSketch) {
+        self.hashes.push(block.hash);
+        if let Some(stats) = &mut self.stats {
+            let first = stats.min == 0.0 && stats.max == 0.0 && self.hashes.len() == 1;
+            stats.min = if first { block.min } else { stats.min.min(block.min) };
+            stats.max = if first { block.max } else { stats.max.max(block.max) };
+            stats.non_finite += block.non_finite;
+            stats.zeros += block.zeros;
+        }
+        self.histogram.merge(&block.histogram);
+        self.sample.extend(block.sample);
+        self.rows.extend(block.rows);
+    }
+}
+
+/// One opened file: its model, its sketch, and what follows from them.
+#[derive(Debug)]
+pub struct Session {
+    model: Model,
+    importance: Option<Importance>,
+    tasks: Vec<Task>,
+    sketches: Vec<TensorSketch>,
+    hash: u128,
+    /// The groups of the recipe last asked for.
+    cached: Option<(String, Groups)>,
+}
+
+impl Session {
+    /// A session without a sketch yet.
+    pub fn new(model: Model, importance: Option<Importance>) -> Self {
+        let sketch = |tensor: &crate::tensor::Tensor| TensorSketch {
+            stats: tensor.dtype.is_float().then(|| Stats { count: tensor.len(), ..Stats::default() }),
+            ..TensorSketch::default()
+        };
+        let sketches = model.tensors.iter().map(sketch).collect();
+        Self { tasks: tasks(&model), model, importance, sketches, hash: 0, cached: None }
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The importance, where there is one.
+    pub fn importance(&self) -> Option<&Importance> {
+        self.importance.as_ref()
+    }
+
+    /// The tasks to be [sketched](super::sketch), in the order they must be absorbed.
+    pub fn tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    /// One weight of this many goes into samples.
+    pub fn sample_stride(&self) -> u64 {
+        let elements: u64 = self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
+        elements.div_ceil(SAMPLE_WEIGHTS).max(1)
+    }
+
+    /// Takes in the sketch of task number `index`; to be called in task order.
+    pub fn absorb(&mut self, index: usize, bytes: &[u8]) -> Result<(), EngineError> {
+        let tensor = self.tasks.get(index).ok_or(EngineError::Message)?.tensor;
+        let sketch = self.sketches.get_mut(tensor).ok_or(EngineError::Message)?;
+        for block in unpack::<Vec<BlockSketch>>(bytes)? {
+            sketch.absorb(block);
+        }
+        Ok(())
+    }
+
+    /// Completes statistics and the content hash once every task is absorbed.
+    pub fn finish(&mut self) {
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        for (tensor, sketch) in self.model.tensors.iter().zip(&mut self.sketches) {
+            if let Some(stats) = &mut sketch.stats {
+                let total = sketch.histogram.total();
+                let count = total.count.max(1) as f64;
+                stats.mean = total.sum / count;
+                stats.std = (total.squares / count - stats.mean * stats.mean).max(0.0).sqrt();
+            }
+            hasher.update(tensor.name.as_bytes());
+            hasher.update(&[0]);
+            hasher.update(tensor.dtype.name().as_bytes());
+            for word in [tensor.shape.len() as u64].iter().chain(&tensor.shape) {
+                hasher.update(&word.to_le_bytes());
+            }
+            for hash in &sketch.hashes {
+                hasher.update(&hash.to_le_bytes());
+            }
+            if let Some(same) = tensor.same_as {
+                hasher.update(&(same as u64).to_le_bytes());
+            }
+        }
+        self.hash = hasher.digest128();
+        self.cached = None;
+    }
+
+    /// Hash of names, shapes, types and bytes of all tensors, hexadecimal; the same for the same weights in any file format
+    /// that keeps their names.
+    pub fn hash(&self) -> String {
+        format!("{:032x}", self.hash)
+    }
+
+    pub(super) fn hash_bits(&self) -> u128 {
+        self.hash
+    }
+
+    /// The rows of the tensor table, in file order.
+    pub fn rows(&self) -> Vec<TensorRow> {
+        let elements: u64 = self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
+        let row = |(tensor, sketch): (&crate::tensor::Tensor, &TensorSketch)| {
+            let origin = tensor.same_as.and_then(|i| Some((self.model.tensors.get(i)?, self.sketches.get(i)?)));
+            let sketch = origin.map_or(sketch, |(_, sketch)| sketch);
+            TensorRow {
+                name: tensor.name.clone(),
+                shape: tensor.shape.clone(),
+                dtype: tensor.dtype.name().to_owned(),
+                elements: tensor.len(),
+                share: tensor.len() as f64 / elements.max(1) as f64,
+                same_as: origin.map(|(tensor, _)| tensor.name.clone()),
+                stats: sketch.stats.clone(),
+                bins: sketch.stats.as_ref().map_or_else(Vec::new, |stats| {
+                    let width = (f64::from(stats.max) - f64::from(stats.min)) / ROW_BINS as f64;
+                    let bins = evaluate::bins(&sketch.histogram, f64::from(stats.min), width, ROW_BINS);
+                    bins.into_iter().map(|count| count as u64).collect()
+                }),
+            }
+        };
+        self.model.tensors.iter().zip(&self.sketches).map(row).collect()
+    }
+
+    /// The recipe with what only the session knows filled in: the importance actually loaded, with its hash.
+    pub fn complete(&self, recipe: &Recipe) -> Result<Recipe, EngineError> {
+        let mut recipe = recipe.clone();
+        match (&self.importance, recipe.importance.kind) {
+            (_, ImportanceKind::None) => recipe.importance = crate::recipe::ImportanceChoice::default(),
+            (Some(importance), _) => {
+                let choice = importance.choice();
+                if let (Some(asked), Some(found)) = (&recipe.importance.hash, &choice.hash)
+                    && asked != found
+                {
+                    return Err(EngineError::Importance(format!(
+                        "the recipe was made with another importance file: expected content hash {asked}, found {found}"
+                    )));
+                }
+                let asked = &recipe.importance;
+                if (asked.alpha, asked.floor) != (choice.alpha, choice.floor) {
+                    return Err(EngineError::Importance(format!(
+                        "it was read with alpha {} and floor {}, and the recipe asks for {} and {}",
+                        choice.alpha, choice.floor, asked.alpha, asked.floor
+                    )));
+                }
+                recipe.importance = choice;
+            }
+            (None, _) => {
+                return Err(EngineError::Importance(
+                    "the recipe asks for an importance file, and none is open".to_owned(),
+                ));
+            }
+        }
+        Ok(recipe)
+    }
+
+    /// Solves the recipe's groups, or takes them from the last question with the same selection.
+    fn groups(&mut self, recipe: &Recipe) -> Result<&Groups, EngineError> {
+        let key = groups::key(recipe);
+        if self.cached.as_ref().is_none_or(|(cached, _)| *cached != key) {
+            let has_importance = self.importance.is_some();
+            if has_importance && recipe.importance.kind == ImportanceKind::None {
+                let plain = self.without_importance();
+                let groups = Groups::new(&self.model, &plain, self.sample_stride(), false, recipe)?;
+                self.cached = Some((key, groups));
+            } else {
+                let groups =
+                    Groups::new(&self.model, &self.sketches, self.sample_stride(), has_importance, recipe)?;
+                self.cached = Some((key, groups));
+            }
+        }
+        self.cached.as_ref().map(|(_, groups)| groups).ok_or(EngineError::Message)
+    }
+
+    /// The sketches as they would be without an importance file.
+    fn without_importance(&self) -> Vec<TensorSketch> {
+        let plain = |sketch: &TensorSketch| TensorSketch {
+            histogram: sketch.histogram.without_importance(),
+            rows: sketch.rows.iter().map(|(w, _)| (*w, 1.0)).collect(),
+            sample: Vec::new(),
+            stats: sketch.stats.clone(),
+            hashes: Vec::new(),
+        };
+        self.sketches.iter().map(plain).collect()
+    }
+
+    /// The weights' histogram with the recipe's codebook over it: of one tensor, or of all quantized weights.
+    pub fn overlay(&mut self, recipe: &Recipe, tensor: Option<usize>) -> Result<Overlay, EngineError> {
+        let recipe = self.complete(recipe)?;
+        let (method, settings) = recipe.check()?;
+        let name = tensor.and_then(|i| self.model.tensors.get(i)).map(|t| t.name.clone());
+        let (kept_bits, parameters) = self.kept_bits(&recipe)?;
+        let groups = self.groups(&recipe)?;
+        let evaluated = Evaluated::new(groups, method, &settings)?;
+        let point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
+        Ok(evaluated.overlay(tensor, name, point))
+    }
+
+    /// Operating points of several methods, `points` each, from fine to coarse over their swept parameter.
+    pub fn sweep(&mut self, recipe: &Recipe, methods: &[&str], points: usize) -> Result<Sweep, EngineError> {
+        let recipe = self.complete(recipe)?;
+        let (kept_bits, parameters) = self.kept_bits(&recipe)?;
+        let groups = self.groups(&recipe)?;
+        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters)
+    }
+
+    /// A plan to compress the file by this recipe.
+    pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, EngineError> {
+        let recipe = self.complete(recipe)?;
+        recipe.check()?;
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+        let skipped = self.not_finite(&recipe);
+        Plan::new(&self.model, groups, &recipe, skipped)
+    }
+
+    /// Names of tensors that the recipe selects and that are kept because they hold NaN or infinities.
+    fn not_finite(&self, recipe: &Recipe) -> Vec<String> {
+        let pairs = self.model.tensors.iter().zip(&self.sketches);
+        pairs
+            .filter(|(tensor, sketch)| {
+                recipe.selects(&tensor.name, tensor.shape.len())
+                    && sketch.stats.as_ref().is_some_and(|stats| stats.non_finite > 0)
+            })
+            .map(|(tensor, _)| tensor.name.clone())
+            .collect()
+    }
+
+    /// Bits of the tensors that a recipe keeps, with an estimate of the names, and the model's float parameters.
+    fn kept_bits(&mut self, recipe: &Recipe) -> Result<(u64, u64), EngineError> {
+        let parameters = self.model.parameters();
+        let selected: BTreeMap<usize, ()> = self.groups(recipe)?.selected.iter().map(|i| (*i, ())).collect();
+        let kept = self.model.tensors.iter().enumerate();
+        let kept = kept.filter(|(i, t)| !selected.contains_key(i) && t.same_as.is_none());
+        let bytes: u64 = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
+        let names: u64 = self.model.tensors.iter().map(|t| t.name.len() as u64 + 24).sum();
+        Ok(((bytes + names + 200) * 8, parameters))
+    }
+
+    /// Levels and a predicted operating point for the recipe; what an overlay shows without its bins.
+    pub fn point(&mut self, recipe: &Recipe) -> Result<super::report::Point, EngineError> {
+        Ok(self.overlay(recipe, None)?.point)
+    }
+}

@@ -1,0 +1,142 @@
+//! The first map: a tensor's blocks to histograms, statistics, hash and samples.
+
+use super::{EngineError, Input, Task, pack};
+use crate::formats::{Limits, TensorReader};
+use crate::histogram::{Accumulator, Histogram};
+use serde::{Deserialize, Serialize};
+
+/// What one block of a tensor adds to the sketch.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct BlockSketch {
+    /// XXH3-128 of the block's bytes.
+    pub hash: u128,
+    pub non_finite: u64,
+    pub zeros: u64,
+    pub min: f32,
+    pub max: f32,
+    pub histogram: Histogram,
+    /// Every stride-th (weight, importance) pair of the file; only with importance.
+    pub sample: Vec<(f32, f32)>,
+    /// All (weight, importance) pairs of every stride-th leading index, where channels are longer than one element.
+    pub rows: Vec<(f32, f32)>,
+}
+
+/// Sketches a task's blocks; `stride` is the session's [`sample_stride`](super::Session::sample_stride).
+///
+/// Linear time; memory for one block and its cells.
+pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineError> {
+    let tensor = input.tensor(task)?;
+    let mut reader = TensorReader::new(input.source, tensor, &Limits::default())?;
+    let mut importance = match input.importance {
+        Some((source, importance)) => Some(importance.reader(source, task.tensor)?),
+        None => None,
+    };
+    let first = offset_of(input, task.tensor);
+    let row = row_len(&tensor.shape);
+    let mut accumulator = Accumulator::new();
+    let (mut bytes, mut values, mut h) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sketches = Vec::new();
+    for range in task.blocks() {
+        bytes.clear();
+        values.clear();
+        h.clear();
+        reader.read(range.clone(), &mut bytes)?;
+        let mut sketch = BlockSketch { hash: xxhash_rust::xxh3::xxh3_128(&bytes), ..BlockSketch::default() };
+        if tensor.dtype.is_float() {
+            tensor.dtype.extend_f32(&bytes, &mut values);
+            if let Some(importance) = &mut importance {
+                importance.read(range.clone(), &mut h)?;
+            }
+            sketch.measure(&values);
+            let h = importance.is_some().then_some(h.as_slice());
+            if sketch.non_finite == 0 {
+                accumulator.add(&values, h);
+                sketch.histogram = accumulator.take();
+                sketch.draw(&values, h, range.start, first, stride, row);
+            }
+        }
+        sketches.push(sketch);
+    }
+    Ok(pack(&sketches))
+}
+
+/// Elements per leading index: an output channel's weights; 0 where a channel is a single element.
+pub(super) fn row_len(shape: &[u64]) -> u64 {
+    shape.get(1..).filter(|inner| !inner.is_empty()).map_or(0, |inner| inner.iter().product())
+}
+
+/// Number of elements of the file before this tensor, so that the sample is evenly spread over the file.
+fn offset_of(input: Input, tensor: usize) -> u64 {
+    input.model.tensors.iter().take(tensor).map(crate::tensor::Tensor::len).fold(0, u64::wrapping_add)
+}
+
+impl BlockSketch {
+    fn measure(&mut self, values: &[f32]) {
+        let finite = values.iter().filter(|v| v.is_finite());
+        self.non_finite = values.iter().filter(|v| !v.is_finite()).count() as u64;
+        self.zeros = values.iter().filter(|v| **v == 0.0).count() as u64;
+        self.min = finite.clone().copied().reduce(f32::min).unwrap_or(0.0);
+        self.max = finite.copied().reduce(f32::max).unwrap_or(0.0);
+    }
+
+    fn draw(&mut self, values: &[f32], h: Option<&[f32]>, start: u64, first: u64, stride: u64, row: u64) {
+        let pair = |i: usize| {
+            let weight = values.get(i).copied().unwrap_or(0.0);
+            (weight, h.and_then(|h| h.get(i)).copied().unwrap_or(1.0))
+        };
+        if h.is_some() {
+            let skip = (stride - first.wrapping_add(start) % stride) % stride;
+            let picked = (skip as usize..values.len()).step_by(stride as usize);
+            self.sample.extend(picked.map(pair));
+        }
+        if row > 0 {
+            let end = start + values.len() as u64;
+            let sampled_rows = (start / row).next_multiple_of(stride)..end.div_ceil(row);
+            // A sampled row may have begun in the block before.
+            let begun = (start / row).is_multiple_of(stride).then_some(start / row);
+            let rows = begun.into_iter().chain(sampled_rows.step_by(stride as usize).filter(|r| Some(*r) != begun));
+            for r in rows {
+                let from = (r * row).max(start) - start;
+                let to = ((r + 1) * row).min(end) - start;
+                self.rows.extend((from as usize..to as usize).map(pair));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sampled_rows_are_those_whose_index_the_stride_divides_whatever_the_blocks() {
+        let (row, stride, len) = (7u64, 3u64, 100u64);
+        let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
+        let expected: Vec<f32> = values.iter().copied().filter(|v| (*v as u64 / row).is_multiple_of(stride)).collect();
+        for block in [1usize, 5, 7, 20, 100] {
+            let mut drawn = Vec::new();
+            for (i, part) in values.chunks(block).enumerate() {
+                let mut sketch = BlockSketch::default();
+                sketch.draw(part, None, (i * block) as u64, 0, stride, row);
+                drawn.extend(sketch.rows.into_iter().map(|(w, _)| w));
+            }
+            assert_eq!(drawn, expected, "blocks of {block}");
+        }
+    }
+
+    #[test]
+    fn the_sample_is_evenly_spread_over_the_file_whatever_the_blocks() {
+        let values: Vec<f32> = (0..100).map(|i| i as f32).collect();
+        let h = vec![2.0; 100];
+        for block in [1usize, 3, 10, 100] {
+            let mut drawn = Vec::new();
+            for (i, part) in values.chunks(block).enumerate() {
+                let mut sketch = BlockSketch::default();
+                sketch.draw(part, Some(&h[..part.len()]), (i * block) as u64, 5, 4, 0);
+                drawn.extend(sketch.sample);
+            }
+            let expected: Vec<(f32, f32)> = (0..100).filter(|i| (i + 5) % 4 == 0).map(|i| (i as f32, 2.0)).collect();
+            assert_eq!(drawn, expected, "blocks of {block}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Proof by decoding: the compressed file against the quantizer's output on the source, bit by bit.
+
+use super::encode::Measured;
+use super::plan::{BlockReader, Fate, Plan};
+use super::report::Verification;
+use super::{EngineError, Input, Task, pack, unpack};
+use crate::container::Reader;
+use crate::formats::Source;
+use crate::rate_distortion::sqnr_db;
+use serde::{Deserialize, Serialize};
+
+/// What a task of [`verify`] gives.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Compared {
+    elements: u64,
+    mismatches: u64,
+    tensor: String,
+    hashes: Vec<u128>,
+    measured: Measured,
+}
+
+/// Decodes the blocks of one task from the compressed file and compares them with the quantizer's output on the source,
+/// computed afresh; kept tensors are compared with the source itself.
+pub fn verify(input: Input, plan: &Plan, file: &dyn Source, reader: &Reader, task: &Task) -> Result<Vec<u8>, EngineError> {
+    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
+    let tensor = input.tensor(task)?;
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut compared = Compared { tensor: tensor.name.clone(), ..Compared::default() };
+    let (mut symbols, mut expected) = (Vec::new(), Vec::new());
+    let (mut expected_bytes, mut bytes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
+    for range in task.blocks() {
+        blocks.read(range.clone())?;
+        bytes.clear();
+        reader.decode_range(file, task.tensor, range.clone(), &mut bytes)?;
+        if matches!(fate, Fate::Quantized { .. }) {
+            symbols.clear();
+            expected.clear();
+            expected_bytes.clear();
+            decoded.clear();
+            plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+            plan.dequantize(fate, range.clone(), &symbols, &mut expected)?;
+            tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
+            tensor.dtype.extend_f32(&bytes, &mut decoded);
+            compared.measured.add(&blocks.values, &decoded, blocks.importance());
+        } else {
+            expected_bytes.clone_from(&blocks.bytes);
+        }
+        compared.elements += range.end - range.start;
+        let size = tensor.dtype.size_bytes() as usize;
+        let pairs = expected_bytes.chunks(size).zip(bytes.chunks(size));
+        compared.mismatches += pairs.filter(|(a, b)| a != b).count() as u64;
+        compared.mismatches += (expected_bytes.len().abs_diff(bytes.len()) / size) as u64;
+        compared.hashes.push(xxhash_rust::xxh3::xxh3_128(&bytes));
+    }
+    Ok(pack(&compared))
+}
+
+/// Adds up what [`verify`] gave, in task order.
+pub fn collect_verification(parts: &[Vec<u8>]) -> Result<Verification, EngineError> {
+    let mut total = Verification::default();
+    let mut measured = Measured::default();
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut last = None;
+    for part in parts {
+        let compared: Compared = unpack(part)?;
+        total.tensors += u64::from(last.as_ref() != Some(&compared.tensor));
+        total.elements += compared.elements;
+        total.mismatches += compared.mismatches;
+        if compared.mismatches > 0 && total.first_mismatch.is_none() {
+            total.first_mismatch = Some(compared.tensor.clone());
+        }
+        compared.hashes.iter().for_each(|hash| hasher.update(&hash.to_le_bytes()));
+        measured.merge(&compared.measured);
+        last = Some(compared.tensor);
+    }
+    total.squared_error = measured.error;
+    total.sqnr_db = sqnr_db(measured.signal, measured.error);
+    total.largest_error = measured.largest_error;
+    total.decoded_hash = format!("{:032x}", hasher.digest128());
+    Ok(total)
+}

@@ -1,0 +1,247 @@
+//! Importance: what a weight's squared error is multiplied by.
+//!
+//! Choi, El-Khamy and Lee (2017), section 3.1, weigh the error of weight i by the Hessian diagonal h_ii; section 3.5 puts the
+//! square root of Adam's second moment in its place. Here a raw value `r` becomes
+//!
+//! ```text
+//! h = max( clean(r)^α / mean(clean(r)^α), floor )
+//! ```
+//!
+//! with the mean over all matched weights. `clean` takes negatives and NaN as 0 and +∞ as the largest finite value of its
+//! tensor; how often that happened is reported. Tensors without a partner get h = 1. The scale to mean 1 over the
+//! *quantized* weights, which the meaning of λ rests on, is applied when a recipe is solved.
+
+mod matching;
+
+use crate::engine::{EngineError, Task};
+use crate::formats::{Limits, Source, TensorReader};
+use crate::model::Model;
+use crate::recipe::{ImportanceChoice, ImportanceKind};
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+/// Importance for the tensors of one model, matched, surveyed and ready to be read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Importance {
+    choice: ImportanceChoice,
+    /// For each tensor of the model, its partner in the importance file.
+    partners: Vec<Option<Tensor>>,
+    /// For each tensor of the model, the largest finite raw value.
+    largest: Vec<f64>,
+    /// 1 / mean of the cleaned, exponentiated values; 0 until surveyed.
+    inverse_mean: f64,
+    hash: Option<u128>,
+    notes: Vec<String>,
+}
+
+/// What one pass over a tensor of the importance file found.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+struct Survey {
+    count: u64,
+    zeros: u64,
+    negatives: u64,
+    nans: u64,
+    infinities: u64,
+    largest: f64,
+    /// Σ clean(r)^α over finite values.
+    sum: f64,
+    hash: u128,
+}
+
+impl Importance {
+    /// Matches the tensors of `model` with those of the importance file `other`.
+    ///
+    /// For [`ImportanceKind::Adam`] the second moments of an optimizer state are matched to parameters by order, with
+    /// shapes checked; a file without such a state is matched by name, as for [`ImportanceKind::File`].
+    pub fn new(
+        kind: ImportanceKind,
+        choice: &ImportanceChoice,
+        model: &Model,
+        other: &Model,
+    ) -> Result<Self, EngineError> {
+        let (partners, notes) = matching::partners(kind, model, other)?;
+        let mut choice = choice.clone();
+        choice.kind = kind;
+        let largest = vec![0.0; partners.len()];
+        Ok(Self { choice, partners, largest, inverse_mean: 0.0, hash: None, notes })
+    }
+
+    /// What the user should know, a sentence each; complete after [`absorb`](Self::absorb).
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The settings it was made with, with the content hash once known.
+    pub fn choice(&self) -> ImportanceChoice {
+        let hash = self.hash.map(|hash| format!("{hash:032x}"));
+        ImportanceChoice { hash, ..self.choice.clone() }
+    }
+
+    /// One task per matched tensor.
+    pub fn survey_tasks(&self) -> Vec<Task> {
+        let partners = self.partners.iter().enumerate();
+        partners.filter_map(|(i, partner)| Some(Task::whole(i, partner.as_ref()?))).collect()
+    }
+
+    /// Reads a tensor of the importance file once; linear time, one block of memory.
+    pub fn survey(&self, source: &dyn Source, task: &Task) -> Result<Vec<u8>, EngineError> {
+        let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
+        let mut survey = Survey::default();
+        let mut reader = TensorReader::new(source, partner, &Limits::default())?;
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        let (mut bytes, mut values) = (Vec::new(), Vec::new());
+        for range in task.blocks() {
+            bytes.clear();
+            values.clear();
+            reader.read(range, &mut bytes)?;
+            hasher.update(&bytes);
+            partner.dtype.extend_f32(&bytes, &mut values);
+            values.iter().for_each(|value| survey.add(*value, self.choice.alpha));
+        }
+        survey.hash = hasher.digest128();
+        Ok(crate::engine::pack(&survey))
+    }
+
+    /// Takes in the surveys in the order of [`survey_tasks`](Self::survey_tasks); importance can be read afterwards.
+    pub fn absorb(&mut self, surveys: &[Vec<u8>]) -> Result<(), EngineError> {
+        let mut total = Survey::default();
+        let mut dead = Vec::new();
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        let tasks = self.survey_tasks();
+        for (task, bytes) in tasks.iter().zip(surveys) {
+            let survey: Survey = crate::engine::unpack(bytes)?;
+            let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
+            hasher.update(&survey.hash.to_le_bytes());
+            if let Some(largest) = self.largest.get_mut(task.tensor) {
+                *largest = survey.largest;
+            }
+            let infinite = survey.infinities as f64 * power(survey.largest, self.choice.alpha);
+            total.sum += survey.sum + infinite;
+            if survey.largest == 0.0 && !partner.is_empty() {
+                dead.push(partner.name.clone());
+            }
+            total.count += survey.count;
+            total.zeros += survey.zeros;
+            total.negatives += survey.negatives;
+            total.nans += survey.nans;
+            total.infinities += survey.infinities;
+        }
+        self.hash = Some(hasher.digest128());
+        self.report(&total, &dead);
+        if total.sum > 0.0 && total.sum.is_finite() {
+            self.inverse_mean = total.count as f64 / total.sum;
+            Ok(())
+        } else {
+            Err(EngineError::Importance("every value is zero, negative or not a number".to_owned()))
+        }
+    }
+
+    fn report(&mut self, total: &Survey, dead: &[String]) {
+        let counts = [
+            (total.zeros, "zero", "carry no weight"),
+            (total.negatives, "negative", "are taken as zero"),
+            (total.nans, "not a number", "are taken as zero"),
+            (total.infinities, "infinite", "are taken as the largest finite value of their tensor"),
+        ];
+        for (count, what, meaning) in counts {
+            if count > 0 {
+                self.notes.push(format!("{count} of {} importance values are {what} and {meaning}", total.count));
+            }
+        }
+        if !dead.is_empty() {
+            self.notes.push(format!(
+                "importance is zero throughout {}: with no floor, their codebooks fall back to plain means",
+                list(dead)
+            ));
+        }
+    }
+
+    /// A reader of the importance of the model's tensor `tensor` from the importance file.
+    pub fn reader<'a>(&'a self, source: &'a dyn Source, tensor: usize) -> Result<ImportanceReader<'a>, EngineError> {
+        let reader = match self.partners.get(tensor).and_then(Option::as_ref) {
+            Some(partner) => Some(TensorReader::new(source, partner, &Limits::default())?),
+            None => None,
+        };
+        let largest = self.largest.get(tensor).copied().unwrap_or(0.0);
+        Ok(ImportanceReader { importance: self, reader, largest })
+    }
+}
+
+/// Reads one tensor's importance block by block.
+pub struct ImportanceReader<'a> {
+    importance: &'a Importance,
+    reader: Option<TensorReader<'a>>,
+    largest: f64,
+}
+
+impl std::fmt::Debug for ImportanceReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ImportanceReader").field("largest", &self.largest).finish_non_exhaustive()
+    }
+}
+
+impl ImportanceReader<'_> {
+    /// Appends the importance of the elements in `range` to `values`.
+    pub fn read(&mut self, range: std::ops::Range<u64>, values: &mut Vec<f32>) -> Result<(), EngineError> {
+        let Some(reader) = &mut self.reader else {
+            let count = usize::try_from(range.end - range.start).map_err(|_| EngineError::Message)?;
+            values.resize(values.len() + count, 1.0);
+            return Ok(());
+        };
+        let start = values.len();
+        reader.read_f32(range, values)?;
+        let ImportanceChoice { alpha, floor, .. } = self.importance.choice;
+        for value in values.iter_mut().skip(start) {
+            let clean = clean(*value, self.largest);
+            *value = (power(clean, alpha) * self.importance.inverse_mean).max(floor) as f32;
+        }
+        Ok(())
+    }
+}
+
+fn clean(raw: f32, largest: f64) -> f64 {
+    if raw == f32::INFINITY {
+        largest
+    } else if raw > 0.0 {
+        f64::from(raw)
+    } else {
+        0.0
+    }
+}
+
+/// `value^alpha` by operations that are the same on every target.
+fn power(value: f64, alpha: f64) -> f64 {
+    if alpha == 1.0 {
+        value
+    } else if alpha == 0.5 {
+        value.sqrt()
+    } else {
+        libm::pow(value, alpha)
+    }
+}
+
+/// A few names, for a sentence.
+pub(crate) fn list(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+impl Survey {
+    fn add(&mut self, raw: f32, alpha: f64) {
+        self.count += 1;
+        if raw.is_nan() {
+            self.nans += 1;
+        } else if raw == f32::INFINITY {
+            self.infinities += 1;
+        } else if raw < 0.0 {
+            self.negatives += 1;
+        } else {
+            self.zeros += u64::from(raw == 0.0);
+            self.largest = self.largest.max(f64::from(raw));
+            self.sum += power(f64::from(raw), alpha);
+        }
+    }
+}

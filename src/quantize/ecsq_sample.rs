@@ -1,0 +1,234 @@
+//! Entropy-constrained scalar quantization by iteration, where importance differs between weights.
+//!
+//! The same objective and updates as [`super::ecsq`], but every (weight, importance) pair chooses its own level by
+//! `h·(w − c_j)² − λ·log2 p_j`: unimportant weights take cheap levels further away, so clusters are not intervals and a
+//! histogram does not tell enough. Works on a sample of the pairs; counts and errors are scaled up to all weights.
+//!
+//! Starts are the best intervals (see [`super::ecsq_exact`]) for the price itself and for lower ones, and uniform
+//! quantizers whose step fits weights of average importance and of up to 256 times that, as the important ones want finer
+//! levels. They compete on at most [`TRIAL_PAIRS`] pairs, the winner goes on with all of them.
+//! Cost: O(pairs) per pass, a few levels looked at per pair.
+
+use super::assemble::error_around;
+use super::ecsq::Partition;
+use super::ecsq_exact::shortest_path;
+use super::points::{Points, distinct_cells};
+use super::rate_aware::RateAware;
+use super::{Quantizer, Rule, Solution};
+
+/// Pairs on which the starts compete.
+const TRIAL_PAIRS: usize = 4096;
+/// Passes given to every start, and to those carried on.
+const TRIAL_PASSES: u32 = 4;
+const FINAL_PASSES: u32 = 30;
+/// Starts carried on.
+const FINALISTS: usize = 3;
+/// Most passes on all pairs.
+const MAX_PASSES: u32 = 40;
+/// The relative decrease of the objective that ends the iteration.
+const TOLERANCE: f64 = 2e-5;
+/// Steps tried, in units of the best one at high rate for average importance.
+const STEPS: [f64; 9] = [2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25, 0.125, 0.0625];
+/// Where zero lies in its interval.
+const OFFSETS: [f64; 2] = [0.5, 0.0];
+/// Prices, in units of the given one, whose best intervals are tried too, and the runs of weights these are cut from.
+const PRICES: [f64; 4] = [1.0, 0.5, 0.25, 0.0625];
+const RUNS: usize = 256;
+/// Those intervals are also tried after a few passes at a higher price, which empties levels that only just pay.
+const OVERSHOOT: f64 = 2.0;
+const OVERSHOOT_PASSES: u32 = 3;
+/// Most levels a start may have.
+const MAX_LEVELS: usize = 8192;
+
+/// Levels with their ideal code lengths, and the objective of the assignment that gave them.
+#[derive(Debug, Clone)]
+pub(super) struct Codebook {
+    pub levels: Vec<f64>,
+    pub rates: Vec<f64>,
+    /// Σ h·d² + price·Σ bits over the pairs, at the assignment that led here.
+    pub cost: f64,
+    pub passes: u32,
+}
+
+/// What one level received.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    count: u64,
+    mass: f64,
+    first: f64,
+}
+
+/// Solves on `sample` at `price` (h·w² per bit) and scales to `total` weights.
+pub(super) fn solve(sample: &[(f32, f32)], price: f64, k: usize, total: u64) -> Solution {
+    // In order of weight, so that searches of neighbours take the same way.
+    let mut pairs = sample.to_vec();
+    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let stride = pairs.len().div_ceil(TRIAL_PAIRS).max(1);
+    let trial: Vec<(f32, f32)> = pairs.iter().copied().step_by(stride).collect();
+    let best = iterate(&pairs, best_of_starts(&trial, price, k), price, MAX_PASSES);
+    predict(&pairs, &best, price, total)
+}
+
+/// The best codebook found from all starts on these pairs, which ascend.
+pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Codebook {
+    let mean_h = pairs.iter().map(|(_, h)| f64::from(*h)).sum::<f64>() / pairs.len() as f64;
+    let step = libm::sqrt(6.0 * price / (std::f64::consts::LN_2 * mean_h));
+    let (first, last) = (pairs.first(), pairs.last());
+    let lowest = first.map_or(0.0, |(w, _)| f64::from(*w));
+    let range = last.map_or(0.0, |(w, _)| f64::from(*w)) - lowest;
+    let mut grids: Vec<(f64, f64)> = Vec::new();
+    if k > 1 && range > 0.0 {
+        let step = range / (k - 1) as f64;
+        grids.push((step, 0.5 - lowest / step));
+    }
+    for offset in OFFSETS {
+        grids.extend(STEPS.iter().map(|factor| (factor * step, offset)));
+    }
+    grids.retain(|(step, _)| *step > 0.0 && step.is_finite());
+    let one = start(pairs, f64::INFINITY, 0.5);
+    let points = Points::new(&distinct_cells(pairs));
+    let runs = points.runs(RUNS);
+    let intervals = |factor: &f64| {
+        let found = Partition::new(&points, shortest_path(&points, &runs, factor * price), price);
+        Codebook { levels: found.levels, rates: found.rates, cost: f64::INFINITY, passes: 0 }
+    };
+    let mut trials: Vec<Codebook> = grids
+        .into_iter()
+        .map(|(step, offset)| start(pairs, step, offset))
+        .filter(|codebook| codebook.levels.len() <= MAX_LEVELS)
+        .chain([one])
+        .chain(PRICES.iter().map(intervals))
+        .chain(
+            PRICES
+                .iter()
+                .map(|factor| iterate(pairs, intervals(factor), OVERSHOOT * price, OVERSHOOT_PASSES)),
+        )
+        .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
+        .collect();
+    trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
+    trials.truncate(FINALISTS);
+    trials
+        .into_iter()
+        .map(|codebook| iterate(pairs, codebook, price, FINAL_PASSES))
+        .min_by(|a, b| a.cost.total_cmp(&b.cost))
+        .unwrap_or(Codebook { levels: vec![0.0], rates: vec![0.0], cost: f64::INFINITY, passes: 0 })
+}
+
+/// The codebook of a uniform grid: means and shares of its non-empty intervals.
+fn start(pairs: &[(f32, f32)], step: f64, offset: f64) -> Codebook {
+    let index = |w: f32| libm::floor(f64::from(w) / step + offset);
+    let mut shares: Vec<(Share, f64)> = Vec::new();
+    for group in pairs.chunk_by(|a, b| index(a.0) == index(b.0)) {
+        let mut share = Share::default();
+        let mut plain = 0.0;
+        for (w, h) in group {
+            share.add(*w, *h);
+            plain += f64::from(*w);
+        }
+        shares.push((share, plain / group.len() as f64));
+    }
+    update(&shares, pairs.len() as u64, f64::INFINITY, 0)
+}
+
+impl Share {
+    fn add(&mut self, w: f32, h: f32) {
+        self.count += 1;
+        self.mass += f64::from(h);
+        self.first += f64::from(h) * f64::from(w);
+    }
+}
+
+/// Means and code lengths of the levels that received weights; without importance a level stays where it was.
+fn update(shares: &[(Share, f64)], total: u64, cost: f64, passes: u32) -> Codebook {
+    let mut next: Vec<(f64, u64)> = shares
+        .iter()
+        .filter(|(share, _)| share.count > 0)
+        .map(|(share, old)| (if share.mass > 0.0 { share.first / share.mass } else { *old }, share.count))
+        .collect();
+    // Clusters are not intervals, so means may change their order or meet.
+    next.sort_by(|a, b| a.0.total_cmp(&b.0));
+    next.dedup_by(|right, left| {
+        let same = right.0 == left.0;
+        if same {
+            left.1 += right.1;
+        }
+        same
+    });
+    let rates = next.iter().map(|(_, count)| libm::log2(total as f64 / *count as f64)).collect();
+    Codebook { levels: next.into_iter().map(|(level, _)| level).collect(), rates, cost, passes }
+}
+
+/// Assigns and updates until the objective stops falling or `passes` are used.
+fn iterate(pairs: &[(f32, f32)], mut codebook: Codebook, price: f64, passes: u32) -> Codebook {
+    for pass in 0..passes {
+        let rule = RateAware::from_values(&codebook.levels, price, &codebook.rates);
+        let mut shares: Vec<(Share, f64)> =
+            codebook.levels.iter().map(|level| (Share::default(), *level)).collect();
+        let mut cost = 0.0;
+        for (w, h) in pairs {
+            let j = rule.symbol(*w, *h);
+            let distance = f64::from(*w) - codebook.levels[j];
+            cost += f64::from(*h) * distance * distance + price * codebook.rates[j];
+            shares[j].0.add(*w, *h);
+        }
+        // The first pass of a larger sample has no cost to compare with.
+        let done = pass > 0 && codebook.cost - cost <= TOLERANCE * cost;
+        codebook = update(&shares, pairs.len() as u64, cost, codebook.passes + 1);
+        if done {
+            break;
+        }
+    }
+    codebook
+}
+
+/// The quantizer of a codebook, with counts and errors of the sample scaled to `total` weights.
+fn predict(sample: &[(f32, f32)], codebook: &Codebook, price: f64, total: u64) -> Solution {
+    let mut levels: Vec<f32> = Vec::with_capacity(codebook.levels.len());
+    let mut rates: Vec<f64> = Vec::with_capacity(codebook.levels.len());
+    for (level, rate) in codebook.levels.iter().zip(&codebook.rates) {
+        let level = (*level as f32).clamp(-f32::MAX, f32::MAX) + 0.0;
+        match rates.last_mut() {
+            // Levels that float32 cannot tell apart: their probabilities add.
+            Some(last) if levels.last() == Some(&level) => {
+                *last = -libm::log2(libm::exp2(-*last) + libm::exp2(-rate)).min(0.0);
+            }
+            _ => {
+                levels.push(level);
+                rates.push(*rate);
+            }
+        }
+    }
+    let rule = RateAware::new(&levels, price, &rates);
+    let mut counts = vec![0u64; levels.len()];
+    let (mut squared, mut weighted) = (0.0, 0.0);
+    for (w, h) in sample {
+        let j = rule.symbol(*w, *h);
+        counts[j] += 1;
+        let (w, h, level) = (f64::from(*w), f64::from(*h), f64::from(levels[j]));
+        squared += error_around(level, 1.0, w, w * w);
+        weighted += error_around(level, h, h * w, h * w * w);
+    }
+    let scale = total as f64 / sample.len() as f64;
+    Solution {
+        quantizer: Quantizer { levels, rule: Rule::RateAware { lambda: price, rates } },
+        counts: scaled(&counts, total),
+        squared_error: squared * scale,
+        weighted_error: weighted * scale,
+        iterations: codebook.passes,
+        optimal: false,
+    }
+}
+
+/// Counts scaled to sum to `total`, each rounded by less than one.
+fn scaled(counts: &[u64], total: u64) -> Vec<u64> {
+    let sum: u128 = counts.iter().map(|count| u128::from(*count)).sum::<u128>().max(1);
+    let mut passed: u128 = 0;
+    counts
+        .iter()
+        .map(|count| {
+            let before = passed * u128::from(total) / sum;
+            passed += u128::from(*count);
+            (passed * u128::from(total) / sum - before) as u64
+        })
+        .collect()
+}

@@ -1,0 +1,111 @@
+//! The table of methods: one row each, from which forms, flags and documentation are generated.
+
+use super::{
+    Parameter, Problem, QuantizeError, Settings, Solution, ecsq, ecsq_exact, kmeans, lloyd, uniform,
+};
+
+/// A way to choose levels and thresholds.
+#[derive(Debug, Clone, Copy)]
+pub struct Method {
+    /// Its name in recipes and flags.
+    pub id: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Author, year and section.
+    pub source: &'static str,
+    /// What can be set.
+    pub parameters: &'static [Parameter],
+    /// The parameter that trades rate for distortion.
+    pub swept: &'static str,
+    /// Solves for one choice of settings, checked against `parameters`.
+    pub solve: fn(&Problem, &Settings) -> Result<Solution, QuantizeError>,
+}
+
+/// All methods, in the order they are shown.
+pub const METHODS: &[Method] = &[
+    Method {
+        id: "kmeans",
+        title: "k-means (exact)",
+        summary: "the least squared error, by importance, that any k levels can have",
+        source: "Choi, El-Khamy and Lee 2017, section 3.2; Aggarwal, Schieber and Tokuyama 1994",
+        parameters: kmeans::PARAMETERS,
+        swept: "k",
+        solve: kmeans::solve,
+    },
+    Method {
+        id: "lloyd",
+        title: "k-means (Lloyd)",
+        summary: "moves k levels to the means of their weights until nothing changes: a local optimum",
+        source: "Lloyd 1982; Han, Mao and Dally 2016, section 3; Arthur and Vassilvitskii 2007",
+        parameters: lloyd::PARAMETERS,
+        swept: "k",
+        solve: lloyd::solve,
+    },
+    Method {
+        id: "uniform",
+        title: "Uniform",
+        summary: "evenly spaced thresholds around zero, the mean of each interval as level",
+        source: "Gish and Pierce 1968; Choi, El-Khamy and Lee 2017, section 4.2",
+        parameters: uniform::PARAMETERS,
+        swept: "step",
+        solve: uniform::solve,
+    },
+    Method {
+        id: "ecsq",
+        title: "ECSQ (iterative)",
+        summary: "trades error against entropy; each weight takes the level with the least error plus λ times bits",
+        source: "Chou, Lookabaugh and Gray 1989, section III; Choi, El-Khamy and Lee 2017, section 4.3",
+        parameters: ecsq::PARAMETERS,
+        swept: "lambda",
+        solve: ecsq::solve,
+    },
+    Method {
+        id: "ecsq-exact",
+        title: "ECSQ (exact on intervals)",
+        summary: "the least error plus λ times entropy that intervals can have, by shortest path",
+        source: "Muresan and Effros 2008",
+        parameters: ecsq_exact::PARAMETERS,
+        swept: "lambda",
+        solve: ecsq_exact::solve,
+    },
+];
+
+/// The method of this id.
+pub fn find(id: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.id == id)
+}
+
+impl Method {
+    /// Solves for several settings, sharing work where the method can.
+    pub fn solve_all(
+        &self,
+        problem: &Problem,
+        settings: &[Settings],
+    ) -> Vec<Result<Solution, QuantizeError>> {
+        if self.id == "kmeans" {
+            let ks: Vec<u32> = settings.iter().map(|settings| settings.integer("k") as u32).collect();
+            match kmeans::curve(problem, &ks) {
+                Ok(solutions) => solutions.into_iter().map(Ok).collect(),
+                Err(error) => settings.iter().map(|_| Err(error.clone())).collect(),
+            }
+        } else {
+            settings.iter().map(|settings| (self.solve)(problem, settings)).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_by_their_own_id_and_sweep_a_parameter_they_have() {
+        for method in METHODS {
+            assert_eq!(find(method.id).map(|found| found.title), Some(method.title));
+            assert!(method.parameters.iter().any(|parameter| parameter.id == method.swept));
+        }
+        assert!(find("none").is_none());
+    }
+}

@@ -1,0 +1,146 @@
+//! The native program as its users run it.
+#![cfg(all(not(target_arch = "wasm32"), feature = "cli"))]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_quantscope")).args(arguments).output().unwrap()
+}
+
+fn path(name: &str) -> String {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name).display().to_string()
+}
+
+fn model(name: &str) -> String {
+    let path = path(name);
+    std::fs::write(&path, support::small_model()).unwrap();
+    path
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn succeeds(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The exit code and the one sentence on standard error.
+fn fails(arguments: &[&str]) -> (i32, String) {
+    let output = run(arguments);
+    let stderr = text(&output.stderr);
+    assert!(!output.status.success(), "{arguments:?}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    (output.status.code().unwrap(), stderr.trim_end().to_owned())
+}
+
+#[test]
+fn inspect_lists_every_tensor() {
+    let model = model("cli_inspect.safetensors");
+    let table = succeeds(&["inspect", &model]);
+    for name in ["conv1.weight", "conv1.bias", "fc1.weight", "fc2.weight", "steps", "empty", "scale"] {
+        assert!(table.contains(name), "{table}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&succeeds(&["inspect", &model, "--json"])).unwrap();
+    assert_eq!(json["tensors"].as_array().unwrap().len(), 7);
+    assert_eq!(json["tensors"][0]["shape"], serde_json::json!([8, 3, 3, 3]));
+    assert_eq!(json["format"], "safetensors");
+}
+
+#[test]
+fn compress_decode_verify_and_compress_again_by_the_files_own_recipe() {
+    let model = model("cli_compress.safetensors");
+    let (qsz, out, npz) = (path("cli.qsz"), path("cli_decoded.safetensors"), path("cli_decoded.npz"));
+    let said = succeeds(&["compress", &model, "-o", &qsz, "--method", "kmeans", "--k", "16", "--rank", "2", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(json["verification"]["mismatches"], 0);
+    assert_eq!(json["outcome"]["file_bytes"], std::fs::metadata(&qsz).unwrap().len());
+    succeeds(&["decode", &qsz, "-o", &out]);
+    succeeds(&["decode", &qsz, "-o", &npz]);
+    succeeds(&["verify", &qsz]);
+    succeeds(&["verify", &qsz, "--source", &model]);
+    let listed: serde_json::Value = serde_json::from_str(&succeeds(&["inspect", &out, "--json"])).unwrap();
+    assert_eq!(listed["tensors"].as_array().unwrap().len(), 7);
+    let from_npz: serde_json::Value = serde_json::from_str(&succeeds(&["inspect", &npz, "--json"])).unwrap();
+    assert_eq!(from_npz["tensors"].as_array().unwrap().len(), 7);
+    let recipe = succeeds(&["recipe", &qsz]);
+    let again = path("cli_again.qsz");
+    succeeds(&["compress", &model, "-o", &again, "--recipe", recipe.trim(), "--jobs", "3"]);
+    assert!(std::fs::read(&qsz).unwrap() == std::fs::read(&again).unwrap());
+}
+
+#[test]
+fn a_recipe_goes_through_json_and_back() {
+    let file = path("cli_recipe.json");
+    let json = succeeds(&["recipe", "--method", "ecsq", "--lambda", "0.2", "--scope", "tensor", "--json"]);
+    std::fs::write(&file, &json).unwrap();
+    assert_eq!(succeeds(&["recipe", &file]).trim(), "method=ecsq&lambda=0.2&scope=tensor");
+}
+
+#[test]
+fn sweep_writes_csv_json_and_a_chart() {
+    let model = model("cli_sweep.safetensors");
+    let svg = path("cli_sweep.svg");
+    let csv = succeeds(&["sweep", &model, "--methods", "uniform,kmeans", "--points", "5", "--svg", &svg]);
+    assert!(csv.starts_with("method,parameter,value,"));
+    assert_eq!(csv.lines().filter(|l| l.starts_with("uniform,step,")).count(), 5);
+    assert_eq!(csv.lines().filter(|l| l.starts_with("kmeans,k,")).count(), 5);
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("</svg>"));
+    let json: serde_json::Value =
+        serde_json::from_str(&succeeds(&["sweep", &model, "--methods", "lloyd", "--points", "3", "--json"])).unwrap();
+    assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn wrong_settings_exit_with_2_and_name_the_field() {
+    let model = model("cli_wrong.safetensors");
+    let (code, sentence) = fails(&["compress", &model, "-o", &path("never.qsz"), "--method", "kmeans", "--k", "0"]);
+    assert_eq!((code, sentence.as_str()), (2, "quantscope: k: expected a whole number from 1 to 4096, found 0"));
+    let (code, sentence) = fails(&["sweep", &model, "--methods", "magic"]);
+    assert_eq!(code, 2);
+    assert!(sentence.contains("magic"), "{sentence}");
+    assert!(!PathBuf::from(path("never.qsz")).exists());
+}
+
+#[test]
+fn files_that_cannot_be_read_exit_with_1_and_one_sentence() {
+    let (code, sentence) = fails(&["inspect", "/nonexistent/file.safetensors"]);
+    assert_eq!(code, 1);
+    assert!(sentence.contains("/nonexistent/file.safetensors"), "{sentence}");
+    let junk = path("cli_junk.bin");
+    std::fs::write(&junk, b"GIF89a not weights at all").unwrap();
+    assert_eq!(fails(&["inspect", &junk]).0, 1);
+    assert_eq!(fails(&["decode", &junk, "-o", &path("never.npz")]).0, 1);
+}
+
+#[test]
+fn a_damaged_file_is_refused_and_leaves_nothing_behind() {
+    let model = model("cli_damage.safetensors");
+    let (qsz, out) = (path("cli_damage.qsz"), path("cli_damage_out.safetensors"));
+    succeeds(&["compress", &model, "-o", &qsz]);
+    let mut bytes = std::fs::read(&qsz).unwrap();
+    bytes[60] ^= 1;
+    std::fs::write(&qsz, &bytes).unwrap();
+    assert_eq!(fails(&["verify", &qsz]).0, 1);
+    assert_eq!(fails(&["decode", &qsz, "-o", &out]).0, 1);
+    assert!(!PathBuf::from(&out).exists());
+}
+
+#[test]
+fn verify_against_another_source_exits_with_3() {
+    let model = model("cli_other.safetensors");
+    let qsz = path("cli_other.qsz");
+    succeeds(&["compress", &model, "-o", &qsz]);
+    let mut bytes = support::small_model();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    let changed = path("cli_changed.safetensors");
+    std::fs::write(&changed, bytes).unwrap();
+    let (code, sentence) = fails(&["verify", &qsz, "--source", &changed]);
+    assert_eq!(code, 3, "{sentence}");
+}

@@ -1,0 +1,181 @@
+//! The whole job natively: every method, coder, scope and way to store zeros, through the public API.
+#![cfg(not(target_arch = "wasm32"))]
+
+mod support;
+
+use quantscope::engine::pipeline::Opened;
+use quantscope::engine::report::Outcome;
+use quantscope::quantize::methods::METHODS;
+use quantscope::recipe::Recipe;
+use std::path::PathBuf;
+
+const QUIET: quantscope::engine::pipeline::Progress<'static> = &|_, _, _| ();
+
+fn file(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Compresses and verifies; panics unless the decoded file is the quantizer's output bit for bit.
+fn compress(path: &std::path::Path, importance: Option<&std::path::Path>, line: &str, jobs: usize) -> (Vec<u8>, Outcome) {
+    let recipe = Recipe::from_line(line).unwrap();
+    let mut opened = Opened::open(path, importance, &recipe, jobs, QUIET).unwrap();
+    let (bytes, outcome, plan) = opened.compress(&recipe, QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let verified = opened.verify(&plan, &bytes, QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
+    assert_eq!(verified.mismatches, 0, "{line}");
+    assert_eq!(outcome.file_bytes, bytes.len() as u64);
+    assert_eq!(outcome.ledger.iter().map(|(_, bits)| bits).sum::<u64>(), bytes.len() as u64 * 8, "{line}");
+    assert!((verified.sqnr_db - outcome.point.sqnr_db).abs() < 1e-9, "{line}");
+    (bytes, outcome)
+}
+
+#[test]
+fn every_recipe_decodes_to_the_quantizers_output_bit_for_bit() {
+    let path = file("every.safetensors", &support::small_model());
+    let mut count = 0;
+    for method in METHODS {
+        for scope in ["all", "tensor", "channel"] {
+            for coder in ["fixed", "huffman", "rans"] {
+                for zeros in ["", "&prune=threshold:0", "&prune=fraction:0.8", "&prune=fraction:0.8&positions=gaps"] {
+                    let line = format!("method={}&scope={scope}&coder={coder}{zeros}", method.id);
+                    compress(&path, None, &line, 2);
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert_eq!(count, METHODS.len() * 36);
+}
+
+#[test]
+fn every_method_takes_importance() {
+    let path = file("importance.safetensors", &support::small_model());
+    for method in METHODS {
+        for scope in ["all", "tensor", "channel"] {
+            for zeros in ["", "&prune=threshold:0&positions=gaps"] {
+                let line = format!("method={}&scope={scope}&importance=file&alpha=0.7&floor=0.01{zeros}", method.id);
+                let (_, outcome) = compress(&path, Some(&path), &line, 2);
+                assert!(outcome.recipe.contains("ihash="), "{}", outcome.recipe);
+                assert!(outcome.notes.iter().any(|note| note.contains("negative")), "{:?}", outcome.notes);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_recipe_gives_the_same_bytes_with_any_number_of_jobs() {
+    let path = file("jobs.safetensors", &support::small_model());
+    for line in ["method=kmeans&k=9", "method=ecsq&importance=file&lambda=0.05", "method=lloyd&scope=channel&k=4&start=plusplus"] {
+        let importance = line.contains("importance").then_some(path.as_path());
+        let (one, _) = compress(&path, importance, line, 1);
+        for jobs in [2, 3, 8] {
+            assert!(compress(&path, importance, line, jobs).0 == one, "{line} with {jobs} jobs");
+        }
+    }
+}
+
+#[test]
+fn prediction_agrees_with_measurement() {
+    let path = file("predict.safetensors", &support::small_model());
+    for method in METHODS {
+        for scope in ["all", "tensor"] {
+            for coder in ["fixed", "huffman", "rans"] {
+                let line = format!("method={}&scope={scope}&coder={coder}", method.id);
+                let recipe = Recipe::from_line(&line).unwrap();
+                let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
+                let predicted = opened.session.point(&recipe).unwrap();
+                let (_, outcome, _) = opened.compress(&recipe, QUIET).unwrap();
+                let measured = outcome.point;
+                assert_eq!(predicted.weights, measured.weights, "{line}");
+                assert!((predicted.sqnr_db - measured.sqnr_db).abs() < 0.05, "{line}: {} {}", predicted.sqnr_db, measured.sqnr_db);
+                assert!((predicted.bits - measured.bits).abs() < 0.1, "{line}: {} {}", predicted.bits, measured.bits);
+                assert!((predicted.entropy_bits - measured.entropy_bits).abs() < 0.01, "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_recipe_in_the_file_makes_the_file_again() {
+    let path = file("again.safetensors", &support::small_model());
+    let (first, outcome) = compress(&path, None, "method=ecsq-exact&lambda=0.1&rank=2&exclude=fc2*", 2);
+    let (second, _) = compress(&path, None, &outcome.recipe, 1);
+    assert!(first == second);
+}
+
+#[test]
+fn a_tensor_with_nan_is_kept_and_said() {
+    let bytes = support::safetensors(&[
+        ("bad", "F32", &[2, 2], support::f32_bytes(&[1.0, f32::NAN, 2.0, f32::INFINITY])),
+        ("good", "F32", &[2, 2], support::f32_bytes(&[1.0, -1.0, 2.0, 0.5])),
+    ]);
+    let (_, outcome) = compress(&file("nan.safetensors", &bytes), None, "method=kmeans&k=4", 1);
+    assert_eq!(outcome.point.weights, 4);
+    assert!(outcome.notes.iter().any(|note| note.contains("NaN") && note.contains("bad")), "{:?}", outcome.notes);
+}
+
+#[test]
+fn a_recipe_that_selects_nothing_is_refused() {
+    let path = file("nothing.safetensors", &support::small_model());
+    let recipe = Recipe::from_line("method=uniform&include=nothing*").unwrap();
+    let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
+    let sentence = opened.compress(&recipe, QUIET).unwrap_err().to_string();
+    assert_eq!(sentence, "there is no weight to quantize: every weight is pruned, excluded or missing");
+}
+
+#[test]
+fn importance_that_does_not_fit_is_refused_with_names() {
+    let path = file("fits.safetensors", &support::small_model());
+    let other = support::safetensors(&[("other", "F32", &[1], support::f32_bytes(&[1.0]))]);
+    let recipe = Recipe::from_line("method=uniform&importance=file").unwrap();
+    let error = Opened::open(&path, Some(&file("other.safetensors", &other)), &recipe, 1, QUIET).unwrap_err();
+    assert!(error.to_string().starts_with("importance: no tensor name in common: the model has conv1.weight"), "{error}");
+    let wrong = support::safetensors(&[("conv1.bias", "F32", &[4], support::f32_bytes(&[1.0; 4]))]);
+    let error = Opened::open(&path, Some(&file("wrong.safetensors", &wrong)), &recipe, 1, QUIET).unwrap_err();
+    assert_eq!(error.to_string(), "importance: tensor conv1.bias: expected shape [8] as in the model, found [4]");
+}
+
+#[test]
+fn dead_importance_is_reported_and_survived() {
+    let path = file("dead.safetensors", &support::small_model());
+    let zeros = support::safetensors(&[
+        ("conv1.weight", "F32", &[8, 3, 3, 3], support::f32_bytes(&[0.0; 216])),
+        ("fc1.weight", "F32", &[40, 100], support::f32_bytes(&[1.0; 4000])),
+    ]);
+    let zeros = file("zeros.safetensors", &zeros);
+    let (_, outcome) = compress(&path, Some(&zeros), "method=kmeans&importance=file&scope=tensor", 1);
+    assert!(outcome.notes.iter().any(|n| n.contains("zero throughout conv1.weight")), "{:?}", outcome.notes);
+}
+
+/// The reference points of the data's README: one codebook over all layers, Lloyd from a uniform start.
+#[test]
+fn lenet_and_resnet_reproduce_the_reference_entropies() {
+    let cases: [(&str, &str, &[(u32, f64, f64)]); 2] = [
+        (
+            "lenet/lenet.safetensors",
+            "lenet/lenet_hessian_diag_ggn.safetensors",
+            &[(4, 1.827, 1.204), (8, 2.685, 1.876), (16, 3.456, 2.278), (32, 3.872, 3.150)],
+        ),
+        (
+            "resnet32/resnet32-d509ac18.th",
+            "resnet32/resnet32_hessian_diag_ggn.safetensors",
+            &[(8, 2.334, 1.662), (16, 3.074, 2.435), (32, 3.369, 2.874)],
+        ),
+    ];
+    for (model, hessian, points) in cases {
+        let (Some(model), Some(hessian)) = (support::data(model), support::data(hessian)) else { continue };
+        let base = "method=lloyd&start=uniform&exclude=*running_mean,*running_var";
+        let plain = Recipe::from_line(base).unwrap();
+        let weighted = Recipe::from_line(&format!("{base}&importance=file")).unwrap();
+        let mut opened = Opened::open(&model, Some(&hessian), &weighted, 2, QUIET).unwrap();
+        for (k, plain_entropy, weighted_entropy) in points {
+            for (recipe, expected) in [(&plain, plain_entropy), (&weighted, weighted_entropy)] {
+                let recipe = recipe.with("k", quantscope::quantize::Value::Integer(u64::from(*k)));
+                let point = opened.session.point(&recipe).unwrap();
+                println!("{} {} entropy {:.4} expected {expected}", model.display(), recipe.to_line(), point.entropy_bits);
+                assert!((point.entropy_bits - expected).abs() < 0.02, "{k}: {} for {expected}", point.entropy_bits);
+            }
+        }
+    }
+}
