@@ -11,10 +11,6 @@ pub struct Sized {
     pub canvas: HtmlCanvasElement,
     /// Backing pixels per CSS pixel.
     pub scale: f64,
-    /// Width in CSS pixels.
-    pub width: f64,
-    /// Height in CSS pixels.
-    pub height: f64,
 }
 
 /// Fits the backing store; `None` while the canvas has no size, or its size is none that could be drawn on.
@@ -29,14 +25,15 @@ pub fn fit(window: &Window, canvas: &HtmlCanvasElement) -> Option<Sized> {
         canvas.set_width(w);
         canvas.set_height(h);
     }
-    Some(Sized { canvas: canvas.clone(), scale, width, height })
+    Some(Sized { canvas: canvas.clone(), scale })
 }
 
 impl Sized {
-    /// The drawing context, cleared.
-    pub fn cleared(&self) -> Option<CanvasRenderingContext2d> {
-        let context: CanvasRenderingContext2d = self.canvas.get_context("2d").ok().flatten()?.dyn_into().ok()?;
-        context.clear_rect(0.0, 0.0, f64::from(self.canvas.width()), f64::from(self.canvas.height()));
-        Some(context)
+    /// Makes every pixel transparent.
+    pub fn clear(&self) {
+        let context = self.canvas.get_context("2d").ok().flatten();
+        if let Some(context) = context.and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok()) {
+            context.clear_rect(0.0, 0.0, f64::from(self.canvas.width()), f64::from(self.canvas.height()));
+        }
     }
 }

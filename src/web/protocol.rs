@@ -289,6 +289,8 @@ pub struct ArchiveTensor {
     pub elements: u64,
     /// How it is stored.
     pub stored: String,
+    /// Bytes of its blocks.
+    pub stored_bytes: u64,
 }
 
 /// A message as the browser carries it, with the buffers to transfer.

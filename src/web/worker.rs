@@ -1,12 +1,13 @@
 //! The worker's side: listens, does one job after the other, answers.
 
+use super::archive;
 use super::blobs::{BlobSink, BlobSource};
-use super::protocol::{self, Answer, Archive, ArchiveTensor, Context, Job, Opened, Reply, Request};
+use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request};
 use super::session::Held;
 use crate::container;
 use crate::engine::{self, Importance, Input, Plan, Task};
 use crate::formats::{self, Limits};
-use crate::model::{FileFormat, Model};
+use crate::model::Model;
 use js_sys::{Array, Uint8Array};
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
@@ -132,7 +133,7 @@ impl State {
             Job::Open(file) => open(&file),
             Job::Match { file, recipe } => {
                 let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
-                let importance = Importance::new(&recipe.importance, &self.files()?.model, &other).map_err(sentence)?;
+                let importance = Importance::new(recipe.importance.kind, &recipe.importance, &self.files()?.model, &other).map_err(sentence)?;
                 Ok(matched(&importance))
             }
             Job::Complete(surveys) => {
@@ -156,7 +157,7 @@ impl State {
             }
             Job::Verify(task) => self.verify(&task),
             Job::Decode { file, npz } => decode(&file, npz),
-            Job::Check(file) => check(&file),
+            Job::Check(file) => archive::check(&file),
             job => self.held.work(job),
         }
     }
@@ -188,10 +189,10 @@ fn matched(importance: &Importance) -> Answer {
 
 fn open(file: &JsValue) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
-    let model = formats::open(&source, &Limits::default()).map_err(sentence)?;
-    if model.format == FileFormat::Qsz {
-        return archive(&source).map(Answer::Archive);
+    if container::is_qsz(&source) {
+        return archive::open(&source).map(Answer::Archive);
     }
+    let model = formats::open(&source, &Limits::default()).map_err(sentence)?;
     Ok(Answer::Opened(Opened {
         model: protocol::array_from_bytes(&engine::pack(&model)),
         format: model.format.name().to_owned(),
@@ -200,18 +201,6 @@ fn open(file: &JsValue) -> Result<Answer, String> {
         notes: model.notes.clone(),
         tasks: engine::tasks(&model),
     }))
-}
-
-fn archive(source: &BlobSource) -> Result<Archive, String> {
-    let reader = container::Reader::open(source, &container::Limits::default()).map_err(sentence)?;
-    Ok(Archive::of(&reader))
-}
-
-fn check(file: &JsValue) -> Result<Answer, String> {
-    let source = BlobSource::new(file)?;
-    let reader = container::Reader::open(&source, &container::Limits::default()).map_err(sentence)?;
-    let sections = reader.check(&source).map_err(sentence)?;
-    Ok(Answer::Sentence(format!("All {sections} checksums hold.")))
 }
 
 fn decode(file: &JsValue, npz: bool) -> Result<Answer, String> {

@@ -68,6 +68,7 @@ fn fill_tensors(app: &App, archive: &Archive) {
         append(&row, &make(&app.document, "td", "", &format::shape(&tensor.shape)));
         append(&row, &make(&app.document, "td", "", &tensor.dtype));
         append(&row, &make(&app.document, "td", "num", &format::count(tensor.elements)));
+        append(&row, &make(&app.document, "td", "num", &format::count(tensor.stored_bytes)));
         append(&row, &make(&app.document, "td", "", &tensor.stored));
         append(rows, &row);
     }

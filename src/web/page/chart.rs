@@ -5,7 +5,7 @@ use super::dom::{on, set_text, show};
 use super::state::{Rate, State};
 use super::{App, download, figures, format, recipe};
 use crate::engine::report::{Curve, Point};
-use crate::plot::{self, Bound, Colour, Frame, RateDistortion, Scale, Series, Theme};
+use crate::plot::{self, Colour, Frame, Line, Marker, RateDistortion, Scale, Series, Theme};
 use crate::web::canvas;
 use plotters_canvas::CanvasBackend;
 use std::rc::Rc;
@@ -85,19 +85,21 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
         .curves
         .iter()
         .map(|curve| Series {
-            name: curve.title.clone(),
-            slot: slot(&curve.method),
+            title: curve.title.clone(),
             points: curve.points.iter().map(|p| (rate(p, state.rate), quality(p, state.weighted))).collect(),
+            marker: Marker::for_slot(slot(&curve.method)),
+            colour: slot(&curve.method),
+            preview: curve.points.iter().any(|point| point.preview),
         })
         .collect();
     // The bounds hold for plain squared error and for any code.
     let bounds = if state.weighted { Vec::new() } else { sweep.bounds };
-    let bounds = bounds.into_iter().map(|bound| Bound { name: bound.title, points: bound.points }).collect();
+    let bounds = bounds.into_iter().map(|bound| Line { title: bound.title, points: bound.points }).collect();
     let now = state.overlay.as_ref().map(|overlay| &overlay.point);
     let chart = RateDistortion {
         series,
         bounds,
-        chosen: now.map(|point| (rate(point, state.rate), quality(point, state.weighted))),
+        current: now.map(|point| (rate(point, state.rate), quality(point, state.weighted))),
         x_title: x_title(state.rate).to_owned(),
         y_title: if state.weighted { "weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
         ..RateDistortion::default()
@@ -148,10 +150,12 @@ pub fn draw(app: &App) {
     set_text(&app.elements.chart_empty, sentence);
     let mut view = app.chart.borrow_mut();
     if let Some(sized) = canvas::fit(&app.window, &app.elements.chart_canvas) {
-        sized.cleared();
+        sized.clear();
         let frame = CanvasBackend::with_canvas_object(sized.canvas.clone())
             .filter(|_| !empty)
-            .and_then(|backend| plot::rate_distortion(backend, &chart, &theme(app), Scale::new(sized.scale)).ok());
+            .and_then(|mut backend| {
+                plot::rate_distortion(&mut backend, &chart, &theme(app), Scale::new(sized.scale)).ok()
+            });
         view.frame = frame;
         view.scale = sized.scale;
     }
@@ -213,20 +217,19 @@ fn draw_chosen(app: &App) {
     let view = app.chart.borrow();
     let e = &app.elements;
     let sized = canvas::fit(&app.window, &e.chart_hover);
-    let context = sized.as_ref().and_then(canvas::Sized::cleared);
+    let layer = sized.and_then(|sized| {
+        sized.clear();
+        CanvasBackend::with_canvas_object(sized.canvas)
+    });
     let Some(((curve, point), frame)) = point_of(&view).zip(view.frame) else {
         show(&e.chart_tooltip, false);
         return;
     };
     let state = app.state.borrow();
     let (x, y) = frame.to_pixels(rate(point, state.rate), quality(point, state.weighted));
-    if let Some(context) = context {
-        context.set_line_width(2.0 * view.scale);
-        context.set_stroke_style_str(&theme(app).text.hex());
-        context.begin_path();
-        // An arc is refused only for a negative radius.
-        let _ = context.arc(x, y, 8.0 * view.scale, 0.0, std::f64::consts::TAU);
-        context.stroke();
+    if let (Some(mut layer), Some(at)) = (layer, view.chosen) {
+        // A mark that cannot be drawn leaves the tooltip to say where the point is.
+        let _ = plot::highlight(&mut layer, &frame, &view.chart, at, &theme(app), Scale::new(view.scale));
     }
     show(&e.chart_tooltip, true);
     set_text(&e.chart_tooltip, &lines(&state, curve, point).join("\n"));
@@ -310,11 +313,16 @@ fn adopt(app: &Rc<App>) {
     }
 }
 
+/// The picture's title: the file.
+pub fn title(state: &State) -> String {
+    state.file.as_ref().map_or_else(String::new, |file| file.name.clone())
+}
+
 fn save(app: &App) {
     let state = app.state.borrow();
     let (chart, _) = describe(&state);
     let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
-    match plot::rate_distortion_svg(&chart, &theme(app), SVG_SIZE) {
+    match plot::svg::rate_distortion(&chart, &title(&state), SVG_SIZE, &theme(app)) {
         Ok(svg) => download::text(app, &format!("{name}.curves.svg"), &svg),
         Err(error) => super::notice::error(app, &error.to_string()),
     }

@@ -10,7 +10,7 @@ use crate::web::{blobs, sample};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, DragEvent, Element, FileList, HtmlInputElement};
+use web_sys::{Blob, DragEvent, Element, FileList};
 
 /// Connects buttons, inputs and dropping.
 pub fn connect(app: &Rc<App>) {
@@ -320,10 +320,4 @@ pub fn reopen(app: &Rc<App>) {
         let result = analyse(&app, flow, file).await.map(|file| adopt(&app, file, false));
         notice::conclude(&app, flow, result);
     });
-}
-
-/// The value of an input as the element's type wants it; used by keyboard shortcuts.
-pub fn focus(input: &HtmlInputElement) {
-    let _ = input.focus();
-    input.select();
 }

@@ -1,10 +1,10 @@
 //! The weights' histogram with the codebook laid over it.
 
-use super::chart::theme;
+use super::chart::{theme, title};
 use super::dom::{on, set_text};
 use super::{App, download, format};
 use crate::engine::report::Overlay;
-use crate::plot::{self, Histogram, Scale, Spacing};
+use crate::plot::{self, Histogram, Scale};
 use crate::web::canvas;
 use plotters_canvas::CanvasBackend;
 use std::rc::Rc;
@@ -27,15 +27,17 @@ pub fn connect(app: &Rc<App>) {
 }
 
 fn describe(app: &App, overlay: &Overlay) -> Histogram {
+    let weights = overlay.counts.iter().sum::<u64>().max(1) as f64;
+    let shares = overlay.counts.iter().map(|count| *count as f64 / weights);
     Histogram {
         start: overlay.start,
         width: overlay.width,
         bins: overlay.bins.clone(),
-        levels: overlay.levels.iter().map(|level| f64::from(*level)).collect(),
+        levels: overlay.levels.iter().map(|level| f64::from(*level)).zip(shares).collect(),
         thresholds: overlay.thresholds.iter().map(|threshold| f64::from(*threshold)).collect(),
-        counts: overlay.counts.clone(),
-        spacing: if app.elements.overlay_log.checked() { Spacing::LogCount } else { Spacing::Linear },
-        ..Histogram::default()
+        x_title: "weight".to_owned(),
+        y_title: "weights per bin".to_owned(),
+        log_counts: app.elements.overlay_log.checked(),
     }
 }
 
@@ -43,15 +45,15 @@ fn describe(app: &App, overlay: &Overlay) -> Histogram {
 pub fn draw(app: &App) {
     let state = app.state.borrow();
     let Some(sized) = canvas::fit(&app.window, &app.elements.overlay_canvas) else { return };
-    sized.cleared();
+    sized.clear();
     let Some(overlay) = &state.overlay else {
         set_text(&app.elements.overlay_caption, "");
         return;
     };
     let chart = describe(app, overlay);
-    if let Some(backend) = CanvasBackend::with_canvas_object(sized.canvas.clone()) {
+    if let Some(mut backend) = CanvasBackend::with_canvas_object(sized.canvas.clone()) {
         // What cannot be drawn, such as a histogram without a bin, leaves the canvas empty.
-        let _ = plot::histogram(backend, &chart, &theme(app), Scale::new(sized.scale));
+        let _ = plot::histogram(&mut backend, &chart, &theme(app), Scale::new(sized.scale));
     }
     set_text(&app.elements.overlay_caption, &caption(overlay));
 }
@@ -71,7 +73,7 @@ fn save(app: &App) {
     let state = app.state.borrow();
     let Some(overlay) = &state.overlay else { return };
     let name = state.file.as_ref().map_or("weights", |file| download::stem(&file.name));
-    match plot::histogram_svg(&describe(app, overlay), &theme(app), SVG_SIZE) {
+    match plot::svg::histogram(&describe(app, overlay), &title(&state), SVG_SIZE, &theme(app)) {
         Ok(svg) => download::text(app, &format!("{name}.weights.svg"), &svg),
         Err(error) => super::notice::error(app, &error.to_string()),
     }

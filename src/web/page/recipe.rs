@@ -12,13 +12,17 @@ use web_sys::{Element, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
 /// Positions of a slider from one end to the other.
 const SLIDER_STEPS: f64 = 1000.0;
 
+/// How zeros can be stored, with names for people.
+const POSITIONS: [(Positions, &str); 2] =
+    [(Positions::Symbols, "a symbol like any other"), (Positions::Gaps, "gaps between non-zeros")];
+
 /// Fills the selects and listens to every control.
 pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
     let options = methods::METHODS.iter().map(|m| (m.id, m.title));
     fill(app, &e.method, options);
-    fill(app, &e.coder, Coder::ALL.iter().map(|coder| (coder.id(), coder.title())));
-    fill(app, &e.positions, Positions::ALL.iter().map(|positions| (positions.id(), positions.title())));
+    fill(app, &e.coder, Coder::ALL.iter().rev().map(|coder| (coder.id(), coder.title())));
+    fill(app, &e.positions, POSITIONS.iter().map(|(positions, title)| (positions.id(), *title)));
     let submitted = app.clone();
     on(&e.recipe_form, "submit", move |event| {
         event.prevent_default();
