@@ -78,6 +78,12 @@ impl Histogram {
         (ascending && inside && filled && keys.len() == moments.len()).then_some(Self { keys, moments })
     }
 
+    /// The histogram of `count` zeros.
+    pub fn of_zeros(count: u64) -> Self {
+        let moments = Moments { count, importance: count as f64, ..Moments::default() };
+        Self { keys: vec![cell_key(0.0)], moments: vec![moments] }
+    }
+
     /// Keys of the cells, ascending.
     pub fn keys(&self) -> &[u32] {
         &self.keys

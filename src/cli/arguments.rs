@@ -87,6 +87,14 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         importance_file: Option<PathBuf>,
     },
+    /// Choi et al.'s Table 1, LeNet's column, beside ours: the pruned LeNet, all layers together
+    Table1 {
+        /// The folder with `lenet/lenet_pruned.safetensors` and its Hessian
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+    },
+    /// Print the table of methods as Markdown
+    Methods,
     /// Print a recipe: of a .qsz, of a recipe file, or of what the flags say
     Recipe {
         /// A .qsz, or a recipe as .json
@@ -160,8 +168,8 @@ impl Args for RecipeArguments {
             command = command.arg(Arg::new(key).long(key).value_name(value).help_heading("Recipe").help(help));
         }
         for (key, help) in method_parameters() {
-            let name = key.to_uppercase();
-            command = command.arg(Arg::new(key).long(key).value_name(name).help_heading("Method's parameters").help(help));
+            
+            command = command.arg(Arg::new(key).long(key).value_name("VALUE").help_heading("Method's parameters").help(help));
         }
         command
     }

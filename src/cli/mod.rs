@@ -7,6 +7,7 @@ mod arguments;
 mod commands;
 mod print;
 mod progress;
+mod table1;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ enum Failure {
     /// The command line or a setting is wrong.
     Usage(String),
     /// A verification found a difference.
-    Different,
+    Different(String),
 }
 
 impl<E: std::error::Error + 'static> From<E> for Failure {
@@ -33,7 +34,10 @@ pub fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Different) => ExitCode::from(3),
+        Err(Failure::Different(sentence)) => {
+            eprintln!("quantscope: {sentence}");
+            ExitCode::from(3)
+        }
         Err(Failure::Usage(sentence)) => {
             eprintln!("quantscope: {sentence}");
             ExitCode::from(2)

@@ -121,7 +121,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        encoded.blocks.push(container::encode_block(&symbols, plan.has_zero_symbol(), code, gaps));
+        encoded.blocks.push(container::encode_block(&symbols, code, gaps));
     }
     Ok(pack(&encoded))
 }

@@ -3,10 +3,10 @@
 use super::EngineError;
 use super::groups::{Group, Groups};
 use super::report::{Bound, Curve, Overlay, Point, Sweep};
-use crate::entropy::{CodeTable, Coder, Positions};
-use crate::histogram::{Histogram, Moments};
-use crate::quantize::{Method, ParameterKind, QuantizeError, Rule, Settings, Solution, Value, methods};
-use crate::rate_distortion::{self, entropy_bits, sqnr_db};
+use crate::entropy::{CodeTable, Coder, Positions, fixed_bits, huffman};
+use crate::histogram::{Histogram, Moments, cell_start};
+use crate::quantize::{Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods};
+use crate::rate_distortion::{bounds, entropy_bits, sqnr_db};
 use crate::recipe::{Recipe, Scope};
 
 /// Bins of an overlay's histogram.
@@ -32,14 +32,14 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Counts per symbol: the zero symbol first where pruning is on.
-    pub fn symbols(&self, pruning: bool, positions: Positions) -> Vec<u64> {
-        let mut counts = Vec::with_capacity(self.levels.len() + 1);
-        if pruning {
-            counts.push(if positions == Positions::Gaps { 0 } else { self.zeros });
-        }
-        counts.extend(&self.levels);
-        counts
+    /// Counts per symbol where zeros are symbols: the zero symbol first if pruning is on.
+    pub fn symbols(&self, pruning: bool) -> Vec<u64> {
+        pruning.then_some(self.zeros).into_iter().chain(self.levels.iter().copied()).collect()
+    }
+
+    /// Counts per coded value: those of [`symbols`](Self::symbols), or of the levels alone where zeros are gaps.
+    pub fn coded(&self, pruning: bool, positions: Positions) -> Vec<u64> {
+        if positions == Positions::Gaps { self.levels.clone() } else { self.symbols(pruning) }
     }
 
     /// Adds a solution's counts, `times` over.
@@ -60,6 +60,26 @@ impl<'a> Evaluated<'a> {
     pub fn new(groups: &'a Groups, method: &Method, settings: &Settings) -> Result<Self, QuantizeError> {
         let solutions = groups.groups.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
         Ok(Self { groups, solutions })
+    }
+
+    /// Solves every group for each of several settings, sharing work between them.
+    pub fn several(
+        groups: &'a Groups,
+        method: &Method,
+        settings: &[Settings],
+    ) -> Vec<Result<Self, QuantizeError>> {
+        let mut all: Vec<Result<Self, QuantizeError>> =
+            settings.iter().map(|_| Ok(Self { groups, solutions: Vec::new() })).collect();
+        for group in &groups.groups {
+            for (evaluated, solution) in all.iter_mut().zip(group.solve_all(method, settings)) {
+                match (&mut *evaluated, solution) {
+                    (Ok(evaluated), Ok(solution)) => evaluated.solutions.push(solution),
+                    (Ok(_), Err(error)) => *evaluated = Err(error),
+                    (Err(_), _) => {}
+                }
+            }
+        }
+        all
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&'a Group, &Solution)> {
@@ -95,14 +115,11 @@ impl<'a> Evaluated<'a> {
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
         let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
         let codebook_bits = levels * LEVEL_BITS as f64;
-        let entropy: f64 =
-            pools.iter().map(|p| entropy_bits(&p.symbols(pruning, Positions::Symbols))).map(total_bits).sum();
+        let entropy: f64 = pools.iter().map(|pool| entropy_total(&pool.symbols(pruning))).sum();
         let cost = |coder: Coder, positions: Positions| -> f64 {
             let coded = pools.iter().map(|pool| {
-                let counts = pool.symbols(pruning, positions);
-                let table = CodeTable::new(coder, &counts);
                 let gaps = if positions == Positions::Gaps { position_bits(pool) } else { 0.0 };
-                table.predicted_bits(&counts) as f64 + table.size_bits() as f64 + gaps
+                coded_bits(coder, &pool.coded(pruning, positions)) + gaps
             });
             codebook_bits + coded.sum::<f64>()
         };
@@ -120,7 +137,8 @@ impl<'a> Evaluated<'a> {
         let distortion = self.distortion();
         let gap_bits =
             if recipe.positions == Positions::Gaps { pools.iter().map(position_bits).sum() } else { 0.0 };
-        let formula = formula_bits(&pools, pruning, recipe) + codebook_bits + gap_bits;
+        let formula: f64 = pools.iter().map(|pool| formula_bits(pool, recipe)).sum();
+        let formula = formula + codebook_bits + gap_bits;
         Point {
             parameter: settings.values().get(method.swept).cloned(),
             levels: self.solutions.iter().map(|s| s.quantizer.levels.len() as u64).max().unwrap_or(0),
@@ -207,24 +225,37 @@ struct Distortion {
     weighted_error: f64,
 }
 
-fn total_bits((bits, count): (f64, u64)) -> f64 {
-    bits * count as f64
+/// Entropy of all symbols with these counts together, in bits.
+pub(super) fn entropy_total(counts: &[u64]) -> f64 {
+    entropy_bits(counts) * counts.iter().sum::<u64>() as f64
+}
+
+/// Bits of symbols with these counts under a coder, its table counted.
+pub(super) fn coded_bits(coder: Coder, counts: &[u64]) -> f64 {
+    let table = CodeTable::new(coder, counts);
+    table.predicted_bits(counts) + table.size_bits() as f64
 }
 
 /// Entropy of the gaps between evenly spread non-zeros: n·h₂(p) bits in all.
 fn position_bits(pool: &Pool) -> f64 {
-    let kept: u64 = pool.levels.iter().sum();
-    total_bits(entropy_bits(&[pool.zeros, kept]))
+    entropy_total(&[pool.zeros, pool.levels.iter().sum()])
 }
 
-/// Σ (|C_i| + 1)·b_i of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range coding by its ideal lengths.
-fn formula_bits(pools: &[Pool], pruning: bool, recipe: &Recipe) -> f64 {
-    let bits = pools.iter().map(|pool| {
-        let counts = pool.symbols(pruning, recipe.positions);
-        let counts: Vec<u64> = counts.into_iter().filter(|count| *count > 0).collect();
-        rate_distortion::formula_value_bits(recipe.coder, &counts)
-    });
-    bits.sum()
+/// Bits of values by Choi et al. 2017: Σ (|C_i| + 1)·b_i of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range
+/// coding with its ideal lengths −log2 p. Positions and the k·32 of the levels come on top.
+pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
+    let pruning = recipe.pruning != Pruning::None;
+    let mut counts = pool.coded(pruning, recipe.positions);
+    counts.retain(|count| *count > 0);
+    let total: u64 = counts.iter().sum();
+    match recipe.coder {
+        Coder::Fixed => total as f64 * f64::from(fixed_bits(counts.len())),
+        Coder::Huffman => {
+            let lengths = huffman::lengths(&counts);
+            counts.iter().zip(lengths).map(|(count, length)| (*count + 1) as f64 * f64::from(length)).sum()
+        }
+        Coder::Rans => counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum(),
+    }
 }
 
 fn mean_of(m: &Moments) -> f64 {
@@ -250,7 +281,7 @@ pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -
         let place = |value: f64| {
             if width > 0.0 { ((value - start) / width).clamp(0.0, bins as f64 - 1.0) as usize } else { 0 }
         };
-        let (low, high) = crate::histogram::cell_range(*key);
+        let (low, high) = (cell_start(*key), cell_start(*key + 1));
         let exact = m.sum / m.count.max(1) as f64;
         let (first, last) =
             if m.count < 4 { (place(exact), place(exact)) } else { (place(f64::from(low)), place(f64::from(high))) };
@@ -301,30 +332,40 @@ pub(super) fn sweep(
         if recipe.method != method.id {
             base.settings.clear();
         }
-        for value in swept_values(method, points) {
-            let recipe = base.with(method.swept, value);
-            let (_, settings) = recipe.check()?;
+        let recipes: Vec<Recipe> =
+            swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
+        let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;
+        let solved = Evaluated::several(groups, method, &settings);
+        for ((recipe, settings), evaluated) in recipes.iter().zip(&settings).zip(solved) {
             // A grid too fine for the weights' range ends the curve there.
-            let Ok(evaluated) = Evaluated::new(groups, method, &settings) else { continue };
-            curve.points.push(evaluated.point(&recipe, method, &settings, kept_bits, parameters));
+            let Ok(evaluated) = evaluated else { continue };
+            curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
         }
         curves.push(curve);
     }
-    Ok(Sweep { curves, bounds: bounds(groups, recipe.scope) })
+    Ok(Sweep { curves, bounds: shannon_bounds(groups, recipe.scope) })
 }
 
-/// Shannon lower bounds of the weights taken as one memoryless source, where they share one codebook.
-fn bounds(groups: &Groups, scope: Scope) -> Vec<Bound> {
-    if scope != Scope::All {
+/// Shannon lower bounds of the weights taken as one memoryless source, where they share one codebook: D ≥ 2^(2h−2R)/(2πe),
+/// with the differential entropy h of a fitted density or estimated from the cells.
+fn shannon_bounds(groups: &Groups, scope: Scope) -> Vec<Bound> {
+    let group = groups.groups.first().filter(|_| scope == Scope::All);
+    let Some((group, fit)) = group.and_then(|group| Some((group, bounds::fit(&group.kept)?))) else {
         return Vec::new();
-    }
-    let Some(group) = groups.groups.first() else { return Vec::new() };
-    let kept = &group.kept;
-    rate_distortion::shannon_bounds(kept)
-        .into_iter()
-        .map(|source| {
-            let points = (0..=40).map(|i| f64::from(i) * 0.2).map(|bits| (bits, source.sqnr_db(bits))).collect();
-            Bound { title: source.title.to_owned(), points }
-        })
-        .collect()
+    };
+    let kept = group.kept.total();
+    let signal = kept.squares / kept.count.max(1) as f64;
+    let line = |title: String, entropy: f64| {
+        let at = |i: i32| {
+            let bits = f64::from(i) * 0.2;
+            // No quantizer needs a larger error than the signal itself.
+            (bits, sqnr_db(signal, bounds::shannon_lower_bound(entropy, bits).min(signal)))
+        };
+        Bound { title, points: (0..=45).map(at).collect() }
+    };
+    let shape = format!("{:.2}", fit.shape);
+    vec![
+        line(format!("Shannon bound (generalized Gaussian, shape {shape})"), fit.generalized_bits),
+        line("Shannon bound (from the histogram)".to_owned(), fit.histogram_bits),
+    ]
 }

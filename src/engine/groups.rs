@@ -61,12 +61,24 @@ impl Group {
         Self { tensor, threshold: split.threshold, kept: split.kept, pruned: split.pruned, sample, stands_for: 1.0 }
     }
 
+    /// Solves the group for several settings, sharing work between them.
+    pub fn solve_all(&self, method: &Method, settings: &[Settings]) -> Vec<Result<Solution, QuantizeError>> {
+        if self.kept.is_empty() {
+            return settings.iter().map(|settings| self.solve(method, settings)).collect();
+        }
+        method.solve_all(&self.problem(), settings)
+    }
+
+    fn problem(&self) -> Problem<'_> {
+        Problem { histogram: &self.kept, sample: self.sample.as_deref() }
+    }
+
     /// Solves the group; a fully pruned group gets a quantizer with the single level 0 that no weight uses.
     pub fn solve(&self, method: &Method, settings: &Settings) -> Result<Solution, QuantizeError> {
         if self.kept.is_empty() && self.pruned.count > 0 {
             return Ok(Solution::unused());
         }
-        (method.solve)(&Problem { histogram: &self.kept, sample: self.sample.as_deref() }, settings)
+        (method.solve)(&self.problem(), settings)
     }
 }
 

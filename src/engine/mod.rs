@@ -26,7 +26,7 @@ mod sketch;
 mod verify;
 
 pub use crate::importance::Importance;
-pub use assemble::{Assembler, decode_to, Export};
+pub use assemble::{Assembler, Export, check_blocks, decode_to, open_container};
 pub use encode::encode;
 pub use plan::{Plan, prepare};
 pub use session::Session;
@@ -130,7 +130,7 @@ impl Task {
         let step = weights.max(self.block).div_ceil(self.block.max(1)) * self.block.max(1);
         let count = (self.end - self.start).div_ceil(step).max(1);
         let size = self.bytes.checked_div(self.end - self.start).unwrap_or(0);
-        let part = |i| {
+        let part = |i: u64| {
             let start = self.start + i * step;
             let end = (start + step).min(self.end);
             Self { start, end, bytes: (end - start) * size, ..self }

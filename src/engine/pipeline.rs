@@ -39,6 +39,11 @@ where
     run(tasks, jobs, &|bytes| progress(what, done.fetch_add(bytes, Ordering::Relaxed) + bytes, total), work)
 }
 
+fn input<'a>(source: &'a FileSource, importance: Option<&'a FileSource>, session: &'a Session) -> Input<'a> {
+    let importance = importance.zip(session.importance());
+    Input { source, model: session.model(), importance: importance.map(|(s, i)| (s as &dyn Source, i)) }
+}
+
 fn open_source(path: &Path) -> Result<FileSource, EngineError> {
     FileSource::open(path).map_err(|source| {
         let part = path.display().to_string();
@@ -74,13 +79,9 @@ impl Opened {
         let (importance, loaded) = loaded.unzip();
         let mut session = Session::new(model, loaded);
         let stride = session.sample_stride();
-        let input = Input {
-            source: &source,
-            model: session.model(),
-            importance: importance.as_ref().zip(session.importance()).map(|(s, i)| (s as &dyn Source, i)),
-        };
-        let sketches =
-            map("sketching", session.tasks(), jobs, progress, |task| super::sketch(input, task, stride))?;
+        let sketches = map("sketching", session.tasks(), jobs, progress, |task| {
+            super::sketch(input(&source, importance.as_ref(), &session), task, stride)
+        })?;
         for (index, sketch) in sketches.iter().enumerate() {
             session.absorb(index, sketch)?;
         }
@@ -90,12 +91,7 @@ impl Opened {
     }
 
     fn input(&self) -> Input<'_> {
-        let importance = self.importance.as_ref().zip(self.session.importance());
-        Input {
-            source: &self.source,
-            model: self.session.model(),
-            importance: importance.map(|(s, i)| (s as &dyn Source, i)),
-        }
+        input(&self.source, self.importance.as_ref(), &self.session)
     }
 
     /// Compresses the file by a recipe: the container's bytes, what was measured, and the plan.
@@ -106,9 +102,9 @@ impl Opened {
             let parts = map("solving", plan.tasks(), self.jobs, progress, prepare)?;
             plan.absorb(self.session.model(), &parts)?;
         }
-        let input = self.input();
-        let parts =
-            map("compressing", plan.tasks(), self.jobs, progress, |task| super::encode(input, &plan, task))?;
+        let parts = map("compressing", plan.tasks(), self.jobs, progress, |task| {
+            super::encode(self.input(), &plan, task)
+        })?;
         let mut assembler = Assembler::new(&self.session, &plan, &self.name, self.source.len())?;
         for part in &parts {
             assembler.absorb(part)?;
@@ -120,9 +116,8 @@ impl Opened {
     /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source.
     pub fn verify(&self, plan: &Plan, file: &(dyn Source + Sync), progress: Progress) -> Result<Verification, EngineError> {
         let reader = Reader::open(file, &crate::container::Limits::default())?;
-        let input = self.input();
         let parts = map("verifying", plan.tasks(), self.jobs, progress, |task| {
-            super::verify(input, plan, file, &reader, task)
+            super::verify(self.input(), plan, file, &reader, task)
         })?;
         super::collect_verification(&parts)
     }

@@ -226,7 +226,7 @@ impl Plan {
         let pruning = self.has_zero_symbol();
         for counts in std::mem::take(&mut self.pools) {
             let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
-            self.tables.push(CodeTable::new(self.recipe.coder, &pool.symbols(pruning, self.recipe.positions)));
+            self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions)));
             if self.recipe.positions == Positions::Gaps {
                 self.gap_tables.push(GapTable::from_counts(&counts.gaps));
             }

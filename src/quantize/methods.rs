@@ -19,6 +19,8 @@ pub struct Method {
     pub parameters: &'static [Parameter],
     /// The parameter that trades rate for distortion.
     pub swept: &'static str,
+    /// Where a sweep of that parameter starts and ends, from fine to coarse.
+    pub sweep: (f64, f64),
     /// Solves for one choice of settings, checked against `parameters`.
     pub solve: fn(&Problem, &Settings) -> Result<Solution, QuantizeError>,
 }
@@ -32,6 +34,7 @@ pub const METHODS: &[Method] = &[
         source: "Choi, El-Khamy and Lee 2017, section 3.2; Aggarwal, Schieber and Tokuyama 1994",
         parameters: kmeans::PARAMETERS,
         swept: "k",
+        sweep: (256.0, 2.0),
         solve: kmeans::solve,
     },
     Method {
@@ -41,6 +44,7 @@ pub const METHODS: &[Method] = &[
         source: "Lloyd 1982; Han, Mao and Dally 2016, section 3; Arthur and Vassilvitskii 2007",
         parameters: lloyd::PARAMETERS,
         swept: "k",
+        sweep: (256.0, 2.0),
         solve: lloyd::solve,
     },
     Method {
@@ -50,6 +54,7 @@ pub const METHODS: &[Method] = &[
         source: "Gish and Pierce 1968; Choi, El-Khamy and Lee 2017, section 4.2",
         parameters: uniform::PARAMETERS,
         swept: "step",
+        sweep: (0.03, 4.0),
         solve: uniform::solve,
     },
     Method {
@@ -59,6 +64,7 @@ pub const METHODS: &[Method] = &[
         source: "Chou, Lookabaugh and Gray 1989, section III; Choi, El-Khamy and Lee 2017, section 4.3",
         parameters: ecsq::PARAMETERS,
         swept: "lambda",
+        sweep: (0.0002, 1.0),
         solve: ecsq::solve,
     },
     Method {
@@ -68,6 +74,7 @@ pub const METHODS: &[Method] = &[
         source: "Muresan and Effros 2008",
         parameters: ecsq_exact::PARAMETERS,
         swept: "lambda",
+        sweep: (0.0002, 1.0),
         solve: ecsq_exact::solve,
     },
 ];
@@ -94,6 +101,38 @@ impl Method {
             settings.iter().map(|settings| (self.solve)(problem, settings)).collect()
         }
     }
+}
+
+/// The table of methods with every parameter, as Markdown: what `docs/methods.md` holds.
+pub fn markdown() -> String {
+    use super::ParameterKind;
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for method in METHODS {
+        let _ = write!(
+            text,
+            "## `{}`: {}\n\n{}.\n\nSource: {}. A sweep moves `{}` from {} to {}.\n\n\
+             | parameter | values | default | what it does |\n|---|---|---|---|\n",
+            method.id, method.title, capitalised(method.summary), method.source, method.swept, method.sweep.0, method.sweep.1
+        );
+        for p in method.parameters {
+            let values = match p.kind {
+                ParameterKind::Integer { min, max, .. } => format!("{min} to {max}"),
+                ParameterKind::Number { min, max, .. } => format!("{min} to {max}"),
+                ParameterKind::Choice(words) => {
+                    words.iter().map(|(id, title)| format!("`{id}` ({title})")).collect::<Vec<_>>().join(", ")
+                }
+            };
+            let _ = writeln!(text, "| `{}` | {values} | {} | {} |", p.id, p.default_value(), p.summary);
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub struct Problem<'a> {
 }
 
 /// How a weight finds its level.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Rule {
     /// Level = number of thresholds that are ≤ the weight; ascending, one fewer than levels.
     Thresholds(Vec<f32>),
@@ -55,7 +55,7 @@ pub enum Rule {
 }
 
 /// A solved scalar quantizer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Quantizer {
     /// Reconstruction values, strictly ascending, at least one.
     pub levels: Vec<f32>,
@@ -78,6 +78,20 @@ pub struct Solution {
     pub iterations: u32,
     /// Whether this is the proven optimum of the method's objective on the cells.
     pub optimal: bool,
+}
+
+impl Solution {
+    /// What stands for a codebook where every weight is pruned: one level, 0, that no weight takes.
+    pub fn unused() -> Self {
+        Self {
+            quantizer: Quantizer { levels: vec![0.0], rule: Rule::Thresholds(Vec::new()) },
+            counts: vec![0],
+            squared_error: 0.0,
+            weighted_error: 0.0,
+            iterations: 0,
+            optimal: true,
+        }
+    }
 }
 
 /// Why a problem could not be solved.

@@ -1,0 +1,390 @@
+//! What each command does.
+
+use super::arguments::{Action, Arguments, RecipeArguments, read_recipe};
+use super::progress::Bars;
+use super::{Failure, print, table1};
+use crate::container::is_qsz;
+use crate::engine::native::FileSource;
+use crate::engine::pipeline::Opened;
+use crate::engine::report::{self, Sweep, Verification};
+use crate::engine::{self, EngineError, Export};
+use crate::formats::{FormatError, Source};
+use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Series, Theme};
+use crate::quantize::methods::{self, METHODS};
+use crate::recipe::Recipe;
+use serde_json::json;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// What every command is told beside its own arguments.
+pub struct Context {
+    pub jobs: usize,
+    pub json: bool,
+    pub bars: Bars,
+}
+
+impl Context {
+    /// Opens and sketches a weight file with progress bars.
+    pub fn open(&self, file: &Path, importance: Option<&Path>, recipe: &Recipe) -> Result<Opened, EngineError> {
+        let show = |what, done, total| self.bars.show(what, done, total);
+        let opened = Opened::open(file, importance, recipe, self.jobs, &show);
+        self.bars.clear();
+        opened
+    }
+
+    /// Prints a result.
+    pub fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), Failure> {
+        let mut out = std::io::stdout().lock();
+        let written = if self.json { writeln!(out, "{json:#}") } else { writeln!(out, "{text}") };
+        // Whoever closed the pipe has read enough.
+        match written {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    let context = Context {
+        jobs: arguments.jobs.map_or_else(cores, usize::from),
+        json: arguments.json,
+        bars: Bars::new(arguments.quiet),
+    };
+    match arguments.command {
+        Action::Inspect { file } => inspect(&context, &file),
+        Action::Sweep { file, recipe, methods, points, output, svg, rate, weighted } => {
+            let chart = Chart { svg, rate, weighted };
+            sweep(&context, &file, &recipe, &methods, points, output.as_deref(), &chart)
+        }
+        Action::Compress { file, output, recipe, no_verify } => compress(&context, &file, &output, &recipe, !no_verify),
+        Action::Decode { file, output } => decode(&context, &file, &output),
+        Action::Verify { file, source, importance_file } => {
+            verify(&context, &file, source.as_deref(), importance_file.as_deref())
+        }
+        Action::Recipe { file, recipe } => show_recipe(&context, file.as_deref(), &recipe),
+        Action::Table1 { data } => table1::run(&context, &data),
+        Action::Methods => {
+            let table = methods::markdown();
+            context.say(table.trim_end(), &json!(METHODS.iter().map(|m| m.id).collect::<Vec<_>>()))
+        }
+    }
+}
+
+fn open_source(path: &Path) -> Result<FileSource, Failure> {
+    FileSource::open(path).map_err(|source| {
+        EngineError::Format(FormatError::Io { part: path.display().to_string(), offset: 0, source }).into()
+    })
+}
+
+fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
+    let source = open_source(file)?;
+    if is_qsz(&source) {
+        return inspect_container(context, &source);
+    }
+    let opened = context.open(file, None, &Recipe::default())?;
+    let rows = opened.session.rows();
+    let model = opened.session.model();
+    let mut text = print::tensors(&rows);
+    text.push_str(&format!(
+        "\n\n{}, {} tensors, {} float parameters, {} bytes, content hash {}",
+        model.format.name(),
+        rows.len(),
+        model.parameters(),
+        source.len(),
+        opened.session.hash()
+    ));
+    for note in &model.notes {
+        text.push_str(&format!("\nnote: {note}"));
+    }
+    let extras: Vec<_> =
+        model.extras.iter().map(|t| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()})).collect();
+    if !extras.is_empty() {
+        text.push_str(&format!("\nbeside the weights: {} tensors of other state, such as an optimizer's", extras.len()));
+    }
+    let json = json!({
+        "format": model.format.name(),
+        "parameters": model.parameters(),
+        "bytes": source.len(),
+        "hash": opened.session.hash(),
+        "metadata": model.metadata,
+        "notes": model.notes,
+        "tensors": rows,
+        "extras": extras,
+    });
+    context.say(&text, &json)
+}
+
+fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failure> {
+    let reader = engine::open_container(source)?;
+    let manifest = reader.manifest();
+    let stored = |index: usize| reader.stored_bytes(index);
+    let how = |content: &crate::container::Content| match content {
+        crate::container::Content::Kept => "kept".to_owned(),
+        crate::container::Content::SameAs(index) => {
+            format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
+        }
+        crate::container::Content::Quantized { codebooks, .. } => format!("quantized, {codebooks} codebook(s)"),
+    };
+    let cells: Vec<Vec<String>> = manifest
+        .tensors
+        .iter()
+        .enumerate()
+        .map(|(i, entry)| {
+            let bits = stored(i) as f64 * 8.0 / entry.len().max(1) as f64;
+            vec![
+                entry.name.clone(),
+                print::shape(&entry.shape),
+                entry.dtype.name().to_owned(),
+                how(&entry.content),
+                stored(i).to_string(),
+                format!("{bits:.3}"),
+            ]
+        })
+        .collect();
+    let rows: Vec<(String, u64)> = reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
+    let provenance = &manifest.provenance;
+    let text = format!(
+        "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}\nratio                {:.2} over {} parameters × 32 bits",
+        print::table(&["tensor", "shape", "dtype", "stored as", "bytes", "bits each"], &cells),
+        print::ledger(&rows),
+        provenance.name,
+        provenance.bytes,
+        provenance.hash,
+        provenance.recipe,
+        manifest.parameters as f64 * 4.0 / source.len() as f64,
+        manifest.parameters,
+    );
+    let tensors: Vec<_> = manifest.tensors.iter().enumerate().map(|(i, entry)| {
+        json!({"name": entry.name, "shape": entry.shape, "dtype": entry.dtype.name(), "stored_as": how(&entry.content), "stored_bytes": stored(i)})
+    }).collect();
+    let json = json!({
+        "format": "qsz",
+        "bytes": source.len(),
+        "parameters": manifest.parameters,
+        "source": {"name": provenance.name, "bytes": provenance.bytes, "hash": format!("{:032x}", provenance.hash)},
+        "recipe": provenance.recipe,
+        "ledger": rows.iter().map(|(what, bits)| json!({"part": what, "bits": bits})).collect::<Vec<_>>(),
+        "metadata": manifest.metadata,
+        "tensors": tensors,
+    });
+    context.say(&text, &json)
+}
+
+/// How a sweep is drawn.
+struct Chart {
+    svg: Option<PathBuf>,
+    rate: String,
+    weighted: bool,
+}
+
+fn sweep(
+    context: &Context,
+    file: &Path,
+    recipe: &RecipeArguments,
+    ids: &[String],
+    points: u16,
+    output: Option<&Path>,
+    chart: &Chart,
+) -> Result<(), Failure> {
+    let base = recipe.recipe()?;
+    let mut ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    if ids.is_empty() {
+        ids = METHODS.iter().map(|m| m.id).collect();
+    }
+    if let Some(unknown) = ids.iter().find(|id| methods::find(id).is_none()) {
+        let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
+        return Err(Failure::Usage(format!("methods: expected some of {}, found {unknown}", known.join(", "))));
+    }
+    let mut opened = context.open(file, recipe.importance_file.as_deref(), &base)?;
+    let sweep = opened.session.sweep(&base, &ids, usize::from(points))?;
+    if let Some(path) = &chart.svg {
+        let title = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let drawing = draw(&sweep, chart);
+        let svg = plot::svg::rate_distortion(&drawing, &title, (900, 560), &Theme::light())?;
+        write_whole(path, svg.as_bytes())?;
+    }
+    let text = if context.json { format!("{:#}\n", json!(sweep)) } else { report::sweep_csv(&sweep) };
+    match output {
+        Some(path) => write_whole(path, text.as_bytes()),
+        None => context.say(text.trim_end(), &json!(sweep)),
+    }
+}
+
+/// The chart of a sweep, as the page draws it.
+fn draw(sweep: &Sweep, chart: &Chart) -> RateDistortion {
+    let point = |p: &report::Point| {
+        let x = match chart.rate.as_str() {
+            "fixed" => p.fixed_bits,
+            "huffman" => p.huffman_bits,
+            "rans" => p.rans_bits,
+            _ => p.entropy_bits,
+        };
+        (x, if chart.weighted { p.weighted_sqnr_db } else { p.sqnr_db })
+    };
+    let series = sweep.curves.iter().enumerate().map(|(i, curve)| Series {
+        title: curve.title.clone(),
+        points: curve.points.iter().map(point).collect(),
+        marker: MARKERS.get(i % MARKERS.len()).copied().unwrap_or_default(),
+        colour: i % SERIES_COLOURS,
+        ..Series::default()
+    });
+    let bounds = sweep.bounds.iter().filter(|_| !chart.weighted);
+    let rate = match chart.rate.as_str() {
+        "fixed" => "fixed-length code, codebook included",
+        "huffman" => "Huffman code, tables included",
+        "rans" => "range coding, tables included",
+        _ => "entropy of the symbols",
+    };
+    RateDistortion {
+        series: series.collect(),
+        bounds: bounds.map(|b| Line { title: b.title.clone(), points: b.points.clone() }).collect(),
+        x_title: format!("bits per weight ({rate})"),
+        y_title: if chart.weighted { "importance-weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
+        ..RateDistortion::default()
+    }
+}
+
+fn compress(
+    context: &Context,
+    file: &Path,
+    output: &Path,
+    recipe: &RecipeArguments,
+    verify: bool,
+) -> Result<(), Failure> {
+    let wanted = recipe.recipe()?;
+    let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
+    let show = |what, done, total| context.bars.show(what, done, total);
+    let compressed = opened.compress(&wanted, &show);
+    let (bytes, outcome, plan) = compressed.inspect_err(|_| context.bars.clear())?;
+    let verification = if verify { Some(opened.verify(&plan, &bytes, &show)?) } else { None };
+    context.bars.clear();
+    write_whole(output, &bytes)?;
+    let json = json!({"outcome": outcome, "verification": verification});
+    context.say(&print::outcome(&outcome, verification.as_ref()), &json)?;
+    different(verification.as_ref())
+}
+
+fn different(verification: Option<&Verification>) -> Result<(), Failure> {
+    match verification {
+        Some(v) if v.mismatches > 0 => Err(Failure::Different(print::verified(v))),
+        _ => Ok(()),
+    }
+}
+
+fn decode(context: &Context, file: &Path, output: &Path) -> Result<(), Failure> {
+    let export = match output.extension().and_then(|e| e.to_str()) {
+        Some("safetensors") => Export::Safetensors,
+        Some("npz") => Export::Npz,
+        _ => {
+            let found = output.display();
+            return Err(Failure::Usage(format!("output: expected a name that ends in .safetensors or .npz, found {found}")));
+        }
+    };
+    let source = open_source(file)?;
+    let reader = engine::open_container(&source)?;
+    let total = decoded_bytes(&reader);
+    let mut done = 0;
+    replace(output, |out| {
+        engine::decode_to(&source, &reader, export, out, &mut |bytes| {
+            done += bytes;
+            context.bars.show("decoding", done, total);
+        })
+    })?;
+    context.bars.clear();
+    let tensors = reader.manifest().tensors.len();
+    let text = format!("{}: {tensors} tensors, {total} bytes of weights", output.display());
+    context.say(&text, &json!({"tensors": tensors, "bytes": total}))
+}
+
+fn decoded_bytes(reader: &crate::container::Reader) -> u64 {
+    reader.manifest().tensors.iter().map(|entry| entry.len() * entry.dtype.size_bytes()).sum()
+}
+
+fn verify(
+    context: &Context,
+    file: &Path,
+    source: Option<&Path>,
+    importance: Option<&Path>,
+) -> Result<(), Failure> {
+    let compressed = open_source(file)?;
+    let reader = engine::open_container(&compressed)?;
+    let total = decoded_bytes(&reader);
+    let mut done = 0;
+    let decoded_hash = engine::check_blocks(&compressed, &reader, &mut |bytes| {
+        done += bytes;
+        context.bars.show("checking", done, total);
+    });
+    context.bars.clear();
+    let decoded_hash = decoded_hash?;
+    let tensors = reader.manifest().tensors.len();
+    let Some(source) = source else {
+        let text = format!("every checksum holds and every block of {tensors} tensors decodes\ndecoded hash         {decoded_hash}");
+        return context.say(&text, &json!({"tensors": tensors, "decoded_hash": decoded_hash}));
+    };
+    let recipe = Recipe::from_line(&reader.manifest().provenance.recipe).map_err(EngineError::from)?;
+    let mut opened = context.open(source, importance, &recipe)?;
+    let (expected, found) = (format!("{:032x}", reader.manifest().provenance.hash), opened.session.hash());
+    if expected != found {
+        return Err(Failure::Different(format!(
+            "{}: expected content hash {expected}, the source this file was made from, found {found}",
+            source.display()
+        )));
+    }
+    let show = |what, done, total| context.bars.show(what, done, total);
+    let (bytes, _, plan) = opened.compress(&recipe, &show)?;
+    let verification = opened.verify(&plan, &compressed, &show)?;
+    context.bars.clear();
+    let mut original = vec![0; usize::try_from(compressed.len()).unwrap_or(0)];
+    compressed.read_at(0, &mut original)?;
+    let identical = bytes == original;
+    let again = if identical { "gives this file again, byte for byte" } else { "gives a different file" };
+    let text = format!("{}\nthe recipe in it {again}", print::verified(&verification));
+    context.say(&text, &json!({"verification": verification, "identical": identical, "decoded_hash": decoded_hash}))?;
+    different(Some(&verification))?;
+    if identical { Ok(()) } else { Err(Failure::Different(format!("{}: its recipe {again}", file.display()))) }
+}
+
+fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments) -> Result<(), Failure> {
+    let recipe = match file {
+        None => recipe.recipe_alone()?,
+        Some(_) if !recipe.is_empty() => {
+            return Err(Failure::Usage("recipe: expected a file or flags, found both".to_owned()));
+        }
+        Some(path) => {
+            let source = open_source(path)?;
+            if is_qsz(&source) {
+                let line = engine::open_container(&source)?.manifest().provenance.recipe.clone();
+                Recipe::from_line(&line).map_err(EngineError::from)?
+            } else {
+                read_recipe(path)?
+            }
+        }
+    };
+    context.say(&recipe.to_line(), &json!({"quantscope": 1, "recipe": recipe}))
+}
+
+/// Writes a file so that it is there whole or not at all.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    replace(path, |mut out| Ok(out.write_all(bytes)?))
+}
+
+/// Writes beside `path` and moves the result into its place once it is whole.
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut std::io::BufWriter<std::fs::File>) -> Result<(), EngineError>,
+) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".partial");
+    let partial = path.with_file_name(name);
+    let failed = |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&partial).map_err(failed)?);
+    let written = write(&mut out).and_then(|()| Ok(out.flush()?));
+    drop(out);
+    if let Err(error) = written {
+        let _ = std::fs::remove_file(&partial);
+        return Err(error.into());
+    }
+    std::fs::rename(&partial, path).map_err(failed)?;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! From encoded tasks to the compressed file, and from the compressed file to plain weights.
+
+use super::encode::{Encoded, Measured};
+use super::evaluate::Pool;
+use super::plan::Fate;
+use super::report::{Outcome, Point};
+use super::{EngineError, Plan, Session, unpack};
+use crate::container::{self, Content, Entry, Ledger, Manifest, Provenance, Reader, Tables, Writer};
+use crate::entropy::Coder;
+use crate::export::{self, TensorHeader};
+use crate::formats::Source;
+use crate::quantize::methods;
+use crate::rate_distortion::sqnr_db;
+use std::io::Write;
+
+/// Puts encoded tasks together into a `.qsz`.
+#[derive(Debug)]
+pub struct Assembler {
+    writer: Writer<Vec<u8>>,
+    outcome: Outcome,
+    measured: Measured,
+    /// Measured symbol counts per code table.
+    pools: Vec<Pool>,
+    /// The code table of each task's tensor, in task order.
+    tables: Vec<Option<usize>>,
+    next: usize,
+    plan: Plan,
+}
+
+impl Assembler {
+    /// Starts a file for the plan's tasks; `name` and `source_bytes` are the source file's.
+    pub fn new(session: &Session, plan: &Plan, name: &str, source_bytes: u64) -> Result<Self, EngineError> {
+        let model = session.model();
+        let tensors = model.tensors.iter().zip(&plan.fates).map(|(tensor, fate)| Entry {
+            name: tensor.name.clone(),
+            shape: tensor.shape.clone(),
+            dtype: tensor.dtype,
+            content: match *fate {
+                Fate::Kept => Content::Kept,
+                Fate::SameAs(index) => Content::SameAs(index),
+                Fate::Quantized { first_group, group_len, table } => {
+                    let codebooks = tensor.len().checked_div(group_len).unwrap_or(1);
+                    Content::Quantized { codebook: first_group, codebooks, table }
+                }
+            },
+        });
+        let recipe = plan.recipe.to_line();
+        let manifest = Manifest {
+            provenance: Provenance {
+                name: name.to_owned(),
+                bytes: source_bytes,
+                hash: session.hash_bits(),
+                recipe: recipe.clone(),
+            },
+            metadata: model.metadata.clone(),
+            tensors: tensors.collect(),
+            parameters: model.parameters(),
+            value_bits: 0,
+            position_bits: 0,
+        };
+        let tables = Tables { codes: plan.tables.clone(), gaps: plan.gap_tables.clone() };
+        let mut notes = model.notes.clone();
+        notes.extend(session.importance().filter(|_| plan.has_importance).map_or(&[][..], |i| i.notes()).to_vec());
+        notes.extend_from_slice(plan.notes());
+        let table_of = |task: &super::Task| match plan.fates.get(task.tensor) {
+            Some(Fate::Quantized { table, .. }) => Some(*table),
+            _ => None,
+        };
+        Ok(Self {
+            writer: Writer::new(Vec::new(), manifest, plan.codebooks(), tables)?,
+            outcome: Outcome {
+                source_bytes,
+                parameters: model.parameters(),
+                recipe,
+                source_hash: session.hash(),
+                notes,
+                ..Outcome::default()
+            },
+            measured: Measured::default(),
+            pools: plan.tables.iter().map(|_| Pool::default()).collect(),
+            tables: plan.tasks().iter().map(table_of).collect(),
+            next: 0,
+            plan: plan.clone(),
+        })
+    }
+
+    /// Takes in what [`encode`](super::encode) gave for the next task.
+    pub fn absorb(&mut self, part: &[u8]) -> Result<(), EngineError> {
+        let encoded: Encoded = unpack(part)?;
+        encoded.blocks.iter().try_for_each(|block| self.writer.write_block(block))?;
+        let kept = encoded.kept.iter().filter(|bytes| !bytes.is_empty());
+        kept.into_iter().try_for_each(|bytes| self.writer.write_kept(bytes))?;
+        self.measured.merge(&encoded.measured);
+        let table = self.tables.get(self.next).ok_or(EngineError::Message)?;
+        if let Some(pool) = table.and_then(|table| self.pools.get_mut(table)) {
+            let zero_symbol = usize::from(self.plan.has_zero_symbol());
+            let levels = encoded.measured.counts.get(zero_symbol..).unwrap_or_default();
+            pool.add(levels, encoded.measured.zeros, 1.0);
+        }
+        self.next += 1;
+        Ok(())
+    }
+
+    /// Completes the file: its bytes, and what came of it.
+    pub fn finish(self) -> Result<(Vec<u8>, Outcome), EngineError> {
+        let (bytes, ledger) = self.writer.finish()?;
+        let mut outcome = self.outcome;
+        outcome.file_bytes = bytes.len() as u64;
+        outcome.ratio = outcome.parameters as f64 * 4.0 / bytes.len() as f64;
+        outcome.source_ratio = outcome.source_bytes as f64 / bytes.len() as f64;
+        outcome.file_hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes));
+        outcome.ledger = ledger.rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
+        outcome.point = measured_point(&self.plan, &self.measured, &self.pools, &ledger);
+        Ok((bytes, outcome))
+    }
+}
+
+/// The operating point as measured on every weight; bits are those of the file.
+fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Ledger) -> Point {
+    let weights = measured.weights.max(1) as f64;
+    let pruning = plan.has_zero_symbol();
+    let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
+    let entropy = total(&|pool| super::evaluate::entropy_total(&pool.symbols(pruning)));
+    let codebooks: u64 = plan.groups.iter().map(|g| g.quantizer.levels.len() as u64 * 32).sum();
+    let [fixed, huffman, rans] = Coder::ALL
+        .map(|coder| total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64);
+    let (method, settings) = plan.recipe.check().ok().unzip();
+    let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
+    let formula = total(&|pool| super::evaluate::formula_bits(pool, &plan.recipe));
+    Point {
+        parameter: settings.and_then(|s| s.values().get(swept).cloned()),
+        levels: plan.groups.iter().map(|g| g.quantizer.levels.len() as u64).max().unwrap_or(0),
+        weights: measured.weights,
+        pruned: measured.zeros,
+        entropy_bits: entropy / weights,
+        fixed_bits: fixed / weights,
+        huffman_bits: huffman / weights,
+        rans_bits: rans / weights,
+        bits: (ledger.values + ledger.positions + ledger.codebooks + ledger.tables) as f64 / weights,
+        mse: measured.error / weights,
+        weighted_mse: measured.weighted_error / weights,
+        sqnr_db: sqnr_db(measured.signal, measured.error),
+        weighted_sqnr_db: sqnr_db(measured.weighted_signal, measured.weighted_error),
+        formula_ratio: weights * 32.0 / (formula + codebooks as f64 + ledger.positions as f64),
+        predicted_ratio: 0.0,
+        optimal: false,
+        preview: false,
+    }
+}
+
+/// A format for decoded weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Export {
+    /// Hugging Face safetensors.
+    Safetensors,
+    /// A zip archive of `NumPy` arrays.
+    Npz,
+}
+
+/// Decodes every tensor of a `.qsz` into a weight file with the original names, shapes and types; `done` hears of the decoded
+/// bytes of each block and says whether to go on.
+///
+/// Memory for one block.
+pub fn decode_to(
+    file: &dyn Source,
+    reader: &Reader,
+    export: Export,
+    out: impl Write,
+    done: &mut dyn FnMut(u64),
+) -> Result<(), EngineError> {
+    let manifest = reader.manifest();
+    let header = |entry: &Entry| TensorHeader { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone() };
+    let headers: Vec<TensorHeader> = manifest.tensors.iter().map(header).collect();
+    let mut writer = match export {
+        Export::Safetensors => export::Writer::safetensors(out, &headers, &manifest.metadata)?,
+        Export::Npz => export::Writer::npz(out, &headers)?,
+    };
+    let mut bytes = Vec::new();
+    for index in 0..manifest.tensors.len() {
+        let decoder = reader.tensor(index)?;
+        for block in 0..decoder.blocks() {
+            bytes.clear();
+            decoder.block(file, block, &mut bytes)?;
+            writer.write(&bytes)?;
+            done(bytes.len() as u64);
+        }
+    }
+    writer.finish()?;
+    Ok(())
+}
+
+/// Checks every block of a `.qsz` by decoding it; the hash of all decoded bytes in tensor order, hexadecimal.
+pub fn check_blocks(file: &dyn Source, reader: &Reader, done: &mut dyn FnMut(u64)) -> Result<String, EngineError> {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    let mut bytes = Vec::new();
+    for (index, entry) in reader.manifest().tensors.iter().enumerate() {
+        if matches!(entry.content, Content::SameAs(_)) {
+            continue;
+        }
+        let decoder = reader.tensor(index)?;
+        for block in 0..decoder.blocks() {
+            bytes.clear();
+            decoder.block(file, block, &mut bytes)?;
+            hasher.update(&xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes());
+            done(bytes.len() as u64);
+        }
+    }
+    Ok(format!("{:032x}", hasher.digest128()))
+}
+
+/// Opens a `.qsz` with the default limits.
+pub fn open_container(file: &dyn Source) -> Result<Reader, EngineError> {
+    Ok(Reader::open(file, &container::Limits::default())?)
+}
