@@ -24,10 +24,10 @@ pub fn show(app: &App) {
     let weighted = state.weighted;
     set_text(&elements.figure_bits, &decimals(point.bits, 3));
     set_text(&elements.figure_ratio, &format!("{}×", significant(point.predicted_ratio, 4)));
-    set_text(&elements.figure_sqnr_label, if weighted { "weighted SQNR" } else { "SQNR" });
+    set_text(&elements.figure_sqnr_label, if weighted { "weighted SQNR, dB" } else { "SQNR, dB" });
     let sqnr = if weighted { point.weighted_sqnr_db } else { point.sqnr_db };
-    set_text(&elements.figure_sqnr, &format!("{} dB", decimals(sqnr, 2)));
-    set_text(&elements.figure_entropy, &format!("{} bit", decimals(point.entropy_bits, 3)));
+    set_text(&elements.figure_sqnr, &decimals(sqnr, 2));
+    set_text(&elements.figure_entropy, &decimals(point.entropy_bits, 3));
     set_text(&elements.figure_formula, &format!("{}×", significant(point.formula_ratio, 4)));
     set_text(&elements.figure_note, &note(point, state.lacks_importance()));
 }

@@ -14,7 +14,7 @@ const SLIDER_STEPS: f64 = 1000.0;
 
 /// How zeros can be stored, with names for people.
 const POSITIONS: [(Positions, &str); 2] =
-    [(Positions::Symbols, "a symbol like any other"), (Positions::Gaps, "gaps between non-zeros")];
+    [(Positions::Symbols, "symbols"), (Positions::Gaps, "gaps between non-zeros")];
 
 /// Fills the selects and listens to every control.
 pub fn connect(app: &Rc<App>) {
@@ -96,7 +96,7 @@ fn put(input: &HtmlInputElement, text: &str) {
 fn show_dependent(app: &App, recipe: &Recipe) {
     let e = &app.elements;
     show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
-    let label = if matches!(recipe.pruning, Pruning::Fraction(_)) { "Fraction, 0 to 1" } else { "Magnitude up to" };
+    let label = if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
     set_text(&e.pruning_amount_label, label);
     show(&e.importance_fields, recipe.importance.kind != ImportanceKind::None);
     let method = method_of(recipe);
