@@ -1,14 +1,15 @@
 //! A compressed file as the page is told of it, in a worker.
 
-use super::blobs::BlobSource;
+use super::blobs::{BlobSink, BlobSource};
 use super::protocol::{Answer, Archive, ArchiveTensor};
 use super::worker::sentence;
-use crate::container::{Content, Entry, Limits, Reader};
+use crate::container::{Content, Entry, Reader};
+use crate::engine::{self, Export};
 use wasm_bindgen::JsValue;
 
 /// Reads all but the blocks.
 pub fn open(source: &BlobSource) -> Result<Archive, String> {
-    let reader = Reader::open(source, &Limits::default()).map_err(sentence)?;
+    let reader = engine::open_container(source).map_err(sentence)?;
     let manifest = reader.manifest();
     let describe = |(index, entry): (usize, &Entry)| ArchiveTensor {
         name: entry.name.clone(),
@@ -47,24 +48,35 @@ fn stored(reader: &Reader, entry: &Entry) -> String {
     }
 }
 
+/// Bytes of all tensors once decoded.
+fn decoded_bytes(reader: &Reader) -> u64 {
+    let size = |entry: &Entry| entry.len().saturating_mul(entry.dtype.size_bytes());
+    reader.manifest().tensors.iter().map(size).fold(0, u64::saturating_add)
+}
+
 /// Decodes every block, which checks every checksum.
-pub fn check(file: &JsValue) -> Result<Answer, String> {
+pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
-    let reader = Reader::open(&source, &Limits::default()).map_err(sentence)?;
-    let (mut blocks, mut bytes) = (0, Vec::new());
-    for (index, entry) in reader.manifest().tensors.iter().enumerate() {
-        if matches!(entry.content, Content::SameAs(_)) {
-            continue;
-        }
-        let decoder = reader.tensor(index).map_err(sentence)?;
-        for block in 0..decoder.blocks() {
-            bytes.clear();
-            decoder.block(&source, block, &mut bytes).map_err(sentence)?;
-            blocks += 1;
-        }
-    }
-    Ok(Answer::Sentence(format!(
-        "Every checksum holds: manifest, codebooks, code tables and {blocks} {}, all decoded.",
-        if blocks == 1 { "block" } else { "blocks" }
-    )))
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    let (mut done, total) = (0, decoded_bytes(&reader));
+    let count = &mut |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    engine::check_blocks(&source, &reader, count).map(Answer::Checked).map_err(sentence)
+}
+
+/// Decodes into a weight file of another format.
+pub fn decode(file: &JsValue, npz: bool, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    let export = if npz { Export::Npz } else { Export::Safetensors };
+    let (mut done, total) = (0, decoded_bytes(&reader));
+    let count = &mut |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    let mut sink = BlobSink::new();
+    engine::decode_to(&source, &reader, export, &mut sink, count).map_err(sentence)?;
+    Ok(Answer::Blob(sink.finish()?.into()))
 }

@@ -47,8 +47,16 @@ struct Inner {
     slots: Vec<Slot>,
     queue: VecDeque<Pending>,
     context: Option<Context>,
-    /// Told of a worker that died and was replaced.
-    announce: Box<dyn Fn(String)>,
+    tell: Box<dyn Fn(News)>,
+}
+
+/// What a pool tells beside its answers.
+#[derive(Debug, Clone)]
+pub enum News {
+    /// A worker died, and what became of its job.
+    Death(String),
+    /// How far a long job has come: bytes done, bytes in all.
+    Progress(u64, u64),
 }
 
 /// A fixed number of map workers.
@@ -61,10 +69,10 @@ impl std::fmt::Debug for Pool {
 }
 
 impl Pool {
-    /// Starts `workers` workers; `announce` gets a sentence when one died.
-    pub fn new(workers: usize, announce: impl Fn(String) + 'static) -> Result<Self, String> {
+    /// Starts `workers` workers; `tell` hears of deaths and progress.
+    pub fn new(workers: usize, tell: impl Fn(News) + 'static) -> Result<Self, String> {
         let slots = (0..workers.max(1)).map(|_| Slot { link: None, pending: None }).collect();
-        let inner = Inner { slots, queue: VecDeque::new(), context: None, announce: Box::new(announce) };
+        let inner = Inner { slots, queue: VecDeque::new(), context: None, tell: Box::new(tell) };
         let pool = Self(Rc::new(RefCell::new(inner)));
         for index in 0..workers.max(1) {
             respawn(&pool.0, index)?;
@@ -132,7 +140,7 @@ impl Pool {
         dropped.into_iter().for_each(|pending| pending.answer.send(Err(Failure::Cancelled)));
         for index in busy {
             if let Err(sentence) = respawn(&self.0, index) {
-                (self.0.borrow().announce)(sentence);
+                (self.0.borrow().tell)(News::Death(sentence));
             }
         }
     }
@@ -170,6 +178,9 @@ fn dispatch(inner: &Rc<RefCell<Inner>>) {
 
 fn hear(weak: &Weak<RefCell<Inner>>, index: usize, heard: Heard) {
     let Some(inner) = weak.upgrade() else { return };
+    if let Heard::Reply(Reply::Progress { done, total }) = heard {
+        return (inner.borrow().tell)(News::Progress(done, total));
+    }
     let pending = inner.borrow_mut().slots.get_mut(index).and_then(|slot| slot.pending.take());
     match heard {
         Heard::Reply(Reply::Done { answer, .. }) => settle(pending, Ok(answer)),
@@ -198,12 +209,12 @@ fn replace(inner: &Rc<RefCell<Inner>>, index: usize, pending: Option<Pending>, w
         Some(mut pending) if pending.attempts == 0 => {
             pending.attempts = 1;
             inner.borrow_mut().queue.push_front(pending);
-            (inner.borrow().announce)(format!("A worker died and its job was repeated; {replaced}: {words}"));
+            (inner.borrow().tell)(News::Death(format!("A worker died and its job was repeated; {replaced}: {words}")));
         }
         Some(pending) => {
             let sentence = format!("the job was given up, since two workers died of it: {words}");
             pending.answer.send(Err(Failure::Sentence(sentence)));
         }
-        None => (inner.borrow().announce)(format!("An idle worker died; {replaced}: {words}")),
+        None => (inner.borrow().tell)(News::Death(format!("An idle worker died; {replaced}: {words}"))),
     }
 }

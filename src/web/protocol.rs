@@ -98,7 +98,7 @@ pub enum Job {
         /// Write .npz instead of safetensors.
         npz: bool,
     },
-    /// Check every checksum of a compressed file: [`Answer::Sentence`].
+    /// Check every checksum of a compressed file: [`Answer::Checked`].
     Check(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
     /// Begin a session beside the current one: [`Answer::Stride`].
     Begin {
@@ -159,6 +159,13 @@ pub enum Job {
 pub enum Reply {
     /// The worker listens.
     Ready,
+    /// How far a long job has come; its answer is still to follow.
+    Progress {
+        /// Bytes done.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
     /// A job is done.
     Done {
         /// The job's number.
@@ -186,8 +193,8 @@ pub enum Answer {
     Bytes(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
     /// A file for the user, a `Blob`.
     Blob(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
-    /// A sentence for the user.
-    Sentence(String),
+    /// Every checksum holds; the hash of what was decoded.
+    Checked(String),
     /// A weight file.
     Opened(Opened),
     /// A compressed file of ours.

@@ -1,10 +1,10 @@
 //! The worker's side: listens, does one job after the other, answers.
 
 use super::archive;
-use super::blobs::{BlobSink, BlobSource};
+use super::blobs::BlobSource;
 use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request};
 use super::session::Held;
-use crate::container;
+use crate::container::{self, Reader};
 use crate::engine::{self, Importance, Input, Plan, Task};
 use crate::formats::{self, Limits};
 use crate::model::Model;
@@ -14,9 +14,9 @@ use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 /// What a worker remembers between jobs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    files: Option<Files>,
+    files: Result<Files, String>,
     held: Held,
 }
 
@@ -27,11 +27,11 @@ struct Files {
     model: Model,
     importance: Option<(BlobSource, Importance)>,
     plan: Option<Plan>,
-    compressed: Option<BlobSource>,
+    compressed: Option<(BlobSource, Reader)>,
 }
 
 thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
+    static STATE: RefCell<State> = RefCell::new(State { files: Err(no_context()), held: Held::default() });
 }
 
 /// Starts listening, and says so.
@@ -49,8 +49,8 @@ pub fn start(scope: &DedicatedWorkerGlobalScope) {
 
 fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: JsValue) {
     match protocol::decode::<Request>(message) {
-        Ok(Request::Context(context)) => state.files = Files::read(&context).ok(),
-        Ok(Request::Job { id, job }) => match state.work(job) {
+        Ok(Request::Context(context)) => state.files = Files::read(&context),
+        Ok(Request::Job { id, job }) => match state.work(job, &|done, total| say(scope, &Reply::Progress { done, total })) {
             Ok(answer) => say(scope, &Reply::Done { id, answer }),
             Err(sentence) => say(scope, &Reply::Failed { id, sentence }),
         },
@@ -94,6 +94,12 @@ fn no_context() -> String {
     "a worker was not told what to work on (a defect of Quantscope)".to_owned()
 }
 
+fn open_compressed(file: &JsValue) -> Result<(BlobSource, Reader), String> {
+    let source = BlobSource::new(file)?;
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    Ok((source, reader))
+}
+
 impl Files {
     fn read(context: &Context) -> Result<Self, String> {
         let given = |value: &JsValue| !value.is_undefined();
@@ -106,7 +112,7 @@ impl Files {
             model: unpack(&context.model)?,
             importance,
             plan: if given(&context.plan) { Some(unpack(&context.plan)?) } else { None },
-            compressed: if given(&context.compressed) { Some(BlobSource::new(&context.compressed)?) } else { None },
+            compressed: if given(&context.compressed) { Some(open_compressed(&context.compressed)?) } else { None },
         })
     }
 
@@ -125,10 +131,10 @@ impl Files {
 
 impl State {
     fn files(&self) -> Result<&Files, String> {
-        self.files.as_ref().ok_or_else(no_context)
+        self.files.as_ref().map_err(Clone::clone)
     }
 
-    fn work(&mut self, job: Job) -> Result<Answer, String> {
+    fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
         match job {
             Job::Open(file) => open(&file),
             Job::Match { file, recipe } => {
@@ -137,7 +143,7 @@ impl State {
                 Ok(matched(&importance))
             }
             Job::Complete(surveys) => {
-                let files = self.files.as_mut().ok_or_else(no_context)?;
+                let files = self.files.as_mut().map_err(|sentence| sentence.clone())?;
                 let (_, importance) = files.importance.as_mut().ok_or_else(no_context)?;
                 importance.absorb(&byte_lists(&surveys)).map_err(sentence)?;
                 Ok(matched(importance))
@@ -156,16 +162,16 @@ impl State {
                 bytes(engine::encode(files.input(), files.plan()?, &task))
             }
             Job::Verify(task) => self.verify(&task),
-            Job::Decode { file, npz } => decode(&file, npz),
-            Job::Check(file) => archive::check(&file),
+            Job::Decode { file, npz } => archive::decode(&file, npz, progress),
+            Job::Check(file) => archive::check(&file, progress),
             job => self.held.work(job),
         }
     }
 
     fn verify(&self, task: &Task) -> Result<Answer, String> {
         let files = self.files()?;
-        let compressed = files.compressed.as_ref().ok_or_else(no_context)?;
-        bytes(engine::verify(files.input(), files.plan()?, compressed, task))
+        let (compressed, reader) = files.compressed.as_ref().ok_or_else(no_context)?;
+        bytes(engine::verify(files.input(), files.plan()?, compressed, reader, task))
     }
 }
 
@@ -201,12 +207,4 @@ fn open(file: &JsValue) -> Result<Answer, String> {
         notes: model.notes.clone(),
         tasks: engine::tasks(&model),
     }))
-}
-
-fn decode(file: &JsValue, npz: bool) -> Result<Answer, String> {
-    let source = BlobSource::new(file)?;
-    let export = if npz { engine::Export::Npz } else { engine::Export::Safetensors };
-    let mut sink = BlobSink::new();
-    engine::decode_to(&source, export, &mut sink).map_err(sentence)?;
-    Ok(Answer::Blob(sink.finish()?.into()))
 }

@@ -80,7 +80,8 @@ fn check(app: &Rc<App>) {
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
-            Answer::Sentence(sentence) => {
+            Answer::Checked(hash) => {
+                let sentence = format!("Every checksum holds, and every block decodes. Decoded content {hash}.");
                 set_text(&app.elements.archive_verdict, &sentence);
                 app.elements.archive_verdict.set_class_name("verdict good");
                 Ok(())

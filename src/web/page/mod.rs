@@ -19,7 +19,7 @@ mod state;
 mod tensors;
 mod theme;
 
-use super::pool::{Failure, Pool};
+use super::pool::{Failure, News, Pool};
 use super::protocol::{Answer, Job};
 use super::solver::Solver;
 use dom::{on, set, set_text};
@@ -79,10 +79,10 @@ impl App {
         let told = |mourner: &Rc<RefCell<Weak<Self>>>| mourner.borrow().upgrade();
         let pool = {
             let mourner = mourner.clone();
-            Pool::new(workers, move |sentence| {
-                if let Some(app) = told(&mourner) {
-                    notice::error(&app, &sentence);
-                }
+            Pool::new(workers, move |news| match (told(&mourner), news) {
+                (Some(app), News::Death(sentence)) => notice::error(&app, &sentence),
+                (Some(app), News::Progress(done, total)) => notice::progress(&app, done, total),
+                (None, _) => {}
             })?
         };
         let solver = || {
