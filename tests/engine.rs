@@ -26,7 +26,8 @@ fn compress(path: &std::path::Path, importance: Option<&std::path::Path>, line: 
     assert_eq!(verified.mismatches, 0, "{line}");
     assert_eq!(outcome.file_bytes, bytes.len() as u64);
     assert_eq!(outcome.ledger.iter().map(|(_, bits)| bits).sum::<u64>(), bytes.len() as u64 * 8, "{line}");
-    assert!((verified.sqnr_db - outcome.point.sqnr_db).abs() < 1e-9, "{line}");
+    let (decoded, encoded) = (verified.sqnr_db, outcome.point.sqnr_db);
+    assert!(decoded == encoded || (decoded - encoded).abs() < 1e-9, "{line}");
     (bytes, outcome)
 }
 
@@ -148,7 +149,8 @@ fn dead_importance_is_reported_and_survived() {
     assert!(outcome.notes.iter().any(|n| n.contains("zero throughout conv1.weight")), "{:?}", outcome.notes);
 }
 
-/// The reference points of the data's README: one codebook over all layers, Lloyd from a uniform start.
+/// The reference points of the data's README: one codebook over all layers, Lloyd from a uniform start, stopped after 60
+/// passes (run on, it settles at 3.609 bits instead of 3.456 for plain k = 16, after 625 passes).
 #[test]
 fn lenet_and_resnet_reproduce_the_reference_entropies() {
     let cases: [(&str, &str, &[(u32, f64, f64)]); 2] = [
@@ -165,7 +167,7 @@ fn lenet_and_resnet_reproduce_the_reference_entropies() {
     ];
     for (model, hessian, points) in cases {
         let (Some(model), Some(hessian)) = (support::data(model), support::data(hessian)) else { continue };
-        let base = "method=lloyd&start=uniform&exclude=*running_mean,*running_var";
+        let base = "method=lloyd&start=uniform&passes=60&exclude=*running_mean,*running_var";
         let plain = Recipe::from_line(base).unwrap();
         let weighted = Recipe::from_line(&format!("{base}&importance=file")).unwrap();
         let mut opened = Opened::open(&model, Some(&hessian), &weighted, 2, QUIET).unwrap();

@@ -4,7 +4,7 @@
 //! level as a whole, so a threshold is off by δ ≈ 1.4e-4 near one deviation, which costs a share of about 12·(δ/spacing)²
 //! of the error and moves entropies by about δ times the density: the tolerances below.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::unreadable_literal, clippy::approx_constant)]
 
 use std::collections::BTreeMap;
 use std::f64::consts::{PI, SQRT_2};

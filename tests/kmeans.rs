@@ -1,6 +1,6 @@
 //! Exact k-means against brute force, two independent dynamic programmes, library examples and degenerate weights.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use quantscope::histogram::Histogram;
 use quantscope::quantize::random::SplitMix64;
@@ -185,6 +185,19 @@ fn large_instances_match_divide_and_conquer() {
             assert_eq!(found.quantizer.levels.len(), k);
         }
     }
+}
+
+#[test]
+#[ignore = "takes ten seconds or more"]
+fn two_hundred_thousand_gamma_weighted_points_match_divide_and_conquer() {
+    let mut random = SplitMix64::new(77);
+    let mut exponential = || -libm::log(1.0 - random.unit());
+    let n = 200_000;
+    let values: Vec<f32> = (0..n).map(|_| (0.02 * (exponential() - exponential())) as f32).collect();
+    let h: Vec<f32> = (0..n).map(|_| (exponential() + exponential()) as f32).collect();
+    let expected = divide_and_conquer(&distinct(&values, &h), 256);
+    let found = certified(&values, Some(&h), 256).unwrap();
+    assert!((found.weighted_error / expected - 1.0).abs() < 1e-8, "{} {expected}", found.weighted_error);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What must hold for every method and any weights: consistency, order between methods, bounds, scale, degenerate input.
 
 #![cfg(not(target_arch = "wasm32"))]
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ use quantscope::rate_distortion::bounds::{fit, shannon_lower_bound};
 use quantscope::rate_distortion::entropy_bits;
 
 type Given<'a> = &'a [(&'a str, Value)];
+/// A name, weights and their importance.
+type Case = (&'static str, Vec<f32>, Option<Vec<f32>>);
 
 fn try_solve(problem: &Problem, method: &str, given: Given) -> Result<Solution, QuantizeError> {
     let method = methods::find(method).unwrap();
@@ -108,10 +110,14 @@ fn iterative_ecsq_is_never_worse_than_uniform_and_near_the_exact_one() {
     for seed in 0..3 {
         let mut values = normals(seed, 20_000);
         if seed == 1 {
-            values.iter_mut().for_each(|w| *w = *w * w.abs());
+            for w in &mut values {
+                *w *= w.abs();
+            }
         }
         if seed == 2 {
-            values.iter_mut().for_each(|w| *w += 3.0);
+            for w in &mut values {
+                *w += 3.0;
+            }
         }
         let histogram = Histogram::new(&values, None);
         for lambda in [0.0005, 0.005, 0.03, 0.2, 0.8] {
@@ -175,7 +181,7 @@ fn importance_aware_assignment_gains_what_theory_says() {
 
 #[test]
 fn degenerate_weights_are_solved_by_every_method() {
-    let cases: Vec<(&str, Vec<f32>, Option<Vec<f32>>)> = vec![
+    let cases: Vec<Case> = vec![
         ("one", vec![0.3], None),
         ("equal", vec![-0.7; 100], None),
         ("zero", vec![0.0, -0.0, 0.0], None),
@@ -214,7 +220,6 @@ fn degenerate_weights_are_solved_by_every_method() {
     }
 }
 
-/// A hash of the levels, rule and counts of every method on fixed weights: must not depend on the target.
 #[test]
 fn half_precision_weights_lose_nothing_with_a_level_each() {
     let values: Vec<f32> = (0..200).map(|i| half::f16::from_f32(i as f32 * 0.37 - 30.0).to_f32()).collect();

@@ -1,11 +1,218 @@
-use std::io::Write; use std::collections::BTreeMap;
+//! Decoded weights as files that other programs read: safetensors and `.npz`.
+//!
+//! A [`Writer`] is told all tensors first and then takes their bytes in order, so nothing is held in memory.
+
+mod npz;
+mod safetensors;
+
+use crate::tensor::Dtype;
+use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Why weights could not be written in a format.
 #[derive(Debug, thiserror::Error)]
-pub enum ExportError { #[error("x")] X, #[error("io")] Io(#[from] std::io::Error) }
-pub struct TensorHeader { pub name: String, pub dtype: crate::tensor::Dtype, pub shape: Vec<u64> }
-pub struct Writer<W>(W);
+#[non_exhaustive]
+pub enum ExportError {
+    /// The format has no such element type.
+    #[error("tensor {name:?}: {format} has no type for {dtype}; choose {instead}")]
+    Dtype {
+        /// The tensor.
+        name: String,
+        /// The format asked for.
+        format: &'static str,
+        /// The element type it lacks.
+        dtype: &'static str,
+        /// A format that has it.
+        instead: &'static str,
+    },
+    /// The bytes handed over are not those of the tensors announced.
+    #[error("expected {expected} bytes for the tensors announced, found {found}")]
+    Length {
+        /// Bytes announced.
+        expected: u64,
+        /// Bytes handed over.
+        found: u64,
+    },
+    /// The output could not be written.
+    #[error("writing the decoded weights failed")]
+    Io(#[from] std::io::Error),
+}
+
+/// A tensor about to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TensorHeader {
+    /// Its name.
+    pub name: String,
+    /// The type of its elements.
+    pub dtype: Dtype,
+    /// Its dimensions, outermost first.
+    pub shape: Vec<u64>,
+}
+
+impl TensorHeader {
+    fn size_bytes(&self) -> u64 {
+        self.shape.iter().product::<u64>() * self.dtype.size_bytes()
+    }
+}
+
+/// Writes tensors in the order they were announced.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    tensors: Vec<TensorHeader>,
+    /// The tensor being written and how many of its bytes are.
+    current: usize,
+    written: u64,
+    npz: Option<npz::Archive>,
+}
+
 impl<W: Write> Writer<W> {
- pub fn safetensors(_o: W, _h: &[TensorHeader], _m: &BTreeMap<String,String>) -> Result<Self, ExportError> { todo!() }
- pub fn npz(_o: W, _h: &[TensorHeader]) -> Result<Self, ExportError> { todo!() }
- pub fn write(&mut self, _b: &[u8]) -> Result<(), ExportError> { todo!() }
- pub fn finish(self) -> Result<W, ExportError> { todo!() }
+    /// Starts a safetensors file.
+    pub fn safetensors(
+        mut out: W,
+        tensors: &[TensorHeader],
+        metadata: &BTreeMap<String, String>,
+    ) -> Result<Self, ExportError> {
+        out.write_all(&safetensors::header(tensors, metadata)?)?;
+        Ok(Self { out, tensors: tensors.to_vec(), current: 0, written: 0, npz: None })
+    }
+
+    /// Starts a `.npz` archive, its arrays stored without compression.
+    pub fn npz(out: W, tensors: &[TensorHeader]) -> Result<Self, ExportError> {
+        let archive = npz::Archive::new(tensors)?;
+        let mut writer = Self { out, tensors: tensors.to_vec(), current: 0, written: 0, npz: Some(archive) };
+        writer.open()?;
+        writer.advance()?;
+        Ok(writer)
+    }
+
+    /// Writes the next bytes: little-endian elements, in the tensors' order; a call may end inside a tensor.
+    pub fn write(&mut self, mut bytes: &[u8]) -> Result<(), ExportError> {
+        while !bytes.is_empty() {
+            let Some(tensor) = self.tensors.get(self.current) else {
+                let expected = self.tensors.iter().map(TensorHeader::size_bytes).sum();
+                return Err(ExportError::Length { expected, found: expected + bytes.len() as u64 });
+            };
+            let room = tensor.size_bytes() - self.written;
+            let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
+            self.out.write_all(now)?;
+            self.written += now.len() as u64;
+            if let Some(archive) = &mut self.npz {
+                archive.hash(now);
+            }
+            bytes = later;
+            self.advance()?;
+        }
+        Ok(())
+    }
+
+    /// Closes every tensor that is whole and opens the next.
+    fn advance(&mut self) -> Result<(), ExportError> {
+        while self.tensors.get(self.current).is_some_and(|tensor| tensor.size_bytes() == self.written) {
+            if let Some(archive) = &mut self.npz {
+                archive.close(&mut self.out)?;
+            }
+            self.current += 1;
+            self.written = 0;
+            self.open()?;
+        }
+        Ok(())
+    }
+
+    fn open(&mut self) -> Result<(), ExportError> {
+        if let (Some(archive), Some(tensor)) = (&mut self.npz, self.tensors.get(self.current)) {
+            archive.open(&mut self.out, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file; refused while a tensor lacks bytes.
+    pub fn finish(mut self) -> Result<W, ExportError> {
+        self.advance()?;
+        if self.current < self.tensors.len() {
+            let sizes = |tensors: &[TensorHeader]| tensors.iter().map(TensorHeader::size_bytes).sum::<u64>();
+            let expected = sizes(&self.tensors);
+            let found = sizes(self.tensors.get(..self.current).unwrap_or_default()) + self.written;
+            return Err(ExportError::Length { expected, found });
+        }
+        if let Some(archive) = self.npz.take() {
+            archive.finish(&mut self.out)?;
+        }
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::{Limits, TensorReader, open};
+
+    fn tensors() -> Vec<(TensorHeader, Vec<u8>)> {
+        let tensor = |name: &str, dtype: Dtype, shape: &[u64]| {
+            let header = TensorHeader { name: name.to_owned(), dtype, shape: shape.to_vec() };
+            let bytes = (0..header.size_bytes()).map(|i| (i * 7 + 3) as u8).collect();
+            (header, bytes)
+        };
+        vec![
+            tensor("a \"quoted\" name", Dtype::F32, &[2, 3]),
+            tensor("empty", Dtype::F16, &[0, 5]),
+            tensor("scalar", Dtype::I64, &[]),
+            tensor("bytes", Dtype::U8, &[7]),
+            tensor("last.empty", Dtype::F64, &[0]),
+        ]
+    }
+
+    fn check(file: &[u8], expected: &[(TensorHeader, Vec<u8>)]) {
+        let model = open(file, &Limits::default()).unwrap();
+        assert_eq!(model.tensors.len(), expected.len());
+        for (header, bytes) in expected {
+            let tensor = model.tensors.iter().find(|t| t.name == header.name).unwrap();
+            assert_eq!((&tensor.shape, tensor.dtype), (&header.shape, header.dtype));
+            let mut read = Vec::new();
+            TensorReader::new(file, tensor, &Limits::default()).unwrap().read(0..tensor.len(), &mut read).unwrap();
+            assert_eq!(read, *bytes, "{}", header.name);
+        }
+    }
+
+    #[test]
+    fn both_formats_read_back_whatever_the_pieces_handed_over() {
+        let tensors = tensors();
+        let headers: Vec<TensorHeader> = tensors.iter().map(|(h, _)| h.clone()).collect();
+        let bytes = tensors.iter().flat_map(|(_, b)| b.clone()).collect::<Vec<u8>>();
+        let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        for piece in [1, 3, 8, 1000] {
+            let mut safetensors = Writer::safetensors(Vec::new(), &headers, &metadata).unwrap();
+            let mut npz = Writer::npz(Vec::new(), &headers).unwrap();
+            for part in bytes.chunks(piece) {
+                safetensors.write(part).unwrap();
+                npz.write(part).unwrap();
+            }
+            let file = safetensors.finish().unwrap();
+            check(&file, &tensors);
+            assert_eq!(open(file.as_slice(), &Limits::default()).unwrap().metadata, metadata);
+            check(&npz.finish().unwrap(), &tensors);
+        }
+    }
+
+    #[test]
+    fn too_few_and_too_many_bytes_are_refused() {
+        let header = TensorHeader { name: "a".to_owned(), dtype: Dtype::F32, shape: vec![2] };
+        let mut writer = Writer::npz(Vec::new(), std::slice::from_ref(&header)).unwrap();
+        writer.write(&[0; 4]).unwrap();
+        let sentence = writer.finish().unwrap_err().to_string();
+        assert_eq!(sentence, "expected 8 bytes for the tensors announced, found 4");
+        let mut writer = Writer::safetensors(Vec::new(), &[header], &BTreeMap::new()).unwrap();
+        assert!(writer.write(&[0; 9]).is_err());
+    }
+
+    #[test]
+    fn a_type_that_a_format_lacks_is_named() {
+        let tensor = |dtype| TensorHeader { name: "w".to_owned(), dtype, shape: vec![1] };
+        let sentence = Writer::npz(Vec::new(), &[tensor(Dtype::Bf16)]).unwrap_err().to_string();
+        assert_eq!(sentence, "tensor \"w\": .npz has no type for BF16; choose safetensors");
+        let sentence =
+            Writer::safetensors(Vec::new(), &[tensor(Dtype::C128)], &BTreeMap::new()).unwrap_err().to_string();
+        assert_eq!(sentence, "tensor \"w\": safetensors has no type for C128; choose .npz");
+    }
 }

@@ -13,7 +13,10 @@
 
 use super::assemble::{assemble_intervals, ceil_f32};
 use super::points::Points;
-use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution, ecsq_sample};
+use super::quantizer::MAX_LEVELS;
+use super::{
+    Parameter, ParameterKind, Problem, QuantizeError, Settings, SettingsError, Solution, ecsq_sample,
+};
 use crate::histogram::Moments;
 
 /// The trade between error and rate.
@@ -57,13 +60,23 @@ pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, Quantiz
     let price = settings.number("lambda") * points.variance();
     let k = settings.integer("k") as usize;
     match problem.sample {
-        Some(sample) if !sample.is_empty() && price > 0.0 => {
-            Ok(ecsq_sample::solve(sample, price, k, points.count(0, points.len())))
-        }
+        Some(sample) if !sample.is_empty() && price > 0.0 => Ok(ecsq_sample::solve(sample, cells, price, k)),
         _ => {
             let found = best_of_starts(&points, price, k);
+            if found.levels.len() > MAX_LEVELS {
+                return Err(too_fine(settings.number("lambda"), found.levels.len()).into());
+            }
             Ok(assemble(cells, &points, &found, price))
         }
+    }
+}
+
+/// Says that λ asks for more levels than symbols can tell apart.
+fn too_fine(lambda: f64, levels: usize) -> SettingsError {
+    SettingsError {
+        field: LAMBDA.id.to_owned(),
+        expected: format!("a larger value, so that at most {MAX_LEVELS} levels are used"),
+        found: format!("{lambda}, which needs {levels} levels"),
     }
 }
 

@@ -6,15 +6,19 @@
 //!
 //! Starts are the best intervals (see [`super::ecsq_exact`]) for the price itself and for lower ones, and uniform
 //! quantizers whose step fits weights of average importance and of up to 256 times that, as the important ones want finer
-//! levels. They compete on at most [`TRIAL_PAIRS`] pairs, the winner goes on with all of them.
+//! levels. They compete on at most 4096 pairs, the winner goes on with all of them.
+//! Iteration never makes a level, so weights that would pay for a level of their own, which the fewer pairs did not show,
+//! are given one: from all pairs before the last iteration, from the histogram's cells after it.
+//!
 //! Cost: O(pairs) per pass, a few levels looked at per pair.
 
 use super::assemble::error_around;
 use super::ecsq::Partition;
 use super::ecsq_exact::shortest_path;
-use super::points::{Points, distinct_cells};
+use super::points::{Points, distinct_cells, plain_mean};
 use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
+use crate::histogram::Moments;
 
 /// Pairs on which the starts compete.
 const TRIAL_PAIRS: usize = 4096;
@@ -58,15 +62,75 @@ struct Share {
     first: f64,
 }
 
-/// Solves on `sample` at `price` (h·w² per bit) and scales to `total` weights.
-pub(super) fn solve(sample: &[(f32, f32)], price: f64, k: usize, total: u64) -> Solution {
+/// Solves on `sample` at `price` (h·w² per bit) and scales to all weights, which are in `cells`.
+pub(super) fn solve(sample: &[(f32, f32)], cells: &[Moments], price: f64, k: usize) -> Solution {
     // In order of weight, so that searches of neighbours take the same way.
     let mut pairs = sample.to_vec();
     pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let stride = pairs.len().div_ceil(TRIAL_PAIRS).max(1);
     let trial: Vec<(f32, f32)> = pairs.iter().copied().step_by(stride).collect();
-    let best = iterate(&pairs, best_of_starts(&trial, price, k), price, MAX_PASSES);
-    predict(&pairs, &best, price, total)
+    let found = best_of_starts(&trial, price, k);
+    let missing = uncovered(pairs.iter().map(|(w, h)| (*w, *h, 1)), &found, price, pairs.len() as u64);
+    let found = iterate(&pairs, found.with(&missing, pairs.len() as u64), price, MAX_PASSES);
+    let total = cells.iter().map(|cell| cell.count).sum();
+    let of_cell = |cell: &Moments| {
+        (plain_mean(cell) as f32, (cell.importance / cell.count.max(1) as f64) as f32, cell.count)
+    };
+    let missing = uncovered(cells.iter().map(of_cell), &found, price, total);
+    let mut solution = predict(&pairs, &found.with(&missing, total), price, total);
+    count_unseen(&mut solution, &missing);
+    solution
+}
+
+/// Levels, with their counts, for weights that cost more under `codebook` than with a level of their own.
+fn uncovered(
+    ascending: impl Iterator<Item = (f32, f32, u64)>,
+    codebook: &Codebook,
+    price: f64,
+    total: u64,
+) -> Vec<(f64, u64)> {
+    let rule = RateAware::from_values(&codebook.levels, price, &codebook.rates);
+    let alone = |count: u64| price * libm::log2(total as f64 / count as f64);
+    let mut missing: Vec<(f64, u64)> = Vec::new();
+    for (w, h, count) in ascending {
+        let j = rule.symbol(w, h);
+        let (w, h) = (f64::from(w), f64::from(h));
+        let error = |level: f64| count as f64 * h * (w - level) * (w - level);
+        let own = count as f64 * alone(count);
+        if error(codebook.levels[j]) + count as f64 * price * codebook.rates[j] <= own {
+            continue;
+        }
+        match missing.last_mut() {
+            Some(last) if error(last.0) + count as f64 * alone(last.1 + count) <= own => last.1 += count,
+            _ => missing.push((w, count)),
+        }
+    }
+    missing
+}
+
+/// Gives levels that no pair of the sample took the number of weights they were made for.
+fn count_unseen(solution: &mut Solution, missing: &[(f64, u64)]) {
+    for (level, count) in missing {
+        let found = solution.quantizer.levels.partition_point(|c| f64::from(*c) < f64::from(*level as f32));
+        let most = (0..solution.counts.len()).max_by_key(|j| solution.counts[*j]).unwrap_or_default();
+        if solution.counts.get(found) == Some(&0) && solution.counts[most] > *count {
+            solution.counts[found] = *count;
+            solution.counts[most] -= count;
+        }
+    }
+}
+
+impl Codebook {
+    /// The codebook with further levels of these counts out of `total`.
+    fn with(mut self, missing: &[(f64, u64)], total: u64) -> Self {
+        let mut all: Vec<(f64, f64)> = self.levels.into_iter().zip(self.rates).collect();
+        let rate = |count: u64| libm::log2(total as f64 / count as f64);
+        all.extend(missing.iter().map(|(level, count)| (*level, rate(*count))));
+        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        all.dedup_by_key(|(level, _)| *level);
+        (self.levels, self.rates) = all.into_iter().unzip();
+        self
+    }
 }
 
 /// The best codebook found from all starts on these pairs, which ascend.
@@ -88,21 +152,20 @@ pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Code
     let one = start(pairs, f64::INFINITY, 0.5);
     let points = Points::new(&distinct_cells(pairs));
     let runs = points.runs(RUNS);
-    let intervals = |factor: &f64| {
+    let interval_start = |factor: &f64| {
         let found = Partition::new(&points, shortest_path(&points, &runs, factor * price), price);
         Codebook { levels: found.levels, rates: found.rates, cost: f64::INFINITY, passes: 0 }
     };
+    let intervals: Vec<Codebook> = PRICES.iter().map(interval_start).collect();
+    let overshot =
+        intervals.iter().map(|start| iterate(pairs, start.clone(), OVERSHOOT * price, OVERSHOOT_PASSES));
     let mut trials: Vec<Codebook> = grids
         .into_iter()
         .map(|(step, offset)| start(pairs, step, offset))
         .filter(|codebook| codebook.levels.len() <= MAX_LEVELS)
         .chain([one])
-        .chain(PRICES.iter().map(intervals))
-        .chain(
-            PRICES
-                .iter()
-                .map(|factor| iterate(pairs, intervals(factor), OVERSHOOT * price, OVERSHOOT_PASSES)),
-        )
+        .chain(intervals.iter().cloned())
+        .chain(overshot)
         .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
         .collect();
     trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
@@ -231,4 +294,47 @@ fn scaled(counts: &[u64], total: u64) -> Vec<u64> {
             (passed * u128::from(total) / sum - before) as u64
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scaled_counts_keep_their_sum_and_shares() {
+        assert_eq!(scaled(&[1, 2, 1], 4000), [1000, 2000, 1000]);
+        assert_eq!(scaled(&[1, 1, 1], 10).iter().sum::<u64>(), 10);
+        assert_eq!(scaled(&[5, 0, 7], 12), [5, 0, 7]);
+        assert_eq!(scaled(&[u64::MAX / 4, u64::MAX / 4], u64::MAX).iter().sum::<u64>(), u64::MAX);
+    }
+
+    #[test]
+    fn unimportant_weights_take_the_cheap_level() {
+        let mut pairs = vec![(0.0f32, 1.0f32); 90];
+        pairs.extend([(1.0, 10.0); 9]);
+        pairs.push((1.0, 1e-6));
+        let solution = solve(&pairs, &distinct_cells(&pairs), 0.05, 8);
+        assert_eq!(solution.quantizer.levels.len(), 2);
+        assert!(solution.quantizer.levels[0] < 1e-6 && solution.quantizer.levels[1] == 1.0);
+        assert_eq!(solution.counts, [91, 9]);
+        assert_eq!(solution.quantizer.symbol(1.0, 1e-6), 0);
+        assert_eq!(solution.quantizer.symbol(1.0, 10.0), 1);
+    }
+
+    #[test]
+    fn outliers_that_the_sample_misses_have_a_level() {
+        let mut random = super::super::random::SplitMix64::new(4);
+        let mut values: Vec<f32> = (0..50_000).map(|_| (random.unit() - 0.5) as f32).collect();
+        let h: Vec<f32> = values.iter().map(|_| random.unit() as f32 + 0.5).collect();
+        values[20_001] = 90.0;
+        values[777] = -40.0;
+        values[778] = -40.001;
+        let sample: Vec<(f32, f32)> = values.iter().copied().zip(h.iter().copied()).step_by(5).collect();
+        let histogram = crate::histogram::Histogram::new(&values, Some(&h));
+        let solution = solve(&sample, histogram.moments(), 0.01, 64);
+        let level = |w: f32| solution.quantizer.levels[solution.quantizer.symbol(w, 1.0)];
+        assert!((level(90.0) - 90.0).abs() < 0.1 && (level(-40.0) + 40.0).abs() < 0.1);
+        assert_eq!(solution.counts.iter().sum::<u64>(), 50_000);
+        assert!(!solution.counts.contains(&0));
+    }
 }

@@ -4,7 +4,7 @@
 //! section 3.2, with h = 1 for plain k-means). Optimal clusters are intervals of sorted weights, and the least error
 //! f(k) is convex in k because the cost of an interval satisfies the quadrangle inequality (Aggarwal, Schieber and
 //! Tokuyama 1994). So instead of k rows of dynamic programming a *penalty* per cluster is searched for which the
-//! unconstrained optimum has k clusters; each try is one pass over the cells (see [`super::penalised`]).
+//! unconstrained optimum has k clusters; each try is one pass over the cells (see the private module `penalised`).
 //!
 //! The first penalty comes from the same problem on eight times fewer cells, recursively; further ones from a power law
 //! through the nearest solved counts; at last from the chord between them, which either finds a count in between or
@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use super::assemble::{assemble_nearest, centroids};
 use super::penalised::{Path, Workspace};
 use super::points::{Points, distinct_cells};
+use super::quantizer::MAX_LEVELS;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
 use crate::histogram::Moments;
 
@@ -51,13 +52,14 @@ const GUESSES: u32 = 12;
 /// Between known partitions this close in count, the chord needs no guess.
 const NARROW: usize = 3;
 
-/// Solves for the levels in `settings`.
+/// Solves for the levels in `settings` on the histogram's cells, whatever the precision: for every weight the caller, who
+/// has the weights, calls [`certified`].
 pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, QuantizeError> {
     let mut solutions = curve(problem, &[settings.integer("k") as u32])?;
     solutions.pop().ok_or(QuantizeError::NoWeights)
 }
 
-/// One exact solution per entry of `ks`, sharing what the searches learn.
+/// One exact solution per entry of `ks` (1 to [`MAX_LEVELS`]), sharing what the searches learn.
 pub fn curve(problem: &Problem, ks: &[u32]) -> Result<Vec<Solution>, QuantizeError> {
     solve_cells(problem.histogram.moments(), ks)
 }
@@ -89,7 +91,7 @@ fn solve_cells(cells: &[Moments], ks: &[u32]) -> Result<Vec<Solution>, QuantizeE
     let mut search = Search::new(Points::new(cells));
     let solution = |k: &u32| {
         let before = search.passes;
-        let cuts = search.cuts((*k).max(1) as usize);
+        let cuts = search.cuts((*k as usize).clamp(1, MAX_LEVELS));
         let levels = centroids(cells, &cuts);
         let passes = search.passes - before;
         Solution { iterations: passes, optimal: true, ..assemble_nearest(cells, &levels) }

@@ -1,7 +1,7 @@
 //! Lloyd's k-means, the heuristic that the papers use, from three kinds of start.
 //!
 //! Alternates nearest-level assignment with importance-weighted means (Lloyd 1982; Choi, El-Khamy and Lee 2017, section
-//! 3.2) until no cell moves or after [`MAX_PASSES`]. Starts: evenly over the range and at equal shares of the weights
+//! 3.2) until no cell moves or after the passes set. Starts: evenly over the range and at equal shares of the weights
 //! (Han, Mao and Dally 2016, section 3.2, "linear" and "density-based"), or k-means++ sampling (Arthur and Vassilvitskii
 //! 2007). A level that loses all its weights stays where it is and is left out at the end.
 //!
@@ -32,10 +32,13 @@ pub const PARAMETERS: &[Parameter] = &[
         summary: "of the random numbers of the k-means++ start",
         kind: ParameterKind::Integer { min: 0, max: 1 << 53, default: 0 },
     },
+    Parameter {
+        id: "passes",
+        title: "Passes",
+        summary: "most times that all levels are moved; from a uniform start, settling can take more than a thousand",
+        kind: ParameterKind::Integer { min: 1, max: 10_000, default: 300 },
+    },
 ];
-
-/// Most passes; scikit-learn's default too.
-pub const MAX_PASSES: u32 = 300;
 
 /// Solves for the levels and start in `settings`.
 pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, QuantizeError> {
@@ -50,7 +53,7 @@ pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, Quantiz
         "plusplus" => plusplus_start(&points, k, settings.integer("seed")),
         _ => uniform_start(&points, k),
     };
-    let (levels, iterations) = iterate(&points, start);
+    let (levels, iterations) = iterate(&points, start, settings.integer("passes") as u32);
     Ok(Solution { iterations, ..assemble_used(cells, &levels) })
 }
 
@@ -109,9 +112,9 @@ fn draw(masses: &[f64], unit: f64) -> Option<usize> {
 }
 
 /// Moves ascending levels until no boundary moves; also the number of passes.
-fn iterate(points: &Points, mut levels: Vec<f64>) -> (Vec<f64>, u32) {
+fn iterate(points: &Points, mut levels: Vec<f64>, passes: u32) -> (Vec<f64>, u32) {
     let mut cuts = Vec::new();
-    for pass in 1..=MAX_PASSES {
+    for pass in 1..=passes {
         let found = nearest_cuts(points, &levels);
         if found == cuts {
             return (levels, pass);
@@ -123,7 +126,7 @@ fn iterate(points: &Points, mut levels: Vec<f64>) -> (Vec<f64>, u32) {
             }
         }
     }
-    (levels, MAX_PASSES)
+    (levels, passes)
 }
 
 /// Where the cells of each level begin, and their end.
@@ -139,4 +142,41 @@ fn nearest_cuts(points: &Points, levels: &[f64]) -> Vec<usize> {
     }
     cuts.push(points.len());
     cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::histogram::Histogram;
+
+    fn points(values: &[f32], h: Option<&[f32]>) -> Points {
+        Points::new(Histogram::new(values, h).moments())
+    }
+
+    #[test]
+    fn starts_are_where_they_say() {
+        let points = points(&[0.0, 1.0, 2.0, 3.0, 10.0], None);
+        assert_eq!(uniform_start(&points, 3), [0.0, 5.0, 10.0]);
+        assert_eq!(uniform_start(&points, 1), [5.0]);
+        assert_eq!(density_start(&points, 5), [0.0, 1.0, 2.0, 3.0, 10.0]);
+        assert_eq!(density_start(&points, 1), [2.0]);
+        assert_eq!(plusplus_start(&points, 5, 0), [0.0, 1.0, 2.0, 3.0, 10.0]);
+        assert_eq!(plusplus_start(&points, 3, 7), plusplus_start(&points, 3, 7));
+    }
+
+    #[test]
+    fn plusplus_never_draws_weights_without_importance() {
+        let points = points(&[1.0, 2.0, 3.0, 4.0], Some(&[0.0, 1.0, 0.0, 1.0]));
+        for seed in 0..20 {
+            assert_eq!(plusplus_start(&points, 4, seed), [2.0, 4.0]);
+        }
+    }
+
+    #[test]
+    fn levels_end_as_means_of_their_nearest_weights() {
+        let points = points(&[0.0, 1.0, 2.0, 10.0, 11.0, 15.0], Some(&[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]));
+        let (levels, passes) = iterate(&points, vec![0.0, 1.0]);
+        assert_eq!(levels, [1.25, 12.0]);
+        assert!(passes < 10);
+    }
 }

@@ -7,19 +7,19 @@
 
 mod assemble;
 pub mod ecsq;
-mod ecsq_exact;
-mod ecsq_sample;
+pub mod ecsq_exact;
+pub mod ecsq_sample;
 pub mod kmeans;
-mod lloyd;
+pub mod lloyd;
 pub mod methods;
 mod penalised;
 mod points;
 pub mod pruning;
-mod quantizer;
+pub mod quantizer;
 pub mod random;
-mod rate_aware;
+pub mod rate_aware;
 pub mod settings;
-mod uniform;
+pub mod uniform;
 
 pub use kmeans::certified;
 pub use methods::{METHODS, Method};
@@ -30,7 +30,7 @@ pub use settings::{Parameter, ParameterKind, Settings, SettingsError, Value};
 
 use crate::histogram::Histogram;
 
-/// What a method is asked to solve.
+/// What a method is asked to solve. Weights are finite, importance is finite and not negative.
 #[derive(Debug, Clone, Copy)]
 pub struct Problem<'a> {
     /// The weights to quantize; pruned weights are not among them.

@@ -146,3 +146,42 @@ impl Workspace {
         cuts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::random::SplitMix64;
+    use super::*;
+    use crate::histogram::Histogram;
+
+    /// The least cost of the first cells, by trying every start of the last interval.
+    fn reference(points: &Points, penalty: f64) -> f64 {
+        let mut best = vec![0.0f64];
+        for end in 1..=points.len() {
+            let cost = |start: usize| best[start] + points.range(start, end).scatter() + penalty;
+            best.push((0..end).map(cost).fold(f64::INFINITY, f64::min));
+        }
+        best[points.len()]
+    }
+
+    #[test]
+    fn the_queue_finds_the_least_cost() {
+        let mut random = SplitMix64::new(2);
+        let mut workspace = Workspace::default();
+        for n in 1..=60 {
+            let values: Vec<f32> = (0..n).map(|_| libm::floor(random.unit() * 1e4) as f32 / 64.0).collect();
+            let h: Vec<f32> =
+                (0..n).map(|_| (libm::floor(random.unit() * 4.0) * random.unit()) as f32).collect();
+            let points = Points::new(Histogram::new(&values, Some(&h)).moments());
+            for penalty in [0.0, 1e-3, 0.1, 1.0, 30.0, 1e3, 1e6] {
+                let path = workspace.solve(&points, penalty);
+                let cost = path.error + penalty * path.len() as f64;
+                let expected = reference(&points, penalty);
+                assert!(
+                    (cost - expected).abs() <= 1e-9 * expected.max(1.0),
+                    "{n} {penalty}: {cost} {expected}"
+                );
+                assert!(path.cuts.windows(2).all(|pair| pair[0] < pair[1]));
+            }
+        }
+    }
+}

@@ -63,7 +63,9 @@ pub(super) fn distinct_cells(pairs: &[(f32, f32)]) -> Vec<Moments> {
     };
     let sum = |equal: &[(f32, f32)]| {
         let mut cell = Moments::default();
-        equal.iter().for_each(|pair| cell.add(&one(pair)));
+        for pair in equal {
+            cell.add(&one(pair));
+        }
         cell
     };
     pairs.chunk_by(|a, b| a.0 == b.0).map(sum).collect()
@@ -82,7 +84,9 @@ pub(super) fn without_importance(cells: &[Moments]) -> bool {
 /// The importance-weighted mean of the weights in `cells`, their plain mean where none has importance.
 pub(super) fn centroid(cells: &[Moments]) -> f64 {
     let mut total = Moments::default();
-    cells.iter().for_each(|cell| total.add(cell));
+    for cell in cells {
+        total.add(cell);
+    }
     if total.importance > 0.0 { total.weighted_sum / total.importance } else { plain_mean(&total) }
 }
 
@@ -191,7 +195,7 @@ impl Points {
         let mut boundaries = vec![0];
         let (mut passed, mut next) = (0.0, 1.0);
         for (i, own) in density.iter().enumerate().take(n - 1) {
-            passed += (share(*own, density_total) + share(width(i), range)) / 2.0 * bins as f64;
+            passed += f64::midpoint(share(*own, density_total), share(width(i), range)) * bins as f64;
             if passed >= next && boundaries.len() < bins {
                 boundaries.push(i as u32 + 1);
                 next = libm::floor(passed) + 1.0;

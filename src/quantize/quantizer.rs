@@ -144,6 +144,9 @@ fn order(w: f32) -> i64 {
 /// The table of fixed size spares every bounds check. Comparing integers by the sign of their difference keeps the
 /// compiler from branching on it: a branch would be guessed wrongly every other time.
 fn search_blocks<const N: usize>(thresholds: &[f32], blocks: &[[f32; LANES]], out: &mut Vec<u16>) {
+    if blocks.is_empty() {
+        return;
+    }
     let mut table: Vec<i64> = thresholds.iter().map(|threshold| order(*threshold)).collect();
     table.resize(N, i64::MAX >> 1);
     let Some(table) = table.first_chunk::<N>() else { return };

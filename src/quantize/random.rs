@@ -1,6 +1,6 @@
 //! Pseudo-random numbers that are the same on every target.
 //!
-//! SplitMix64: a counter with an increment of 2^64/φ and a mixing function (Steele, Lea and Flood 2014, section 4).
+//! `SplitMix64`: a counter with an increment of 2^64/φ and a mixing function (Steele, Lea and Flood 2014, section 4).
 
 /// A seeded stream of numbers.
 #[derive(Debug, Clone)]

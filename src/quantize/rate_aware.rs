@@ -14,7 +14,8 @@ const NONE: u32 = u32::MAX;
 pub struct RateAware {
     levels: Vec<Level>,
     least_rate: f64,
-    /// Start of the levels at or above each of evenly spaced values, to begin the search for the nearest.
+    /// Number of levels up to one bucket before each of evenly spaced values: where the search for the nearest begins;
+    /// three further on is where it ends at the latest.
     starts: Vec<u32>,
     origin: f64,
     scale: f64,
@@ -69,13 +70,11 @@ impl RateAware {
     /// Number of levels at or below `w`.
     #[inline]
     fn at_or_below(&self, w: f64) -> u32 {
-        // A cast to u32 saturates: what lies outside lands in the first or last bucket.
-        let bucket = (((w - self.origin) * self.scale) as u32).min(self.starts.len() as u32 - 1);
-        let mut next = self.starts[bucket as usize];
-        while self.levels.get(next as usize).is_some_and(|level| level.value <= w) {
-            next += 1;
-        }
-        next
+        // A cast to an integer saturates: what lies outside lands in the first or last bucket.
+        let bucket = (((w - self.origin) * self.scale) as usize).min(self.starts.len() - 1);
+        let start = self.starts[bucket] as usize;
+        let end = self.starts.get(bucket + 3).map_or(self.levels.len(), |end| *end as usize);
+        (start + self.levels[start..end].partition_point(|level| level.value <= w)) as u32
     }
 
     /// The level of weight `w` with importance `h`.

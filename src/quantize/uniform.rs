@@ -48,7 +48,9 @@ pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, Quantiz
         match settings.choice("centroid") {
             "plain" => {
                 let mut total = Moments::default();
-                cells.iter().for_each(|cell| total.add(cell));
+                for cell in cells {
+                    total.add(cell);
+                }
                 plain_mean(&total)
             }
             "grid" => interval.index * step,
@@ -108,7 +110,7 @@ fn intervals(cells: &[Moments], step: f64) -> Vec<Interval> {
 /// The smallest float32 that belongs to interval `right` rather than `left`: rounding to even where they touch, the
 /// middle between them where intervals without weights lie between.
 fn grid_threshold(left: f64, right: f64, step: f64) -> f32 {
-    let middle = (left + right) / 2.0;
+    let middle = f64::midpoint(left, right);
     let belongs = |w: f32| {
         let index = f64::from(w) / step;
         if right - left > 1.0 { index >= middle } else { index.round_ties_even() >= right }

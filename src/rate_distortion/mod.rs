@@ -62,6 +62,7 @@ pub fn fixed_length_ratio(count: u64, levels: u64, source_bits: u32) -> f64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unreadable_literal)] // as published
 mod tests {
     use super::*;
 
