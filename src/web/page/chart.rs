@@ -1,7 +1,7 @@
 //! The rate-distortion chart: drawn when something changed, hovered on a second canvas, walked with the arrow keys.
 
 use super::curves::{drawn, quality, rate, setting, slot};
-use super::dom::{on, set_text, show};
+use super::dom::{append, children, on, part, set_text, show, stamp};
 use super::state::{Rate, State};
 use super::{App, download, figures, format, recipe};
 use crate::engine::report::{Curve, Point};
@@ -161,10 +161,28 @@ pub fn draw(app: &App) {
     }
     let keeps = |(c, p): (usize, usize)| curves.get(c).is_some_and(|curve| p < curve.points.len());
     view.chosen = view.chosen.filter(|chosen| keeps(*chosen));
+    fill_keys(app, &chart.bounds);
     view.chart = chart;
     view.curves = curves;
     drop(view);
     draw_chosen(app);
+}
+
+/// Names the bounds that are drawn, after the key of the current recipe.
+fn fill_keys(app: &App, bounds: &[Line]) {
+    let list = &app.elements.chart_keys;
+    let old = children(list);
+    let titles: Vec<String> = old.iter().skip(1).filter_map(|key| key.text_content()).collect();
+    if titles.iter().eq(bounds.iter().map(|bound| &bound.title)) {
+        return;
+    }
+    old.iter().skip(1).for_each(web_sys::Element::remove);
+    for bound in bounds {
+        let key = stamp(&app.elements.key_template);
+        let name: web_sys::Element = part(&key, "span");
+        set_text(&name, &bound.title);
+        append(list, &key);
+    }
 }
 
 /// The point under the pointer.

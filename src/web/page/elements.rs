@@ -86,6 +86,7 @@ elements! {
         archive_bar = "archive-bar",
     }
     Element {
+        chart_keys = "chart-keys",
         chart_rows = "chart-rows",
         ledger_rows = "ledger-rows",
         tensor_rows = "tensor-rows",
@@ -156,5 +157,6 @@ elements! {
         slider_template = "slider-template",
         select_template = "select-template",
         toggle_template = "toggle-template",
+        key_template = "key-template",
     }
 }

@@ -55,6 +55,8 @@ pub struct App {
     curves_asked: Cell<bool>,
     /// Charts are to be drawn with the next frame.
     paint_asked: Cell<bool>,
+    /// The address is to be written in a moment.
+    link_asked: Cell<bool>,
     /// Which tensors the table showed as quantized.
     selection: RefCell<String>,
     me: RefCell<Weak<App>>,
@@ -109,6 +111,7 @@ impl App {
             curves_wanted: Cell::new(false),
             curves_asked: Cell::new(false),
             paint_asked: Cell::new(false),
+            link_asked: Cell::new(false),
             selection: RefCell::default(),
             me: RefCell::default(),
         });
@@ -228,7 +231,7 @@ impl App {
                 self.state.borrow_mut().overlay = Some(overlay);
                 recipe::show_error(self, "");
                 figures::show(self);
-                permalink::write(self);
+                permalink::write_soon(self);
                 self.paint();
             }
             Ok(other) => recipe::show_error(self, &format!("unexpected answer {other:?}")),

@@ -72,6 +72,18 @@ pub fn write(app: &App) {
     }
 }
 
+/// Writes the recipe into the address once it has been left alone for a moment: browsers count address changes.
+pub fn write_soon(app: &Rc<App>) {
+    if app.link_asked.replace(true) {
+        return;
+    }
+    let writer = app.clone();
+    app.later(300, move |()| {
+        writer.link_asked.set(false);
+        write(&writer);
+    });
+}
+
 /// Puts the link on the clipboard.
 pub fn copy(app: &Rc<App>) {
     write(app);
