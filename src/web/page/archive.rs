@@ -3,7 +3,7 @@
 use super::dom::{append, clear, fact, make, on, set, set_text, show as show_element};
 use super::files::unexpected;
 use super::state::OpenArchive;
-use super::{App, compress, format, ledger, notice, permalink, recipe};
+use super::{App, compress, files, format, ledger, notice, permalink, recipe};
 use crate::recipe::Recipe;
 use crate::web::protocol::{Answer, Archive, Job};
 use std::rc::Rc;
@@ -23,6 +23,8 @@ pub fn connect(app: &Rc<App>) {
             }
         });
     }
+    let click = app.clone();
+    on(&e.archive_back, "click", move |_| files::show_bench(&click));
     let click = app.clone();
     on(&e.archive_recipe, "click", move |_| use_recipe(&click));
 }
@@ -52,6 +54,9 @@ pub fn show(app: &Rc<App>, blob: Blob, name: &str, archive: Archive) {
     set_text(&e.file_name, name);
     set_text(&e.file_facts, &format!("Quantscope .qsz · {} tensors", format::count(archive.tensors.len() as u64)));
     show_element(&e.file_summary, true);
+    let behind = app.state.borrow().file.as_ref().map(|file| file.name.clone());
+    set_text(&e.archive_back, &format!("Back to {}", behind.as_deref().unwrap_or_default()));
+    show_element(&e.archive_back, behind.is_some());
     app.state.borrow_mut().archive = Some(OpenArchive { blob, name: name.to_owned(), archive });
     app.show_view("archive");
     let _ = e.archive_title.focus();
@@ -107,7 +112,7 @@ fn use_recipe(app: &Rc<App>) {
             recipe::sync(app);
             permalink::judge(app);
             if has_file {
-                app.show_view("bench");
+                files::show_bench(app);
                 app.refresh();
             } else {
                 app.show_view("front");

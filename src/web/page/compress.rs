@@ -231,6 +231,7 @@ fn download_recipe(app: &App) {
     let recipe = crate::recipe::Recipe::from_line(&made.outcome.recipe);
     let json = recipe.map_err(|error| error.to_string()).and_then(|recipe| {
         let value = serde_json::json!({
+            "quantscope": 1,
             "recipe": recipe,
             "source_hash": made.outcome.source_hash,
             "file_hash": made.outcome.file_hash,

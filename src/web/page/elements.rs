@@ -117,6 +117,7 @@ elements! {
         archive_safetensors = "archive-safetensors",
         archive_npz = "archive-npz",
         archive_recipe = "archive-recipe",
+        archive_back = "archive-back",
     }
     HtmlInputElement {
         file_input = "file-input",

@@ -199,8 +199,7 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
         show(&app.elements.result, false);
         fill_overlay_choice(app);
     }
-    summarise(app);
-    app.show_view("bench");
+    show_bench(app);
     app.forget_selection();
     figures::show(app);
     recipe::sync(app);
@@ -216,6 +215,13 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
     if fresh {
         notice::announce(app, "File opened. Curves are being solved.");
     }
+}
+
+/// Shows the open file, after a compressed file stood in its place.
+pub fn show_bench(app: &App) {
+    summarise(app);
+    app.state.borrow_mut().archive = None;
+    app.show_view("bench");
 }
 
 fn summarise(app: &App) {

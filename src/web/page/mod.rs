@@ -141,14 +141,29 @@ impl App {
         on(&self.elements.skip, "click", move |_| {
             let _ = main.focus();
         });
-        let resized = self.clone();
-        on(&self.window, "resize", move |_| resized.paint());
+        self.watch_sizes();
         let pressed = self.clone();
         on(&self.document, "keydown", move |event| {
             if let Some(event) = event.dyn_ref::<KeyboardEvent>() {
                 pressed.shortcut(event);
             }
         });
+    }
+
+    /// Charts are drawn again when their place in the page changes size.
+    fn watch_sizes(&self) {
+        let me = self.me.borrow().clone();
+        let resized = Closure::<dyn FnMut()>::new(move || {
+            if let Some(app) = me.upgrade() {
+                app.paint();
+            }
+        });
+        if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
+            observer.observe(&self.elements.chart_canvas);
+            observer.observe(&self.elements.overlay_canvas);
+            std::mem::forget(observer);
+        }
+        resized.forget();
     }
 
     /// Single keys outside fields, so that nothing is taken from typing.

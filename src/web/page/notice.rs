@@ -1,7 +1,7 @@
 //! Messages: one dismissible notice for errors, one strip for work in progress, one voice for screen readers.
 
 use super::App;
-use super::dom::{on, set_text, show};
+use super::dom::{on, set, set_text, show};
 use super::format;
 use crate::web::pool::{Failure, Outcome};
 use std::cell::{Cell, RefCell};
@@ -42,8 +42,14 @@ pub fn conclude(app: &App, flow: u32, result: Outcome<()>) {
         _ => {}
     }
     if current {
-        show(&app.elements.job, false);
+        rest(app);
     }
+}
+
+/// Takes the strip away: nothing is in progress.
+fn rest(app: &App) {
+    show(&app.elements.job, false);
+    set(&app.elements.main, "aria-busy", "false");
 }
 
 /// Begins a flow: what ran before is cancelled.
@@ -65,6 +71,7 @@ pub fn stage(app: &App, title: &str) {
     set_text(&app.elements.job_left, "");
     app.elements.job_progress.set_value(0.0);
     show(&app.elements.job, true);
+    set(&app.elements.main, "aria-busy", "true");
     announce(app, title);
 }
 
@@ -96,7 +103,7 @@ pub fn cancel(app: &App) {
     }
     app.work.flow.set(app.work.flow.get().wrapping_add(1));
     app.pool.cancel();
-    show(&app.elements.job, false);
+    rest(app);
     announce(app, "Cancelled");
 }
 
