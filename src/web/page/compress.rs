@@ -57,7 +57,9 @@ pub fn start(app: &Rc<App>) {
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = compress(&app, flow, &file, recipe).await;
-        app.pool.set_context(&file.context());
+        if notice::check(&app, flow).is_ok() {
+            app.pool.set_context(&file.context());
+        }
         notice::conclude(&app, flow, result);
     });
 }

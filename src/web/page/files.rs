@@ -12,6 +12,9 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, DragEvent, Element, FileList};
 
+/// Solvers lost to one file before it is no longer read again by itself.
+const MOST_DEATHS: u32 = 3;
+
 /// Connects buttons, inputs and dropping.
 pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
@@ -112,6 +115,7 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str) -> Outcome<
             let file =
                 OpenFile { blob, name: name.to_owned(), opened, importance: None, rows, hash: String::new() };
             let file = analyse(app, flow, file).await?;
+            app.deaths.set(0);
             adopt(app, file, true);
             Ok(())
         }
@@ -176,7 +180,7 @@ async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFil
             file.hash = hash;
         }
     }
-    notice::check(app, flow)?;
+    // From here on the solvers hold this file, whatever was cancelled meanwhile: the page must follow them.
     Ok(file)
 }
 
@@ -278,7 +282,7 @@ pub fn importance_changed(app: &Rc<App>) {
             Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
             Failure::Cancelled => Failure::Cancelled,
         });
-        if result.is_err() {
+        if result.is_err() && notice::check(&app, flow).is_ok() {
             restore_context(&app);
         }
         notice::conclude(&app, flow, result);
@@ -317,9 +321,13 @@ async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blo
     Ok(())
 }
 
-/// Reads the open file again, after a solver was lost with its session.
+/// Reads the open file again, after a solver was lost with its session; a file that keeps killing solvers is left alone.
 pub fn reopen(app: &Rc<App>) {
     let Some(file) = app.state.borrow().file.clone() else { return };
+    app.deaths.set(app.deaths.get() + 1);
+    if app.deaths.get() > MOST_DEATHS {
+        return;
+    }
     let flow = notice::begin(app, &format!("Reading {} again", file.name));
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {

@@ -57,6 +57,8 @@ pub struct App {
     paint_asked: Cell<bool>,
     /// The address is to be written in a moment.
     link_asked: Cell<bool>,
+    /// Solvers that died over the open file.
+    deaths: Cell<u32>,
     /// Which tensors the table showed as quantized.
     selection: RefCell<String>,
     me: RefCell<Weak<App>>,
@@ -112,6 +114,7 @@ impl App {
             curves_asked: Cell::new(false),
             paint_asked: Cell::new(false),
             link_asked: Cell::new(false),
+            deaths: Cell::new(0),
             selection: RefCell::default(),
             me: RefCell::default(),
         });
