@@ -98,6 +98,21 @@ fn prediction_agrees_with_measurement() {
 }
 
 #[test]
+fn certified_k_means_is_never_worse_than_on_cells() {
+    let path = file("certified.safetensors", &support::small_model());
+    for scope in ["all", "tensor", "channel"] {
+        for rest in ["", "&importance=file", "&prune=fraction:0.7", "&prune=threshold:0&positions=gaps&coder=huffman"] {
+            let importance = rest.contains("importance").then_some(path.as_path());
+            let line = format!("method=kmeans&k=8&scope={scope}{rest}");
+            let (_, cells) = compress(&path, importance, &line, 2);
+            let (_, exact) = compress(&path, importance, &format!("{line}&precision=certified"), 2);
+            let (cells, exact) = (cells.point.weighted_mse, exact.point.weighted_mse);
+            assert!(exact <= cells * (1.0 + 1e-6), "{line}: {exact} {cells}");
+        }
+    }
+}
+
+#[test]
 fn a_recipe_in_the_file_makes_the_file_again() {
     let path = file("again.safetensors", &support::small_model());
     let (first, outcome) = compress(&path, None, "method=ecsq-exact&lambda=0.1&rank=2&exclude=fc2*", 2);

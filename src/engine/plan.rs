@@ -7,7 +7,7 @@ use crate::container::BLOCK_WEIGHTS;
 use crate::entropy::{CodeTable, Positions, gaps::GapTable};
 use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
-use crate::quantize::{Quantizer, Solution};
+use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified};
 use crate::recipe::{Recipe, Scope};
 use crate::tensor::Storage;
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub(super) struct PlanGroup {
 enum Pass {
     /// Solve the codebooks of output channels.
     Channels,
+    /// Gather every weight, to solve on weights instead of cells.
+    Gather,
     /// Count symbols and gaps.
     Count,
     /// Nothing: encode.
@@ -74,6 +76,21 @@ struct Counts {
     zeros: u64,
     levels: Vec<u64>,
     gaps: Vec<u64>,
+}
+
+/// Weights left by pruning with their importance, on their way from a worker.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Gathered {
+    values: Vec<f32>,
+    importance: Vec<f32>,
+}
+
+/// Most weights that are gathered in one place.
+const MOST_GATHERED: u64 = 1 << 23;
+
+/// Whether the recipe asks for k-means on every weight.
+fn is_certified(settings: &Settings) -> bool {
+    settings.choice("precision") == "certified"
 }
 
 /// A channel's solution, on its way from a worker.
@@ -138,6 +155,23 @@ impl Plan {
             plan.pass = Pass::Channels;
             return Ok(plan);
         }
+        if is_certified(&settings) {
+            if plan.weights > MOST_GATHERED {
+                return Err(EngineError::Settings(SettingsError {
+                    field: "precision".to_owned(),
+                    expected: format!("cells for more than {MOST_GATHERED} weights that share a machine's memory"),
+                    found: format!("certified for {}", plan.weights),
+                }));
+            }
+            for group in &groups.groups {
+                let quantizer = Solution::unused().quantizer;
+                plan.groups.push(PlanGroup { quantizer, threshold: group.threshold });
+                plan.pools.push(Counts { zeros: group.pruned.count, ..Counts::default() });
+            }
+            plan.tasks = plan.quantized_tasks(model);
+            plan.pass = Pass::Gather;
+            return Ok(plan);
+        }
         for group in &groups.groups {
             let solution = group.solve(method, &settings)?;
             plan.pools.push(Counts {
@@ -184,6 +218,11 @@ impl Plan {
     /// Takes in what [`prepare`] gave for each task, in task order, and moves on to the next pass.
     pub fn absorb(&mut self, model: &Model, parts: &[Vec<u8>]) -> Result<(), EngineError> {
         let tasks = std::mem::take(&mut self.tasks);
+        if self.pass == Pass::Gather {
+            self.solve_gathered(&tasks, parts)?;
+            self.after_solving(model);
+            return Ok(());
+        }
         for (task, part) in tasks.iter().zip(parts) {
             let Some(Fate::Quantized { table, .. }) = self.fates.get(task.tensor) else {
                 return Err(EngineError::Message);
@@ -208,6 +247,35 @@ impl Plan {
         Ok(())
     }
 
+    fn quantized_tasks(&self, model: &Model) -> Vec<Task> {
+        let quantized = |task: &Task| matches!(self.fates.get(task.tensor), Some(Fate::Quantized { .. }));
+        super::tasks(model).into_iter().filter(quantized).collect()
+    }
+
+    /// Solves every group exactly on its weights.
+    fn solve_gathered(&mut self, tasks: &[Task], parts: &[Vec<u8>]) -> Result<(), EngineError> {
+        let (_, settings) = self.recipe.check()?;
+        let mut gathered: Vec<Gathered> = self.groups.iter().map(|_| Gathered::default()).collect();
+        for (task, part) in tasks.iter().zip(parts) {
+            let Some(Fate::Quantized { first_group, .. }) = self.fates.get(task.tensor) else {
+                return Err(EngineError::Message);
+            };
+            let part: Gathered = unpack(part)?;
+            let all = gathered.get_mut(*first_group).ok_or(EngineError::Message)?;
+            all.values.extend(part.values);
+            all.importance.extend(part.importance);
+        }
+        for ((group, pool), all) in self.groups.iter_mut().zip(&mut self.pools).zip(&gathered) {
+            if let Some(solution) = all.solve(&settings, self.has_importance)? {
+                group.quantizer = solution.quantizer;
+                pool.levels = solution.counts;
+            } else {
+                pool.levels = vec![0];
+            }
+        }
+        Ok(())
+    }
+
     fn after_solving(&mut self, model: &Model) {
         if self.recipe.positions == Positions::Gaps {
             self.pass = Pass::Count;
@@ -215,9 +283,7 @@ impl Plan {
                 pool.zeros = 0;
                 pool.levels.fill(0);
             });
-            let fates = &self.fates;
-            let quantized = |task: &Task| matches!(fates.get(task.tensor), Some(Fate::Quantized { .. }));
-            self.tasks = super::tasks(model).into_iter().filter(quantized).collect();
+            self.tasks = self.quantized_tasks(model);
         } else {
             self.after_counting(model);
         }
@@ -291,6 +357,26 @@ impl PlanGroup {
     }
 }
 
+impl Gathered {
+    /// Exact k-means on these weights; `None` without any.
+    fn solve(&self, settings: &Settings, has_importance: bool) -> Result<Option<Solution>, EngineError> {
+        if self.values.is_empty() {
+            return Ok(None);
+        }
+        let h = has_importance.then_some(self.importance.as_slice());
+        Ok(Some(certified(&self.values, h, settings.integer("k") as u32)?))
+    }
+
+    fn extend(&mut self, values: &[f32], h: Option<&[f32]>, threshold: Option<f32>) {
+        for (i, value) in values.iter().enumerate() {
+            if threshold.is_none_or(|threshold| value.abs() > threshold) {
+                self.values.push(*value);
+                self.importance.extend(h.and_then(|h| h.get(i)));
+            }
+        }
+    }
+}
+
 impl Counts {
     fn add(&mut self, levels: &[u64], zeros: u64) {
         add_counts(&mut self.levels, levels);
@@ -314,9 +400,28 @@ fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> 
     if in_order { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
 }
 
-/// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, or counts symbols and gaps.
+/// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, gathers its weights, or
+/// counts symbols and gaps.
 pub fn prepare(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    if plan.pass == Pass::Channels { solve_channels(input, plan, task) } else { count(input, plan, task) }
+    match plan.pass {
+        Pass::Channels => solve_channels(input, plan, task),
+        Pass::Gather => gather(input, plan, task),
+        Pass::Count | Pass::Ready => count(input, plan, task),
+    }
+}
+
+fn gather(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
+    let Some(Fate::Quantized { first_group, .. }) = plan.fates.get(task.tensor) else {
+        return Err(EngineError::Message);
+    };
+    let threshold = plan.groups.get(*first_group).ok_or(EngineError::Message)?.threshold;
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut gathered = Gathered::default();
+    for range in task.blocks() {
+        blocks.read(range)?;
+        gathered.extend(&blocks.values, blocks.importance(), threshold);
+    }
+    Ok(pack(&gathered))
 }
 
 fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
@@ -329,7 +434,14 @@ fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, Eng
         let h = if plan.has_importance { &blocks.importance } else { &ones };
         let pairs = blocks.values.iter().copied().zip(h.iter().copied()).collect();
         let group = groups::channel_group(&plan.recipe, task.tensor, pairs, plan.has_importance);
-        let Solution { quantizer, counts, .. } = group.solve(method, &settings)?;
+        let solution = if is_certified(&settings) {
+            let mut gathered = Gathered::default();
+            gathered.extend(&blocks.values, blocks.importance(), group.threshold);
+            gathered.solve(&settings, plan.has_importance)?.unwrap_or_else(Solution::unused)
+        } else {
+            group.solve(method, &settings)?
+        };
+        let Solution { quantizer, counts, .. } = solution;
         let group_plan = PlanGroup { quantizer, threshold: group.threshold };
         solved.push(Solved { group: group_plan, counts, pruned: group.pruned.count });
     }

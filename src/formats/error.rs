@@ -57,4 +57,43 @@ pub enum FormatError {
         /// What it is.
         found: String,
     },
+    /// The file is of another kind than the ones read here.
+    #[error("this is {found}, not a weight file that can be read here: {hint}")]
+    Foreign {
+        /// What the file is.
+        found: String,
+        /// What to do about it.
+        hint: String,
+    },
+}
+
+impl FormatError {
+    /// A part that contradicts itself or its format.
+    pub(crate) fn damaged(part: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Damaged { part: part.into(), expected: expected.into(), found: found.into() }
+    }
+
+    /// A sound part that uses something this reader does not support.
+    pub(crate) fn unsupported(part: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Unsupported { part: part.into(), found: found.into() }
+    }
+
+    /// A part that declares more than `limit`.
+    pub(crate) fn too_large(part: impl Into<String>, declared: u64, limit: u64) -> Self {
+        Self::TooLarge { part: part.into(), declared, limit }
+    }
+
+    /// A file of another kind.
+    pub(crate) fn foreign(found: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Foreign { found: found.into(), hint: hint.into() }
+    }
+}
+
+/// `text` as it can stand inside one sentence: control characters escaped, shortened to 80 characters.
+pub(crate) fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
+    if text.chars().nth(80).is_some() {
+        short.push('…');
+    }
+    short
 }

@@ -62,13 +62,7 @@ impl Default for Limits {
 }
 
 /// Reads `len` bytes of `part` at `offset`, after checking them against the source's length and `limit`.
-pub fn read_part(
-    source: &dyn Source,
-    part: &str,
-    offset: u64,
-    len: u64,
-    limit: u64,
-) -> Result<Vec<u8>, FormatError> {
+pub fn read_part(source: &dyn Source, part: &str, offset: u64, len: u64, limit: u64) -> Result<Vec<u8>, FormatError> {
     if len > limit {
         return Err(FormatError::TooLarge { part: part.to_owned(), declared: len, limit });
     }
@@ -76,15 +70,25 @@ pub fn read_part(
     if len > found {
         return Err(FormatError::Truncated { part: part.to_owned(), offset, needed: len, found });
     }
-    let refused = || FormatError::TooLarge { part: part.to_owned(), declared: len, limit: isize::MAX as u64 };
-    let size = usize::try_from(len).map_err(|_| refused())?;
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(size).map_err(|_| refused())?;
-    bytes.resize(size, 0);
-    source.read_at(offset, &mut bytes).map_err(|source| FormatError::Io {
-        part: part.to_owned(),
-        offset,
-        source,
-    })?;
+    let mut bytes = allocate(part, len)?;
+    source
+        .read_at(offset, &mut bytes)
+        .map_err(|source| FormatError::Io { part: part.to_owned(), offset, source })?;
     Ok(bytes)
+}
+
+/// `len` zero bytes, or an error where there is no memory for them.
+pub(super) fn allocate(part: &str, len: u64) -> Result<Vec<u8>, FormatError> {
+    let mut bytes = Vec::new();
+    resize(part, &mut bytes, len)?;
+    Ok(bytes)
+}
+
+/// Makes `bytes` `len` bytes long, or says that there is no memory for it.
+pub(super) fn resize(part: &str, bytes: &mut Vec<u8>, len: u64) -> Result<(), FormatError> {
+    let refused = || FormatError::too_large(format!("memory for {part}, in bytes,"), len, isize::MAX as u64);
+    let size = usize::try_from(len).map_err(|_| refused())?;
+    bytes.try_reserve_exact(size.saturating_sub(bytes.len())).map_err(|_| refused())?;
+    bytes.resize(size, 0);
+    Ok(())
 }

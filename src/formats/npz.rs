@@ -1,0 +1,43 @@
+//! A zip archive of `NumPy` arrays, stored or deflated; each array goes by its entry's name without `.npy`.
+//!
+//! Arrays of element types that are not read (objects, text, dates) are left out with a note, as long as another is
+//! there to be read.
+
+use super::zip::{Archive, Entry};
+use super::{FormatError, Limits, Source, npy};
+use crate::model::{FileFormat, Model};
+use std::collections::BTreeMap;
+
+const SUFFIX: &str = ".npy";
+
+/// Whether `entry` is an array.
+pub(super) fn is_array(entry: &Entry) -> bool {
+    entry.name.ends_with(SUFFIX)
+}
+
+/// Locates the arrays of `archive`, in the order of its directory.
+pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> Result<Model, FormatError> {
+    let (mut tensors, mut notes, mut unsupported) = (Vec::new(), Vec::new(), None);
+    for entry in archive.entries() {
+        let Some(name) = entry.name.strip_suffix(SUFFIX) else {
+            notes.push(format!("{} is no array and was left out", super::error::shown(&entry.name)));
+            continue;
+        };
+        if tensors.len() as u64 >= limits.tensors {
+            return Err(FormatError::too_large("the number of arrays", tensors.len() as u64 + 1, limits.tensors));
+        }
+        let located = entry.storage(source).and_then(|storage| npy::locate(source, name.to_owned(), storage, limits));
+        match located {
+            Ok((tensor, _)) => tensors.push(tensor),
+            Err(error @ FormatError::Unsupported { .. }) => {
+                notes.push(format!("left out: {error}"));
+                unsupported = unsupported.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match unsupported {
+        Some(error) if tensors.is_empty() => Err(error),
+        _ => Ok(Model { format: FileFormat::Npz, tensors, extras: Vec::new(), metadata: BTreeMap::new(), notes }),
+    }
+}
