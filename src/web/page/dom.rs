@@ -5,7 +5,11 @@ use web_sys::{Document, Element, Event, EventTarget, HtmlElement, HtmlTemplateEl
 
 /// Calls `handler` for every `kind` event at `target`, for as long as the page lives.
 pub fn on(target: &EventTarget, kind: &str, handler: impl FnMut(Event) + 'static) {
-    let closure = Closure::<dyn FnMut(Event)>::new(handler);
+    on_boxed(target, kind, Box::new(handler));
+}
+
+fn on_boxed(target: &EventTarget, kind: &str, handler: Box<dyn FnMut(Event)>) {
+    let closure = Closure::wrap(handler);
     // Refused only for a target that is none.
     let _ = target.add_event_listener_with_callback(kind, closure.as_ref().unchecked_ref());
     closure.forget();

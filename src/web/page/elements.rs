@@ -6,9 +6,18 @@ use web_sys::{
     HtmlProgressElement, HtmlSelectElement, HtmlTemplateElement,
 };
 
-fn find<T: JsCast>(document: &Document, id: &str) -> Result<T, String> {
-    let element = document.get_element_by_id(id).ok_or_else(|| format!("index.html lacks #{id}"))?;
-    element.dyn_into().map_err(|_| format!("#{id} of index.html is of the wrong kind"))
+/// An element of ours, or an exception that names it: a page without its parts cannot run.
+fn find<T: JsCast>(document: &Document, id: &str) -> T {
+    let element = document.get_element_by_id(id).unwrap_or_else(|| fail(document, id));
+    element.dyn_into().unwrap_or_else(|_| fail(document, id))
+}
+
+fn fail(document: &Document, id: &str) -> ! {
+    let sentence = format!("Quantscope could not start: index.html lacks #{id}, or it is of the wrong kind");
+    if let Some(place) = document.get_element_by_id("loading") {
+        place.set_text_content(Some(&sentence));
+    }
+    wasm_bindgen::throw_str(&sentence)
 }
 
 macro_rules! elements {
@@ -21,9 +30,9 @@ macro_rules! elements {
         }
 
         impl Elements {
-            /// Finds them all, or says which is missing.
-            pub fn find(document: &Document) -> Result<Self, String> {
-                Ok(Self { $($($field: find(document, $id)?,)*)* })
+            /// Finds them all.
+            pub fn find(document: &Document) -> Self {
+                Self { $($($field: find(document, $id),)*)* }
             }
         }
     };

@@ -77,7 +77,7 @@ pub fn start(window: &Window) {
 
 impl App {
     fn start(window: Window, document: Document) -> Result<(), String> {
-        let elements = Elements::find(&document)?;
+        let elements = Elements::find(&document);
         let workers = window.navigator().hardware_concurrency().clamp(1.0, MOST_WORKERS) as usize;
         let mourner: Rc<RefCell<Weak<Self>>> = Rc::default();
         let told = |mourner: &Rc<RefCell<Weak<Self>>>| mourner.borrow().upgrade();
@@ -208,6 +208,10 @@ impl App {
 
     /// Calls back once, after a while.
     fn later(&self, millis: i32, call: impl FnOnce(()) + 'static) {
+        self.later_boxed(millis, Box::new(call));
+    }
+
+    fn later_boxed(&self, millis: i32, call: Box<dyn FnOnce(())>) {
         let callback = Closure::once_into_js(move || call(()));
         if let Some(callback) = callback.dyn_ref() {
             let _ = self.window.set_timeout_with_callback_and_timeout_and_arguments_0(callback, millis);
