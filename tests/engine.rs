@@ -21,7 +21,7 @@ fn file(name: &str, bytes: &[u8]) -> PathBuf {
 fn compress(path: &std::path::Path, importance: Option<&std::path::Path>, line: &str, jobs: usize) -> (Vec<u8>, Outcome) {
     let recipe = Recipe::from_line(line).unwrap();
     let mut opened = Opened::open(path, importance, &recipe, jobs, QUIET).unwrap();
-    let (bytes, outcome, plan) = opened.compress(&recipe, QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let (bytes, outcome, plan) = opened.compress(&recipe, Vec::new(), QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
     let verified = opened.verify(&plan, &bytes, QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
     assert_eq!(verified.mismatches, 0, "{line}");
     assert_eq!(outcome.file_bytes, bytes.len() as u64);
@@ -86,7 +86,7 @@ fn prediction_agrees_with_measurement() {
                 let recipe = Recipe::from_line(&line).unwrap();
                 let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
                 let predicted = opened.session.point(&recipe).unwrap();
-                let (_, outcome, _) = opened.compress(&recipe, QUIET).unwrap();
+                let (_, outcome, _) = opened.compress(&recipe, Vec::new(), QUIET).unwrap();
                 let measured = outcome.point;
                 assert_eq!(predicted.weights, measured.weights, "{line}");
                 assert!((predicted.sqnr_db - measured.sqnr_db).abs() < 0.05, "{line}: {} {}", predicted.sqnr_db, measured.sqnr_db);
@@ -136,7 +136,7 @@ fn a_recipe_that_selects_nothing_is_refused() {
     let path = file("nothing.safetensors", &support::small_model());
     let recipe = Recipe::from_line("method=uniform&include=nothing*").unwrap();
     let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
-    let sentence = opened.compress(&recipe, QUIET).unwrap_err().to_string();
+    let sentence = opened.compress(&recipe, Vec::new(), QUIET).unwrap_err().to_string();
     assert_eq!(sentence, "there is no weight to quantize: every weight is pruned, excluded or missing");
 }
 

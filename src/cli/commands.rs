@@ -255,11 +255,17 @@ fn compress(
     let wanted = recipe.recipe()?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
     let show = |what, done, total| context.bars.show(what, done, total);
-    let compressed = opened.compress(&wanted, &show);
-    let (bytes, outcome, plan) = compressed.inspect_err(|_| context.bars.clear())?;
-    let verification = if verify { Some(opened.verify(&plan, &bytes, &show)?) } else { None };
+    let mut done = None;
+    let written = replace(output, |out| {
+        let (_, outcome, plan) = opened.compress(&wanted, out, &show)?;
+        done = Some((outcome, plan));
+        Ok(())
+    });
     context.bars.clear();
-    write_whole(output, &bytes)?;
+    written?;
+    let Some((outcome, plan)) = done else { return Ok(()) };
+    let verification = if verify { Some(opened.verify(&plan, &open_source(output)?, &show)?) } else { None };
+    context.bars.clear();
     let json = json!({"outcome": outcome, "verification": verification});
     context.say(&print::outcome(&outcome, verification.as_ref()), &json)?;
     different(verification.as_ref())
@@ -332,7 +338,7 @@ fn verify(
         )));
     }
     let show = |what, done, total| context.bars.show(what, done, total);
-    let (bytes, _, plan) = opened.compress(&recipe, &show)?;
+    let (bytes, _, plan) = opened.compress(&recipe, Vec::new(), &show)?;
     let verification = opened.verify(&plan, &compressed, &show)?;
     context.bars.clear();
     let mut original = vec![0; usize::try_from(compressed.len()).unwrap_or(0)];
@@ -366,7 +372,7 @@ fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments)
 
 /// Writes a file so that it is there whole or not at all.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    replace(path, |mut out| Ok(out.write_all(bytes)?))
+    replace(path, |out| Ok(out.write_all(bytes)?))
 }
 
 /// Writes beside `path` and moves the result into its place once it is whole.

@@ -50,8 +50,8 @@ pub fn run(context: &Context, data: &Path) -> Result<(), Failure> {
         our_way.positions = crate::entropy::Positions::Symbols;
         our_way.coder = crate::entropy::Coder::Rans;
         let show = |what, done, total| context.bars.show(what, done, total);
-        let (_, gaps, _) = opened.compress(&paper_way, &show)?;
-        let (_, symbols, _) = opened.compress(&our_way, &show)?;
+        let (_, gaps, _) = opened.compress(&paper_way, std::io::sink(), &show)?;
+        let (_, symbols, _) = opened.compress(&our_way, std::io::sink(), &show)?;
         context.bars.clear();
         cells.push(vec![
             name.to_owned(),

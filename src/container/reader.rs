@@ -57,7 +57,7 @@ fn inflate(bytes: &[u8], len: u64) -> Result<Vec<u8>, ContainerError> {
 impl Reader {
     /// Opens a `.qsz` from its trailer, and checks everything but the blocks.
     pub fn open(source: &(impl Source + ?Sized), limits: &Limits) -> Result<Self, ContainerError> {
-        Self::open_dyn(&Borrowed(source), limits)
+        Self::open_dyn(&source, limits)
     }
 
     fn open_dyn(source: &dyn Source, limits: &Limits) -> Result<Self, ContainerError> {
@@ -275,18 +275,5 @@ impl TensorDecoder<'_> {
             rest = later;
         }
         Ok(())
-    }
-}
-
-/// Lets an unsized source be taken as a trait object.
-struct Borrowed<'a, S: ?Sized>(&'a S);
-
-impl<S: Source + ?Sized> Source for Borrowed<'_, S> {
-    fn len(&self) -> u64 {
-        self.0.len()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
-        self.0.read_at(offset, buffer)
     }
 }

@@ -15,8 +15,8 @@ use std::io::Write;
 
 /// Puts encoded tasks together into a `.qsz`.
 #[derive(Debug)]
-pub struct Assembler {
-    writer: Writer<Vec<u8>>,
+pub struct Assembler<W> {
+    writer: Writer<Hashed<W>>,
     outcome: Outcome,
     measured: Measured,
     /// Measured symbol counts per code table.
@@ -27,9 +27,41 @@ pub struct Assembler {
     plan: Plan,
 }
 
-impl Assembler {
-    /// Starts a file for the plan's tasks; `name` and `source_bytes` are the source file's.
-    pub fn new(session: &Session, plan: &Plan, name: &str, source_bytes: u64) -> Result<Self, EngineError> {
+/// Passes bytes on and hashes them.
+struct Hashed<W> {
+    out: W,
+    hasher: Box<xxhash_rust::xxh3::Xxh3>,
+    bytes: u64,
+}
+
+impl<W> std::fmt::Debug for Hashed<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hashed").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl<W: Write> Write for Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.hasher.update(bytes.get(..written).unwrap_or_default());
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl<W: Write> Assembler<W> {
+    /// Starts a file in `out` for the plan's tasks; `name` and `source_bytes` are the source file's.
+    pub fn new(
+        session: &Session,
+        plan: &Plan,
+        name: &str,
+        source_bytes: u64,
+        out: W,
+    ) -> Result<Self, EngineError> {
         let model = session.model();
         let tensors = model.tensors.iter().zip(&plan.fates).map(|(tensor, fate)| Entry {
             name: tensor.name.clone(),
@@ -67,7 +99,7 @@ impl Assembler {
             _ => None,
         };
         Ok(Self {
-            writer: Writer::new(Vec::new(), manifest, plan.codebooks(), tables)?,
+            writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, plan.codebooks(), tables)?,
             outcome: Outcome {
                 source_bytes,
                 parameters: model.parameters(),
@@ -101,17 +133,17 @@ impl Assembler {
         Ok(())
     }
 
-    /// Completes the file: its bytes, and what came of it.
-    pub fn finish(self) -> Result<(Vec<u8>, Outcome), EngineError> {
-        let (bytes, ledger) = self.writer.finish()?;
+    /// Completes the file, and says what came of it.
+    pub fn finish(self) -> Result<(W, Outcome), EngineError> {
+        let (Hashed { out, hasher, bytes }, ledger) = self.writer.finish()?;
         let mut outcome = self.outcome;
-        outcome.file_bytes = bytes.len() as u64;
-        outcome.ratio = outcome.parameters as f64 * 4.0 / bytes.len() as f64;
-        outcome.source_ratio = outcome.source_bytes as f64 / bytes.len() as f64;
-        outcome.file_hash = format!("{:032x}", xxhash_rust::xxh3::xxh3_128(&bytes));
+        outcome.file_bytes = bytes;
+        outcome.ratio = outcome.parameters as f64 * 4.0 / bytes as f64;
+        outcome.source_ratio = outcome.source_bytes as f64 / bytes as f64;
+        outcome.file_hash = format!("{:032x}", hasher.digest128());
         outcome.ledger = ledger.rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
         outcome.point = measured_point(&self.plan, &self.measured, &self.pools, &ledger);
-        Ok((bytes, outcome))
+        Ok((out, outcome))
     }
 }
 

@@ -1,47 +1,103 @@
 //! Tasks on threads; the browser's pool does the same with workers.
 
 use super::{EngineError, Task};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::collections::BTreeMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Runs every task and returns what they gave, in task order; `done` hears of each finished task's bytes.
+/// Results that may wait for their turn, per thread; it bounds memory whatever the number of tasks.
+const AHEAD_PER_JOB: usize = 4;
+
+type Outcome = Result<Vec<u8>, EngineError>;
+
+/// What the threads share.
+#[derive(Default)]
+struct Shared {
+    /// The next task to be taken.
+    next: usize,
+    /// Tasks whose results have been consumed.
+    consumed: usize,
+    /// Results that wait for their turn.
+    waiting: BTreeMap<usize, Outcome>,
+    /// Set on the first failure: nothing more is taken.
+    stopped: bool,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs every task on `jobs` threads and hands what they give to `consume`, in task order; `done` hears of each finished
+/// task's bytes.
 ///
-/// The first error in task order is returned. With one job, nothing is spawned.
-pub fn run<F>(tasks: &[Task], jobs: usize, done: &(dyn Fn(u64) + Sync), work: F) -> Result<Vec<Vec<u8>>, EngineError>
+/// The first error in task order ends the run and is returned. Only a few results per thread wait at any time.
+pub fn run<F>(
+    tasks: &[Task],
+    jobs: usize,
+    done: &(dyn Fn(u64) + Sync),
+    work: F,
+    consume: &mut dyn FnMut(usize, Vec<u8>) -> Result<(), EngineError>,
+) -> Result<(), EngineError>
 where
-    F: Fn(&Task) -> Result<Vec<u8>, EngineError> + Sync,
+    F: Fn(&Task) -> Outcome + Sync,
 {
-    let next = AtomicUsize::new(0);
-    let failed = AtomicBool::new(false);
-    let results: Mutex<Vec<Option<Result<Vec<u8>, EngineError>>>> =
-        Mutex::new(std::iter::repeat_with(|| None).take(tasks.len()).collect());
-    let worker = || {
-        while !failed.load(Ordering::Relaxed) {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(task) = tasks.get(index) else { break };
-            let result = work(task);
-            if result.is_err() {
-                failed.store(true, Ordering::Relaxed);
-            }
+    let jobs = jobs.min(tasks.len());
+    if jobs <= 1 {
+        for (index, task) in tasks.iter().enumerate() {
+            let result = work(task)?;
             done(task.bytes);
-            let mut results = results.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(slot) = results.get_mut(index) {
-                *slot = Some(result);
+            consume(index, result)?;
+        }
+        return Ok(());
+    }
+    let shared = Mutex::new(Shared::default());
+    let changed = Condvar::new();
+    let ahead = jobs * AHEAD_PER_JOB;
+    let take = || {
+        let mut state = lock(&shared);
+        loop {
+            if state.stopped || state.next >= tasks.len() {
+                return None;
             }
+            if state.next < state.consumed + ahead {
+                state.next += 1;
+                return Some(state.next - 1);
+            }
+            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    };
+    let worker = || {
+        while let Some((index, task)) = take().and_then(|index| Some((index, tasks.get(index)?))) {
+            let result = work(task);
+            done(task.bytes);
+            lock(&shared).waiting.insert(index, result);
+            changed.notify_all();
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..jobs.min(tasks.len()) {
+        for _ in 0..jobs {
             scope.spawn(worker);
         }
-        worker();
-    });
-    let results = results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let mut outputs = Vec::with_capacity(tasks.len());
-    for result in results.into_iter().flatten() {
-        outputs.push(result?);
+        let outcome = (0..tasks.len()).try_for_each(|index| {
+            let result = await_result(&shared, &changed, index)?;
+            consume(index, result)?;
+            lock(&shared).consumed = index + 1;
+            changed.notify_all();
+            Ok(())
+        });
+        lock(&shared).stopped = true;
+        changed.notify_all();
+        outcome
+    })
+}
+
+fn await_result(shared: &Mutex<Shared>, changed: &Condvar, index: usize) -> Outcome {
+    let mut state = lock(shared);
+    loop {
+        if let Some(result) = state.waiting.remove(&index) {
+            return result;
+        }
+        state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
-    if outputs.len() == tasks.len() { Ok(outputs) } else { Err(EngineError::Message) }
 }
 
 /// A file opened for positional reads from any thread.
@@ -95,23 +151,58 @@ mod tests {
         (0..n).map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: 1 }).collect()
     }
 
+    fn collect(tasks: &[Task], jobs: usize, work: impl Fn(&Task) -> Outcome + Sync) -> Result<Vec<Vec<u8>>, EngineError> {
+        let mut results = Vec::new();
+        run(tasks, jobs, &|_| (), work, &mut |index, result| {
+            assert_eq!(index, results.len());
+            results.push(result);
+            Ok(())
+        })?;
+        Ok(results)
+    }
+
     #[test]
     fn results_come_in_task_order_with_any_number_of_jobs() {
         let tasks = tasks(50);
         for jobs in [1, 2, 7, 100] {
-            let results = run(&tasks, jobs, &|_| (), |task| Ok(vec![task.tensor as u8])).unwrap();
+            let results = collect(&tasks, jobs, |task| Ok(vec![task.tensor as u8])).unwrap();
             assert_eq!(results, (0..50).map(|i| vec![i]).collect::<Vec<Vec<u8>>>());
         }
     }
 
     #[test]
-    fn an_error_stops_the_run_and_is_returned() {
+    fn an_error_of_a_task_or_of_its_consumer_ends_the_run() {
         let work = |task: &Task| if task.tensor == 3 { Err(EngineError::Message) } else { Ok(Vec::new()) };
-        assert!(run(&tasks(50), 4, &|_| (), work).is_err());
+        for jobs in [1, 4] {
+            assert!(collect(&tasks(50), jobs, work).is_err());
+            let mut seen = 0;
+            let refuse = &mut |_, _| {
+                seen += 1;
+                Err(EngineError::Message)
+            };
+            assert!(run(&tasks(50), jobs, &|_| (), |_| Ok(Vec::new()), refuse).is_err());
+            assert_eq!(seen, 1);
+        }
+    }
+
+    #[test]
+    fn few_results_wait_while_the_first_is_slow() {
+        let started = std::sync::atomic::AtomicUsize::new(0);
+        let most = std::sync::atomic::AtomicUsize::new(0);
+        let work = |task: &Task| {
+            let count = started.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
+            if task.tensor == 0 {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                most.store(started.load(std::sync::atomic::Ordering::SeqCst), std::sync::atomic::Ordering::SeqCst);
+            }
+            Ok(vec![count as u8])
+        };
+        collect(&tasks(500), 2, work).unwrap();
+        assert!(most.into_inner() <= 2 * AHEAD_PER_JOB);
     }
 
     #[test]
     fn no_task_is_no_work() {
-        assert!(run(&[], 4, &|_| (), |_| Ok(Vec::new())).unwrap().is_empty());
+        assert!(collect(&[], 4, |_| Ok(Vec::new())).unwrap().is_empty());
     }
 }

@@ -5,7 +5,9 @@ use super::report::{Outcome, Verification};
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
 use crate::formats::{self, Limits, Source};
+use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,20 +30,53 @@ impl std::fmt::Debug for Opened {
     }
 }
 
-/// Runs tasks on threads, telling progress in bytes.
-fn map<F>(what: &'static str, tasks: &[Task], jobs: usize, progress: Progress, work: F) -> Result<Vec<Vec<u8>>, EngineError>
-where
-    F: Fn(&Task) -> Result<Vec<u8>, EngineError> + Sync,
-{
-    let total: u64 = tasks.iter().map(|task| task.bytes).sum();
-    let done = AtomicU64::new(0);
-    progress(what, 0, total);
-    run(tasks, jobs, &|bytes| progress(what, done.fetch_add(bytes, Ordering::Relaxed) + bytes, total), work)
+/// How tasks are run: what it is called, on how many threads, and who hears of progress.
+#[derive(Clone, Copy)]
+struct Stage<'a> {
+    what: &'static str,
+    jobs: usize,
+    progress: Progress<'a>,
 }
 
-fn input<'a>(source: &'a FileSource, importance: Option<&'a FileSource>, session: &'a Session) -> Input<'a> {
-    let importance = importance.zip(session.importance());
-    Input { source, model: session.model(), importance: importance.map(|(s, i)| (s as &dyn Source, i)) }
+impl Stage<'_> {
+    /// Runs tasks on threads; `consume` takes what they give, in task order.
+    fn each<F>(
+        self,
+        tasks: &[Task],
+        work: F,
+        consume: &mut dyn FnMut(usize, Vec<u8>) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError>
+    where
+        F: Fn(&Task) -> Result<Vec<u8>, EngineError> + Sync,
+    {
+        let Self { what, jobs, progress } = self;
+        let total: u64 = tasks.iter().map(|task| task.bytes).sum();
+        let done = AtomicU64::new(0);
+        progress(what, 0, total);
+        let tell = |bytes| progress(what, done.fetch_add(bytes, Ordering::Relaxed) + bytes, total);
+        run(tasks, jobs, &tell, work, consume)
+    }
+
+    /// Runs tasks on threads and collects what they give, in task order; for results that are small.
+    fn all<F>(self, tasks: &[Task], work: F) -> Result<Vec<Vec<u8>>, EngineError>
+    where
+        F: Fn(&Task) -> Result<Vec<u8>, EngineError> + Sync,
+    {
+        let mut results = Vec::with_capacity(tasks.len());
+        self.each(tasks, work, &mut |_, result| {
+            results.push(result);
+            Ok(())
+        })?;
+        Ok(results)
+    }
+}
+
+fn input<'a>(
+    source: &'a FileSource,
+    model: &'a Model,
+    importance: Option<(&'a FileSource, &'a Importance)>,
+) -> Input<'a> {
+    Input { source, model, importance: importance.map(|(s, i)| (s as &dyn Source, i)) }
 }
 
 fn open_source(path: &Path) -> Result<FileSource, EngineError> {
@@ -69,56 +104,59 @@ impl Opened {
                 let other_source = open_source(path)?;
                 let other = formats::open(&other_source, &Limits::default())?;
                 let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
-                let surveyed = map("reading importance", &loaded.survey_tasks(), jobs, progress, |task| {
-                    loaded.survey(&other_source, task)
-                })?;
+                let stage = Stage { what: "reading importance", jobs, progress };
+                let surveyed = stage.all(&loaded.survey_tasks(), |task| loaded.survey(&other_source, task))?;
                 loaded.absorb(&surveyed)?;
                 Some((other_source, loaded))
             }
         };
         let (importance, loaded) = loaded.unzip();
-        let mut session = Session::new(model, loaded);
-        let stride = session.sample_stride();
-        let sketches = map("sketching", session.tasks(), jobs, progress, |task| {
-            super::sketch(input(&source, importance.as_ref(), &session), task, stride)
-        })?;
-        for (index, sketch) in sketches.iter().enumerate() {
-            session.absorb(index, sketch)?;
-        }
+        let mut session = Session::new(model.clone(), loaded.clone());
+        let (tasks, stride) = (session.tasks().to_vec(), session.sample_stride());
+        let sketch = |task: &Task| {
+            super::sketch(input(&source, &model, importance.as_ref().zip(loaded.as_ref())), task, stride)
+        };
+        let stage = Stage { what: "sketching", jobs, progress };
+        stage.each(&tasks, sketch, &mut |index, part| session.absorb(index, &part))?;
         session.finish();
         let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { source, importance, name, jobs, session })
     }
 
     fn input(&self) -> Input<'_> {
-        input(&self.source, self.importance.as_ref(), &self.session)
+        input(&self.source, self.session.model(), self.importance.as_ref().zip(self.session.importance()))
     }
 
-    /// Compresses the file by a recipe: the container's bytes, what was measured, and the plan.
-    pub fn compress(&mut self, recipe: &Recipe, progress: Progress) -> Result<(Vec<u8>, Outcome, Plan), EngineError> {
+    /// Compresses the file by a recipe into `out`: `out` again, what was measured, and the plan.
+    ///
+    /// Memory is bounded by the sketch and a few blocks per thread.
+    pub fn compress<W: Write>(
+        &mut self,
+        recipe: &Recipe,
+        out: W,
+        progress: Progress,
+    ) -> Result<(W, Outcome, Plan), EngineError> {
+        let jobs = self.jobs;
         let mut plan = self.session.plan(recipe)?;
         while !plan.is_ready() {
-            let prepare = |task: &Task| super::prepare(self.input(), &plan, task);
-            let parts = map("solving", plan.tasks(), self.jobs, progress, prepare)?;
+            let stage = Stage { what: "solving", jobs, progress };
+            let parts = stage.all(plan.tasks(), |task| super::prepare(self.input(), &plan, task))?;
             plan.absorb(self.session.model(), &parts)?;
         }
-        let parts = map("compressing", plan.tasks(), self.jobs, progress, |task| {
-            super::encode(self.input(), &plan, task)
-        })?;
-        let mut assembler = Assembler::new(&self.session, &plan, &self.name, self.source.len())?;
-        for part in &parts {
-            assembler.absorb(part)?;
-        }
-        let (bytes, outcome) = assembler.finish()?;
-        Ok((bytes, outcome, plan))
+        let mut assembler = Assembler::new(&self.session, &plan, &self.name, self.source.len(), out)?;
+        let stage = Stage { what: "compressing", jobs, progress };
+        let encode = |task: &Task| super::encode(self.input(), &plan, task);
+        stage.each(plan.tasks(), encode, &mut |_, part| assembler.absorb(&part))?;
+        let (out, outcome) = assembler.finish()?;
+        Ok((out, outcome, plan))
     }
 
     /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source.
     pub fn verify(&self, plan: &Plan, file: &(dyn Source + Sync), progress: Progress) -> Result<Verification, EngineError> {
         let reader = Reader::open(file, &crate::container::Limits::default())?;
-        let parts = map("verifying", plan.tasks(), self.jobs, progress, |task| {
-            super::verify(self.input(), plan, file, &reader, task)
-        })?;
+        let stage = Stage { what: "verifying", jobs: self.jobs, progress };
+        let verify = |task: &Task| super::verify(self.input(), plan, file, &reader, task);
+        let parts = stage.all(plan.tasks(), verify)?;
         super::collect_verification(&parts)
     }
 }

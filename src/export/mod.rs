@@ -164,13 +164,13 @@ mod tests {
     }
 
     fn check(file: &[u8], expected: &[(TensorHeader, Vec<u8>)]) {
-        let model = open(file, &Limits::default()).unwrap();
+        let model = open(&file, &Limits::default()).unwrap();
         assert_eq!(model.tensors.len(), expected.len());
         for (header, bytes) in expected {
             let tensor = model.tensors.iter().find(|t| t.name == header.name).unwrap();
             assert_eq!((&tensor.shape, tensor.dtype), (&header.shape, header.dtype));
             let mut read = Vec::new();
-            TensorReader::new(file, tensor, &Limits::default()).unwrap().read(0..tensor.len(), &mut read).unwrap();
+            TensorReader::new(&file, tensor, &Limits::default()).unwrap().read(0..tensor.len(), &mut read).unwrap();
             assert_eq!(read, *bytes, "{}", header.name);
         }
     }
@@ -190,7 +190,7 @@ mod tests {
             }
             let file = safetensors.finish().unwrap();
             check(&file, &tensors);
-            assert_eq!(open(file.as_slice(), &Limits::default()).unwrap().metadata, metadata);
+            assert_eq!(open(&file, &Limits::default()).unwrap().metadata, metadata);
             check(&npz.finish().unwrap(), &tensors);
         }
     }

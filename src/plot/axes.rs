@@ -13,15 +13,23 @@ use super::ticks::{Tick, count_label, ticks};
 pub(super) const LABEL_SIZE: f64 = 12.0;
 pub(super) const TITLE_SIZE: f64 = 12.0;
 
-/// Width of an average character over the font size, on the safe side.
-const CHARACTER: f64 = 0.58;
-
 /// Smallest data area, in CSS pixels, that a chart is drawn in.
 const SMALLEST: f64 = 24.0;
 
-/// Estimated width of `text`, in the unit of `size`.
+/// Smallest distance between tick labels above each other, in CSS pixels.
+const LINE_HEIGHT: f64 = 14.0;
+
+/// Estimated width of `text` in a sans-serif font, on the safe side, in the unit of `size`.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    text.chars().count() as f64 * size * CHARACTER
+    let ems = text.chars().map(|c| match c {
+        'i' | 'j' | 'l' | '.' | ',' | ':' | ';' | '|' | '!' | '\'' => 0.32,
+        'f' | 'r' | 't' | 'I' | ' ' | '(' | ')' | '-' | '/' => 0.42,
+        'm' | 'w' | 'M' | 'W' => 0.95,
+        'A'..='Z' | '%' | '\u{2212}' | '\u{3bb}' => 0.72,
+        c if c.is_ascii() => 0.61,
+        _ => 0.9,
+    });
+    ems.sum::<f64>() * size
 }
 
 /// What a pair of axes shows.
@@ -34,6 +42,8 @@ pub(super) struct Axes<'a> {
     pub x_range: (f64, f64),
     pub y_range: (f64, f64),
     pub y_spacing: Spacing,
+    /// Whether the vertical axis counts things.
+    pub counts: bool,
     pub x_title: &'a str,
     pub y_title: &'a str,
     /// Whether vertical grid lines are drawn beside the horizontal ones.
@@ -46,7 +56,7 @@ impl Axes<'_> {
         let px = |css: f64| scale.pixels(css);
         let (width, height) = (f64::from(self.size.0), f64::from(self.size.1));
         let (top, bottom) = (px(self.header + 34.0).round_ties_even(), (height - px(44.0)).round_ties_even());
-        let y_ticks = self.y_ticks(((bottom - top) / px(44.0)) as usize);
+        let y_ticks = self.y_ticks(((bottom - top) / px(42.0)) as usize);
         let label_width = y_ticks.iter().map(|t| text_width(&t.label, LABEL_SIZE)).fold(8.0, f64::max);
         let (left, right) = (px(label_width + 20.0).round_ties_even(), (width - px(18.0)).round_ties_even());
         if right - left < px(SMALLEST) || bottom - top < px(SMALLEST) {
@@ -61,12 +71,17 @@ impl Axes<'_> {
         };
         let hairline = scale.whole(1.0);
         scene.rectangle((0.0, 0.0), (width, height), theme.background);
+        let mut free_below = f64::INFINITY;
         for tick in &y_ticks {
             let (_, y) = frame.to_pixels(self.x_range.0, tick.value);
+            if free_below - y < px(LINE_HEIGHT) {
+                continue;
+            }
+            free_below = y;
             scene.horizontal((left, right), y, hairline, theme.grid);
             write(scene, scale, &tick.label, LABEL_SIZE, (left - px(8.0), y), Align::Right, theme.muted);
         }
-        for tick in ticks(self.x_range, ((right - left) / px(76.0)) as usize) {
+        for tick in ticks(self.x_range, ((right - left) / px(62.0)) as usize) {
             let (x, _) = frame.to_pixels(tick.value, self.y_range.0);
             if self.vertical_grid {
                 scene.vertical(x, (top, bottom), hairline, theme.grid);
@@ -83,6 +98,10 @@ impl Axes<'_> {
 
     fn y_ticks(&self, most: usize) -> Vec<Tick> {
         match self.y_spacing {
+            Spacing::Linear if self.counts => {
+                let short = |tick: Tick| Tick { label: count_label(tick.value), ..tick };
+                ticks(self.y_range, most).into_iter().map(short).collect()
+            }
             Spacing::Linear => ticks(self.y_range, most),
             Spacing::LogCount => decades(self.y_range.1, most),
         }
@@ -114,6 +133,13 @@ fn decades(end: f64, most: usize) -> Vec<Tick> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn longer_texts_are_wider() {
+        assert_eq!(text_width("", 12.0), 0.0);
+        assert!(text_width("ECSQ, exact", 12.0) > text_width("ECSQ", 12.0));
+        assert!(text_width("iiii", 10.0) < text_width("mmmm", 10.0));
+    }
 
     #[test]
     fn decades_start_at_zero_and_thin_out() {

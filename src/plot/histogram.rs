@@ -10,6 +10,9 @@ use super::ticks::drawable;
 /// Up to this many levels are drawn with heads; more are thin lines.
 const MOST_HEADS: usize = 40;
 
+/// Mean distance in CSS pixels from which thresholds are told apart.
+const LEAST_APART: f64 = 4.0;
+
 /// A histogram and the reconstruction values laid over it.
 ///
 /// Bars show weights per bin. A level's stem shows its share of the weights, against the largest share: the two are
@@ -41,10 +44,11 @@ impl Histogram {
         (self.width > 0.0 && drawable(self.start) && drawable(end) && end > self.start)
             .then_some((self.start, end))
     }
+}
 
-    fn count(&self, bin: f64) -> f64 {
-        if bin > 0.0 && drawable(bin) { bin } else { 0.0 }
-    }
+/// The height of a bin: what is not a count is none.
+fn count(bin: f64) -> f64 {
+    if bin > 0.0 && drawable(bin) { bin } else { 0.0 }
 }
 
 /// Lays the chart out on `size` device pixels with `header` CSS pixels free at the top.
@@ -57,13 +61,14 @@ pub(super) fn layout(
 ) -> Result<(Scene, Frame), PlotError> {
     let mut scene = Scene::default();
     let range = chart.range();
-    let highest = chart.bins.iter().map(|b| chart.count(*b)).fold(0.0, f64::max).max(1.0);
+    let highest = chart.bins.iter().map(|b| count(*b)).fold(0.0, f64::max).max(1.0);
     let axes = Axes {
         size,
         header,
         x_range: range.unwrap_or((-1.0, 1.0)),
         y_range: (0.0, if chart.log_counts { highest * 1.6 } else { highest * 1.05 }),
         y_spacing: if chart.log_counts { Spacing::LogCount } else { Spacing::Linear },
+        counts: true,
         x_title: &chart.x_title,
         y_title: &chart.y_title,
         vertical_grid: false,
@@ -83,7 +88,7 @@ fn bars(scene: &mut Scene, frame: &Frame, chart: &Histogram, theme: &Theme, scal
     let mut steps: Vec<Pixel> = Vec::with_capacity(2 * chart.bins.len() + 2);
     for (i, bin) in chart.bins.iter().enumerate() {
         let left = chart.start + chart.width * i as f64;
-        let (x, y) = frame.to_pixels(left, chart.count(*bin));
+        let (x, y) = frame.to_pixels(left, count(*bin));
         let (end, _) = frame.to_pixels(left + chart.width, 0.0);
         steps.extend([(x, y), (end, y)]);
     }
@@ -95,14 +100,23 @@ fn bars(scene: &mut Scene, frame: &Frame, chart: &Histogram, theme: &Theme, scal
     scene.add(Shape::Path { points: outline, width: scale.whole(1.0), ink: colour.fade(0.75) });
 }
 
-/// Short ticks on the axis where the rule changes from one level to the next.
+/// Short ticks on the axis where the rule changes from one level to the next; none where they would run
+/// together.
 fn thresholds(scene: &mut Scene, frame: &Frame, chart: &Histogram, theme: &Theme, scale: Scale) {
     let base = frame.y_pixels.1;
-    for &threshold in &chart.thresholds {
-        let (x, _) = frame.to_pixels(threshold, 0.0);
-        if drawable(threshold) && frame.contains(x, base) {
-            scene.vertical(x, (base - scale.pixels(7.0), base), scale.whole(1.0), theme.muted.fade(0.8));
-        }
+    let shown: Vec<f64> = chart
+        .thresholds
+        .iter()
+        .filter(|t| drawable(**t))
+        .map(|t| frame.to_pixels(*t, 0.0).0)
+        .filter(|x| frame.contains(*x, base))
+        .collect();
+    let (Some(first), Some(last)) = (shown.first(), shown.last()) else { return };
+    if (last - first).abs() < scale.pixels(LEAST_APART) * (shown.len() - 1) as f64 {
+        return;
+    }
+    for x in shown {
+        scene.vertical(x, (base - scale.pixels(7.0), base), scale.whole(1.0), theme.muted.fade(0.8));
     }
 }
 

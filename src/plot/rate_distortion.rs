@@ -85,6 +85,7 @@ pub(super) fn layout(
         x_range: axis_range(extent(shown.iter().map(|p| p.0))),
         y_range: axis_range(extent(shown.iter().map(|p| p.1))),
         y_spacing: Spacing::Linear,
+        counts: false,
         x_title: &chart.x_title,
         y_title: &chart.y_title,
         vertical_grid: true,
@@ -173,8 +174,8 @@ pub(super) fn haloed_marker(
     theme: &Theme,
     scale: Scale,
 ) {
-    marker(scene, shape, centre, 4.4, theme.background, scale);
-    marker(scene, shape, centre, 3.2, colour, scale);
+    marker(scene, shape, centre, 4.1, theme.background, scale);
+    marker(scene, shape, centre, 3.0, colour, scale);
     if hollow {
         marker(scene, shape, centre, 1.7, theme.background, scale);
     }

@@ -43,7 +43,8 @@ pub fn rate_distortion(
     entries
         .extend(chart.bounds.iter().map(|b| Entry { title: b.title.clone(), key: Key::Bound(theme.muted) }));
     let legend = Legend::new(title, entries, size.0);
-    let (scene, _) = rate_distortion::layout(chart, detailed(size)?, legend.height(), theme, scale())?;
+    let laid_out = rate_distortion::layout(chart, detailed(size)?, legend.height(), theme, scale());
+    let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
     document(scene, &legend, title, &describe_rate_distortion(chart), size, theme)
 }
 
@@ -62,7 +63,8 @@ pub fn histogram(
         entries.push(Entry { title: "thresholds".to_owned(), key: Key::Threshold(theme.muted) });
     }
     let legend = Legend::new(title, entries, size.0);
-    let (scene, _) = histogram::layout(chart, detailed(size)?, legend.height(), theme, scale())?;
+    let laid_out = histogram::layout(chart, detailed(size)?, legend.height(), theme, scale());
+    let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
     document(scene, &legend, title, &describe_histogram(chart), size, theme)
 }
 
@@ -75,6 +77,14 @@ fn detailed(size: (u32, u32)) -> Result<(u32, u32), PlotError> {
         return Err(PlotError::TooLarge { width: size.0, height: size.1, limit: LARGEST });
     }
     Ok((size.0 * DETAIL, size.1 * DETAIL))
+}
+
+/// The error in the unit in which the size was asked for.
+fn in_css_pixels(error: PlotError, (width, height): (u32, u32)) -> PlotError {
+    match error {
+        PlotError::TooSmall { .. } => PlotError::TooSmall { width, height },
+        other => other,
+    }
 }
 
 /// How a legend's entry looks in the chart.

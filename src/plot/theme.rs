@@ -93,42 +93,6 @@ impl Theme {
         }
     }
 
-    /// Replaces the colour behind everything.
-    pub fn with_background(mut self, colour: Colour) -> Self {
-        self.background = colour;
-        self
-    }
-
-    /// Replaces the colour of titles.
-    pub fn with_text(mut self, colour: Colour) -> Self {
-        self.text = colour;
-        self
-    }
-
-    /// Replaces the colour of tick labels, axes, bounds and thresholds.
-    pub fn with_muted(mut self, colour: Colour) -> Self {
-        self.muted = colour;
-        self
-    }
-
-    /// Replaces the colour of grid lines.
-    pub fn with_grid(mut self, colour: Colour) -> Self {
-        self.grid = colour;
-        self
-    }
-
-    /// Replaces the colour of the chosen operating point and the codebook.
-    pub fn with_accent(mut self, colour: Colour) -> Self {
-        self.accent = colour;
-        self
-    }
-
-    /// Replaces the font families.
-    pub fn with_font(mut self, families: &str) -> Self {
-        families.clone_into(&mut self.font);
-        self
-    }
-
     /// The colour of the series in this slot; slots past the palette start it again.
     pub fn series_colour(&self, slot: usize) -> Colour {
         self.series[slot % SERIES_COLOURS]

@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn levels_end_as_means_of_their_nearest_weights() {
         let points = points(&[0.0, 1.0, 2.0, 10.0, 11.0, 15.0], Some(&[1.0, 1.0, 2.0, 1.0, 1.0, 1.0]));
-        let (levels, passes) = iterate(&points, vec![0.0, 1.0]);
+        let (levels, passes) = iterate(&points, vec![0.0, 1.0], 300);
         assert_eq!(levels, [1.25, 12.0]);
         assert!(passes < 10);
     }

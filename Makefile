@@ -1,0 +1,75 @@
+# Quantscope's commands; `make help` lists them. Everything they need is installed by scripts/setup.sh.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PORT ?= 8080
+TOOLS := $(or $(QUANTSCOPE_TOOLS),$(HOME)/.cache/quantscope)
+export PATH := $(TOOLS)/bin:$(PATH)
+
+# Trunk takes its tools from PATH and asks no server for newer ones.
+export TRUNK_OFFLINE := true
+export TRUNK_SKIP_VERSION_CHECK := true
+export TRUNK_BUILD_DIST := $(CURDIR)/dist
+export WITH_CHECK
+
+WASM := --locked --target wasm32-unknown-unknown --no-default-features
+# Integration tests that also run in wasm say so by importing its test attribute.
+WASM_TESTS := $(patsubst tests/%.rs,--test %,$(shell grep -l wasm_bindgen_test tests/*.rs 2>/dev/null))
+
+say = @printf '\n== %s\n' "$(1)" >&2
+
+.PHONY: help serve dist test check fmt bench setup setup-test test-native test-wasm test-e2e
+
+help: ## list these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+
+serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…)
+	@node scripts/serve.mjs dist $(PORT)
+
+dist: setup ## build the page into dist/, a folder that any static host can serve from any path
+	$(call say,Building the release page into dist/ (2 to 5 minutes on two cores the first time))
+	cargo fetch --locked
+	trunk build --release
+	@printf 'dist/ is ready: %s, of which gzipped wasm %s bytes\n' "$$(du -sh dist | cut -f1)" "$$(cat dist/*.wasm | gzip -9 | wc -c)"
+
+test: setup-test ## run every test: native, wasm, and the page in a real browser
+	@scripts/test.sh
+
+test-native: ## run the native tests only
+	$(call say,Native tests)
+	cargo test --locked --no-fail-fast
+
+test-wasm: setup ## run the tests that also run in wasm
+	$(call say,Tests in wasm)
+	cargo test $(WASM) --no-fail-fast $(WASM_TESTS)
+
+test-e2e: setup-test dist ## run the page's tests in Chromium
+	$(call say,The native program, which the page's results are checked with)
+	cargo build --locked --bin quantscope
+	$(call say,The page in Chromium)
+	node tests/e2e/run.mjs
+
+check: setup ## check format, clippy and documentation, with warnings denied
+	$(call say,Format)
+	cargo fmt --check
+	$(call say,Clippy, native)
+	cargo clippy --locked --all-targets -- -D warnings
+	$(call say,Clippy, wasm)
+	cargo clippy $(WASM) --lib --bin page $(WASM_TESTS) -- -D warnings
+	$(call say,Documentation)
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+
+fmt: ## format the code
+	cargo fmt
+
+bench: ## run the benchmarks
+	$(call say,Benchmarks (several minutes; leave the machine alone))
+	cargo bench --locked
+
+setup:
+	@scripts/setup.sh build
+
+setup-test:
+	@scripts/setup.sh test

@@ -1,0 +1,87 @@
+// Weight files made on the spot, the same every time.
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export const folder = mkdtempSync(join(tmpdir(), "quantscope-e2e-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+
+/// Uniform numbers in (0, 1) from a 32-bit xorshift (Marsaglia 2003).
+function uniform(seed) {
+  let state = seed >>> 0 || 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return ((state >>> 0) + 0.5) / 2 ** 32;
+  };
+}
+
+/// Writes a safetensors file of { name: { shape, dtype?, scale? } } with Laplacian weights.
+export function safetensors(name, tensors, seed = 1) {
+  const random = uniform(seed);
+  const header = {};
+  const parts = [];
+  let end = 0;
+  for (const [tensor, { shape, dtype = "F32", scale = 0.1 }] of Object.entries(tensors)) {
+    const count = shape.reduce((product, dimension) => product * dimension, 1);
+    const values = dtype === "I64" ? new BigInt64Array(count).fill(7n) : new Float32Array(count);
+    if (dtype === "F32") {
+      for (let i = 0; i < count; i++) {
+        const u = random() - 0.5;
+        values[i] = -scale * Math.sign(u) * Math.log(1 - 2 * Math.abs(u));
+      }
+    }
+    header[tensor] = { dtype, shape, data_offsets: [end, end + values.byteLength] };
+    end += values.byteLength;
+    parts.push(Buffer.from(values.buffer));
+  }
+  return raw(name, [frame(JSON.stringify(header)), ...parts]);
+}
+
+/// The header of a safetensors file: its length, then its text padded to 8 bytes.
+function frame(text) {
+  const padded = Buffer.from(text.padEnd(Math.ceil(text.length / 8) * 8));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(padded.length));
+  return Buffer.concat([length, padded]);
+}
+
+/// Writes the parts as one file and returns its path.
+export function raw(name, parts) {
+  const path = join(folder, name);
+  writeFileSync(path, Buffer.concat(parts.map((part) => Buffer.from(part))));
+  return path;
+}
+
+export const small = () =>
+  safetensors("small.safetensors", {
+    "conv.weight": { shape: [16, 8, 3, 3], scale: 0.08 },
+    "fc.weight": { shape: [64, 256], scale: 0.03 },
+    "fc.bias": { shape: [64], scale: 0.01 },
+    steps: { shape: [], dtype: "I64" },
+  });
+
+export const other = () => safetensors("other.safetensors", { "layer.weight": { shape: [96, 96], scale: 0.2 } }, 5);
+
+export const large = () => safetensors("large.safetensors", { "layer.weight": { shape: [12288, 1024], scale: 0.02 } }, 9);
+
+/// Files that lie, each in one way; the page must answer each with one sentence.
+export function hostile() {
+  const length = (n) => {
+    const bytes = Buffer.alloc(8);
+    bytes.writeBigUInt64LE(n);
+    return bytes;
+  };
+  const outside = JSON.stringify({ w: { dtype: "F32", shape: [1 << 20], data_offsets: [0, 4 << 20] } });
+  const product = JSON.stringify({ w: { dtype: "F32", shape: [2 ** 40, 2 ** 40], data_offsets: [0, 16] } });
+  return [
+    raw("empty.safetensors", []),
+    raw("endless-header.safetensors", [length(2n ** 62n), "{}"]),
+    raw("not-json.safetensors", [frame("{]"), Buffer.alloc(16)]),
+    raw("outside.safetensors", [frame(outside), Buffer.alloc(16)]),
+    raw("overflow.safetensors", [frame(product), Buffer.alloc(16)]),
+    raw("text.pt", ["these are no weights\n"]),
+    raw("cut.npz", ["PK\u0003\u0004", Buffer.alloc(40)]),
+  ];
+}

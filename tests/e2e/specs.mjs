@@ -1,0 +1,4 @@
+// All of the page's tests, one after the other, in one browser.
+import "./load.mjs";
+import "./job.mjs";
+import "./faults.mjs";
