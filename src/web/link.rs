@@ -118,7 +118,7 @@ impl Shared {
             if self.dead.get() {
                 return;
             }
-            match protocol::decode(event.data()) {
+            match protocol::decode(&event.data()) {
                 Ok(Reply::Ready) => {
                     self.ready.set(true);
                     let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
@@ -148,13 +148,10 @@ impl Shared {
     }
 
     fn post(&self, request: &Request) {
-        // A message that cannot be built is a defect; the worker's silence would hide it, so it goes to the console.
-        let posted = protocol::encode(request).and_then(|message| {
-            let transfer = transfer_list(request);
-            self.worker.post_message_with_transfer(&message, &transfer).map_err(|error| sentence(&error))
-        });
-        if let Err(error) = posted {
-            web_sys::console::error_1(&error.into());
+        // A message that cannot be sent is a defect; the worker's silence would hide it, so it goes to the console.
+        let message = protocol::encode(request);
+        if let Err(error) = self.worker.post_message_with_transfer(&message, &transfer_list(request)) {
+            web_sys::console::error_1(&error);
         }
     }
 }

@@ -1,11 +1,12 @@
 //! What the page and its workers say to each other.
 //!
-//! Small things travel as plain objects. Models, plans and task results travel as bytes in typed arrays, which are
-//! transferred and not copied; files travel as handles.
+//! A message is packed into bytes as the engine packs its own (exact, and small code), in an array with the browser's own
+//! values behind it: files travel as handles; models, plans and task results as typed arrays, which are transferred and
+//! not copied.
 
-use crate::engine::{Task, report};
+use crate::engine::{Task, pack, report, through_json, unpack};
 use crate::recipe::Recipe;
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -27,22 +28,22 @@ pub enum Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Context {
     /// The weight file, a `Blob`.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub file: JsValue,
     /// The model, packed.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub model: JsValue,
     /// The importance file, a `Blob`.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub importance_file: JsValue,
     /// The importance, packed.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub importance: JsValue,
     /// The plan, packed.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub plan: JsValue,
     /// The compressed file, a `Blob`.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub compressed: JsValue,
 }
 
@@ -64,19 +65,20 @@ impl Default for Context {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Job {
     /// Tell what a file is: [`Answer::Opened`] or [`Answer::Archive`].
-    Open(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Open(#[serde(with = "handle")] JsValue),
     /// Match an importance file to the context's model: [`Answer::Matched`].
     Match {
         /// The importance file, a `Blob`.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         file: JsValue,
-        /// The recipe that says how to use it, in its one-line form.
+        /// The recipe that says how to use it.
+        #[serde(with = "through_json")]
         recipe: Recipe,
     },
     /// First pass over the importance file: [`Answer::Bytes`].
     Survey(Task),
     /// Finish the context's importance from its surveys, an array in task order: [`Answer::Matched`].
-    Complete(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Complete(#[serde(with = "handle")] JsValue),
     /// First pass over the weights: [`Answer::Bytes`].
     Sketch {
         /// What to read.
@@ -93,20 +95,20 @@ pub enum Job {
     /// Decode a compressed file: [`Answer::Blob`].
     Decode {
         /// The compressed file, a `Blob`.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         file: JsValue,
         /// Write .npz instead of safetensors.
         npz: bool,
     },
     /// Check every checksum of a compressed file: [`Answer::Checked`].
-    Check(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Check(#[serde(with = "handle")] JsValue),
     /// Begin a session beside the current one: [`Answer::Stride`].
     Begin {
         /// The model, packed.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         model: JsValue,
         /// The importance, packed, or undefined.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         importance: JsValue,
     },
     /// Add a sketch to the session that was begun: [`Answer::Done`].
@@ -114,7 +116,7 @@ pub enum Job {
         /// Index of the task.
         index: usize,
         /// The sketch.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         bytes: JsValue,
     },
     /// Complete the session that was begun and make it the current one: [`Answer::Surveyed`].
@@ -122,6 +124,7 @@ pub enum Job {
     /// The weights with the recipe's codebook: [`Answer::Overlay`].
     Overlay {
         /// The recipe.
+        #[serde(with = "through_json")]
         recipe: Recipe,
         /// One tensor instead of all.
         tensor: Option<usize>,
@@ -129,6 +132,7 @@ pub enum Job {
     /// The curve of one method: [`Answer::Sweep`].
     Sweep {
         /// The recipe.
+        #[serde(with = "through_json")]
         recipe: Recipe,
         /// The method's id.
         method: String,
@@ -136,9 +140,9 @@ pub enum Job {
         points: usize,
     },
     /// Solve a recipe for good: [`Answer::Plan`].
-    Plan(Recipe),
+    Plan(#[serde(with = "through_json")] Recipe),
     /// Add what [`Job::Prepare`] gave, an array in task order: [`Answer::Plan`].
-    Prepared(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Prepared(#[serde(with = "handle")] JsValue),
     /// Begin the compressed file: [`Answer::Done`].
     Assemble {
         /// Name of the source file.
@@ -147,11 +151,11 @@ pub enum Job {
         source_bytes: u64,
     },
     /// Add coded blocks, in task order: [`Answer::Done`].
-    Append(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Append(#[serde(with = "handle")] JsValue),
     /// Complete the compressed file: [`Answer::Compressed`].
     Seal,
     /// Sum up what [`Job::Verify`] gave, an array in task order: [`Answer::Verified`].
-    Collect(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Collect(#[serde(with = "handle")] JsValue),
 }
 
 /// A message from a worker.
@@ -190,9 +194,9 @@ pub enum Answer {
     /// Nothing but that it is done.
     Done,
     /// Bytes for another worker.
-    Bytes(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Bytes(#[serde(with = "handle")] JsValue),
     /// A file for the user, a `Blob`.
-    Blob(#[serde(with = "serde_wasm_bindgen::preserve")] JsValue),
+    Blob(#[serde(with = "handle")] JsValue),
     /// Every checksum holds; the hash of what was decoded.
     Checked(String),
     /// A weight file.
@@ -202,13 +206,14 @@ pub enum Answer {
     /// An importance, matched to the model or complete.
     Matched {
         /// The importance, packed.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         importance: JsValue,
         /// What must be surveyed before it is complete.
         tasks: Vec<Task>,
         /// What the user should know, a sentence each.
         notes: Vec<String>,
         /// The choice with everything filled in.
+        #[serde(with = "through_json")]
         choice: crate::recipe::ImportanceChoice,
     },
     /// Every how many weights one is sampled.
@@ -227,7 +232,7 @@ pub enum Answer {
     /// A solved recipe.
     Plan {
         /// The plan, packed.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         plan: JsValue,
         /// Whether it can be encoded; if not, its tasks are to be prepared.
         ready: bool,
@@ -237,7 +242,7 @@ pub enum Answer {
     /// A compressed file.
     Compressed {
         /// The file, a `Blob`.
-        #[serde(with = "serde_wasm_bindgen::preserve")]
+        #[serde(with = "handle")]
         file: JsValue,
         /// What it cost and gave.
         outcome: report::Outcome,
@@ -250,7 +255,7 @@ pub enum Answer {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Opened {
     /// The model, packed.
-    #[serde(with = "serde_wasm_bindgen::preserve")]
+    #[serde(with = "handle")]
     pub model: JsValue,
     /// The format's name.
     pub format: String,
@@ -300,14 +305,44 @@ pub struct ArchiveTensor {
     pub stored_bytes: u64,
 }
 
-/// A message as the browser carries it, with the buffers to transfer.
-pub fn encode<T: Serialize>(message: &T) -> Result<JsValue, String> {
-    message.serialize(&serde_wasm_bindgen::Serializer::new()).map_err(|error| error.to_string())
+/// Values of the browser inside packed messages: the bytes hold their place in the array behind the message.
+mod handle {
+    use js_sys::Array;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+    use std::cell::RefCell;
+    use wasm_bindgen::JsValue;
+
+    thread_local! {
+        /// The values of the message being packed or read.
+        pub static VALUES: RefCell<Array> = RefCell::new(Array::new());
+    }
+
+    pub fn serialize<S: Serializer>(value: &JsValue, serializer: S) -> Result<S::Ok, S::Error> {
+        let length = VALUES.with_borrow(|values| values.push(value));
+        serializer.serialize_u32(length - 1)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JsValue, D::Error> {
+        let place = u32::deserialize(deserializer)?;
+        Ok(VALUES.with_borrow(|values| values.get(place)))
+    }
+}
+
+/// A message as the browser carries it: an array of the packed message and the values behind it.
+pub fn encode<T: Serialize>(message: &T) -> Array {
+    handle::VALUES.set(Array::new());
+    let bytes = pack(message);
+    Array::of2(&Uint8Array::from(bytes.as_slice()), &handle::VALUES.take())
 }
 
 /// Reads a message of [`encode`].
-pub fn decode<T: for<'de> Deserialize<'de>>(message: JsValue) -> Result<T, String> {
-    serde_wasm_bindgen::from_value(message).map_err(|error| error.to_string())
+pub fn decode<T: for<'de> Deserialize<'de>>(message: &JsValue) -> Result<T, String> {
+    let message: &Array = message.dyn_ref().ok_or("it is no message")?;
+    let bytes = bytes_from_array(&message.get(0)).ok_or("it holds no bytes")?;
+    handle::VALUES.set(message.get(1).unchecked_into());
+    let read = unpack(&bytes).map_err(|error| error.to_string());
+    handle::VALUES.set(Array::new());
+    read
 }
 
 /// Bytes as a typed array of the browser's.

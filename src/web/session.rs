@@ -1,6 +1,6 @@
 //! What a solver worker keeps: the session, the plan being prepared, the file being assembled.
 
-use super::blobs::blob_from_bytes;
+use super::blobs::BlobSink;
 use super::protocol::{self, Answer, Job};
 use super::worker::{byte_lists, sentence, unpack};
 use crate::engine::{self, Assembler, Plan, Session};
@@ -14,8 +14,8 @@ pub struct Held {
     begun: Option<Session>,
     session: Option<Session>,
     plan: Option<Plan>,
-    /// Name and size of the source being compressed, and its coded blocks so far.
-    assembling: Option<(String, u64, Vec<Vec<u8>>)>,
+    /// The file being put together.
+    assembling: Option<Assembler<BlobSink>>,
 }
 
 fn nothing_held() -> String {
@@ -48,12 +48,15 @@ impl Held {
                 Ok(planned(plan))
             }
             Job::Assemble { name, source_bytes } => {
-                self.assembling = Some((name, source_bytes, Vec::new()));
+                let session = self.session.as_ref().ok_or_else(nothing_held)?;
+                let plan = self.plan.as_ref().ok_or_else(nothing_held)?;
+                let assembler = Assembler::new(session, plan, &name, source_bytes, BlobSink::new());
+                self.assembling = Some(assembler.map_err(sentence)?);
                 Ok(Answer::Done)
             }
             Job::Append(bytes) => {
                 let bytes = protocol::bytes_from_array(&bytes).ok_or_else(nothing_held)?;
-                self.assembling.as_mut().ok_or_else(nothing_held)?.2.push(bytes);
+                self.assembling.as_mut().ok_or_else(nothing_held)?.absorb(&bytes).map_err(sentence)?;
                 Ok(Answer::Done)
             }
             Job::Seal => self.seal(),
@@ -94,15 +97,9 @@ impl Held {
     }
 
     fn seal(&mut self) -> Result<Answer, String> {
-        let session = self.session.as_ref().ok_or_else(nothing_held)?;
-        let plan = self.plan.as_ref().ok_or_else(nothing_held)?;
-        let (name, source_bytes, parts) = self.assembling.take().ok_or_else(nothing_held)?;
-        let mut assembler = Assembler::new(session, plan, &name, source_bytes).map_err(sentence)?;
-        for part in &parts {
-            assembler.absorb(part).map_err(sentence)?;
-        }
-        let (bytes, outcome) = assembler.finish().map_err(sentence)?;
-        Ok(Answer::Compressed { file: blob_from_bytes(&bytes)?.into(), outcome })
+        let assembler = self.assembling.take().ok_or_else(nothing_held)?;
+        let (sink, outcome) = assembler.finish().map_err(sentence)?;
+        Ok(Answer::Compressed { file: sink.finish()?.into(), outcome })
     }
 }
 

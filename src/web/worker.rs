@@ -40,14 +40,14 @@ pub fn start(scope: &DedicatedWorkerGlobalScope) {
     std::panic::set_hook(Box::new(move |info| say(&dying, &Reply::Panicked(info.to_string()))));
     let answering = scope.clone();
     let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        STATE.with(|state| listen(&answering, &mut state.borrow_mut(), event.data()));
+        STATE.with(|state| listen(&answering, &mut state.borrow_mut(), &event.data()));
     });
     scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
     listener.forget();
     say(scope, &Reply::Ready);
 }
 
-fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: JsValue) {
+fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: &JsValue) {
     match protocol::decode::<Request>(message) {
         Ok(Request::Context(context)) => state.files = Files::read(&context),
         Ok(Request::Job { id, job }) => match state.work(job, &|done, total| say(scope, &Reply::Progress { done, total })) {
@@ -65,10 +65,8 @@ fn say(scope: &DedicatedWorkerGlobalScope, reply: &Reply) {
     {
         transfer.push(&array.buffer());
     }
-    let said = protocol::encode(reply)
-        .and_then(|message| scope.post_message_with_transfer(&message, &transfer).map_err(|e| format!("{e:?}")));
-    if let Err(error) = said {
-        web_sys::console::error_1(&error.into());
+    if let Err(error) = scope.post_message_with_transfer(&protocol::encode(reply), &transfer) {
+        web_sys::console::error_1(&error);
     }
 }
 
