@@ -34,7 +34,8 @@ fn stored(reader: &Reader, entry: &Entry) -> String {
     match entry.content {
         Content::Kept => "as it was".to_owned(),
         Content::SameAs(origin) => {
-            let name = reader.manifest().tensors.get(origin).map_or("another tensor", |origin| origin.name.as_str());
+            let name =
+                reader.manifest().tensors.get(origin).map_or("another tensor", |origin| origin.name.as_str());
             format!("the same as {name}")
         }
         Content::Quantized { codebook, codebooks, .. } => {

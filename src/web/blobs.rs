@@ -24,7 +24,12 @@ impl BlobSource {
     pub fn new(value: &JsValue) -> Result<Self, String> {
         let blob: &Blob = value.dyn_ref().ok_or("a worker was given no file (a defect of Quantscope)")?;
         let reader = FileReaderSync::new().map_err(|error| sentence(&error))?;
-        Ok(Self { len: blob.size() as u64, blob: blob.clone(), reader, window: RefCell::new((0, Vec::new())) })
+        Ok(Self {
+            len: blob.size() as u64,
+            blob: blob.clone(),
+            reader,
+            window: RefCell::new((0, Vec::new())),
+        })
     }
 
     fn array(&self, offset: u64, len: u64) -> io::Result<Uint8Array> {

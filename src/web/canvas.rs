@@ -32,7 +32,8 @@ impl Sized {
     /// Makes every pixel transparent.
     pub fn clear(&self) {
         let context = self.canvas.get_context("2d").ok().flatten();
-        if let Some(context) = context.and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok()) {
+        if let Some(context) = context.and_then(|context| context.dyn_into::<CanvasRenderingContext2d>().ok())
+        {
             context.clear_rect(0.0, 0.0, f64::from(self.canvas.width()), f64::from(self.canvas.height()));
         }
     }

@@ -11,7 +11,7 @@ use js_sys::Uint8Array;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsCast;
 
 /// Why a job gave no answer.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,8 +108,8 @@ impl Pool {
         let receivers: Vec<_> = jobs.into_iter().map(|job| self.run(job)).collect();
         for (index, receiver) in receivers.into_iter().enumerate() {
             let answer = receiver.await.and_then(|answer| match answer {
-                Answer::Bytes(bytes) => bytes.dyn_into().map_err(unexpected),
-                other => Err(unexpected(format!("{other:?}").into())),
+                Answer::Bytes(bytes) => bytes.dyn_into().map_err(|_| unexpected()),
+                _ => Err(unexpected()),
             });
             match answer {
                 Ok(bytes) => sink(index, bytes),
@@ -146,9 +146,8 @@ impl Pool {
     }
 }
 
-#[allow(clippy::needless_pass_by_value)] // the shape map_err hands over
-fn unexpected(answer: JsValue) -> Failure {
-    Failure::Sentence(format!("a worker gave an unexpected answer (a defect of Quantscope): {answer:?}"))
+fn unexpected() -> Failure {
+    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }
 
 /// Puts a fresh worker into a slot.
@@ -209,7 +208,9 @@ fn replace(inner: &Rc<RefCell<Inner>>, index: usize, pending: Option<Pending>, w
         Some(mut pending) if pending.attempts == 0 => {
             pending.attempts = 1;
             inner.borrow_mut().queue.push_front(pending);
-            (inner.borrow().tell)(News::Death(format!("A worker died and its job was repeated; {replaced}: {words}")));
+            (inner.borrow().tell)(News::Death(format!(
+                "A worker died and its job was repeated; {replaced}: {words}"
+            )));
         }
         Some(pending) => {
             let sentence = format!("the job was given up, since two workers died of it: {words}");

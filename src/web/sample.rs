@@ -4,7 +4,7 @@
 //! layers have it, biases near zero, one layer with most weights pruned, one in half precision.
 
 use crate::tensor::Dtype;
-use serde_json::{Map, json};
+use std::fmt::Write as _;
 
 /// The sample's file name.
 pub const NAME: &str = "sample.safetensors";
@@ -50,7 +50,7 @@ const LAYERS: [Layer; 8] = [
 /// The sample as a safetensors file; the same bytes every time.
 pub fn bytes() -> Vec<u8> {
     let mut random = Random(2017);
-    let mut header = Map::new();
+    let mut header = String::new();
     let mut data = Vec::new();
     for layer in &LAYERS {
         let start = data.len();
@@ -60,11 +60,15 @@ pub fn bytes() -> Vec<u8> {
             .map(|w| if w.abs() < layer.pruned { 0.0 } else { w as f32 })
             .collect();
         layer.dtype.extend_bytes(&values, &mut data);
-        let entry =
-            json!({ "dtype": layer.dtype.name(), "shape": layer.shape, "data_offsets": [start, data.len()] });
-        header.insert(layer.name.to_owned(), entry);
+        let Layer { name, shape, dtype, .. } = layer;
+        let (comma, dtype, end) = (if header.is_empty() { '{' } else { ',' }, dtype.name(), data.len());
+        // Writing to a string cannot fail.
+        let _ = write!(
+            header,
+            "{comma}\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{start},{end}]}}"
+        );
     }
-    let mut header = serde_json::Value::Object(header).to_string();
+    header.push('}');
     while header.len() % 8 != 0 {
         header.push(' ');
     }

@@ -50,10 +50,12 @@ pub fn start(scope: &DedicatedWorkerGlobalScope) {
 fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: &JsValue) {
     match protocol::decode::<Request>(message) {
         Ok(Request::Context(context)) => state.files = Files::read(&context),
-        Ok(Request::Job { id, job }) => match state.work(job, &|done, total| say(scope, &Reply::Progress { done, total })) {
-            Ok(answer) => say(scope, &Reply::Done { id, answer }),
-            Err(sentence) => say(scope, &Reply::Failed { id, sentence }),
-        },
+        Ok(Request::Job { id, job }) => {
+            match state.work(job, &|done, total| say(scope, &Reply::Progress { done, total })) {
+                Ok(answer) => say(scope, &Reply::Done { id, answer }),
+                Err(sentence) => say(scope, &Reply::Failed { id, sentence }),
+            }
+        }
         Err(error) => say(scope, &Reply::Failed { id: 0, sentence: error }),
     }
 }
@@ -110,7 +112,11 @@ impl Files {
             model: unpack(&context.model)?,
             importance,
             plan: if given(&context.plan) { Some(unpack(&context.plan)?) } else { None },
-            compressed: if given(&context.compressed) { Some(open_compressed(&context.compressed)?) } else { None },
+            compressed: if given(&context.compressed) {
+                Some(open_compressed(&context.compressed)?)
+            } else {
+                None
+            },
         })
     }
 
@@ -137,7 +143,9 @@ impl State {
             Job::Open(file) => open(&file),
             Job::Match { file, recipe } => {
                 let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
-                let importance = Importance::new(recipe.importance.kind, &recipe.importance, &self.files()?.model, &other).map_err(sentence)?;
+                let importance =
+                    Importance::new(recipe.importance.kind, &recipe.importance, &self.files()?.model, &other)
+                        .map_err(sentence)?;
                 Ok(matched(&importance))
             }
             Job::Complete(surveys) => {

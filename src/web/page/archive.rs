@@ -52,7 +52,10 @@ pub fn show(app: &Rc<App>, blob: Blob, name: &str, archive: Archive) {
     ledger::fill(app, &e.archive_ledger, &e.archive_bar, &archive.ledger);
     fill_tensors(app, &archive);
     set_text(&e.file_name, name);
-    set_text(&e.file_facts, &format!("Quantscope .qsz · {} tensors", format::count(archive.tensors.len() as u64)));
+    set_text(
+        &e.file_facts,
+        &format!("Quantscope .qsz · {} tensors", format::count(archive.tensors.len() as u64)),
+    );
     show_element(&e.file_summary, true);
     let behind = app.state.borrow().file.as_ref().map(|file| file.name.clone());
     set_text(&e.archive_back, &format!("Back to {}", behind.as_deref().unwrap_or_default()));
@@ -86,7 +89,8 @@ fn check(app: &Rc<App>) {
     wasm_bindgen_futures::spawn_local(async move {
         let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
             Answer::Checked(hash) => {
-                let sentence = format!("Every checksum holds, and every block decodes. Decoded content {hash}.");
+                let sentence =
+                    format!("Every checksum holds, and every block decodes. Decoded content {hash}.");
                 set_text(&app.elements.archive_verdict, &sentence);
                 app.elements.archive_verdict.set_class_name("verdict good");
                 Ok(())

@@ -118,7 +118,8 @@ fn x_title(rate: Rate) -> &'static str {
 
 /// The style sheet's colours.
 pub fn theme(app: &App) -> Theme {
-    let style = app.document.document_element().and_then(|root| app.window.get_computed_style(&root).ok().flatten());
+    let style =
+        app.document.document_element().and_then(|root| app.window.get_computed_style(&root).ok().flatten());
     let colour = |name: &str, otherwise: Colour| {
         let text = style.as_ref().and_then(|style| style.get_property_value(name).ok()).unwrap_or_default();
         colour_from_hex(text.trim()).unwrap_or(otherwise)
@@ -151,11 +152,11 @@ pub fn draw(app: &App) {
     let mut view = app.chart.borrow_mut();
     if let Some(sized) = canvas::fit(&app.window, &app.elements.chart_canvas) {
         sized.clear();
-        let frame = CanvasBackend::with_canvas_object(sized.canvas.clone())
-            .filter(|_| !empty)
-            .and_then(|mut backend| {
+        let frame = CanvasBackend::with_canvas_object(sized.canvas.clone()).filter(|_| !empty).and_then(
+            |mut backend| {
                 plot::rate_distortion(&mut backend, &chart, &theme(app), Scale::new(sized.scale)).ok()
-            });
+            },
+        );
         view.frame = frame;
         view.scale = sized.scale;
     }
@@ -306,7 +307,8 @@ fn nearest_to_now(app: &App) -> (usize, usize) {
 fn neighbour(app: &App, to: usize, from: usize, point: usize) -> (usize, usize) {
     let state = app.state.borrow();
     let view = app.chart.borrow();
-    let now = view.curves.get(from).and_then(|curve| curve.points.get(point)).map_or(0.0, |p| rate(p, state.rate));
+    let now =
+        view.curves.get(from).and_then(|curve| curve.points.get(point)).map_or(0.0, |p| rate(p, state.rate));
     (to, closest(&view, &state, to, now))
 }
 
@@ -345,4 +347,3 @@ fn save(app: &App) {
         Err(error) => super::notice::error(app, &error.to_string()),
     }
 }
-

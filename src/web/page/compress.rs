@@ -196,7 +196,9 @@ fn show_verdict(app: &App, verification: &Verification) {
     } else {
         let first = verification.first_mismatch.as_deref().unwrap_or("an unnamed tensor");
         let wrong = format::count(verification.mismatches);
-        format!("Decoded {elements} elements, of which {wrong} differ from the quantizer’s output, first in {first}.")
+        format!(
+            "Decoded {elements} elements, of which {wrong} differ from the quantizer’s output, first in {first}."
+        )
     };
     set_text(&e.verdict, &sentence);
     e.verdict.set_class_name(if good { "verdict good" } else { "verdict bad" });
@@ -218,10 +220,13 @@ pub fn decode(app: &Rc<App>, blob: Blob, name: &str, npz: bool) {
     let flow = notice::begin(app, &format!("Decoding to {target}"));
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = app.pool.run(Job::Decode { file: blob.into(), npz }).await.and_then(|answer| match answer {
-            Answer::Blob(file) => file.dyn_into::<Blob>().map_err(|_| "a worker gave no file".to_owned().into()),
-            other => Err(unexpected(&other)),
-        });
+        let result =
+            app.pool.run(Job::Decode { file: blob.into(), npz }).await.and_then(|answer| match answer {
+                Answer::Blob(file) => {
+                    file.dyn_into::<Blob>().map_err(|_| "a worker gave no file".to_owned().into())
+                }
+                other => Err(unexpected(&other)),
+            });
         let result = result.map(|file| download::blob(&app, &target, &file));
         notice::conclude(&app, flow, result);
     });
@@ -230,16 +235,16 @@ pub fn decode(app: &Rc<App>, blob: Blob, name: &str, npz: bool) {
 fn download_recipe(app: &App) {
     let state = app.state.borrow();
     let Some(made) = &state.compressed else { return };
-    let recipe = crate::recipe::Recipe::from_line(&made.outcome.recipe);
-    let json = recipe.map_err(|error| error.to_string()).and_then(|recipe| {
-        let value = serde_json::json!({
-            "quantscope": 1,
-            "recipe": recipe,
-            "source_hash": made.outcome.source_hash,
-            "file_hash": made.outcome.file_hash,
+    let report = &made.outcome;
+    let json = crate::recipe::Recipe::from_line(&report.recipe)
+        .map_err(|error| error.to_string())
+        .and_then(|recipe| serde_json::to_string(&recipe).map_err(|error| error.to_string()))
+        .map(|recipe| {
+            let (source, file) = (&report.source_hash, &report.file_hash);
+            format!(
+                "{{\n  \"quantscope\": 1,\n  \"recipe\": {recipe},\n  \"source_hash\": \"{source}\",\n  \"file_hash\": \"{file}\"\n}}\n"
+            )
         });
-        serde_json::to_string_pretty(&value).map_err(|error| error.to_string())
-    });
     match json {
         Ok(json) => download::text(app, &format!("{}.recipe.json", download::stem(&made.name)), &json),
         Err(sentence) => notice::error(app, &sentence),

@@ -38,9 +38,15 @@ pub fn connect(app: &Rc<App>) {
     let toggled = app.clone();
     on(&app.elements.method_toggles, "change", move |event| {
         let input = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
-        if let Some((input, id)) = input.and_then(|input| input.get_attribute("data-method").map(|id| (input, id))) {
+        if let Some((input, id)) =
+            input.and_then(|input| input.get_attribute("data-method").map(|id| (input, id)))
+        {
             let mut state = toggled.state.borrow_mut();
-            if input.checked() { state.shown.insert(id) } else { state.shown.remove(&id) };
+            if input.checked() {
+                state.shown.insert(id)
+            } else {
+                state.shown.remove(&id)
+            };
         }
         refresh(&toggled);
         changed(&toggled);
@@ -123,8 +129,10 @@ async fn ask_all(app: &Rc<App>) {
             }
             let recipe = state.solvable();
             // The method in use comes first.
-            let mut order: Vec<&methods::Method> =
-                methods::METHODS.iter().filter(|m| state.shown.contains(m.id) || m.id == recipe.method).collect();
+            let mut order: Vec<&methods::Method> = methods::METHODS
+                .iter()
+                .filter(|m| state.shown.contains(m.id) || m.id == recipe.method)
+                .collect();
             order.sort_by_key(|method| method.id != recipe.method);
             order.into_iter().find_map(|method| {
                 let question = question(&recipe, method);
@@ -169,7 +177,11 @@ fn keep(app: &Rc<App>, method: &str, question: String, sweep: Sweep) {
 /// Where a fresh file starts: the point nearest to a rate that most networks bear.
 fn first_point(curve: &Curve) -> Option<Value> {
     let distance = |point: &&Point| (point.entropy_bits - FIRST_BITS).abs();
-    curve.points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b))).and_then(|point| point.parameter.clone())
+    curve
+        .points
+        .iter()
+        .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        .and_then(|point| point.parameter.clone())
 }
 
 /// Draws what shows curves.

@@ -34,7 +34,8 @@ pub fn set(element: &Element, name: &str, value: &str) {
 
 /// A new element with text.
 pub fn make(document: &Document, tag: &str, class: &str, text: &str) -> Element {
-    let element = document.create_element(tag).unwrap_or_else(|_| wasm_bindgen::throw_str("a tag of ours is refused"));
+    let element =
+        document.create_element(tag).unwrap_or_else(|_| wasm_bindgen::throw_str("a tag of ours is refused"));
     if !class.is_empty() {
         element.set_class_name(class);
     }
@@ -57,7 +58,9 @@ pub fn clear(parent: &Node) {
 /// The first element of a fresh copy of a template.
 pub fn stamp(template: &HtmlTemplateElement) -> Element {
     let first = template.content().first_element_child();
-    let copy = first.and_then(|element| element.clone_node_with_deep(true).ok()).and_then(|node| node.dyn_into().ok());
+    let copy = first
+        .and_then(|element| element.clone_node_with_deep(true).ok())
+        .and_then(|node| node.dyn_into().ok());
     copy.unwrap_or_else(|| wasm_bindgen::throw_str("a template of index.html is empty"))
 }
 

@@ -11,9 +11,12 @@ use web_sys::{Blob, HtmlElement, Url};
 pub fn blob(app: &App, name: &str, blob: &Blob) {
     let url = match Url::create_object_url_with_blob(blob) {
         Ok(url) => url,
-        Err(error) => return notice::error(app, &format!("{name} could not be handed out: {}", sentence(&error))),
+        Err(error) => {
+            return notice::error(app, &format!("{name} could not be handed out: {}", sentence(&error)));
+        }
     };
-    if let Some(anchor) = app.document.create_element("a").ok().and_then(|a| a.dyn_into::<HtmlElement>().ok()) {
+    if let Some(anchor) = app.document.create_element("a").ok().and_then(|a| a.dyn_into::<HtmlElement>().ok())
+    {
         set(&anchor, "href", &url);
         set(&anchor, "download", name);
         anchor.click();

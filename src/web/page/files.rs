@@ -56,7 +56,8 @@ fn connect_drop(app: &Rc<App>) {
         event.prevent_default();
         show(&dropped.elements.drop_veil, false);
         mark_zone(&dropped, false);
-        let files = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
+        let files =
+            event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
         take(&dropped, files, on_importance_zone(&dropped, &event));
     });
 }
@@ -81,7 +82,10 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
     } else {
         open(app, file.into(), name.clone());
         if more {
-            notice::error(app, &format!("Several files were dropped; {name} is opened, the others are left out."));
+            notice::error(
+                app,
+                &format!("Several files were dropped; {name} is opened, the others are left out."),
+            );
         }
     }
     // The same file can be chosen again.
@@ -124,8 +128,8 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str) -> Outcome<
 }
 
 /// An answer that does not fit its question.
-pub fn unexpected(answer: &Answer) -> Failure {
-    Failure::Sentence(format!("a worker gave an unexpected answer (a defect of Quantscope): {answer:?}"))
+pub fn unexpected(_: &Answer) -> Failure {
+    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }
 
 /// Reads the whole file once; on failure the workers go back to the file that was open.
@@ -294,7 +298,9 @@ async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blo
     file.importance = None;
     app.pool.set_context(&file.context());
     let matched = app.pool.run(Job::Match { file: blob.clone().into(), recipe }).await?;
-    let Answer::Matched { importance, tasks, notes, choice } = matched else { return Err(unexpected(&matched)) };
+    let Answer::Matched { importance, tasks, notes, choice } = matched else {
+        return Err(unexpected(&matched));
+    };
     notice::check(app, flow)?;
     file.importance = Some(LoadedImportance { file: blob.clone(), packed: importance, notes, choice });
     app.pool.set_context(&file.context());
@@ -309,7 +315,9 @@ async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blo
         })
         .await?;
     let complete = app.pool.run(Job::Complete(surveys.into())).await?;
-    let Answer::Matched { importance, notes, choice, .. } = complete else { return Err(unexpected(&complete)) };
+    let Answer::Matched { importance, notes, choice, .. } = complete else {
+        return Err(unexpected(&complete));
+    };
     notice::check(app, flow)?;
     app.state.borrow_mut().recipe.importance.hash.clone_from(&choice.hash);
     file.importance = Some(LoadedImportance { file: blob, packed: importance, notes, choice });

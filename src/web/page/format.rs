@@ -27,7 +27,13 @@ pub fn bytes(n: u64) -> String {
 /// `digits` significant digits without a needless exponent; a dash for what is no number.
 pub fn significant(x: f64, digits: usize) -> String {
     if !x.is_finite() {
-        return if x.is_nan() { "–".to_owned() } else if x > 0.0 { "∞".to_owned() } else { "−∞".to_owned() };
+        return if x.is_nan() {
+            "–".to_owned()
+        } else if x > 0.0 {
+            "∞".to_owned()
+        } else {
+            "−∞".to_owned()
+        };
     }
     if x == 0.0 {
         return "0".to_owned();

@@ -171,14 +171,16 @@ impl App {
 
     /// Single keys outside fields, so that nothing is taken from typing.
     fn shortcut(self: &Rc<Self>, event: &KeyboardEvent) {
-        let on_bench = self.document.body().and_then(|body| body.get_attribute("data-view")).as_deref() == Some("bench");
+        let on_bench =
+            self.document.body().and_then(|body| body.get_attribute("data-view")).as_deref() == Some("bench");
         if event.key() == "Escape" {
             notice::cancel(self);
         } else if (event.ctrl_key() || event.meta_key()) && event.key() == "Enter" && on_bench {
             compress::start(self);
         }
         let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
-        let typing = target.is_some_and(|target| matches!(target.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"));
+        let typing = target
+            .is_some_and(|target| matches!(target.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"));
         if typing || event.ctrl_key() || event.meta_key() || event.alt_key() {
             return;
         }
@@ -256,7 +258,11 @@ impl App {
                 permalink::write_soon(self);
                 self.paint();
             }
-            Ok(other) => recipe::show_error(self, &format!("unexpected answer {other:?}")),
+            Ok(other) => {
+                if let Failure::Sentence(sentence) = files::unexpected(&other) {
+                    recipe::show_error(self, &sentence);
+                }
+            }
             Err(Failure::Sentence(sentence)) => recipe::show_error(self, &sentence),
             Err(Failure::Cancelled) => {}
         }

@@ -87,7 +87,10 @@ pub fn progress(app: &App, done: u64, total: u64) {
     let seconds = (now - app.work.started_millis.get()) / 1000.0;
     if share > 0.02 && seconds > 0.4 {
         let left = seconds / share * (1.0 - share);
-        set_text(&app.elements.job_left, &format!("{} · {}", format::percent(share), format::time_left(left)));
+        set_text(
+            &app.elements.job_left,
+            &format!("{} · {}", format::percent(share), format::time_left(left)),
+        );
     }
 }
 

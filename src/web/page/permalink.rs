@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 /// Splits a fragment into recipe line and content hash.
 fn split(fragment: &str) -> (String, Option<String>) {
-    let (hashes, rest): (Vec<&str>, Vec<&str>) = fragment.split('&').partition(|pair| pair.starts_with("hash="));
+    let (hashes, rest): (Vec<&str>, Vec<&str>) =
+        fragment.split('&').partition(|pair| pair.starts_with("hash="));
     let hash = hashes.first().and_then(|pair| pair.strip_prefix("hash=")).map(str::to_owned);
     (rest.join("&"), hash)
 }
@@ -49,7 +50,9 @@ pub fn judge(app: &App) {
                 file.hash.get(..12).unwrap_or(&file.hash),
                 file.name
             ),
-            (Some(_), None) => "A recipe came with the link. Open the weight file it was made for, or any other.".to_owned(),
+            (Some(_), None) => {
+                "A recipe came with the link. Open the weight file it was made for, or any other.".to_owned()
+            }
             _ => String::new(),
         }
     };
@@ -66,7 +69,11 @@ pub fn write(app: &App) {
     if app.state.borrow().fragment != fragment {
         if let Ok(history) = app.window.history() {
             // Refused only when called hundreds of times a second; the next change writes again.
-            let _ = history.replace_state_with_url(&wasm_bindgen::JsValue::NULL, "", Some(&format!("#{fragment}")));
+            let _ = history.replace_state_with_url(
+                &wasm_bindgen::JsValue::NULL,
+                "",
+                Some(&format!("#{fragment}")),
+            );
         }
         app.state.borrow_mut().fragment = fragment;
     }

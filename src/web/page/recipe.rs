@@ -96,7 +96,8 @@ fn put(input: &HtmlInputElement, text: &str) {
 fn show_dependent(app: &App, recipe: &Recipe) {
     let e = &app.elements;
     show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
-    let label = if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
+    let label =
+        if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
     set_text(&e.pruning_amount_label, label);
     show(&e.importance_fields, recipe.importance.kind != ImportanceKind::None);
     let method = method_of(recipe);
@@ -106,7 +107,9 @@ fn show_dependent(app: &App, recipe: &Recipe) {
 
 fn sentence_case(text: &str) -> String {
     let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect::<String>() + ".")
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}.", first.to_ascii_uppercase(), letters.as_str()))
 }
 
 /// Shows the importance file's name and what was noted about it.
@@ -321,7 +324,9 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
         "importance-alpha" => recipe.importance.alpha = e.importance_alpha.value_as_number(),
         "importance-floor" => recipe.importance.floor = e.importance_floor.value_as_number(),
         "coder" => recipe.coder = Coder::from_id(&e.coder.value()).unwrap_or(Coder::Rans),
-        "positions" => recipe.positions = Positions::from_id(&e.positions.value()).unwrap_or(Positions::Symbols),
+        "positions" => {
+            recipe.positions = Positions::from_id(&e.positions.value()).unwrap_or(Positions::Symbols)
+        }
         _ => {}
     }
 }

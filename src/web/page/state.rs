@@ -41,8 +41,11 @@ pub struct OpenFile {
 impl OpenFile {
     /// What map workers are told.
     pub fn context(&self) -> Context {
-        let mut context =
-            Context { file: self.blob.clone().into(), model: self.opened.model.clone(), ..Context::default() };
+        let mut context = Context {
+            file: self.blob.clone().into(),
+            model: self.opened.model.clone(),
+            ..Context::default()
+        };
         if let Some(importance) = &self.importance {
             context.importance_file = importance.file.clone().into();
             context.importance = importance.packed.clone();
@@ -166,7 +169,9 @@ impl State {
         let mut recipe = self.recipe.clone();
         let loaded = self.file.as_ref().and_then(|file| file.importance.as_ref());
         match loaded {
-            Some(loaded) if recipe.importance.kind == loaded.choice.kind => recipe.importance = loaded.choice.clone(),
+            Some(loaded) if recipe.importance.kind == loaded.choice.kind => {
+                recipe.importance = loaded.choice.clone()
+            }
             _ => recipe.importance = ImportanceChoice::default(),
         }
         recipe

@@ -74,9 +74,13 @@ pub fn draw(app: &App) {
     let e = &app.elements;
     let Some(file) = &state.file else { return };
     mark_order(app, &state.order);
-    let filter = e.tensor_filter.value().to_lowercase();
+    let filter = e.tensor_filter.value().to_ascii_lowercase();
     let mut indices: Vec<usize> = (0..file.rows.len())
-        .filter(|i| file.rows.get(*i).is_some_and(|row| filter.is_empty() || row.name.to_lowercase().contains(&filter)))
+        .filter(|i| {
+            file.rows
+                .get(*i)
+                .is_some_and(|row| filter.is_empty() || row.name.to_ascii_lowercase().contains(&filter))
+        })
         .collect();
     sort(&mut indices, &file.rows, &state.order);
     clear(&e.tensor_rows);
@@ -97,7 +101,8 @@ fn count_sentence(state: &State, matching: usize) -> String {
     let Some(file) = &state.file else { return String::new() };
     let quantized = file.rows.iter().filter(|row| is_quantized(row, &state.recipe)).count();
     let total = file.rows.len();
-    let shown = if matching == total { String::new() } else { format!("{} match, ", format::count(matching as u64)) };
+    let shown =
+        if matching == total { String::new() } else { format!("{} match, ", format::count(matching as u64)) };
     format!("{shown}{} of {} quantized", format::count(quantized as u64), format::count(total as u64))
 }
 
@@ -204,7 +209,9 @@ fn reason_kept(row: &TensorRow, recipe: &Recipe) -> Option<String> {
     if let Some(same) = &row.same_as {
         return Some(format!("shares its weights with {same}"));
     }
-    let Some(stats) = &row.stats else { return Some("kept as it is: not a floating-point tensor".to_owned()) };
+    let Some(stats) = &row.stats else {
+        return Some("kept as it is: not a floating-point tensor".to_owned());
+    };
     if stats.non_finite > 0 {
         return Some(format!("kept as it is: {} values are NaN or infinite", stats.non_finite));
     }
@@ -241,7 +248,9 @@ fn select(app: &Rc<App>, index: usize, wanted: bool) {
         let recipe = &mut state.recipe;
         if wanted {
             include(recipe, &row.name, &rows);
-        } else if recipe.include.iter().any(|pattern| *pattern == literal(&row.name)) && recipe.include.len() > 1 {
+        } else if recipe.include.iter().any(|pattern| *pattern == literal(&row.name))
+            && recipe.include.len() > 1
+        {
             recipe.include.retain(|pattern| *pattern != literal(&row.name));
         }
         if !wanted && recipe.selects(&row.name, row.shape.len()) {
@@ -258,7 +267,8 @@ fn include(recipe: &mut Recipe, name: &str, rows: &[TensorRow]) {
     let mut exclude = Vec::new();
     for pattern in std::mem::take(&mut recipe.exclude) {
         if matches(&pattern, name) {
-            let others = rows.iter().map(|row| &row.name).filter(|other| *other != name && matches(&pattern, other));
+            let others =
+                rows.iter().map(|row| &row.name).filter(|other| *other != name && matches(&pattern, other));
             exclude.extend(others.take(UNROLL_LIMIT).map(|other| literal(other)));
         } else {
             exclude.push(pattern);
