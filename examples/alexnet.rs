@@ -46,7 +46,9 @@ fn main() -> std::io::Result<()> {
     let mut offset = 0;
     for (name, shape) in &tensors {
         let end = offset + shape.iter().product::<u64>() * 4;
-        entries.push(format!("\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"));
+        entries.push(format!(
+            "\"{name}\":{{\"dtype\":\"F32\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"
+        ));
         offset = end;
     }
     let mut header = format!("{{{}}}", entries.join(","));

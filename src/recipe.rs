@@ -105,7 +105,17 @@ fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -
 
 /// Keys of the one-line form other than the method's own parameters.
 const KEYS: [&str; 12] = [
-    "scope", "include", "exclude", "rank", "importance", "alpha", "floor", "ihash", "prune", "method", "coder",
+    "scope",
+    "include",
+    "exclude",
+    "rank",
+    "importance",
+    "alpha",
+    "floor",
+    "ihash",
+    "prune",
+    "method",
+    "coder",
     "positions",
 ];
 
@@ -205,7 +215,8 @@ impl Recipe {
         let mut recipe = Self::default();
         let mut seen = std::collections::BTreeSet::new();
         for pair in line.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair.split_once('=').ok_or_else(|| refused(pair, "key=value", "no equals sign"))?;
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| refused(pair, "key=value", "no equals sign"))?;
             let value = unescape(value).ok_or_else(|| refused(key, "percent-encoded UTF-8", value))?;
             if !seen.insert(key) {
                 return Err(refused(key, "to be given once", "it given twice"));
@@ -249,7 +260,8 @@ impl Recipe {
             "prune" => self.pruning = pruning_from(value)?,
             "method" => value.clone_into(&mut self.method),
             "coder" => {
-                self.coder = Coder::from_id(value).ok_or_else(|| refused(key, "one of fixed, huffman, rans", value))?;
+                self.coder = Coder::from_id(value)
+                    .ok_or_else(|| refused(key, "one of fixed, huffman, rans", value))?;
             }
             "positions" => {
                 self.positions =
@@ -379,7 +391,9 @@ mod tests {
         assert_eq!(sentence("scope=row"), "scope: expected one of all, tensor, channel, found row");
         assert!(sentence("method=magic").starts_with("method: expected one of kmeans"));
         assert!(sentence("method=uniform&k=3").starts_with("k: expected one of this method's parameters"));
-        assert!(sentence("method=uniform&positions=gaps").starts_with("positions: expected pruning to be on"));
+        assert!(
+            sentence("method=uniform&positions=gaps").starts_with("positions: expected pruning to be on")
+        );
         assert!(sentence("prune=fraction:1").starts_with("prune: expected a fraction"));
         assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
     }

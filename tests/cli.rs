@@ -56,7 +56,9 @@ fn inspect_lists_every_tensor() {
 fn compress_decode_verify_and_compress_again_by_the_files_own_recipe() {
     let model = model("cli_compress.safetensors");
     let (qsz, out, npz) = (path("cli.qsz"), path("cli_decoded.safetensors"), path("cli_decoded.npz"));
-    let said = succeeds(&["compress", &model, "-o", &qsz, "--method", "kmeans", "--k", "16", "--rank", "2", "--json"]);
+    let said = succeeds(&[
+        "compress", &model, "-o", &qsz, "--method", "kmeans", "--k", "16", "--rank", "2", "--json",
+    ]);
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(json["verification"]["mismatches"], 0);
     assert_eq!(json["outcome"]["file_bytes"], std::fs::metadata(&qsz).unwrap().len());
@@ -92,15 +94,20 @@ fn sweep_writes_csv_json_and_a_chart() {
     assert_eq!(csv.lines().filter(|l| l.starts_with("kmeans,k,")).count(), 5);
     assert!(std::fs::read_to_string(&svg).unwrap().contains("</svg>"));
     let json: serde_json::Value =
-        serde_json::from_str(&succeeds(&["sweep", &model, "--methods", "lloyd", "--points", "3", "--json"])).unwrap();
+        serde_json::from_str(&succeeds(&["sweep", &model, "--methods", "lloyd", "--points", "3", "--json"]))
+            .unwrap();
     assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
 }
 
 #[test]
 fn wrong_settings_exit_with_2_and_name_the_field() {
     let model = model("cli_wrong.safetensors");
-    let (code, sentence) = fails(&["compress", &model, "-o", &path("never.qsz"), "--method", "kmeans", "--k", "0"]);
-    assert_eq!((code, sentence.as_str()), (2, "quantscope: k: expected a whole number from 1 to 4096, found 0"));
+    let (code, sentence) =
+        fails(&["compress", &model, "-o", &path("never.qsz"), "--method", "kmeans", "--k", "0"]);
+    assert_eq!(
+        (code, sentence.as_str()),
+        (2, "quantscope: k: expected a whole number from 1 to 4096, found 0")
+    );
     let (code, sentence) = fails(&["sweep", &model, "--methods", "magic"]);
     assert_eq!(code, 2);
     assert!(sentence.contains("magic"), "{sentence}");

@@ -18,10 +18,16 @@ fn file(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// Compresses and verifies; panics unless the decoded file is the quantizer's output bit for bit.
-fn compress(path: &std::path::Path, importance: Option<&std::path::Path>, line: &str, jobs: usize) -> (Vec<u8>, Outcome) {
+fn compress(
+    path: &std::path::Path,
+    importance: Option<&std::path::Path>,
+    line: &str,
+    jobs: usize,
+) -> (Vec<u8>, Outcome) {
     let recipe = Recipe::from_line(line).unwrap();
     let mut opened = Opened::open(path, importance, &recipe, jobs, QUIET).unwrap();
-    let (bytes, outcome, plan) = opened.compress(&recipe, Vec::new(), QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
+    let (bytes, outcome, plan) =
+        opened.compress(&recipe, Vec::new(), QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
     let verified = opened.verify(&plan, &bytes, QUIET).unwrap_or_else(|e| panic!("{line}: {e}"));
     assert_eq!(verified.mismatches, 0, "{line}");
     assert_eq!(outcome.file_bytes, bytes.len() as u64);
@@ -38,7 +44,9 @@ fn every_recipe_decodes_to_the_quantizers_output_bit_for_bit() {
     for method in METHODS {
         for scope in ["all", "tensor", "channel"] {
             for coder in ["fixed", "huffman", "rans"] {
-                for zeros in ["", "&prune=threshold:0", "&prune=fraction:0.8", "&prune=fraction:0.8&positions=gaps"] {
+                for zeros in
+                    ["", "&prune=threshold:0", "&prune=fraction:0.8", "&prune=fraction:0.8&positions=gaps"]
+                {
                     let line = format!("method={}&scope={scope}&coder={coder}{zeros}", method.id);
                     compress(&path, None, &line, 2);
                     count += 1;
@@ -55,7 +63,8 @@ fn every_method_takes_importance() {
     for method in METHODS {
         for scope in ["all", "tensor", "channel"] {
             for zeros in ["", "&prune=threshold:0&positions=gaps"] {
-                let line = format!("method={}&scope={scope}&importance=file&alpha=0.7&floor=0.01{zeros}", method.id);
+                let line =
+                    format!("method={}&scope={scope}&importance=file&alpha=0.7&floor=0.01{zeros}", method.id);
                 let (_, outcome) = compress(&path, Some(&path), &line, 2);
                 assert!(outcome.recipe.contains("ihash="), "{}", outcome.recipe);
                 assert!(outcome.notes.iter().any(|note| note.contains("negative")), "{:?}", outcome.notes);
@@ -67,7 +76,11 @@ fn every_method_takes_importance() {
 #[test]
 fn the_same_recipe_gives_the_same_bytes_with_any_number_of_jobs() {
     let path = file("jobs.safetensors", &support::small_model());
-    for line in ["method=kmeans&k=9", "method=ecsq&importance=file&lambda=0.05", "method=lloyd&scope=channel&k=4&start=plusplus"] {
+    for line in [
+        "method=kmeans&k=9",
+        "method=ecsq&importance=file&lambda=0.05",
+        "method=lloyd&scope=channel&k=4&start=plusplus",
+    ] {
         let importance = line.contains("importance").then_some(path.as_path());
         let (one, _) = compress(&path, importance, line, 1);
         for jobs in [2, 3, 8] {
@@ -89,8 +102,18 @@ fn prediction_agrees_with_measurement() {
                 let (_, outcome, _) = opened.compress(&recipe, Vec::new(), QUIET).unwrap();
                 let measured = outcome.point;
                 assert_eq!(predicted.weights, measured.weights, "{line}");
-                assert!((predicted.sqnr_db - measured.sqnr_db).abs() < 0.05, "{line}: {} {}", predicted.sqnr_db, measured.sqnr_db);
-                assert!((predicted.bits - measured.bits).abs() < 0.1, "{line}: {} {}", predicted.bits, measured.bits);
+                assert!(
+                    (predicted.sqnr_db - measured.sqnr_db).abs() < 0.05,
+                    "{line}: {} {}",
+                    predicted.sqnr_db,
+                    measured.sqnr_db
+                );
+                assert!(
+                    (predicted.bits - measured.bits).abs() < 0.1,
+                    "{line}: {} {}",
+                    predicted.bits,
+                    measured.bits
+                );
                 assert!((predicted.entropy_bits - measured.entropy_bits).abs() < 0.01, "{line}");
             }
         }
@@ -101,7 +124,9 @@ fn prediction_agrees_with_measurement() {
 fn certified_k_means_is_never_worse_than_on_cells() {
     let path = file("certified.safetensors", &support::small_model());
     for scope in ["all", "tensor", "channel"] {
-        for rest in ["", "&importance=file", "&prune=fraction:0.7", "&prune=threshold:0&positions=gaps&coder=huffman"] {
+        for rest in
+            ["", "&importance=file", "&prune=fraction:0.7", "&prune=threshold:0&positions=gaps&coder=huffman"]
+        {
             let importance = rest.contains("importance").then_some(path.as_path());
             let line = format!("method=kmeans&k=8&scope={scope}{rest}");
             let (_, cells) = compress(&path, importance, &line, 2);
@@ -128,7 +153,11 @@ fn a_tensor_with_nan_is_kept_and_said() {
     ]);
     let (_, outcome) = compress(&file("nan.safetensors", &bytes), None, "method=kmeans&k=4", 1);
     assert_eq!(outcome.point.weights, 4);
-    assert!(outcome.notes.iter().any(|note| note.contains("NaN") && note.contains("bad")), "{:?}", outcome.notes);
+    assert!(
+        outcome.notes.iter().any(|note| note.contains("NaN") && note.contains("bad")),
+        "{:?}",
+        outcome.notes
+    );
 }
 
 #[test]
@@ -146,10 +175,16 @@ fn importance_that_does_not_fit_is_refused_with_names() {
     let other = support::safetensors(&[("other", "F32", &[1], support::f32_bytes(&[1.0]))]);
     let recipe = Recipe::from_line("method=uniform&importance=file").unwrap();
     let error = Opened::open(&path, Some(&file("other.safetensors", &other)), &recipe, 1, QUIET).unwrap_err();
-    assert!(error.to_string().starts_with("importance: no tensor name in common: the model has conv1.weight"), "{error}");
+    assert!(
+        error.to_string().starts_with("importance: no tensor name in common: the model has conv1.weight"),
+        "{error}"
+    );
     let wrong = support::safetensors(&[("conv1.bias", "F32", &[4], support::f32_bytes(&[1.0; 4]))]);
     let error = Opened::open(&path, Some(&file("wrong.safetensors", &wrong)), &recipe, 1, QUIET).unwrap_err();
-    assert_eq!(error.to_string(), "importance: tensor conv1.bias: expected shape [8] as in the model, found [4]");
+    assert_eq!(
+        error.to_string(),
+        "importance: tensor conv1.bias: expected shape [8] as in the model, found [4]"
+    );
 }
 
 #[test]
@@ -190,8 +225,17 @@ fn lenet_and_resnet_reproduce_the_reference_entropies() {
             for (recipe, expected) in [(&plain, plain_entropy), (&weighted, weighted_entropy)] {
                 let recipe = recipe.with("k", quantscope::quantize::Value::Integer(u64::from(*k)));
                 let point = opened.session.point(&recipe).unwrap();
-                println!("{} {} entropy {:.4} expected {expected}", model.display(), recipe.to_line(), point.entropy_bits);
-                assert!((point.entropy_bits - expected).abs() < 0.02, "{k}: {} for {expected}", point.entropy_bits);
+                println!(
+                    "{} {} entropy {:.4} expected {expected}",
+                    model.display(),
+                    recipe.to_line(),
+                    point.entropy_bits
+                );
+                assert!(
+                    (point.entropy_bits - expected).abs() < 0.02,
+                    "{k}: {} for {expected}",
+                    point.entropy_bits
+                );
             }
         }
     }

@@ -36,7 +36,7 @@ pub enum Action {
         file: PathBuf,
         #[command(flatten)]
         recipe: RecipeArguments,
-        /// Methods to sweep, by id
+        /// Methods to sweep, by id; id:plain ignores importance when solving and measures with it
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
         /// Points per curve
@@ -123,7 +123,11 @@ const OWN: [(&str, &str, &str); 11] = [
     ("importance", "none|file|adam", "What the importance file holds [default: file if one is given]"),
     ("alpha", "A", "Exponent of importance [default: 1, and 0.5 for adam]"),
     ("floor", "F", "Smallest importance, as a share of the mean"),
-    ("prune", "none|threshold:T|fraction:F", "Make small weights exact zeros first; threshold:0 keeps the file's own zeros"),
+    (
+        "prune",
+        "none|threshold:T|fraction:F",
+        "Make small weights exact zeros first; threshold:0 keeps the file's own zeros",
+    ),
     ("coder", "fixed|huffman|rans", "How symbols become bits"),
     ("positions", "symbols|gaps", "Zeros as symbols, or as Huffman-coded gaps between non-zeros"),
 ];
@@ -140,7 +144,12 @@ fn method_parameters() -> Vec<(&'static str, String)> {
                 }
                 None => found.push((
                     parameter.id,
-                    format!("{} [default: {}] of {}", parameter.summary, parameter.default_value(), method.id),
+                    format!(
+                        "{} [default: {}] of {}",
+                        parameter.summary,
+                        parameter.default_value(),
+                        method.id
+                    ),
                 )),
             }
         }
@@ -151,11 +160,9 @@ fn method_parameters() -> Vec<(&'static str, String)> {
 impl Args for RecipeArguments {
     fn augment_args(command: Command) -> Command {
         let mut command = command
-            .arg(
-                Arg::new("recipe").long("recipe").value_name("LINE|FILE").help_heading("Recipe").help(
-                    "Start from a recipe: one line of key=value pairs joined by &, or a file with one as JSON",
-                ),
-            )
+            .arg(Arg::new("recipe").long("recipe").value_name("LINE|FILE").help_heading("Recipe").help(
+                "Start from a recipe: one line of key=value pairs joined by &, or a file with one as JSON",
+            ))
             .arg(
                 Arg::new("importance-file")
                     .long("importance-file")
@@ -165,11 +172,13 @@ impl Args for RecipeArguments {
                     .help("Importance: a file with the same tensor names, or an optimizer's state"),
             );
         for (key, value, help) in OWN {
-            command = command.arg(Arg::new(key).long(key).value_name(value).help_heading("Recipe").help(help));
+            command =
+                command.arg(Arg::new(key).long(key).value_name(value).help_heading("Recipe").help(help));
         }
         for (key, help) in method_parameters() {
-            
-            command = command.arg(Arg::new(key).long(key).value_name("VALUE").help_heading("Method's parameters").help(help));
+            command = command.arg(
+                Arg::new(key).long(key).value_name("VALUE").help_heading("Method's parameters").help(help),
+            );
         }
         command
     }
@@ -181,8 +190,10 @@ impl Args for RecipeArguments {
 
 impl FromArgMatches for RecipeArguments {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let keys = OWN.iter().map(|(key, ..)| *key).chain(method_parameters().into_iter().map(|(key, _)| key));
-        let changes = keys.filter_map(|key| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()))).collect();
+        let keys =
+            OWN.iter().map(|(key, ..)| *key).chain(method_parameters().into_iter().map(|(key, _)| key));
+        let changes =
+            keys.filter_map(|key| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()))).collect();
         Ok(Self {
             importance_file: matches.get_one("importance-file").cloned(),
             base: matches.get_one("recipe").cloned(),
@@ -207,7 +218,9 @@ impl RecipeArguments {
         let usage = |error: crate::quantize::SettingsError| Failure::Usage(error.to_string());
         let mut recipe = match &self.base {
             None => Recipe::default(),
-            Some(text) if text.contains('=') => Recipe::from_line(text.trim_start_matches('#')).map_err(usage)?,
+            Some(text) if text.contains('=') => {
+                Recipe::from_line(text.trim_start_matches('#')).map_err(usage)?
+            }
             Some(path) => read_recipe(&PathBuf::from(path))?,
         };
         let given = |key: &str| self.changes.iter().any(|(k, _)| k == key);
@@ -226,12 +239,17 @@ impl RecipeArguments {
                 recipe.settings.insert(key.clone(), value_from(value));
             }
         }
-        if given("importance") && !given("alpha") && recipe.importance.kind == crate::recipe::ImportanceKind::Adam {
+        if given("importance")
+            && !given("alpha")
+            && recipe.importance.kind == crate::recipe::ImportanceKind::Adam
+        {
             recipe.importance.alpha = 0.5;
         }
         recipe.check().map_err(usage)?;
         if recipe.importance.kind != crate::recipe::ImportanceKind::None && self.importance_file.is_none() {
-            return Err(Failure::Usage("importance: expected --importance-file with it, found none".to_owned()));
+            return Err(Failure::Usage(
+                "importance: expected --importance-file with it, found none".to_owned(),
+            ));
         }
         Ok(recipe)
     }
@@ -244,7 +262,10 @@ impl RecipeArguments {
             changes: self.changes.clone(),
         };
         let mut recipe = with_file.recipe()?;
-        if self.importance_file.is_none() && self.base.is_none() && !self.changes.iter().any(|(k, _)| k == "importance") {
+        if self.importance_file.is_none()
+            && self.base.is_none()
+            && !self.changes.iter().any(|(k, _)| k == "importance")
+        {
             recipe.importance = crate::recipe::ImportanceChoice::default();
         }
         Ok(recipe)

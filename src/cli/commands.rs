@@ -25,7 +25,12 @@ pub struct Context {
 
 impl Context {
     /// Opens and sketches a weight file with progress bars.
-    pub fn open(&self, file: &Path, importance: Option<&Path>, recipe: &Recipe) -> Result<Opened, EngineError> {
+    pub fn open(
+        &self,
+        file: &Path,
+        importance: Option<&Path>,
+        recipe: &Recipe,
+    ) -> Result<Opened, EngineError> {
         let show = |what, done, total| self.bars.show(what, done, total);
         let opened = Opened::open(file, importance, recipe, self.jobs, &show);
         self.bars.clear();
@@ -57,7 +62,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             let chart = Chart { svg, rate, weighted };
             sweep(&context, &file, &recipe, &methods, points, output.as_deref(), &chart)
         }
-        Action::Compress { file, output, recipe, no_verify } => compress(&context, &file, &output, &recipe, !no_verify),
+        Action::Compress { file, output, recipe, no_verify } => {
+            compress(&context, &file, &output, &recipe, !no_verify)
+        }
         Action::Decode { file, output } => decode(&context, &file, &output),
         Action::Verify { file, source, importance_file } => {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
@@ -97,10 +104,16 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
     for note in &model.notes {
         text.push_str(&format!("\nnote: {note}"));
     }
-    let extras: Vec<_> =
-        model.extras.iter().map(|t| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()})).collect();
+    let extras: Vec<_> = model
+        .extras
+        .iter()
+        .map(|t| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()}))
+        .collect();
     if !extras.is_empty() {
-        text.push_str(&format!("\nbeside the weights: {} tensors of other state, such as an optimizer's", extras.len()));
+        text.push_str(&format!(
+            "\nbeside the weights: {} tensors of other state, such as an optimizer's",
+            extras.len()
+        ));
     }
     let json = json!({
         "format": model.format.name(),
@@ -124,7 +137,9 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
         crate::container::Content::SameAs(index) => {
             format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
         }
-        crate::container::Content::Quantized { codebooks, .. } => format!("quantized, {codebooks} codebook(s)"),
+        crate::container::Content::Quantized { codebooks, .. } => {
+            format!("quantized, {codebooks} codebook(s)")
+        }
     };
     let cells: Vec<Vec<String>> = manifest
         .tensors
@@ -142,7 +157,8 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
             ]
         })
         .collect();
-    let rows: Vec<(String, u64)> = reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
+    let rows: Vec<(String, u64)> =
+        reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
     let provenance = &manifest.provenance;
     let text = format!(
         "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}\nratio                {:.2} over {} parameters × 32 bits",
@@ -192,9 +208,13 @@ fn sweep(
     if ids.is_empty() {
         ids = METHODS.iter().map(|m| m.id).collect();
     }
-    if let Some(unknown) = ids.iter().find(|id| methods::find(id).is_none()) {
+    let is_known = |id: &&&str| methods::find(id.strip_suffix(":plain").unwrap_or(id)).is_some();
+    if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
         let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
-        return Err(Failure::Usage(format!("methods: expected some of {}, found {unknown}", known.join(", "))));
+        return Err(Failure::Usage(format!(
+            "methods: expected some of {}, found {unknown}",
+            known.join(", ")
+        )));
     }
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &base)?;
     let sweep = opened.session.sweep(&base, &ids, usize::from(points))?;
@@ -284,7 +304,9 @@ fn decode(context: &Context, file: &Path, output: &Path) -> Result<(), Failure> 
         Some("npz") => Export::Npz,
         _ => {
             let found = output.display();
-            return Err(Failure::Usage(format!("output: expected a name that ends in .safetensors or .npz, found {found}")));
+            return Err(Failure::Usage(format!(
+                "output: expected a name that ends in .safetensors or .npz, found {found}"
+            )));
         }
     };
     let source = open_source(file)?;
@@ -325,7 +347,9 @@ fn verify(
     let decoded_hash = decoded_hash?;
     let tensors = reader.manifest().tensors.len();
     let Some(source) = source else {
-        let text = format!("every checksum holds and every block of {tensors} tensors decodes\ndecoded hash         {decoded_hash}");
+        let text = format!(
+            "every checksum holds and every block of {tensors} tensors decodes\ndecoded hash         {decoded_hash}"
+        );
         return context.say(&text, &json!({"tensors": tensors, "decoded_hash": decoded_hash}));
     };
     let recipe = Recipe::from_line(&reader.manifest().provenance.recipe).map_err(EngineError::from)?;
@@ -346,9 +370,16 @@ fn verify(
     let identical = bytes == original;
     let again = if identical { "gives this file again, byte for byte" } else { "gives a different file" };
     let text = format!("{}\nthe recipe in it {again}", print::verified(&verification));
-    context.say(&text, &json!({"verification": verification, "identical": identical, "decoded_hash": decoded_hash}))?;
+    context.say(
+        &text,
+        &json!({"verification": verification, "identical": identical, "decoded_hash": decoded_hash}),
+    )?;
     different(Some(&verification))?;
-    if identical { Ok(()) } else { Err(Failure::Different(format!("{}: its recipe {again}", file.display()))) }
+    if identical {
+        Ok(())
+    } else {
+        Err(Failure::Different(format!("{}: its recipe {again}", file.display())))
+    }
 }
 
 fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments) -> Result<(), Failure> {

@@ -43,9 +43,9 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Job(error)) => {
-            let is_setting = error.downcast_ref::<crate::engine::EngineError>().is_some_and(|e| {
-                matches!(e, crate::engine::EngineError::Settings(_))
-            });
+            let is_setting = error
+                .downcast_ref::<crate::engine::EngineError>()
+                .is_some_and(|e| matches!(e, crate::engine::EngineError::Settings(_)));
             eprintln!("quantscope: {}", sentence(error.as_ref()));
             ExitCode::from(if is_setting { 2 } else { 1 })
         }

@@ -112,7 +112,11 @@ pub fn ledger(rows: &[(String, u64)]) -> String {
     let mut cells: Vec<Vec<String>> = rows
         .iter()
         .map(|(what, bits)| {
-            vec![what.clone(), bits.to_string(), format!("{:.2} %", *bits as f64 / total.max(1) as f64 * 100.0)]
+            vec![
+                what.clone(),
+                bits.to_string(),
+                format!("{:.2} %", *bits as f64 / total.max(1) as f64 * 100.0),
+            ]
         })
         .collect();
     cells.push(vec!["the whole file".to_owned(), total.to_string(), "100.00 %".to_owned()]);

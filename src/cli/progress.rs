@@ -25,7 +25,9 @@ impl Bars {
                 bar.finish_and_clear();
             }
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{msg:>18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
+            let style = ProgressStyle::with_template(
+                "{msg:>18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
+            );
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(what);
             *current = Some((what, bar));

@@ -24,8 +24,10 @@ pub fn run(context: &Context, data: &Path) -> Result<(), Failure> {
     let hessian = data.join("lenet/lenet_pruned_hessian_diag_ggn.safetensors");
     let line = |method: &str, weighted: bool| {
         let importance = if weighted { "&importance=file" } else { "" };
-        Recipe::from_line(&format!("method={method}{importance}&prune=threshold:0&coder=huffman&positions=gaps"))
-            .map_err(crate::engine::EngineError::from)
+        Recipe::from_line(&format!(
+            "method={method}{importance}&prune=threshold:0&coder=huffman&positions=gaps"
+        ))
+        .map_err(crate::engine::EngineError::from)
     };
     let mut opened = context.open(&model, Some(&hessian), &line("uniform", true)?)?;
     let (mut cells, mut rows) = (Vec::new(), Vec::new());
@@ -40,9 +42,8 @@ pub fn run(context: &Context, data: &Path) -> Result<(), Failure> {
             (p.weights as f64 * 32.0 / p.formula_ratio - positions - p.levels as f64 * 32.0) / n
         };
         let points = sweep.curves.into_iter().flat_map(|curve| curve.points);
-        let nearest = points.min_by(|a, b| {
-            (value_bits(a) - paper_bits).abs().total_cmp(&(value_bits(b) - paper_bits).abs())
-        });
+        let nearest = points
+            .min_by(|a, b| (value_bits(a) - paper_bits).abs().total_cmp(&(value_bits(b) - paper_bits).abs()));
         let Some(value) = nearest.and_then(|p| p.parameter) else { continue };
         let swept = crate::quantize::methods::find(id).map_or("k", |m| m.swept);
         let paper_way = base.with(swept, value.clone());
@@ -67,7 +68,15 @@ pub fn run(context: &Context, data: &Path) -> Result<(), Failure> {
         rows.push(json!({"method": name, "paper_ratio": paper_ratio, "gaps": gaps, "symbols": symbols}));
     }
     let header = [
-        "LeNet pruned to 8.55 %", "paper", "ours", "levels", "formula", "real, gaps", "real, symbols", "SQNR dB", "weighted dB",
+        "LeNet pruned to 8.55 %",
+        "paper",
+        "ours",
+        "levels",
+        "formula",
+        "real, gaps",
+        "real, symbols",
+        "SQNR dB",
+        "weighted dB",
     ];
     context.say(&print::table(&header, &cells), &json!(rows))
 }

@@ -22,7 +22,9 @@ pub enum ContainerError {
         found: u8,
     },
     /// A part of the file is not what was written.
-    #[error("{part} at byte {offset}: expected checksum {expected:08x}, found {found:08x}: the file is damaged")]
+    #[error(
+        "{part} at byte {offset}: expected checksum {expected:08x}, found {found:08x}: the file is damaged"
+    )]
     Checksum {
         /// Which section.
         part: String,

@@ -27,7 +27,8 @@ impl Ledger {
         let mut sections = directory.blocks.iter();
         let (mut kept, mut coded) = (0, 0);
         for tensor in &directory.manifest.tensors {
-            let bytes: u64 = sections.by_ref().take(tensor.blocks() as usize).map(|section| section.len).sum();
+            let bytes: u64 =
+                sections.by_ref().take(tensor.blocks() as usize).map(|section| section.len).sum();
             if matches!(tensor.content, Content::Quantized { .. }) { coded += bytes } else { kept += bytes }
         }
         let values = directory.manifest.value_bits.min(coded * 8);

@@ -137,7 +137,8 @@ fn section(parser: &mut Parser, what: &str) -> Result<Section, ContainerError> {
 impl Directory {
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        let Manifest { provenance, metadata, tensors, parameters, value_bits, position_bits } = &self.manifest;
+        let Manifest { provenance, metadata, tensors, parameters, value_bits, position_bits } =
+            &self.manifest;
         put_text(&mut bytes, &provenance.name);
         put_number(&mut bytes, provenance.bytes);
         bytes.extend(provenance.hash.to_le_bytes());
@@ -230,9 +231,11 @@ fn entry(parser: &mut Parser, index: usize, before: &[Entry]) -> Result<Entry, C
         shape.push(parser.number("a dimension")?);
     }
     let elements = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-    let fits = elements.and_then(|n| n.checked_mul(dtype.size_bytes())).is_some_and(|n| i64::try_from(n).is_ok());
+    let fits =
+        elements.and_then(|n| n.checked_mul(dtype.size_bytes())).is_some_and(|n| i64::try_from(n).is_ok());
     if !fits {
-        return Err(parser.wrong(format!("tensor {name:?} to have fewer than 2^63 bytes"), format!("shape {shape:?}")));
+        return Err(parser
+            .wrong(format!("tensor {name:?} to have fewer than 2^63 bytes"), format!("shape {shape:?}")));
     }
     let content = match parser.byte("how a tensor is stored")? {
         0 => Content::Kept,
@@ -259,7 +262,9 @@ fn entry(parser: &mut Parser, index: usize, before: &[Entry]) -> Result<Entry, C
             }
             Content::Quantized { codebook, codebooks, table }
         }
-        other => return Err(parser.wrong("a way to store this tensor (0, 1, or 2 for floats)", other.to_string())),
+        other => {
+            return Err(parser.wrong("a way to store this tensor (0, 1, or 2 for floats)", other.to_string()));
+        }
     };
     Ok(Entry { name, shape, dtype, content })
 }

@@ -2,7 +2,9 @@
 
 use super::manifest::{Directory, Section};
 use super::tables::codebooks_from_bytes;
-use super::{BLOCK_WEIGHTS, Codebook, Content, ContainerError, Entry, Ledger, Limits, MAGIC, Manifest, Tables};
+use super::{
+    BLOCK_WEIGHTS, Codebook, ContainerError, Content, Entry, Ledger, Limits, MAGIC, Manifest, Tables,
+};
 use super::{HEAD_BYTES, TRAILER_BYTES, TRAILER_MAGIC, VERSION, block};
 use crate::entropy::Decoder;
 use crate::formats::{Source, read_part};
@@ -33,7 +35,13 @@ fn word(bytes: &[u8], index: usize) -> u32 {
 }
 
 /// Reads a section and checks it.
-fn checked(source: &dyn Source, part: &str, offset: u64, section: Section, limit: u64) -> Result<Vec<u8>, ContainerError> {
+fn checked(
+    source: &dyn Source,
+    part: &str,
+    offset: u64,
+    section: Section,
+    limit: u64,
+) -> Result<Vec<u8>, ContainerError> {
     let bytes = read_part(source, part, offset, section.len, limit)?;
     let found = crc32fast::hash(&bytes);
     if found == section.checksum {
@@ -43,7 +51,8 @@ fn checked(source: &dyn Source, part: &str, offset: u64, section: Section, limit
 }
 
 fn inflate(bytes: &[u8], len: u64) -> Result<Vec<u8>, ContainerError> {
-    let wrong = |found: String| ContainerError::damaged("manifest", format!("{len} bytes once inflated"), found);
+    let wrong =
+        |found: String| ContainerError::damaged("manifest", format!("{len} bytes once inflated"), found);
     // Deflate cannot do better than 1032 to 1.
     if len > bytes.len() as u64 * 1032 + 64 {
         return Err(wrong(format!("{} bytes of deflate", bytes.len())));
@@ -51,7 +60,11 @@ fn inflate(bytes: &[u8], len: u64) -> Result<Vec<u8>, ContainerError> {
     let mut inflated = Vec::new();
     let mut inflater = flate2::read::DeflateDecoder::new(bytes).take(len + 1);
     inflater.read_to_end(&mut inflated).map_err(|error| wrong(error.to_string()))?;
-    if inflated.len() as u64 == len { Ok(inflated) } else { Err(wrong(format!("{} or more", inflated.len()))) }
+    if inflated.len() as u64 == len {
+        Ok(inflated)
+    } else {
+        Err(wrong(format!("{} or more", inflated.len())))
+    }
 }
 
 impl Reader {
@@ -64,7 +77,9 @@ impl Reader {
         let head = read_part(source, "head of the .qsz", 0, HEAD_BYTES.min(source.len()), HEAD_BYTES)?;
         if !head.starts_with(&MAGIC) {
             let found = head.iter().take(4).map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(" ");
-            return Err(ContainerError::Foreign { found: if found.is_empty() { "nothing".to_owned() } else { found } });
+            return Err(ContainerError::Foreign {
+                found: if found.is_empty() { "nothing".to_owned() } else { found },
+            });
         }
         if head.get(MAGIC.len()) != Some(&VERSION) {
             let found = head.get(MAGIC.len()).copied().unwrap_or(0);
@@ -72,7 +87,11 @@ impl Reader {
         }
         let len = source.len();
         let Some(end) = len.checked_sub(TRAILER_BYTES).filter(|end| *end >= HEAD_BYTES) else {
-            return Err(ContainerError::damaged("trailer", format!("{TRAILER_BYTES} bytes at the end"), format!("a file of {len} bytes")));
+            return Err(ContainerError::damaged(
+                "trailer",
+                format!("{TRAILER_BYTES} bytes at the end"),
+                format!("a file of {len} bytes"),
+            ));
         };
         let trailer = read_part(source, "trailer", end, TRAILER_BYTES, TRAILER_BYTES)?;
         if !trailer.ends_with(&TRAILER_MAGIC) {
@@ -85,11 +104,19 @@ impl Reader {
         let stored = Section { len: u64::from(word(&trailer, 0)), checksum: word(&trailer, 2) };
         let inflated_len = u64::from(word(&trailer, 1));
         let Some(at) = end.checked_sub(stored.len).filter(|at| *at >= HEAD_BYTES) else {
-            return Err(ContainerError::damaged("trailer", format!("a manifest of at most {end} bytes"), stored.len.to_string()));
+            return Err(ContainerError::damaged(
+                "trailer",
+                format!("a manifest of at most {end} bytes"),
+                stored.len.to_string(),
+            ));
         };
         let stored_manifest = checked(source, "manifest", at, stored, limits.manifest_bytes)?;
         if inflated_len > limits.manifest_bytes {
-            return Err(ContainerError::damaged("manifest", format!("at most {} bytes", limits.manifest_bytes), inflated_len.to_string()));
+            return Err(ContainerError::damaged(
+                "manifest",
+                format!("at most {} bytes", limits.manifest_bytes),
+                inflated_len.to_string(),
+            ));
         }
         let directory = Directory::from_bytes(&inflate(&stored_manifest, inflated_len)?, limits)?;
         Self::with_directory(source, directory, at, stored.len, limits)
@@ -104,18 +131,30 @@ impl Reader {
     ) -> Result<Self, ContainerError> {
         let mut offsets = Vec::with_capacity(directory.blocks.len());
         let mut at = HEAD_BYTES;
-        let over = || ContainerError::damaged("manifest", format!("sections that end at byte {manifest_at}"), "longer ones");
+        let over = || {
+            ContainerError::damaged(
+                "manifest",
+                format!("sections that end at byte {manifest_at}"),
+                "longer ones",
+            )
+        };
         for section in &directory.blocks {
             offsets.push(at);
             at = at.checked_add(section.len).filter(|at| *at <= manifest_at).ok_or_else(over)?;
         }
         let codebooks_at = at;
-        let tables_at = at.checked_add(directory.codebooks.len).filter(|at| *at <= manifest_at).ok_or_else(over)?;
+        let tables_at =
+            at.checked_add(directory.codebooks.len).filter(|at| *at <= manifest_at).ok_or_else(over)?;
         let end = tables_at.checked_add(directory.tables.len).ok_or_else(over)?;
         if end != manifest_at {
-            return Err(ContainerError::damaged("manifest", format!("sections that end at byte {manifest_at}"), format!("an end at byte {end}")));
+            return Err(ContainerError::damaged(
+                "manifest",
+                format!("sections that end at byte {manifest_at}"),
+                format!("an end at byte {end}"),
+            ));
         }
-        let codebooks = checked(source, "codebooks", codebooks_at, directory.codebooks, limits.codebook_bytes)?;
+        let codebooks =
+            checked(source, "codebooks", codebooks_at, directory.codebooks, limits.codebook_bytes)?;
         let tables = checked(source, "code tables", tables_at, directory.tables, limits.codebook_bytes)?;
         let mut first_blocks = Vec::with_capacity(directory.manifest.tensors.len());
         let mut next = 0;
@@ -140,10 +179,16 @@ impl Reader {
     fn check_codes(&self, entry: &Entry) -> Result<(), ContainerError> {
         let Content::Quantized { codebook, codebooks, table } = entry.content else { return Ok(()) };
         let part = format!("tensor {:?}", entry.name);
-        let books = usize::try_from(codebooks).ok().and_then(|n| self.codebooks.get(codebook..codebook.checked_add(n)?));
+        let books = usize::try_from(codebooks)
+            .ok()
+            .and_then(|n| self.codebooks.get(codebook..codebook.checked_add(n)?));
         let (Some(books), Some(code)) = (books, self.tables.codes.get(table)) else {
             let found = format!("codebooks from {codebook} and table {table}");
-            return Err(ContainerError::damaged(&part, "codebooks and a code table that the file has", found));
+            return Err(ContainerError::damaged(
+                &part,
+                "codebooks and a code table that the file has",
+                found,
+            ));
         };
         let gaps = self.tables.gaps.get(table).is_some();
         for book in books {
@@ -151,7 +196,11 @@ impl Reader {
             let coded = if gaps { book.levels.len() } else { book.symbols() };
             let largest = code.symbols();
             if coded > largest || (gaps && !book.pruned) || (books.len() == 1 && coded != largest) {
-                return Err(ContainerError::damaged(&part, format!("a codebook for {largest} symbols"), coded.to_string()));
+                return Err(ContainerError::damaged(
+                    &part,
+                    format!("a codebook for {largest} symbols"),
+                    coded.to_string(),
+                ));
             }
         }
         Ok(())
@@ -188,7 +237,9 @@ impl Reader {
             _ => (tensor, entry),
         };
         let decoder = match entry.content {
-            Content::Quantized { table, .. } => self.tables.codes.get(table).map(crate::entropy::CodeTable::decoder),
+            Content::Quantized { table, .. } => {
+                self.tables.codes.get(table).map(crate::entropy::CodeTable::decoder)
+            }
             _ => None,
         };
         let first_block = self.first_blocks.get(tensor).copied().ok_or_else(missing)?;
@@ -229,7 +280,8 @@ impl TensorDecoder<'_> {
     /// A block's bytes as stored, its first element and how many it has.
     fn stored(&self, source: &dyn Source, index: u64) -> Result<(Vec<u8>, u64, usize), ContainerError> {
         let part = self.part(index);
-        let missing = || ContainerError::damaged(&part, format!("one of {} blocks", self.blocks()), index.to_string());
+        let missing =
+            || ContainerError::damaged(&part, format!("one of {} blocks", self.blocks()), index.to_string());
         if index >= self.blocks() {
             return Err(missing());
         }
@@ -252,8 +304,16 @@ impl TensorDecoder<'_> {
         format!("tensor {:?}, block {index}", self.entry.name)
     }
 
-    fn decode(&self, stored: &[u8], index: u64, len: usize, symbols: &mut Vec<u16>) -> Result<(), ContainerError> {
-        let (Content::Quantized { table, .. }, Some(decoder)) = (&self.entry.content, &self.decoder) else { return Ok(()) };
+    fn decode(
+        &self,
+        stored: &[u8],
+        index: u64,
+        len: usize,
+        symbols: &mut Vec<u16>,
+    ) -> Result<(), ContainerError> {
+        let (Content::Quantized { table, .. }, Some(decoder)) = (&self.entry.content, &self.decoder) else {
+            return Ok(());
+        };
         let gaps = self.reader.tables.gaps.get(*table);
         block::decode_block(&self.part(index), stored, len, decoder, gaps, symbols)
     }
@@ -269,7 +329,9 @@ impl TensorDecoder<'_> {
             let here = ((channel + 1) * channel_len - at).min(rest.len() as u64) as usize;
             let (now, later) = rest.split_at(here);
             let book = self.reader.codebooks.get(codebook + channel as usize);
-            let book = book.ok_or_else(|| ContainerError::damaged("codebooks", "one for each channel", channel.to_string()))?;
+            let book = book.ok_or_else(|| {
+                ContainerError::damaged("codebooks", "one for each channel", channel.to_string())
+            })?;
             values.extend(now.iter().map(|symbol| book.value(*symbol)));
             at += here as u64;
             rest = later;

@@ -87,7 +87,11 @@ impl<'a> Parser<'a> {
     }
 
     pub fn end(self) -> Result<(), ContainerError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.wrong("the end", format!("{} bytes more", self.rest.len()))) }
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(self.wrong("the end", format!("{} bytes more", self.rest.len())))
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::manifest::{Directory, Section};
 use super::tables::codebooks_to_bytes;
-use super::{Codebook, ContainerError, EncodedBlock, Ledger, MAGIC, Manifest, TRAILER_MAGIC, Tables, VERSION};
+use super::{
+    Codebook, ContainerError, EncodedBlock, Ledger, MAGIC, Manifest, TRAILER_MAGIC, Tables, VERSION,
+};
 use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use std::io::Write;
@@ -21,9 +23,15 @@ pub struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     /// Starts a file. Sizes of values and positions in `manifest` are filled in while writing.
-    pub fn new(out: W, manifest: Manifest, codebooks: Vec<Codebook>, tables: Tables) -> Result<Self, ContainerError> {
+    pub fn new(
+        out: W,
+        manifest: Manifest,
+        codebooks: Vec<Codebook>,
+        tables: Tables,
+    ) -> Result<Self, ContainerError> {
         let directory = Directory { manifest, ..Directory::default() };
-        let mut writer = Self { out, written: 0, directory, codebooks, tables, kept_bytes: 0, block_bytes: 0 };
+        let mut writer =
+            Self { out, written: 0, directory, codebooks, tables, kept_bytes: 0, block_bytes: 0 };
         writer.put(&MAGIC)?;
         writer.put(&[VERSION])?;
         Ok(writer)

@@ -92,14 +92,21 @@ impl<W: Write> Assembler<W> {
         };
         let tables = Tables { codes: plan.tables.clone(), gaps: plan.gap_tables.clone() };
         let mut notes = model.notes.clone();
-        notes.extend(session.importance().filter(|_| plan.has_importance).map_or(&[][..], |i| i.notes()).to_vec());
+        notes.extend(
+            session.importance().filter(|_| plan.has_importance).map_or(&[][..], |i| i.notes()).to_vec(),
+        );
         notes.extend_from_slice(plan.notes());
         let table_of = |task: &super::Task| match plan.fates.get(task.tensor) {
             Some(Fate::Quantized { table, .. }) => Some(*table),
             _ => None,
         };
         Ok(Self {
-            writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, plan.codebooks(), tables)?,
+            writer: Writer::new(
+                Hashed { out, hasher: Box::default(), bytes: 0 },
+                manifest,
+                plan.codebooks(),
+                tables,
+            )?,
             outcome: Outcome {
                 source_bytes,
                 parameters: model.parameters(),
@@ -154,8 +161,9 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
     let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
     let entropy = total(&|pool| super::evaluate::entropy_total(&pool.symbols(pruning)));
     let codebooks: u64 = plan.groups.iter().map(|g| g.quantizer.levels.len() as u64 * 32).sum();
-    let [fixed, huffman, rans] = Coder::ALL
-        .map(|coder| total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64);
+    let [fixed, huffman, rans] = Coder::ALL.map(|coder| {
+        total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64
+    });
     let (method, settings) = plan.recipe.check().ok().unzip();
     let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
     let formula = total(&|pool| super::evaluate::formula_bits(pool, &plan.recipe));
@@ -201,7 +209,11 @@ pub fn decode_to(
     done: &mut dyn FnMut(u64),
 ) -> Result<(), EngineError> {
     let manifest = reader.manifest();
-    let header = |entry: &Entry| TensorHeader { name: entry.name.clone(), dtype: entry.dtype, shape: entry.shape.clone() };
+    let header = |entry: &Entry| TensorHeader {
+        name: entry.name.clone(),
+        dtype: entry.dtype,
+        shape: entry.shape.clone(),
+    };
     let headers: Vec<TensorHeader> = manifest.tensors.iter().map(header).collect();
     let mut writer = match export {
         Export::Safetensors => export::Writer::safetensors(out, &headers, &manifest.metadata)?,
@@ -222,7 +234,11 @@ pub fn decode_to(
 }
 
 /// Checks every block of a `.qsz` by decoding it; the hash of all decoded bytes in tensor order, hexadecimal.
-pub fn check_blocks(file: &dyn Source, reader: &Reader, done: &mut dyn FnMut(u64)) -> Result<String, EngineError> {
+pub fn check_blocks(
+    file: &dyn Source,
+    reader: &Reader,
+    done: &mut dyn FnMut(u64),
+) -> Result<String, EngineError> {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     let mut bytes = Vec::new();
     for (index, entry) in reader.manifest().tensors.iter().enumerate() {

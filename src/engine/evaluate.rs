@@ -5,7 +5,9 @@ use super::groups::{Group, Groups};
 use super::report::{Bound, Curve, Overlay, Point, Sweep};
 use crate::entropy::{CodeTable, Coder, Positions, fixed_bits, huffman};
 use crate::histogram::{Histogram, Moments, cell_start};
-use crate::quantize::{Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods};
+use crate::quantize::{
+    Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
+};
 use crate::rate_distortion::{bounds, entropy_bits, sqnr_db};
 use crate::recipe::{Recipe, Scope};
 
@@ -58,20 +60,23 @@ impl Pool {
 impl<'a> Evaluated<'a> {
     /// Solves every group.
     pub fn new(groups: &'a Groups, method: &Method, settings: &Settings) -> Result<Self, QuantizeError> {
-        let solutions = groups.groups.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
+        let solutions =
+            groups.groups.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
         Ok(Self { groups, solutions })
     }
 
-    /// Solves every group for each of several settings, sharing work between them.
+    /// Solves every group for each of several settings, sharing work between them; `plain` solves as if every weight had
+    /// importance 1, and still measures with the importance there is.
     pub fn several(
         groups: &'a Groups,
         method: &Method,
         settings: &[Settings],
+        plain: bool,
     ) -> Vec<Result<Self, QuantizeError>> {
         let mut all: Vec<Result<Self, QuantizeError>> =
             settings.iter().map(|_| Ok(Self { groups, solutions: Vec::new() })).collect();
         for group in &groups.groups {
-            for (evaluated, solution) in all.iter_mut().zip(group.solve_all(method, settings)) {
+            for (evaluated, solution) in all.iter_mut().zip(group.solve_all(method, settings, plain)) {
                 match (&mut *evaluated, solution) {
                     (Ok(evaluated), Ok(solution)) => evaluated.solutions.push(solution),
                     (Ok(_), Err(error)) => *evaluated = Err(error),
@@ -181,7 +186,9 @@ impl<'a> Evaluated<'a> {
 
     /// The histogram of one tensor's group, or of all quantized weights, with its codebook.
     pub fn overlay(&self, tensor: Option<usize>, name: Option<String>, point: Point) -> Overlay {
-        let chosen = self.pairs().find(|(group, _)| tensor.is_none() || group.tensor == tensor || group.tensor.is_none());
+        let chosen = self
+            .pairs()
+            .find(|(group, _)| tensor.is_none() || group.tensor == tensor || group.tensor.is_none());
         let Some((group, solution)) = chosen else { return Overlay { point, ..Overlay::default() } };
         let mut all = group.kept.clone();
         if group.pruned.count > 0 {
@@ -254,7 +261,9 @@ pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
             let lengths = huffman::lengths(&counts);
             counts.iter().zip(lengths).map(|(count, length)| (*count + 1) as f64 * f64::from(length)).sum()
         }
-        Coder::Rans => counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum(),
+        Coder::Rans => {
+            counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum()
+        }
     }
 }
 
@@ -283,8 +292,11 @@ pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -
         };
         let (low, high) = (cell_start(*key), cell_start(*key + 1));
         let exact = m.sum / m.count.max(1) as f64;
-        let (first, last) =
-            if m.count < 4 { (place(exact), place(exact)) } else { (place(f64::from(low)), place(f64::from(high))) };
+        let (first, last) = if m.count < 4 {
+            (place(exact), place(exact))
+        } else {
+            (place(f64::from(low)), place(f64::from(high)))
+        };
         let spread = (last - first + 1) as f64;
         for count in counts.iter_mut().skip(first).take(last - first + 1) {
             *count += m.count as f64 / spread;
@@ -292,6 +304,9 @@ pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -
     }
     counts
 }
+
+/// Ending of a method's id that asks a sweep to ignore importance when solving.
+pub(super) const PLAIN: &str = ":plain";
 
 /// `points` values of a method's swept parameter, from fine to coarse, evenly spread on a logarithmic scale.
 pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
@@ -303,7 +318,9 @@ pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
         .iter()
         .any(|p| p.id == method.swept && matches!(p.kind, ParameterKind::Integer { .. }));
     let mut values: Vec<Value> = (0..points)
-        .map(|i| if whole { Value::Integer(at(i).round_ties_even() as u64) } else { Value::Number(rounded(at(i))) })
+        .map(|i| {
+            if whole { Value::Integer(at(i).round_ties_even() as u64) } else { Value::Number(rounded(at(i))) }
+        })
         .collect();
     values.dedup();
     values
@@ -325,9 +342,12 @@ pub(super) fn sweep(
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
     for id in ids {
-        let Some(method) = methods::find(id) else { continue };
+        let (name, plain) = id.strip_suffix(PLAIN).map_or((*id, false), |name| (name, true));
+        let Some(method) = methods::find(name) else { continue };
+        let title =
+            if plain { format!("{}, importance ignored", method.title) } else { method.title.to_owned() };
         let mut curve =
-            Curve { method: method.id.into(), title: method.title.into(), parameter: method.swept.into(), points: vec![] };
+            Curve { method: (*id).to_owned(), title, parameter: method.swept.into(), points: vec![] };
         let mut base = Recipe { method: method.id.to_owned(), ..recipe.clone() };
         if recipe.method != method.id {
             base.settings.clear();
@@ -335,7 +355,7 @@ pub(super) fn sweep(
         let recipes: Vec<Recipe> =
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
         let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;
-        let solved = Evaluated::several(groups, method, &settings);
+        let solved = Evaluated::several(groups, method, &settings, plain);
         for ((recipe, settings), evaluated) in recipes.iter().zip(&settings).zip(solved) {
             // A grid too fine for the weights' range ends the curve there.
             let Ok(evaluated) = evaluated else { continue };

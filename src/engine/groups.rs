@@ -58,15 +58,34 @@ impl Group {
         if let (Some(sample), Some(threshold)) = (&mut sample, split.threshold) {
             sample.retain(|(w, _)| w.abs() > threshold);
         }
-        Self { tensor, threshold: split.threshold, kept: split.kept, pruned: split.pruned, sample, stands_for: 1.0 }
+        Self {
+            tensor,
+            threshold: split.threshold,
+            kept: split.kept,
+            pruned: split.pruned,
+            sample,
+            stands_for: 1.0,
+        }
     }
 
-    /// Solves the group for several settings, sharing work between them.
-    pub fn solve_all(&self, method: &Method, settings: &[Settings]) -> Vec<Result<Solution, QuantizeError>> {
+    /// Solves the group for several settings, sharing work between them; see
+    /// [`Evaluated::several`](super::evaluate::Evaluated::several).
+    pub fn solve_all(
+        &self,
+        method: &Method,
+        settings: &[Settings],
+        plain: bool,
+    ) -> Vec<Result<Solution, QuantizeError>> {
         if self.kept.is_empty() {
             return settings.iter().map(|settings| self.solve(method, settings)).collect();
         }
-        method.solve_all(&self.problem(), settings)
+        if !plain {
+            return method.solve_all(&self.problem(), settings);
+        }
+        let histogram = self.kept.without_importance();
+        let solved = method.solve_all(&Problem { histogram: &histogram, sample: None }, settings);
+        let measured = |s: Solution| Solution { optimal: s.optimal, ..s.quantizer.predict(&self.kept) };
+        solved.into_iter().map(|solution| solution.map(measured)).collect()
     }
 
     fn problem(&self) -> Problem<'_> {
@@ -97,7 +116,9 @@ impl Groups {
             .zip(sketches)
             .enumerate()
             .filter(|(_, (tensor, sketch))| {
-                tensor.same_as.is_none() && recipe.selects(&tensor.name, tensor.shape.len()) && sketch.is_quantizable()
+                tensor.same_as.is_none()
+                    && recipe.selects(&tensor.name, tensor.shape.len())
+                    && sketch.is_quantizable()
             })
             .map(|(i, _)| i)
             .collect();
@@ -125,7 +146,9 @@ impl Groups {
             }
             Scope::Tensor | Scope::Channel => {
                 for i in &selected {
-                    let (Some(sketch), Some(tensor)) = (sketches.get(*i), model.tensors.get(*i)) else { continue };
+                    let (Some(sketch), Some(tensor)) = (sketches.get(*i), model.tensors.get(*i)) else {
+                        continue;
+                    };
                     let row = super::sketch::row_len(&tensor.shape);
                     if recipe.scope == Scope::Channel && row > 0 {
                         let before = groups.len();
@@ -155,7 +178,9 @@ fn sample_of(sketch: &TensorSketch, factor: f64) -> Vec<(f32, f32)> {
     if sketch.sample.is_empty() {
         let cells = sketch.histogram.moments().iter();
         return cells
-            .map(|m| ((m.sum / m.count as f64) as f32, scaled((m.importance / m.count as f64) as f32, factor)))
+            .map(|m| {
+                ((m.sum / m.count as f64) as f32, scaled((m.importance / m.count as f64) as f32, factor))
+            })
             .collect();
     }
     sketch.sample.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
@@ -167,7 +192,12 @@ pub(super) fn scaled(h: f32, factor: f64) -> f32 {
 }
 
 /// The group of one output channel from its (weight, scaled importance) pairs.
-pub(super) fn channel_group(recipe: &Recipe, tensor: usize, pairs: Vec<(f32, f32)>, has_importance: bool) -> Group {
+pub(super) fn channel_group(
+    recipe: &Recipe,
+    tensor: usize,
+    pairs: Vec<(f32, f32)>,
+    has_importance: bool,
+) -> Group {
     let (values, h): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
     let histogram = small_histogram(&values, has_importance.then_some(&h));
     Group::new(recipe, Some(tensor), &histogram, has_importance.then_some(pairs))

@@ -113,7 +113,10 @@ impl FileSource {
         let file = std::fs::File::open(path)?;
         let meta = file.metadata()?;
         if meta.is_dir() {
-            return Err(std::io::Error::new(std::io::ErrorKind::IsADirectory, "is a folder, not a weight file"));
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::IsADirectory,
+                "is a folder, not a weight file",
+            ));
         }
         Ok(Self { len: meta.len(), file })
     }
@@ -151,7 +154,11 @@ mod tests {
         (0..n).map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: 1 }).collect()
     }
 
-    fn collect(tasks: &[Task], jobs: usize, work: impl Fn(&Task) -> Outcome + Sync) -> Result<Vec<Vec<u8>>, EngineError> {
+    fn collect(
+        tasks: &[Task],
+        jobs: usize,
+        work: impl Fn(&Task) -> Outcome + Sync,
+    ) -> Result<Vec<Vec<u8>>, EngineError> {
         let mut results = Vec::new();
         run(tasks, jobs, &|_| (), work, &mut |index, result| {
             assert_eq!(index, results.len());
@@ -193,7 +200,10 @@ mod tests {
             let count = started.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1;
             if task.tensor == 0 {
                 std::thread::sleep(std::time::Duration::from_millis(50));
-                most.store(started.load(std::sync::atomic::Ordering::SeqCst), std::sync::atomic::Ordering::SeqCst);
+                most.store(
+                    started.load(std::sync::atomic::Ordering::SeqCst),
+                    std::sync::atomic::Ordering::SeqCst,
+                );
             }
             Ok(vec![count as u8])
         };

@@ -105,7 +105,8 @@ impl Opened {
                 let other = formats::open(&other_source, &Limits::default())?;
                 let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
                 let stage = Stage { what: "reading importance", jobs, progress };
-                let surveyed = stage.all(&loaded.survey_tasks(), |task| loaded.survey(&other_source, task))?;
+                let surveyed =
+                    stage.all(&loaded.survey_tasks(), |task| loaded.survey(&other_source, task))?;
                 loaded.absorb(&surveyed)?;
                 Some((other_source, loaded))
             }
@@ -152,7 +153,12 @@ impl Opened {
     }
 
     /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source.
-    pub fn verify(&self, plan: &Plan, file: &(dyn Source + Sync), progress: Progress) -> Result<Verification, EngineError> {
+    pub fn verify(
+        &self,
+        plan: &Plan,
+        file: &(dyn Source + Sync),
+        progress: Progress,
+    ) -> Result<Verification, EngineError> {
         let reader = Reader::open(file, &crate::container::Limits::default())?;
         let stage = Stage { what: "verifying", jobs: self.jobs, progress };
         let verify = |task: &Task| super::verify(self.input(), plan, file, &reader, task);

@@ -159,7 +159,9 @@ impl Plan {
             if plan.weights > MOST_GATHERED {
                 return Err(EngineError::Settings(SettingsError {
                     field: "precision".to_owned(),
-                    expected: format!("cells for more than {MOST_GATHERED} weights that share a machine's memory"),
+                    expected: format!(
+                        "cells for more than {MOST_GATHERED} weights that share a machine's memory"
+                    ),
                     found: format!("certified for {}", plan.weights),
                 }));
             }
@@ -328,7 +330,11 @@ impl Plan {
     }
 
     /// The groups that the elements `range` of a quantized tensor fall into, with how many elements each.
-    pub(super) fn segments(&self, fate: &Fate, range: Range<u64>) -> Result<Vec<(&PlanGroup, usize)>, EngineError> {
+    pub(super) fn segments(
+        &self,
+        fate: &Fate,
+        range: Range<u64>,
+    ) -> Result<Vec<(&PlanGroup, usize)>, EngineError> {
         let Fate::Quantized { first_group, group_len, .. } = *fate else { return Err(EngineError::Message) };
         let mut segments = Vec::new();
         let mut at = range.start;

@@ -85,7 +85,8 @@ impl Session {
 
     /// One weight of this many goes into samples.
     pub fn sample_stride(&self) -> u64 {
-        let elements: u64 = self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
+        let elements: u64 =
+            self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
         elements.div_ceil(SAMPLE_WEIGHTS).max(1)
     }
 
@@ -138,9 +139,11 @@ impl Session {
 
     /// The rows of the tensor table, in file order.
     pub fn rows(&self) -> Vec<TensorRow> {
-        let elements: u64 = self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
+        let elements: u64 =
+            self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
         let row = |(tensor, sketch): (&crate::tensor::Tensor, &TensorSketch)| {
-            let origin = tensor.same_as.and_then(|i| Some((self.model.tensors.get(i)?, self.sketches.get(i)?)));
+            let origin =
+                tensor.same_as.and_then(|i| Some((self.model.tensors.get(i)?, self.sketches.get(i)?)));
             let sketch = origin.map_or(sketch, |(_, sketch)| sketch);
             TensorRow {
                 name: tensor.name.clone(),
@@ -235,6 +238,8 @@ impl Session {
     }
 
     /// Operating points of several methods, `points` each, from fine to coarse over their swept parameter.
+    ///
+    /// An id that ends in `:plain` is solved as if every weight had importance 1 and measured with the importance there is.
     pub fn sweep(&mut self, recipe: &Recipe, methods: &[&str], points: usize) -> Result<Sweep, EngineError> {
         let recipe = self.complete(recipe)?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;

@@ -94,7 +94,8 @@ impl BlockSketch {
             let sampled_rows = (start / row).next_multiple_of(stride)..end.div_ceil(row);
             // A sampled row may have begun in the block before.
             let begun = (start / row).is_multiple_of(stride).then_some(start / row);
-            let rows = begun.into_iter().chain(sampled_rows.step_by(stride as usize).filter(|r| Some(*r) != begun));
+            let rows =
+                begun.into_iter().chain(sampled_rows.step_by(stride as usize).filter(|r| Some(*r) != begun));
             for r in rows {
                 let from = (r * row).max(start) - start;
                 let to = ((r + 1) * row).min(end) - start;
@@ -112,7 +113,8 @@ mod tests {
     fn sampled_rows_are_those_whose_index_the_stride_divides_whatever_the_blocks() {
         let (row, stride, len) = (7u64, 3u64, 100u64);
         let values: Vec<f32> = (0..len).map(|i| i as f32).collect();
-        let expected: Vec<f32> = values.iter().copied().filter(|v| (*v as u64 / row).is_multiple_of(stride)).collect();
+        let expected: Vec<f32> =
+            values.iter().copied().filter(|v| (*v as u64 / row).is_multiple_of(stride)).collect();
         for block in [1usize, 5, 7, 20, 100] {
             let mut drawn = Vec::new();
             for (i, part) in values.chunks(block).enumerate() {
@@ -135,7 +137,8 @@ mod tests {
                 sketch.draw(part, Some(&h[..part.len()]), (i * block) as u64, 5, 4, 0);
                 drawn.extend(sketch.sample);
             }
-            let expected: Vec<(f32, f32)> = (0..100).filter(|i| (i + 5) % 4 == 0).map(|i| (i as f32, 2.0)).collect();
+            let expected: Vec<(f32, f32)> =
+                (0..100).filter(|i| (i + 5) % 4 == 0).map(|i| (i as f32, 2.0)).collect();
             assert_eq!(drawn, expected, "blocks of {block}");
         }
     }

@@ -21,7 +21,13 @@ struct Compared {
 
 /// Decodes the blocks of one task from the compressed file and compares them with the quantizer's output on the source,
 /// computed afresh; kept tensors are compared with the source itself.
-pub fn verify(input: Input, plan: &Plan, file: &dyn Source, reader: &Reader, task: &Task) -> Result<Vec<u8>, EngineError> {
+pub fn verify(
+    input: Input,
+    plan: &Plan,
+    file: &dyn Source,
+    reader: &Reader,
+    task: &Task,
+) -> Result<Vec<u8>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
     let tensor = input.tensor(task)?;
     let mut blocks = BlockReader::new(input, plan, task)?;

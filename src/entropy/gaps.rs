@@ -164,7 +164,8 @@ mod tests {
 
     #[test]
     fn positions_read_back_for_every_kind_of_spacing() {
-        let sparse: Vec<u16> = (0..5000u32).map(|i| u16::from(i.wrapping_mul(2_654_435_761) >> 24 < 9)).collect();
+        let sparse: Vec<u16> =
+            (0..5000u32).map(|i| u16::from(i.wrapping_mul(2_654_435_761) >> 24 < 9)).collect();
         let patterns = [vec![], vec![0; 100], vec![1; 100], sparse, [vec![0; 99_999], vec![3]].concat()];
         for symbols in patterns {
             let mut counts = Vec::new();
@@ -187,7 +188,8 @@ mod tests {
         let mut random = 1u64;
         let symbols: Vec<u16> = (0..200_000)
             .map(|_| {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random =
+                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 u16::from((random >> 33) % 10_000 < 855)
             })
             .collect();

@@ -90,8 +90,11 @@ impl Huffman {
                 _ => return Err(CodeError::Table("codeword length", u64::from(*length))),
             }
         }
-        let space: u64 =
-            per_length.iter().enumerate().map(|(length, count)| count << (MAX_LENGTH as usize - length)).sum();
+        let space: u64 = per_length
+            .iter()
+            .enumerate()
+            .map(|(length, count)| count << (MAX_LENGTH as usize - length))
+            .sum();
         let full = if lengths.len() == 1 { 1 << (MAX_LENGTH - 1) } else { 1 << MAX_LENGTH };
         if space != full {
             return Err(CodeError::Table("code space used", space));
@@ -142,7 +145,8 @@ impl Huffman {
             .collect();
         by_code.sort_unstable();
         let mut root = vec![(0u16, 0u8); 1 << ROOT_BITS];
-        for (start, length, symbol) in by_code.iter().filter(|(_, length, _)| u32::from(*length) <= ROOT_BITS) {
+        for (start, length, symbol) in by_code.iter().filter(|(_, length, _)| u32::from(*length) <= ROOT_BITS)
+        {
             let first = (start >> (32 - ROOT_BITS)) as usize;
             let span = 1usize << (ROOT_BITS - u32::from(*length));
             root.iter_mut().skip(first).take(span).for_each(|slot| *slot = (*symbol, *length));
@@ -230,7 +234,9 @@ mod tests {
         fn search(counts: &[u64], room: u64, limit: u32) -> Option<u64> {
             let Some((count, rest)) = counts.split_first() else { return (room == 0).then_some(0) };
             (1..=limit)
-                .filter_map(|l| Some(u64::from(l) * count + search(rest, room.checked_sub(1 << (8 - l))?, limit)?))
+                .filter_map(|l| {
+                    Some(u64::from(l) * count + search(rest, room.checked_sub(1 << (8 - l))?, limit)?)
+                })
                 .min()
         }
         search(counts, 1 << 8, 8).unwrap()
@@ -238,7 +244,9 @@ mod tests {
 
     #[test]
     fn totals_equal_exhaustive_search_on_small_alphabets() {
-        for counts in [vec![1u64, 2], vec![3, 3, 3], vec![1, 1, 1, 7], vec![5, 1, 9, 2, 2], vec![1, 2, 4, 8, 16, 32]] {
+        for counts in
+            [vec![1u64, 2], vec![3, 3, 3], vec![1, 1, 1, 7], vec![5, 1, 9, 2, 2], vec![1, 2, 4, 8, 16, 32]]
+        {
             let total = Huffman::from_lengths(lengths(&counts)).unwrap().bits(&counts);
             assert_eq!(total, brute_force(&counts), "{counts:?}");
         }

@@ -405,10 +405,14 @@ mod tests {
             assert!((h - entropy).abs() < 2e-6, "entropy {h} for {entropy}");
             assert!((mean - huffman).abs() < 2e-6, "mean {mean} for {huffman}");
         };
-        for (step, entropy, huffman) in [(0.5, 3.061_969, 3.117_472), (1.0, 2.104_833, 2.218_624), (2.0, 1.241_196, 1.481_366)] {
+        for (step, entropy, huffman) in
+            [(0.5, 3.061_969, 3.117_472), (1.0, 2.104_833, 2.218_624), (2.0, 1.241_196, 1.481_366)]
+        {
             check(&gaussian, step, entropy, huffman);
         }
-        for (step, entropy, huffman) in [(0.5, 2.965_770, 3.029_213), (1.0, 2.014_207, 2.056_358), (2.0, 1.126_990, 1.395_220)] {
+        for (step, entropy, huffman) in
+            [(0.5, 2.965_770, 3.029_213), (1.0, 2.014_207, 2.056_358), (2.0, 1.126_990, 1.395_220)]
+        {
             check(&laplace, step, entropy, huffman);
         }
     }

@@ -117,7 +117,9 @@ impl Frequencies {
         let mut words: Vec<u32> = Vec::new();
         for (i, symbol) in symbols.iter().enumerate().rev() {
             let symbol = usize::from(*symbol);
-            let (Some(f), Some(start)) = (self.frequencies.get(symbol), self.starts.get(symbol)) else { continue };
+            let (Some(f), Some(start)) = (self.frequencies.get(symbol), self.starts.get(symbol)) else {
+                continue;
+            };
             let f = u64::from(*f);
             let [first, second] = &mut states;
             let state = if i & (lanes - 1) == 0 { first } else { second };
@@ -258,7 +260,9 @@ mod tests {
 
     #[test]
     fn frequencies_sum_to_a_power_of_two_and_leave_no_symbol_out() {
-        for counts in [vec![1u64], vec![0, 0, 0], vec![1_000_000_000, 1, 0], vec![1; 65536], (0..5000).collect()] {
+        for counts in
+            [vec![1u64], vec![0, 0, 0], vec![1_000_000_000, 1, 0], vec![1; 65536], (0..5000).collect()]
+        {
             let table = Frequencies::from_counts(&counts);
             let sum: u64 = table.frequencies.iter().map(|f| u64::from(*f)).sum();
             assert_eq!(sum, 1 << table.precision);
@@ -282,7 +286,9 @@ mod tests {
 
     #[test]
     fn a_stream_takes_its_ideal_bits_and_a_few_bytes() {
-        let symbols: Vec<u16> = (0..100_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 16).leading_zeros() as u16 % 17).collect();
+        let symbols: Vec<u16> = (0..100_000u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 16).leading_zeros() as u16 % 17)
+            .collect();
         let mut counts = vec![0u64; 17];
         symbols.iter().for_each(|s| counts[usize::from(*s)] += 1);
         let table = Frequencies::from_counts(&counts);

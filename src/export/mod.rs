@@ -170,7 +170,10 @@ mod tests {
             let tensor = model.tensors.iter().find(|t| t.name == header.name).unwrap();
             assert_eq!((&tensor.shape, tensor.dtype), (&header.shape, header.dtype));
             let mut read = Vec::new();
-            TensorReader::new(&file, tensor, &Limits::default()).unwrap().read(0..tensor.len(), &mut read).unwrap();
+            TensorReader::new(&file, tensor, &Limits::default())
+                .unwrap()
+                .read(0..tensor.len(), &mut read)
+                .unwrap();
             assert_eq!(read, *bytes, "{}", header.name);
         }
     }
@@ -211,8 +214,9 @@ mod tests {
         let tensor = |dtype| TensorHeader { name: "w".to_owned(), dtype, shape: vec![1] };
         let sentence = Writer::npz(Vec::new(), &[tensor(Dtype::Bf16)]).unwrap_err().to_string();
         assert_eq!(sentence, "tensor \"w\": .npz has no type for BF16; choose safetensors");
-        let sentence =
-            Writer::safetensors(Vec::new(), &[tensor(Dtype::C128)], &BTreeMap::new()).unwrap_err().to_string();
+        let sentence = Writer::safetensors(Vec::new(), &[tensor(Dtype::C128)], &BTreeMap::new())
+            .unwrap_err()
+            .to_string();
         assert_eq!(sentence, "tensor \"w\": safetensors has no type for C128; choose .npz");
     }
 }

@@ -99,7 +99,8 @@ impl Archive {
         let entry = Entry { name: format!("{}.npy", tensor.name), size, offset: self.offset, crc: 0 };
         let mut local = b"PK\x03\x04".to_vec();
         // A ZIP64 field in the local header says that the descriptor's sizes have 8 bytes.
-        let (version, extra): (u16, &[u8]) = if entry.is_large() { (45, &ZIP64_PLACEHOLDER) } else { (20, &[]) };
+        let (version, extra): (u16, &[u8]) =
+            if entry.is_large() { (45, &ZIP64_PLACEHOLDER) } else { (20, &[]) };
         for word in [version, FLAGS, 0, 0, DATE] {
             local.extend(word.to_le_bytes());
         }

@@ -69,7 +69,11 @@ pub enum FormatError {
 
 impl FormatError {
     /// A part that contradicts itself or its format.
-    pub(crate) fn damaged(part: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(crate) fn damaged(
+        part: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Self::Damaged { part: part.into(), expected: expected.into(), found: found.into() }
     }
 

@@ -56,15 +56,25 @@ impl Declared {
 }
 
 /// Number of elements of `shape`; an error if the rank is over the limit or the size in bytes does not fit 63 bits.
-pub(super) fn element_count(part: &str, shape: &[u64], dtype: Dtype, limits: &Limits) -> Result<u64, FormatError> {
+pub(super) fn element_count(
+    part: &str,
+    shape: &[u64],
+    dtype: Dtype,
+    limits: &Limits,
+) -> Result<u64, FormatError> {
     if shape.len() as u64 > limits.rank {
         return Err(FormatError::too_large(format!("the rank of {part}"), shape.len() as u64, limits.rank));
     }
     // Every partial product is checked, so that a zero behind an overflow does not hide it.
     let count = shape.iter().try_fold(1u64, |count, extent| count.checked_mul(*extent));
-    let fits = |count: &u64| count.checked_mul(dtype.size_bytes()).is_some_and(|size| i64::try_from(size).is_ok());
+    let fits =
+        |count: &u64| count.checked_mul(dtype.size_bytes()).is_some_and(|size| i64::try_from(size).is_ok());
     count.filter(fits).ok_or_else(|| {
-        FormatError::damaged(part, "a shape whose size in bytes fits 63 bits", format!("shape {}", shape_text(shape)))
+        FormatError::damaged(
+            part,
+            "a shape whose size in bytes fits 63 bits",
+            format!("shape {}", shape_text(shape)),
+        )
     })
 }
 
@@ -76,7 +86,10 @@ pub(super) fn extent(
     dtype: Dtype,
 ) -> Result<u64, FormatError> {
     let last = match strides {
-        None => shape.iter().try_fold(1u64, |count, extent| count.checked_mul(*extent)).and_then(|n| n.checked_sub(1)),
+        None => shape
+            .iter()
+            .try_fold(1u64, |count, extent| count.checked_mul(*extent))
+            .and_then(|n| n.checked_sub(1)),
         Some(strides) if strides.len() != shape.len() => {
             return Err(FormatError::damaged(
                 part,
@@ -91,7 +104,11 @@ pub(super) fn extent(
     };
     last.and_then(|last| last.checked_add(1)?.checked_mul(dtype.size_bytes())).ok_or_else(|| {
         let strides = strides.map_or_else(String::new, |strides| format!(" with strides {strides:?}"));
-        FormatError::damaged(part, "elements at addressable offsets", format!("shape {}{strides}", shape_text(shape)))
+        FormatError::damaged(
+            part,
+            "elements at addressable offsets",
+            format!("shape {}{strides}", shape_text(shape)),
+        )
     })
 }
 
@@ -139,7 +156,8 @@ pub(super) fn mark_ties(tensors: &mut [Tensor]) {
         if tensor.is_empty() {
             continue;
         }
-        let place = (offset, deflated, tensor.offset, tensor.dtype, tensor.shape.clone(), tensor.strides.clone());
+        let place =
+            (offset, deflated, tensor.offset, tensor.dtype, tensor.shape.clone(), tensor.strides.clone());
         match first.entry(place) {
             std::collections::btree_map::Entry::Vacant(entry) => {
                 entry.insert(index);
@@ -194,7 +212,10 @@ mod tests {
             (&[2][..], Some(&[-1][..]), 8),
             (&[2][..], None, u64::MAX),
         ] {
-            assert!(declared(shape, strides, offset).locate(&Limits::default()).is_err(), "{shape:?} {strides:?}");
+            assert!(
+                declared(shape, strides, offset).locate(&Limits::default()).is_err(),
+                "{shape:?} {strides:?}"
+            );
         }
     }
 

@@ -1,24 +1,104 @@
-//! temp
-mod cursor; mod error; mod inflate; mod layout; mod npy; mod npz; mod safetensors; mod source; mod zip;
+//! Weight files: where the bytes are.
+//!
+//! A reader locates tensors and never loads them: [`open`] tells a file's kind by its content, checks everything the
+//! file declares against the bytes that are there, and returns a [`Model`] of byte ranges. [`TensorReader`] then
+//! reads any range of one tensor's elements, in row-major order and little-endian whatever the file's own order.
+//!
+//! | kind | definition |
+//! |---|---|
+//! | safetensors | Hugging Face, format documentation of version 0.6 |
+//! | .npy, .npz | `NumPy` enhancement proposal 1, format versions 1.0 to 3.0 |
+//! | `PyTorch` zip | `torch.serialization`, version 1.6 and later |
+//! | `PyTorch` legacy | `torch.serialization` before 1.6, magic number 0x1950a86a20f9469cfc6c, protocol 1001 |
+//!
+//! Other kinds are recognised and named, in [`FormatError::Foreign`]. Nothing in a file is ever executed: pickles are
+//! read by a machine that only builds inert values.
+//!
+//! Memory is bounded by [`Limits`]; time is linear in the bytes of headers and pickles.
+
+#![warn(clippy::indexing_slicing)]
+
+mod cursor;
+mod error;
+mod foreign;
+mod inflate;
+mod layout;
+mod npy;
+mod npz;
+mod pickle;
+mod reader;
+mod safetensors;
+mod source;
+mod torch;
+mod zip;
+
 pub use error::FormatError;
-pub use source::{Limits, Source, read_part};
-use crate::tensor::*;
-/// temp
-pub fn open(s: &dyn Source, l: &Limits) -> Result<crate::model::Model, FormatError> { safetensors::open(s, l) }
-/// temp
-pub fn matching_name(n: &str) -> &str { n.strip_prefix("module.").unwrap_or(n) }
-/// temp
-pub struct TensorReader<'a>{s:&'a dyn Source, t: Tensor}
-impl<'a> TensorReader<'a> {
-/// temp
-    pub fn new(s: &'a dyn Source, t: &Tensor, _l: &Limits) -> Result<Self, FormatError> { Ok(Self{s,t:t.clone()}) }
-/// temp
-    pub fn read(&mut self, r: std::ops::Range<u64>, b: &mut Vec<u8>) -> Result<(), FormatError> {
-        let Storage::Stored(span) = self.t.storage else { todo!() };
-        let sz = self.t.dtype.size_bytes();
-        let bytes = read_part(self.s, "x", span.offset + self.t.offset + r.start*sz, (r.end-r.start)*sz, u64::MAX)?;
-        b.extend(bytes); Ok(())
+pub use reader::TensorReader;
+pub(crate) use source::read_part;
+pub use source::{Limits, Source};
+
+use crate::model::Model;
+
+/// Locates the tensors of the weight file `source`, whose kind is told by its content.
+pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    let head = read_part(source, "the file's start", 0, source.len().min(foreign::HEAD_BYTES), u64::MAX)?;
+    if npy::is_npy(&head) {
+        return npy::open(source, limits);
     }
-/// temp
-    pub fn read_f32(&mut self, r: std::ops::Range<u64>, v: &mut Vec<f32>) -> Result<(), FormatError> { let mut b=Vec::new(); self.read(r,&mut b)?; self.t.dtype.extend_f32(&b, v); Ok(()) }
+    if zip::is_zip(&head) {
+        return open_zip(source, limits);
+    }
+    if let Some(foreign) = foreign::by_signature(source, &head) {
+        return Err(foreign);
+    }
+    if safetensors::is_safetensors(&head) {
+        return safetensors::open(source, limits);
+    }
+    if pickle::is_pickle(&head) {
+        return torch::open_pickle(source, limits);
+    }
+    Err(foreign::by_content(source, &head))
+}
+
+fn open_zip(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    let archive = zip::Archive::open(source, limits)?;
+    if let Some(pickle) = torch::find_pickle(&archive) {
+        return torch::open_zip(source, &archive, pickle, limits);
+    }
+    if archive.entries().iter().any(|entry| npz::is_array(entry)) {
+        return npz::open(source, &archive, limits);
+    }
+    Err(foreign::zip_without_arrays(&archive))
+}
+
+/// `name` without the prefixes that wrappers such as `DataParallel`, `DistributedDataParallel`, Lightning and
+/// `torch.compile` put in front of a parameter's name, for matching the tensors of two files.
+///
+/// ```
+/// assert_eq!(quantscope::formats::matching_name("module.conv1.weight"), "conv1.weight");
+/// assert_eq!(quantscope::formats::matching_name("conv1.weight"), "conv1.weight");
+/// ```
+pub fn matching_name(name: &str) -> &str {
+    const PREFIXES: [&str; 4] = ["module.", "_orig_mod.", "model.", "_forward_module."];
+    let mut rest = name;
+    while let Some(shorter) = PREFIXES.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+        if shorter.is_empty() {
+            break;
+        }
+        rest = shorter;
+    }
+    rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matching_name;
+
+    #[test]
+    fn wrappers_prefixes_are_stripped_and_nothing_else() {
+        assert_eq!(matching_name("model.module.fc.bias"), "fc.bias");
+        assert_eq!(matching_name("_orig_mod.fc.bias"), "fc.bias");
+        assert_eq!(matching_name("modules.fc.bias"), "modules.fc.bias");
+        assert_eq!(matching_name("module."), "module.");
+    }
 }

@@ -25,7 +25,8 @@ pub(super) fn is_npy(head: &[u8]) -> bool {
 pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let storage = Storage::Stored(Span { offset: 0, len: source.len() });
     let (tensor, rest) = locate(source, "array".to_owned(), storage, limits)?;
-    let notes = if rest > 0 { vec![format!("{rest} bytes after the array were not read")] } else { Vec::new() };
+    let notes =
+        if rest > 0 { vec![format!("{rest} bytes after the array were not read")] } else { Vec::new() };
     Ok(Model {
         format: FileFormat::Npy,
         tensors: vec![tensor],
@@ -78,7 +79,8 @@ fn read_header(
         other => return Err(FormatError::unsupported(part, format!("format version {other}"))),
     };
     let bytes = read_storage(source, part, storage, offset, len, limit)?;
-    let text = String::from_utf8(bytes).map_err(|_| FormatError::damaged(part, "text", "bytes that are no UTF-8"))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| FormatError::damaged(part, "text", "bytes that are no UTF-8"))?;
     Ok((text, offset + len))
 }
 

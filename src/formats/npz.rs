@@ -24,9 +24,14 @@ pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> R
             continue;
         };
         if tensors.len() as u64 >= limits.tensors {
-            return Err(FormatError::too_large("the number of arrays", tensors.len() as u64 + 1, limits.tensors));
+            return Err(FormatError::too_large(
+                "the number of arrays",
+                tensors.len() as u64 + 1,
+                limits.tensors,
+            ));
         }
-        let located = entry.storage(source).and_then(|storage| npy::locate(source, name.to_owned(), storage, limits));
+        let located =
+            entry.storage(source).and_then(|storage| npy::locate(source, name.to_owned(), storage, limits));
         match located {
             Ok((tensor, _)) => tensors.push(tensor),
             Err(error @ FormatError::Unsupported { .. }) => {
@@ -38,6 +43,12 @@ pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> R
     }
     match unsupported {
         Some(error) if tensors.is_empty() => Err(error),
-        _ => Ok(Model { format: FileFormat::Npz, tensors, extras: Vec::new(), metadata: BTreeMap::new(), notes }),
+        _ => Ok(Model {
+            format: FileFormat::Npz,
+            tensors,
+            extras: Vec::new(),
+            metadata: BTreeMap::new(),
+            notes,
+        }),
     }
 }

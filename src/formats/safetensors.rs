@@ -32,8 +32,9 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
     let header_len = prefix.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let part = "the safetensors header";
     let bytes = read_part(source, part, PREFIX_BYTES, header_len, LONGEST_HEADER.min(limits.header_bytes))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| FormatError::damaged(part, "UTF-8 text", format!("other bytes after {}", error.valid_up_to())))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        FormatError::damaged(part, "UTF-8 text", format!("other bytes after {}", error.valid_up_to()))
+    })?;
     let header = parse(text, limits)?;
     if header.count > limits.tensors {
         return Err(FormatError::too_large("the number of tensors", header.count, limits.tensors));
@@ -69,7 +70,11 @@ fn parse(text: &str, limits: &Limits) -> Result<Header, FormatError> {
     let mut json = serde_json::Deserializer::from_str(text);
     let header = HeaderSeed { most: limits.tensors }.deserialize(&mut json);
     header.and_then(|header| json.end().map(|()| header)).map_err(|error| {
-        FormatError::damaged("the safetensors header", "JSON that describes tensors", shown(&error.to_string()))
+        FormatError::damaged(
+            "the safetensors header",
+            "JSON that describes tensors",
+            shown(&error.to_string()),
+        )
     })
 }
 

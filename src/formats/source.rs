@@ -72,7 +72,13 @@ impl Default for Limits {
 }
 
 /// Reads `len` bytes of `part` at `offset`, after checking them against the source's length and `limit`.
-pub fn read_part(source: &dyn Source, part: &str, offset: u64, len: u64, limit: u64) -> Result<Vec<u8>, FormatError> {
+pub fn read_part(
+    source: &dyn Source,
+    part: &str,
+    offset: u64,
+    len: u64,
+    limit: u64,
+) -> Result<Vec<u8>, FormatError> {
     if len > limit {
         return Err(FormatError::TooLarge { part: part.to_owned(), declared: len, limit });
     }
@@ -81,9 +87,11 @@ pub fn read_part(source: &dyn Source, part: &str, offset: u64, len: u64, limit: 
         return Err(FormatError::Truncated { part: part.to_owned(), offset, needed: len, found });
     }
     let mut bytes = allocate(part, len)?;
-    source
-        .read_at(offset, &mut bytes)
-        .map_err(|source| FormatError::Io { part: part.to_owned(), offset, source })?;
+    source.read_at(offset, &mut bytes).map_err(|source| FormatError::Io {
+        part: part.to_owned(),
+        offset,
+        source,
+    })?;
     Ok(bytes)
 }
 

@@ -81,7 +81,8 @@ impl Archive {
     /// The file called `name`.
     pub(super) fn find(&self, name: &str) -> Option<&Entry> {
         let entry = |index: usize| self.entries.get(index);
-        let at = self.by_name.binary_search_by(|i| entry(*i).map_or("", |e| e.name.as_str()).cmp(name)).ok()?;
+        let at =
+            self.by_name.binary_search_by(|i| entry(*i).map_or("", |e| e.name.as_str()).cmp(name)).ok()?;
         entry(*self.by_name.get(at)?)
     }
 }
@@ -123,7 +124,9 @@ impl Entry {
                 check_ratio(&part, span.len, self.uncompressed)?;
                 Ok(Storage::Deflated { span, inflated_len: self.uncompressed })
             }
-            method => Err(FormatError::unsupported(part, format!("compression method {}", method_text(method)))),
+            method => {
+                Err(FormatError::unsupported(part, format!("compression method {}", method_text(method))))
+            }
         }
     }
 }
@@ -161,10 +164,15 @@ fn find_directory(source: &dyn Source) -> Result<Directory, FormatError> {
         .rev()
         .find(|at| tail.get(*at..).is_some_and(|rest| rest.starts_with(DIRECTORY_END)))
         .ok_or_else(|| {
-            FormatError::damaged("the zip archive", "a directory at its end", "none, as when a download was cut short")
+            FormatError::damaged(
+                "the zip archive",
+                "a directory at its end",
+                "none, as when a download was cut short",
+            )
         })?;
     let end_offset = tail_offset + at as u64;
-    let mut cursor = Cursor::new("the zip archive's end", tail.get(at + 4..).unwrap_or_default(), end_offset + 4);
+    let mut cursor =
+        Cursor::new("the zip archive's end", tail.get(at + 4..).unwrap_or_default(), end_offset + 4);
     let (disk, first_disk) = (cursor.u16()?, cursor.u16()?);
     let (_, entries) = (cursor.u16()?, cursor.u16()?);
     let (len, offset) = (cursor.u32()?, cursor.u32()?);

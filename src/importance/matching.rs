@@ -100,7 +100,8 @@ fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError>
             left.name, left.shape
         )));
     }
-    let mut notes = vec![format!("matched {} of Adam's second moments to parameters by order", moments.len())];
+    let mut notes =
+        vec![format!("matched {} of Adam's second moments to parameters by order", moments.len())];
     if !alone.is_empty() {
         notes.push(format!("no second moment for {}: the mean is taken", list(&alone)));
     }

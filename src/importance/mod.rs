@@ -111,7 +111,8 @@ impl Importance {
         let tasks = self.survey_tasks();
         for (task, bytes) in tasks.iter().zip(surveys) {
             let survey: Survey = crate::engine::unpack(bytes)?;
-            let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
+            let partner =
+                self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
             hasher.update(&survey.hash.to_le_bytes());
             if let Some(largest) = self.largest.get_mut(task.tensor) {
                 *largest = survey.largest;
@@ -146,7 +147,8 @@ impl Importance {
         ];
         for (count, what, meaning) in counts {
             if count > 0 {
-                self.notes.push(format!("{count} of {} importance values are {what} and {meaning}", total.count));
+                self.notes
+                    .push(format!("{count} of {} importance values are {what} and {meaning}", total.count));
             }
         }
         if !dead.is_empty() {
@@ -158,7 +160,11 @@ impl Importance {
     }
 
     /// A reader of the importance of the model's tensor `tensor` from the importance file.
-    pub fn reader<'a>(&'a self, source: &'a dyn Source, tensor: usize) -> Result<ImportanceReader<'a>, EngineError> {
+    pub fn reader<'a>(
+        &'a self,
+        source: &'a dyn Source,
+        tensor: usize,
+    ) -> Result<ImportanceReader<'a>, EngineError> {
         let reader = match self.partners.get(tensor).and_then(Option::as_ref) {
             Some(partner) => Some(TensorReader::new(source, partner, &Limits::default())?),
             None => None,

@@ -113,7 +113,13 @@ pub fn markdown() -> String {
             text,
             "## `{}`: {}\n\n{}.\n\nSource: {}. A sweep moves `{}` from {} to {}.\n\n\
              | parameter | values | default | what it does |\n|---|---|---|---|\n",
-            method.id, method.title, capitalised(method.summary), method.source, method.swept, method.sweep.0, method.sweep.1
+            method.id,
+            method.title,
+            capitalised(method.summary),
+            method.source,
+            method.swept,
+            method.sweep.0,
+            method.sweep.1
         );
         for p in method.parameters {
             let values = match p.kind {

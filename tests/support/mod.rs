@@ -27,7 +27,9 @@ pub fn safetensors(tensors: &[(&str, &str, &[u64], Vec<u8>)]) -> Vec<u8> {
     let mut offset = 0;
     for (name, dtype, shape, bytes) in tensors {
         let end = offset + bytes.len();
-        entries.push(format!("\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"));
+        entries.push(format!(
+            "\"{name}\":{{\"dtype\":\"{dtype}\",\"shape\":{shape:?},\"data_offsets\":[{offset},{end}]}}"
+        ));
         offset = end;
     }
     let mut header = format!("{{{}}}", entries.join(","));
@@ -51,7 +53,8 @@ pub fn f32_bytes(values: &[f32]) -> Vec<u8> {
 pub fn small_model() -> Vec<u8> {
     let mut random = Random(7);
     let mut floats = |n: usize, scale: f64| -> Vec<f32> { (0..n).map(|_| random.laplace(scale)).collect() };
-    let half: Vec<u8> = floats(600, 0.05).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
+    let half: Vec<u8> =
+        floats(600, 0.05).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
     let mut sparse = floats(4000, 0.03);
     sparse.iter_mut().for_each(|w| *w = if w.abs() < 0.05 { 0.0 } else { *w });
     safetensors(&[

@@ -1,0 +1,147 @@
+//! Files of other kinds, recognised to be named: what a wrong file actually is.
+
+use super::error::shown;
+use super::zip::Archive;
+use super::{FormatError, Source};
+
+/// Bytes of a file's start that recognition looks at.
+pub(super) const HEAD_BYTES: u64 = 4096;
+
+/// What can be opened, for the end of a sentence.
+const EXPECTED: &str = "expected safetensors, .npy, .npz or a PyTorch file";
+
+/// Signatures at the start of a file: bytes, what the file is, what to do.
+const SIGNATURES: [(&[u8], &str, &str); 19] = [
+    (b"GGUF", "a GGUF file", "convert it to safetensors, or open the weights it was made from"),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        "an HDF5 file (Keras weights, perhaps)",
+        "save the weights as .npz or safetensors",
+    ),
+    (b"\x1f\x8b", "a gzip file", "unpack it first"),
+    (b"BZh", "a bzip2 file", "unpack it first"),
+    (b"\xfd7zXZ\x00", "an xz file", "unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it first"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive", "unpack it first"),
+    (b"Rar!", "a RAR archive", "unpack it first"),
+    (b"\x89PNG", "a PNG picture", EXPECTED),
+    (b"\xff\xd8\xff", "a JPEG picture", EXPECTED),
+    (b"GIF8", "a GIF picture", EXPECTED),
+    (b"%PDF", "a PDF document", EXPECTED),
+    (b"\x7fELF", "a Linux program or library", EXPECTED),
+    (b"MZ", "a Windows program or library", EXPECTED),
+    (b"\x00asm", "a WebAssembly module", EXPECTED),
+    (b"PAR1", "a Parquet file", EXPECTED),
+    (b"ARROW1", "an Arrow file", EXPECTED),
+    (b"\x89QSZ\r\n\x1a\n", "a compressed .qsz file", "decode it first to get at its weights"),
+    (
+        b"version https://git-lfs",
+        "a Git LFS pointer, not the file itself",
+        "fetch the file with git lfs pull",
+    ),
+];
+
+/// The kind of file that a signature gives away.
+pub(super) fn by_signature(source: &dyn Source, head: &[u8]) -> Option<FormatError> {
+    if head.is_empty() {
+        return Some(FormatError::foreign("an empty file", EXPECTED));
+    }
+    if let Some((_, found, hint)) = SIGNATURES.iter().find(|(bytes, ..)| head.starts_with(bytes)) {
+        return Some(FormatError::foreign(*found, *hint));
+    }
+    if head.get(4..8) == Some(b"TFL3") {
+        return Some(FormatError::foreign(
+            "a TensorFlow Lite model",
+            "open the weights it was converted from",
+        ));
+    }
+    if head.get(257..262) == Some(b"ustar") {
+        return Some(FormatError::foreign(
+            "a tar archive",
+            "unpack it; if PyTorch before 0.1.10 wrote it, save it anew with a later one",
+        ));
+    }
+    if is_text(head) {
+        return Some(text(source, head));
+    }
+    None
+}
+
+/// Whether all of `head` reads as text; safetensors files never do, with their length in front.
+fn is_text(head: &[u8]) -> bool {
+    let valid = match std::str::from_utf8(head) {
+        Ok(text) => text,
+        // The cut may fall inside a character.
+        Err(error) if error.error_len().is_none() => head
+            .get(..error.valid_up_to())
+            .and_then(|head| std::str::from_utf8(head).ok())
+            .unwrap_or_default(),
+        Err(_) => return false,
+    };
+    // Pickles of protocol 0 are text as well, and have no spaces or tags in front.
+    let start = valid.trim_start();
+    let words = start.starts_with(['{', '<', '#', '[']) || start.split_whitespace().nth(3).is_some();
+    !valid.is_empty()
+        && words
+        && valid.chars().all(|c| !c.is_control() || c.is_whitespace())
+        && !looks_pickled(head)
+}
+
+fn looks_pickled(head: &[u8]) -> bool {
+    super::pickle::is_pickle(head)
+}
+
+fn text(source: &dyn Source, head: &[u8]) -> FormatError {
+    let start = String::from_utf8_lossy(head);
+    let start = start.trim_start();
+    if start.starts_with("<!") || start.to_ascii_lowercase().starts_with("<html") {
+        return FormatError::foreign(
+            "a web page",
+            "perhaps a download that asked for a login; download the file itself",
+        );
+    }
+    if start.starts_with('{') {
+        return FormatError::foreign(
+            "a JSON file",
+            "a model's configuration or index, perhaps; open the weight file beside it",
+        );
+    }
+    let bytes = source.len();
+    FormatError::foreign(format!("a text file of {bytes} bytes"), EXPECTED)
+}
+
+/// What to say of a file that nothing else recognised.
+pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
+    if looks_like_onnx(head) {
+        return FormatError::foreign("an ONNX model", "export its weights as safetensors or .npz");
+    }
+    let start: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let found = format!(
+        "a file of {} bytes of a kind that is not known, starting with {}",
+        source.len(),
+        start.join(" ")
+    );
+    FormatError::foreign(found, EXPECTED)
+}
+
+/// A protobuf whose first fields fit ONNX's `ModelProto`: IR version, then producer, graph or operator sets.
+fn looks_like_onnx(head: &[u8]) -> bool {
+    matches!(head, [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42, ..])
+}
+
+/// What to say of a zip archive that holds neither arrays nor a `PyTorch` pickle.
+pub(super) fn zip_without_arrays(archive: &Archive) -> FormatError {
+    let names: Vec<String> = archive.entries().iter().take(3).map(|entry| shown(&entry.name)).collect();
+    let count = archive.entries().len();
+    let keras = archive.find("model.weights.h5").is_some();
+    let listed = match count {
+        0 => "nothing".to_owned(),
+        1..=3 => names.join(", "),
+        _ => format!("{} and {} more", names.join(", "), count - names.len()),
+    };
+    let kind = if keras { "a Keras 3 model" } else { "a zip archive" };
+    FormatError::foreign(
+        format!("{kind} that holds {listed}, neither a .npy array nor a data.pkl"),
+        "open a weight file from inside it",
+    )
+}

@@ -1,0 +1,232 @@
+//! Reads ranges of a tensor's elements, in row-major order and little-endian whatever the file's own order.
+//!
+//! A contiguous tensor costs one positional read per range. A deflated one is inflated from the front and read on from where
+//! the last range ended. A strided one is rearranged once in memory, up to a limit.
+
+use super::inflate::{Inflater, read_storage};
+use super::source::resize;
+use super::{FormatError, Limits, Source, error::shown};
+use crate::tensor::{Storage, Tensor};
+use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
+use std::ops::Range;
+
+/// Reads one tensor, range by range.
+pub struct TensorReader<'a> {
+    source: &'a dyn Source,
+    tensor: Tensor,
+    part: String,
+    inflater: Option<Inflater<'a>>,
+    /// All elements in row-major order, once a strided tensor has been read.
+    rearranged: Option<Vec<u8>>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for TensorReader<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TensorReader").field("tensor", &self.tensor).finish_non_exhaustive()
+    }
+}
+
+impl<'a> TensorReader<'a> {
+    /// A reader of `tensor`, which was located in `source`.
+    pub fn new(source: &'a dyn Source, tensor: &Tensor, limits: &Limits) -> Result<Self, FormatError> {
+        let part = format!("tensor {}", shown(&tensor.name));
+        let inflater = match tensor.storage {
+            Storage::Deflated { span, inflated_len } if tensor.strides.is_none() => {
+                Some(Inflater::new(source, part.clone(), span, inflated_len))
+            }
+            _ => None,
+        };
+        Ok(Self { source, tensor: tensor.clone(), part, inflater, rearranged: None, limits: *limits })
+    }
+
+    /// Appends the elements `range` (in row-major order) to `bytes`, little-endian.
+    pub fn read(&mut self, range: Range<u64>, bytes: &mut Vec<u8>) -> Result<(), FormatError> {
+        let size = self.tensor.dtype.size_bytes();
+        let count = self.tensor.len();
+        if range.start > range.end || range.end > count {
+            let found = format!("elements {} to {}", range.start, range.end);
+            return Err(FormatError::damaged(&self.part, format!("a range of its {count} elements"), found));
+        }
+        if range.is_empty() {
+            return Ok(());
+        }
+        let start = bytes.len();
+        let len = (range.end - range.start) * size;
+        resize(&self.part, bytes, start as u64 + len)?;
+        let filled = bytes.get_mut(start..).unwrap_or_default();
+        self.fill(range.start * size, filled)?;
+        if self.tensor.big_endian {
+            filled.chunks_exact_mut(size as usize).for_each(<[u8]>::reverse);
+        }
+        Ok(())
+    }
+
+    /// Appends the elements `range` to `values` as float32; nothing for types that are no floats.
+    pub fn read_f32(&mut self, range: Range<u64>, values: &mut Vec<f32>) -> Result<(), FormatError> {
+        let mut bytes = Vec::new();
+        self.read(range, &mut bytes)?;
+        self.tensor.dtype.extend_f32(&bytes, values);
+        Ok(())
+    }
+
+    /// Fills `buffer` with row-major bytes from `from`, in the file's byte order.
+    fn fill(&mut self, from: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
+        let at = self.tensor.offset + from;
+        if let Some(inflater) = &mut self.inflater {
+            return inflater.read_at(at, buffer);
+        }
+        if let Some(strides) = self.tensor.strides.clone() {
+            if self.rearranged.is_none() {
+                self.rearranged = Some(self.rearrange(&strides)?);
+            }
+            let all = self.rearranged.as_deref().unwrap_or_default();
+            let wanted = usize::try_from(from).ok().and_then(|from| all.get(from..)?.get(..buffer.len()));
+            if let Some(wanted) = wanted {
+                buffer.copy_from_slice(wanted);
+            }
+            return Ok(());
+        }
+        let Storage::Stored(span) = self.tensor.storage else { return Ok(()) };
+        let offset = span.offset + at;
+        let read = self.source.read_at(offset, buffer);
+        read.map_err(|source| FormatError::Io { part: self.part.clone(), offset, source })
+    }
+
+    /// All elements in row-major order.
+    fn rearrange(&self, strides: &[i64]) -> Result<Vec<u8>, FormatError> {
+        let tensor = &self.tensor;
+        let size = tensor.dtype.size_bytes();
+        let last: u64 =
+            tensor.shape.iter().zip(strides).map(|(n, stride)| (n - 1) * stride.unsigned_abs()).sum();
+        let window = (last + 1) * size;
+        let limit = self.limits.rearranged_bytes;
+        let stored = read_storage(self.source, &self.part, &tensor.storage, tensor.offset, window, limit)?;
+        let total = tensor.len() * size;
+        if total > limit {
+            return Err(FormatError::too_large(format!("strided {}, in bytes,", self.part), total, limit));
+        }
+        let mut out = Vec::new();
+        resize(&self.part, &mut out, total)?;
+        let gathered = match size {
+            1 => gather::<1>(&stored, &tensor.shape, strides, &mut out),
+            2 => gather::<2>(&stored, &tensor.shape, strides, &mut out),
+            4 => gather::<4>(&stored, &tensor.shape, strides, &mut out),
+            8 => gather::<8>(&stored, &tensor.shape, strides, &mut out),
+            _ => gather::<16>(&stored, &tensor.shape, strides, &mut out),
+        };
+        gathered.ok_or_else(|| {
+            let shape = super::layout::shape_text(&tensor.shape);
+            FormatError::unsupported(&self.part, format!("shape {shape} with strides {strides:?}"))
+        })?;
+        Ok(out)
+    }
+}
+
+/// Copies elements of `N` bytes from a strided window into row-major order; `None` for strides that make no view.
+fn gather<const N: usize>(window: &[u8], shape: &[u64], strides: &[i64], out: &mut [u8]) -> Option<()> {
+    let size = |n: &u64| usize::try_from(*n).ok();
+    // Broadcast dimensions repeat the same elements: view them once and let ndarray repeat the view.
+    let viewed: Vec<usize> = shape
+        .iter()
+        .zip(strides)
+        .map(|(n, stride)| if *stride == 0 { Some(1) } else { size(n) })
+        .collect::<Option<_>>()?;
+    let steps: Vec<usize> = strides.iter().map(|s| usize::try_from(*s).ok()).collect::<Option<_>>()?;
+    let full: Vec<usize> = shape.iter().map(size).collect::<Option<_>>()?;
+    let (elements, _) = window.as_chunks::<N>();
+    let view = ArrayView::from_shape(IxDyn(&viewed).strides(IxDyn(&steps)), elements).ok()?;
+    let view = view.broadcast(IxDyn(&full))?;
+    for (slot, element) in out.as_chunks_mut::<N>().0.iter_mut().zip(view.iter()) {
+        *slot = *element;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensor::{Dtype, Span};
+
+    fn tensor(shape: &[u64], strides: Option<&[i64]>, offset: u64) -> Tensor {
+        Tensor {
+            name: "w".to_owned(),
+            shape: shape.to_vec(),
+            dtype: Dtype::U16,
+            storage: Storage::Stored(Span { offset: 4, len: 400 }),
+            offset,
+            strides: strides.map(<[i64]>::to_vec),
+            big_endian: false,
+            same_as: None,
+        }
+    }
+
+    fn source() -> Vec<u8> {
+        let mut bytes = vec![0xff; 4];
+        bytes.extend((0..200u16).flat_map(u16::to_le_bytes));
+        bytes
+    }
+
+    /// Elements by the definition of strides.
+    fn expected(tensor: &Tensor, strides: &[i64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for flat in 0..tensor.len() {
+            let (mut rest, mut at) = (flat, 0);
+            for (n, stride) in tensor.shape.iter().zip(strides).rev() {
+                at += rest % n * stride.unsigned_abs();
+                rest /= n;
+            }
+            bytes.extend(((at + tensor.offset / 2) as u16).to_le_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn strided_tensors_read_by_the_definition_of_strides() {
+        let source = source();
+        for (shape, strides) in [
+            (vec![3u64, 4], vec![1i64, 3]),
+            (vec![2, 3, 4], vec![12, 1, 3]),
+            (vec![5], vec![7]),
+            (vec![3, 5], vec![0, 2]),
+            (vec![4, 3], vec![1, 0]),
+            (vec![2, 2, 2], vec![0, 0, 0]),
+            (vec![3, 3], vec![1, 1]),
+            (vec![1, 4, 1], vec![50, 2, 9]),
+        ] {
+            let tensor = tensor(&shape, Some(&strides), 6);
+            let mut reader = TensorReader::new(&source, &tensor, &Limits::default()).unwrap();
+            let all = expected(&tensor, &strides);
+            for range in [0..tensor.len(), 1..tensor.len(), 0..1, 2..2] {
+                let mut bytes = Vec::new();
+                reader.read(range.clone(), &mut bytes).unwrap();
+                assert_eq!(
+                    bytes,
+                    all[range.start as usize * 2..range.end as usize * 2],
+                    "{shape:?} {strides:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn big_endian_elements_are_turned() {
+        let source = source();
+        let mut tensor = tensor(&[3], None, 2);
+        tensor.big_endian = true;
+        let mut bytes = Vec::new();
+        TensorReader::new(&source, &tensor, &Limits::default()).unwrap().read(0..3, &mut bytes).unwrap();
+        assert_eq!(bytes, [0, 1, 0, 2, 0, 3]);
+    }
+
+    #[test]
+    fn ranges_beyond_the_tensor_and_strided_tensors_beyond_the_limit_are_refused() {
+        let source = source();
+        let mut reader = TensorReader::new(&source, &tensor(&[3], None, 0), &Limits::default()).unwrap();
+        let sentence = reader.read(1..4, &mut Vec::new()).unwrap_err().to_string();
+        assert_eq!(sentence, "tensor w: expected a range of its 3 elements, found elements 1 to 4");
+        let limits = Limits { rearranged_bytes: 10, ..Limits::default() };
+        let strided = tensor(&[3, 3], Some(&[1, 3]), 0);
+        assert!(TensorReader::new(&source, &strided, &limits).unwrap().read(0..1, &mut Vec::new()).is_err());
+    }
+}
