@@ -32,3 +32,5 @@ pub mod tensor;
 
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod cli;
+#[cfg(target_arch = "wasm32")]
+pub mod web;

@@ -40,9 +40,8 @@ pub struct Parameter {
     pub kind: ParameterKind,
 }
 
-/// A parameter's value.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(untagged)]
+/// A parameter's value; written without its kind where people read it, with its kind where only programs do.
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A whole number.
     Integer(u64),
@@ -50,6 +49,54 @@ pub enum Value {
     Number(f64),
     /// A word.
     Choice(String),
+}
+
+/// A value in a form that people read.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Plain {
+    Integer(u64),
+    Number(f64),
+    Choice(String),
+}
+
+/// A value in packed form, which cannot tell kinds apart by itself.
+#[derive(serde::Serialize, serde::Deserialize)]
+enum Tagged {
+    Integer(u64),
+    Number(f64),
+    Choice(String),
+}
+
+impl serde::Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match (self, serializer.is_human_readable()) {
+            (Self::Integer(n), true) => serializer.serialize_u64(*n),
+            (Self::Number(x), true) => serializer.serialize_f64(*x),
+            (Self::Choice(word), true) => serializer.serialize_str(word),
+            (Self::Integer(n), false) => Tagged::Integer(*n).serialize(serializer),
+            (Self::Number(x), false) => Tagged::Number(*x).serialize(serializer),
+            (Self::Choice(word), false) => Tagged::Choice(word.clone()).serialize(serializer),
+        }
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Value {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(if deserializer.is_human_readable() {
+            match Plain::deserialize(deserializer)? {
+                Plain::Integer(n) => Self::Integer(n),
+                Plain::Number(x) => Self::Number(x),
+                Plain::Choice(word) => Self::Choice(word),
+            }
+        } else {
+            match Tagged::deserialize(deserializer)? {
+                Tagged::Integer(n) => Self::Integer(n),
+                Tagged::Number(x) => Self::Number(x),
+                Tagged::Choice(word) => Self::Choice(word),
+            }
+        })
+    }
 }
 
 impl std::fmt::Display for Value {

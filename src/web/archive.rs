@@ -1,0 +1,83 @@
+//! A compressed file as the page is told of it, in a worker.
+
+use super::blobs::{BlobSink, BlobSource};
+use super::protocol::{Answer, Archive, ArchiveTensor};
+use super::worker::sentence;
+use crate::container::{Content, Entry, Reader};
+use crate::engine::{self, Export};
+use wasm_bindgen::JsValue;
+
+/// Reads all but the blocks.
+pub fn open(source: &BlobSource) -> Result<Archive, String> {
+    let reader = engine::open_container(source).map_err(sentence)?;
+    let manifest = reader.manifest();
+    let describe = |(index, entry): (usize, &Entry)| ArchiveTensor {
+        name: entry.name.clone(),
+        shape: entry.shape.clone(),
+        dtype: entry.dtype.name().to_owned(),
+        elements: entry.len(),
+        stored: stored(&reader, entry),
+        stored_bytes: reader.stored_bytes(index),
+    };
+    Ok(Archive {
+        ledger: reader.ledger().rows().iter().map(|(part, bits)| ((*part).to_owned(), *bits)).collect(),
+        recipe: manifest.provenance.recipe.clone(),
+        source_hash: format!("{:032x}", manifest.provenance.hash),
+        source_name: manifest.provenance.name.clone(),
+        source_bytes: manifest.provenance.bytes,
+        parameters: manifest.parameters,
+        tensors: manifest.tensors.iter().enumerate().map(describe).collect(),
+    })
+}
+
+fn stored(reader: &Reader, entry: &Entry) -> String {
+    match entry.content {
+        Content::Kept => "as it was".to_owned(),
+        Content::SameAs(origin) => {
+            let name =
+                reader.manifest().tensors.get(origin).map_or("another tensor", |origin| origin.name.as_str());
+            format!("the same as {name}")
+        }
+        Content::Quantized { codebook, codebooks, .. } => {
+            let books = reader.codebooks().iter().skip(codebook).take(codebooks as usize);
+            let most = books.map(|book| book.levels.len()).max().unwrap_or(0);
+            match codebooks {
+                1 => format!("symbols, {most} levels"),
+                n => format!("symbols, {n} codebooks of up to {most} levels"),
+            }
+        }
+    }
+}
+
+/// Bytes of all tensors once decoded.
+fn decoded_bytes(reader: &Reader) -> u64 {
+    let size = |entry: &Entry| entry.len().saturating_mul(entry.dtype.size_bytes());
+    reader.manifest().tensors.iter().map(size).fold(0, u64::saturating_add)
+}
+
+/// Decodes every block, which checks every checksum.
+pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    let (mut done, total) = (0, decoded_bytes(&reader));
+    let count = &mut |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    engine::check_blocks(&source, &reader, count).map(Answer::Checked).map_err(sentence)
+}
+
+/// Decodes into a weight file of another format.
+pub fn decode(file: &JsValue, npz: bool, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    let export = if npz { Export::Npz } else { Export::Safetensors };
+    let (mut done, total) = (0, decoded_bytes(&reader));
+    let count = &mut |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    let mut sink = BlobSink::new();
+    engine::decode_to(&source, &reader, export, &mut sink, count).map_err(sentence)?;
+    Ok(Answer::Blob(sink.finish()?.into()))
+}

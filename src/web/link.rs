@@ -1,0 +1,169 @@
+//! A worker from the page's side: started, spoken to, heard, terminated.
+
+use super::blobs::sentence;
+use super::protocol::{self, Reply, Request};
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use wasm_bindgen::prelude::*;
+use web_sys::{Blob, BlobPropertyBag, ErrorEvent, MessageEvent, Url, Worker, WorkerOptions, WorkerType};
+
+#[wasm_bindgen]
+extern "C" {
+    /// Where the page's own glue lies: a blob, since `boot.js` made it one.
+    #[wasm_bindgen(thread_local_v2, js_namespace = ["import", "meta"], js_name = url)]
+    static GLUE_URL: String;
+}
+
+/// What a worker waits for before Rust takes over.
+const BOOTSTRAP: &str = include_str!("../../www/worker.js");
+
+thread_local! {
+    static BOOTSTRAP_URL: String = {
+        let options = BlobPropertyBag::new();
+        options.set_type("text/javascript");
+        Blob::new_with_str_sequence_and_options(&Array::of1(&BOOTSTRAP.into()), &options)
+            .and_then(|blob| Url::create_object_url_with_blob(&blob))
+            .unwrap_or_default()
+    };
+}
+
+/// What is heard from a worker.
+#[derive(Debug)]
+pub enum Heard {
+    /// It said something.
+    Reply(Reply),
+    /// It is gone, with what it said last; [`Link::terminate`] is not reported.
+    Died(String),
+}
+
+/// A running worker; dropped, it is terminated.
+#[derive(Debug)]
+pub struct Link {
+    shared: Rc<Shared>,
+    _message: Closure<dyn FnMut(MessageEvent)>,
+    _error: Closure<dyn FnMut(ErrorEvent)>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    worker: Worker,
+    ready: Cell<bool>,
+    dead: Cell<bool>,
+    last_words: RefCell<Option<String>>,
+    /// Messages from before the worker listened; it would lose them.
+    waiting: RefCell<Vec<Request>>,
+}
+
+impl Link {
+    /// Starts a worker; `heard` is called for everything it says but that it is ready.
+    pub fn new(heard: impl Fn(Heard) + 'static) -> Result<Self, String> {
+        let options = WorkerOptions::new();
+        options.set_type(WorkerType::Module);
+        let worker = BOOTSTRAP_URL
+            .with(|url| Worker::new_with_options(url, &options))
+            .map_err(|error| format!("a worker could not be started: {}", sentence(&error)))?;
+        let shared = Rc::new(Shared {
+            worker,
+            ready: Cell::new(false),
+            dead: Cell::new(false),
+            last_words: RefCell::new(None),
+            waiting: RefCell::new(Vec::new()),
+        });
+        let heard = Rc::new(heard);
+        let message = shared.clone().on_message(heard.clone());
+        shared.worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
+        let error = shared.clone().on_error(heard);
+        shared.worker.set_onerror(Some(error.as_ref().unchecked_ref()));
+        shared.hand_over_module()?;
+        Ok(Self { shared, _message: message, _error: error })
+    }
+
+    /// Sends a message, or keeps it until the worker listens.
+    pub fn post(&self, request: Request) {
+        if self.shared.ready.get() {
+            self.shared.post(&request);
+        } else {
+            self.shared.waiting.borrow_mut().push(request);
+        }
+    }
+
+    /// Stops the worker at once; nothing more is heard of it.
+    pub fn terminate(&self) {
+        self.shared.dead.set(true);
+        self.shared.worker.terminate();
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.terminate();
+        self.shared.worker.set_onmessage(None);
+        self.shared.worker.set_onerror(None);
+    }
+}
+
+impl Shared {
+    fn hand_over_module(&self) -> Result<(), String> {
+        let hello = Object::new();
+        GLUE_URL
+            .with(|glue| Reflect::set(&hello, &"glue".into(), &glue.as_str().into()))
+            .and_then(|_| Reflect::set(&hello, &"module".into(), &wasm_bindgen::module()))
+            .and_then(|_| self.worker.post_message(&hello))
+            .map_err(|error| sentence(&error))
+    }
+
+    fn on_message(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(MessageEvent)> {
+        Closure::new(move |event: MessageEvent| {
+            if self.dead.get() {
+                return;
+            }
+            match protocol::decode(&event.data()) {
+                Ok(Reply::Ready) => {
+                    self.ready.set(true);
+                    let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+                    waiting.iter().for_each(|request| self.post(request));
+                }
+                Ok(Reply::Panicked(words)) => *self.last_words.borrow_mut() = Some(words),
+                Ok(reply) => heard(Heard::Reply(reply)),
+                Err(error) => self.die(heard.clone(), format!("it said something unreadable: {error}")),
+            }
+        })
+    }
+
+    fn on_error(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(ErrorEvent)> {
+        Closure::new(move |event: ErrorEvent| {
+            event.prevent_default();
+            let words = self.last_words.borrow_mut().take().unwrap_or_else(|| event.message());
+            self.die(heard.clone(), words);
+        })
+    }
+
+    /// Told a moment later, since who hears it drops the link whose handler is running.
+    fn die(&self, heard: Rc<impl Fn(Heard) + 'static>, words: String) {
+        if !self.dead.replace(true) {
+            self.worker.terminate();
+            wasm_bindgen_futures::spawn_local(async move { heard(Heard::Died(words)) });
+        }
+    }
+
+    fn post(&self, request: &Request) {
+        // A message that cannot be sent is a defect; the worker's silence would hide it, so it goes to the console.
+        let message = protocol::encode(request);
+        if let Err(error) = self.worker.post_message_with_transfer(&message, &transfer_list(request)) {
+            web_sys::console::error_1(&error);
+        }
+    }
+}
+
+/// Buffers that only this message needs.
+fn transfer_list(request: &Request) -> Array {
+    use protocol::Job;
+    let list = Array::new();
+    if let Request::Job { job: Job::Append(bytes) | Job::Absorb { bytes, .. }, .. } = request
+        && let Some(array) = bytes.dyn_ref::<Uint8Array>()
+    {
+        list.push(&array.buffer());
+    }
+    list
+}

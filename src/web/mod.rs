@@ -1,0 +1,31 @@
+//! The page and its workers, on wasm32 only; everything that names a browser type lives below here.
+//!
+//! One binary is all of them: [`start`] asks which global scope it woke up in. The page holds handles and small reports,
+//! never weights. Map workers ([`pool`]) read byte ranges of the file and turn tasks into bytes; two solver workers
+//! ([`solver`]) each hold a session, one for what moves under the sliders and one for the curves, so that a long sweep
+//! never delays a slider. The page talks to them in the words of [`protocol`].
+
+mod archive;
+mod blobs;
+mod canvas;
+mod link;
+mod oneshot;
+mod page;
+mod pool;
+mod protocol;
+mod sample;
+mod session;
+mod solver;
+mod worker;
+
+use wasm_bindgen::JsCast;
+
+/// Becomes the page or a worker.
+pub fn start() {
+    let global = js_sys::global();
+    if let Some(scope) = global.dyn_ref::<web_sys::DedicatedWorkerGlobalScope>() {
+        worker::start(scope);
+    } else if let Some(window) = web_sys::window() {
+        page::start(&window);
+    }
+}

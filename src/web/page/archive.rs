@@ -1,0 +1,127 @@
+//! A compressed file that was opened: its ledger, recipe and tensors, its checksums, and the weights decoded.
+
+use super::dom::{append, clear, fact, make, on, set, set_text, show as show_element};
+use super::files::unexpected;
+use super::state::OpenArchive;
+use super::{App, compress, files, format, ledger, notice, permalink, recipe};
+use crate::recipe::Recipe;
+use crate::web::protocol::{Answer, Archive, Job};
+use std::rc::Rc;
+use web_sys::Blob;
+
+/// Connects the buttons.
+pub fn connect(app: &Rc<App>) {
+    let e = &app.elements;
+    let click = app.clone();
+    on(&e.archive_verify, "click", move |_| check(&click));
+    for (button, npz) in [(&e.archive_safetensors, false), (&e.archive_npz, true)] {
+        let click = app.clone();
+        on(button, "click", move |_| {
+            let open = click.state.borrow().archive.clone();
+            if let Some(open) = open {
+                compress::decode(&click, open.blob, &open.name, npz);
+            }
+        });
+    }
+    let click = app.clone();
+    on(&e.archive_back, "click", move |_| files::show_bench(&click));
+    let click = app.clone();
+    on(&e.archive_recipe, "click", move |_| use_recipe(&click));
+}
+
+/// Shows a compressed file in place of the bench.
+pub fn show(app: &Rc<App>, blob: Blob, name: &str, archive: Archive) {
+    let e = &app.elements;
+    set_text(&e.archive_title, name);
+    clear(&e.archive_facts);
+    let size = blob.size() as u64;
+    let fact = |term: &str, text: &str, class: &str| fact(&app.document, &e.archive_facts, term, text, class);
+    fact("compressed file", &format::bytes(size), "");
+    fact("float weights", &format::count(archive.parameters), "");
+    let ratio = archive.parameters as f64 * 4.0 / size.max(1) as f64;
+    fact("against 32-bit weights", &format!("{}×", format::significant(ratio, 4)), "");
+    if archive.source_bytes > 0 {
+        let ratio = archive.source_bytes as f64 / size.max(1) as f64;
+        fact("against the source file", &format!("{}×", format::significant(ratio, 4)), "");
+    }
+    fact("made from", &archive.source_name, "");
+    fact("recipe", &archive.recipe, "wide");
+    fact("content hash of the source", &archive.source_hash, "wide");
+    set_text(&e.archive_verdict, "");
+    e.archive_verdict.set_class_name("verdict");
+    ledger::fill(app, &e.archive_ledger, &e.archive_bar, &archive.ledger);
+    fill_tensors(app, &archive);
+    set_text(&e.file_name, name);
+    set_text(
+        &e.file_facts,
+        &format!("Quantscope .qsz · {} tensors", format::count(archive.tensors.len() as u64)),
+    );
+    show_element(&e.file_summary, true);
+    let behind = app.state.borrow().file.as_ref().map(|file| file.name.clone());
+    set_text(&e.archive_back, &format!("Back to {}", behind.as_deref().unwrap_or_default()));
+    show_element(&e.archive_back, behind.is_some());
+    app.state.borrow_mut().archive = Some(OpenArchive { blob, name: name.to_owned(), archive });
+    app.show_view("archive");
+    let _ = e.archive_title.focus();
+}
+
+fn fill_tensors(app: &App, archive: &Archive) {
+    let rows = &app.elements.archive_rows;
+    clear(rows);
+    for tensor in archive.tensors.iter().take(5000) {
+        let row = make(&app.document, "tr", "", "");
+        let name = make(&app.document, "th", "", &tensor.name);
+        set(&name, "scope", "row");
+        append(&row, &name);
+        append(&row, &make(&app.document, "td", "", &format::shape(&tensor.shape)));
+        append(&row, &make(&app.document, "td", "", &tensor.dtype));
+        append(&row, &make(&app.document, "td", "num", &format::count(tensor.elements)));
+        append(&row, &make(&app.document, "td", "num", &format::count(tensor.stored_bytes)));
+        append(&row, &make(&app.document, "td", "", &tensor.stored));
+        append(rows, &row);
+    }
+}
+
+fn check(app: &Rc<App>) {
+    let Some(open) = app.state.borrow().archive.clone() else { return };
+    let flow = notice::begin(app, "Checking checksums");
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
+            Answer::Checked(hash) => {
+                let sentence =
+                    format!("Every checksum holds, and every block decodes. Decoded content {hash}.");
+                set_text(&app.elements.archive_verdict, &sentence);
+                app.elements.archive_verdict.set_class_name("verdict good");
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        });
+        notice::conclude(&app, flow, result);
+    });
+}
+
+/// Takes the recipe for the next file, or for the one that is open behind.
+fn use_recipe(app: &Rc<App>) {
+    let Some(open) = app.state.borrow().archive.clone() else { return };
+    match Recipe::from_line(&open.archive.recipe) {
+        Ok(found) => {
+            let has_file = {
+                let mut state = app.state.borrow_mut();
+                state.recipe = found;
+                state.recipe_is_chosen = true;
+                state.link_hash = Some(open.archive.source_hash.clone());
+                state.file.is_some()
+            };
+            recipe::sync(app);
+            permalink::judge(app);
+            if has_file {
+                files::show_bench(app);
+                app.refresh();
+            } else {
+                app.show_view("front");
+            }
+        }
+        Err(error) => notice::error(app, &error.to_string()),
+    }
+}

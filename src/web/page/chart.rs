@@ -1,0 +1,349 @@
+//! The rate-distortion chart: drawn when something changed, hovered on a second canvas, walked with the arrow keys.
+
+use super::curves::{drawn, quality, rate, setting, slot};
+use super::dom::{append, children, on, part, set_text, show, stamp};
+use super::state::{Rate, State};
+use super::{App, download, figures, format, recipe};
+use crate::engine::report::{Curve, Point};
+use crate::plot::{self, Colour, Frame, Line, Marker, RateDistortion, Scale, Series, Theme};
+use crate::web::canvas;
+use plotters_canvas::CanvasBackend;
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, KeyboardEvent, MouseEvent};
+
+/// How far from a point the pointer may be, in CSS pixels.
+const REACH: f64 = 28.0;
+/// Size of the SVG download in CSS pixels.
+const SVG_SIZE: (u32, u32) = (960, 560);
+
+/// What was drawn last, for hit tests.
+#[derive(Debug, Default)]
+pub struct View {
+    chart: RateDistortion,
+    curves: Vec<Curve>,
+    frame: Option<Frame>,
+    scale: f64,
+    /// Curve and point under the pointer or the keyboard.
+    chosen: Option<(usize, usize)>,
+}
+
+/// Connects selects, pointer and keyboard.
+pub fn connect(app: &Rc<App>) {
+    let e = &app.elements;
+    let changed = app.clone();
+    on(&e.chart_rate, "change", move |_| {
+        changed.state.borrow_mut().rate = match changed.elements.chart_rate.value().as_str() {
+            "rans" => Rate::Rans,
+            "huffman" => Rate::Huffman,
+            "fixed" => Rate::Fixed,
+            _ => Rate::Entropy,
+        };
+        changed.paint();
+    });
+    let changed = app.clone();
+    on(&e.chart_quality, "change", move |_| {
+        changed.state.borrow_mut().weighted = changed.elements.chart_quality.value() == "weighted";
+        figures::show(&changed);
+        changed.paint();
+    });
+    let moved = app.clone();
+    on(&e.chart, "pointermove", move |event| {
+        if let Some(event) = event.dyn_ref::<MouseEvent>() {
+            let hit = hit(&moved, event);
+            choose(&moved, hit, false);
+        }
+    });
+    let left = app.clone();
+    on(&e.chart, "pointerleave", move |_| choose(&left, None, false));
+    let blurred = app.clone();
+    on(&e.chart, "blur", move |_| choose(&blurred, None, false));
+    let clicked = app.clone();
+    on(&e.chart, "click", move |event| {
+        if let Some(event) = event.dyn_ref::<MouseEvent>() {
+            let hit = hit(&clicked, event);
+            choose(&clicked, hit, false);
+            adopt(&clicked);
+        }
+    });
+    let pressed = app.clone();
+    on(&e.chart, "keydown", move |event| {
+        if let Some(event) = event.dyn_ref::<KeyboardEvent>()
+            && press(&pressed, &event.key())
+        {
+            event.prevent_default();
+        }
+    });
+    let click = app.clone();
+    on(&e.chart_svg, "click", move |_| save(&click));
+}
+
+/// The chart's data by the current state.
+fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
+    let sweep = drawn(state);
+    let series = sweep
+        .curves
+        .iter()
+        .map(|curve| Series {
+            title: curve.title.clone(),
+            points: curve.points.iter().map(|p| (rate(p, state.rate), quality(p, state.weighted))).collect(),
+            marker: Marker::for_slot(slot(&curve.method)),
+            colour: slot(&curve.method),
+            preview: curve.points.iter().any(|point| point.preview),
+        })
+        .collect();
+    // The bounds hold for plain squared error and for any code.
+    let bounds = if state.weighted { Vec::new() } else { sweep.bounds };
+    let bounds = bounds.into_iter().map(|bound| Line { title: bound.title, points: bound.points }).collect();
+    let now = state.overlay.as_ref().map(|overlay| &overlay.point);
+    let chart = RateDistortion {
+        series,
+        bounds,
+        current: now.map(|point| (rate(point, state.rate), quality(point, state.weighted))),
+        x_title: x_title(state.rate).to_owned(),
+        y_title: if state.weighted { "weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
+        ..RateDistortion::default()
+    };
+    (chart, sweep.curves)
+}
+
+fn x_title(rate: Rate) -> &'static str {
+    match rate {
+        Rate::Entropy => "bits per weight, entropy of the symbols",
+        Rate::Rans => "bits per weight, ANS, tables and codebooks counted",
+        Rate::Huffman => "bits per weight, Huffman, tables and codebooks counted",
+        Rate::Fixed => "bits per weight, fixed length, codebooks counted",
+    }
+}
+
+/// The style sheet's colours.
+pub fn theme(app: &App) -> Theme {
+    let style =
+        app.document.document_element().and_then(|root| app.window.get_computed_style(&root).ok().flatten());
+    let colour = |name: &str, otherwise: Colour| {
+        let text = style.as_ref().and_then(|style| style.get_property_value(name).ok()).unwrap_or_default();
+        colour_from_hex(text.trim()).unwrap_or(otherwise)
+    };
+    let mut theme = Theme::light();
+    theme.background = colour("--surface", theme.background);
+    theme.text = colour("--ink", theme.text);
+    theme.muted = colour("--muted", theme.muted);
+    theme.grid = colour("--grid", theme.grid);
+    theme.accent = colour("--mark", theme.accent);
+    for (index, series) in theme.series.iter_mut().enumerate() {
+        *series = colour(&format!("--series-{index}"), *series);
+    }
+    theme
+}
+
+fn colour_from_hex(text: &str) -> Option<Colour> {
+    let digits = text.strip_prefix('#').filter(|digits| digits.len() == 6)?;
+    let number = u32::from_str_radix(digits, 16).ok()?;
+    Some(Colour((number >> 16) as u8, (number >> 8) as u8, number as u8))
+}
+
+/// Draws the chart.
+pub fn draw(app: &App) {
+    let (chart, curves) = describe(&app.state.borrow());
+    let empty = chart.series.iter().all(|series| series.points.is_empty());
+    show(&app.elements.chart_empty, empty);
+    let sentence = if app.state.borrow().shown.is_empty() { "Choose a method above" } else { "Solving…" };
+    set_text(&app.elements.chart_empty, sentence);
+    let mut view = app.chart.borrow_mut();
+    if let Some(sized) = canvas::fit(&app.window, &app.elements.chart_canvas) {
+        sized.clear();
+        let frame = CanvasBackend::with_canvas_object(sized.canvas.clone()).filter(|_| !empty).and_then(
+            |mut backend| {
+                plot::rate_distortion(&mut backend, &chart, &theme(app), Scale::new(sized.scale)).ok()
+            },
+        );
+        view.frame = frame;
+        view.scale = sized.scale;
+    }
+    let keeps = |(c, p): (usize, usize)| curves.get(c).is_some_and(|curve| p < curve.points.len());
+    view.chosen = view.chosen.filter(|chosen| keeps(*chosen));
+    fill_keys(app, &chart.bounds);
+    view.chart = chart;
+    view.curves = curves;
+    drop(view);
+    draw_chosen(app);
+}
+
+/// Names the bounds that are drawn, after the key of the current recipe.
+fn fill_keys(app: &App, bounds: &[Line]) {
+    let list = &app.elements.chart_keys;
+    let old = children(list);
+    let titles: Vec<String> = old.iter().skip(1).filter_map(|key| key.text_content()).collect();
+    if titles.iter().eq(bounds.iter().map(|bound| &bound.title)) {
+        return;
+    }
+    old.iter().skip(1).for_each(web_sys::Element::remove);
+    for bound in bounds {
+        let key = stamp(&app.elements.key_template);
+        let name: web_sys::Element = part(&key, "span");
+        set_text(&name, &bound.title);
+        append(list, &key);
+    }
+}
+
+/// The point under the pointer.
+fn hit(app: &App, event: &MouseEvent) -> Option<(usize, usize)> {
+    let view = app.chart.borrow();
+    let frame = view.frame?;
+    let corner = app.elements.chart.get_bounding_client_rect();
+    let x = (f64::from(event.client_x()) - corner.left()) * view.scale;
+    let y = (f64::from(event.client_y()) - corner.top()) * view.scale;
+    frame.nearest(x, y, &view.chart, REACH * view.scale)
+}
+
+fn choose(app: &App, chosen: Option<(usize, usize)>, aloud: bool) {
+    if app.chart.borrow().chosen != chosen {
+        app.chart.borrow_mut().chosen = chosen;
+        draw_chosen(app);
+    }
+    if aloud {
+        let view = app.chart.borrow();
+        if let Some((curve, point)) = point_of(&view) {
+            set_text(&app.elements.chart_live, &lines(&app.state.borrow(), curve, point).join(", "));
+        }
+    }
+}
+
+fn point_of(view: &View) -> Option<(&Curve, &Point)> {
+    let (c, p) = view.chosen?;
+    let curve = view.curves.get(c)?;
+    Some((curve, curve.points.get(p)?))
+}
+
+/// What is said of a point: method, setting, rate, quality, ratio.
+fn lines(state: &State, curve: &Curve, point: &Point) -> Vec<String> {
+    let weighted = if state.weighted { "weighted " } else { "" };
+    let mut lines = vec![
+        curve.title.clone(),
+        format!("{}, {} levels", setting(curve, point), format::count(point.levels)),
+        format!("{} bits per weight", format::decimals(rate(point, state.rate), 3)),
+        format!("{} dB {weighted}SQNR", format::decimals(quality(point, state.weighted), 2)),
+        format!("{}× smaller", format::significant(point.predicted_ratio, 4)),
+    ];
+    if point.preview {
+        lines.push("preview on a sample".to_owned());
+    }
+    lines
+}
+
+/// Draws the ring around the chosen point and its tooltip.
+fn draw_chosen(app: &App) {
+    let view = app.chart.borrow();
+    let e = &app.elements;
+    let sized = canvas::fit(&app.window, &e.chart_hover);
+    let layer = sized.and_then(|sized| {
+        sized.clear();
+        CanvasBackend::with_canvas_object(sized.canvas)
+    });
+    let Some(((curve, point), frame)) = point_of(&view).zip(view.frame) else {
+        show(&e.chart_tooltip, false);
+        return;
+    };
+    let state = app.state.borrow();
+    let (x, y) = frame.to_pixels(rate(point, state.rate), quality(point, state.weighted));
+    if let (Some(mut layer), Some(at)) = (layer, view.chosen) {
+        // A mark that cannot be drawn leaves the tooltip to say where the point is.
+        let _ = plot::highlight(&mut layer, &frame, &view.chart, at, &theme(app), Scale::new(view.scale));
+    }
+    show(&e.chart_tooltip, true);
+    set_text(&e.chart_tooltip, &lines(&state, curve, point).join("\n"));
+    place(&e.chart_tooltip, &e.chart, x / view.scale, y / view.scale);
+}
+
+/// Puts the tooltip beside a point, inside the chart.
+fn place(tooltip: &HtmlElement, chart: &HtmlElement, x: f64, y: f64) {
+    let (width, height) = (f64::from(tooltip.offset_width()), f64::from(tooltip.offset_height()));
+    let room = f64::from(chart.client_width());
+    let left = if x + 16.0 + width > room { (x - 16.0 - width).max(0.0) } else { x + 16.0 };
+    let top = (y - height / 2.0).clamp(0.0, (f64::from(chart.client_height()) - height).max(0.0));
+    let _ = tooltip.style().set_property("transform", &format!("translate({left:.0}px, {top:.0}px)"));
+}
+
+/// Moves by keyboard; whether the key was one of ours.
+fn press(app: &Rc<App>, key: &str) -> bool {
+    let (chosen, lengths) = {
+        let view = app.chart.borrow();
+        (view.chosen, view.curves.iter().map(|curve| curve.points.len()).collect::<Vec<_>>())
+    };
+    if lengths.is_empty() {
+        return false;
+    }
+    let (c, p) = chosen.unwrap_or_else(|| nearest_to_now(app));
+    let length = |c: usize| lengths.get(c).copied().unwrap_or(0);
+    let next = match key {
+        "Enter" | " " => {
+            adopt(app);
+            return true;
+        }
+        "Escape" => None,
+        _ if chosen.is_none() && key.starts_with("Arrow") => Some((c, p)),
+        // Curves run from many bits to few; the arrows go as the picture does.
+        "ArrowLeft" => Some((c, (p + 1).min(length(c).saturating_sub(1)))),
+        "ArrowRight" => Some((c, p.saturating_sub(1))),
+        "ArrowUp" => Some(neighbour(app, (c + lengths.len() - 1) % lengths.len(), c, p)),
+        "ArrowDown" => Some(neighbour(app, (c + 1) % lengths.len(), c, p)),
+        "Home" => Some((c, length(c).saturating_sub(1))),
+        "End" => Some((c, 0)),
+        _ => return false,
+    };
+    choose(app, next, true);
+    true
+}
+
+/// The point of the current method nearest to the operating point.
+fn nearest_to_now(app: &App) -> (usize, usize) {
+    let state = app.state.borrow();
+    let view = app.chart.borrow();
+    let c = view.curves.iter().position(|curve| curve.method == state.recipe.method).unwrap_or(0);
+    let now = state.overlay.as_ref().map_or(0.0, |overlay| rate(&overlay.point, state.rate));
+    (c, closest(&view, &state, c, now))
+}
+
+fn neighbour(app: &App, to: usize, from: usize, point: usize) -> (usize, usize) {
+    let state = app.state.borrow();
+    let view = app.chart.borrow();
+    let now =
+        view.curves.get(from).and_then(|curve| curve.points.get(point)).map_or(0.0, |p| rate(p, state.rate));
+    (to, closest(&view, &state, to, now))
+}
+
+fn closest(view: &View, state: &State, curve: usize, bits: f64) -> usize {
+    let points = view.curves.get(curve).map(|curve| curve.points.as_slice()).unwrap_or_default();
+    let distance = |point: &Point| (rate(point, state.rate) - bits).abs();
+    let best = points.iter().enumerate().min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)));
+    best.map_or(0, |(index, _)| index)
+}
+
+/// Makes the chosen point the recipe.
+fn adopt(app: &Rc<App>) {
+    let chosen = {
+        let view = app.chart.borrow();
+        point_of(&view).and_then(|(curve, point)| {
+            Some((curve.method.clone(), curve.parameter.clone(), point.parameter.clone()?))
+        })
+    };
+    if let Some((method, parameter, value)) = chosen {
+        recipe::adopt(app, &method, &parameter, &value);
+        set_text(&app.elements.chart_live, "Settings taken over");
+    }
+}
+
+/// The picture's title: the file.
+pub fn title(state: &State) -> String {
+    state.file.as_ref().map_or_else(String::new, |file| file.name.clone())
+}
+
+fn save(app: &App) {
+    let state = app.state.borrow();
+    let (chart, _) = describe(&state);
+    let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
+    match plot::svg::rate_distortion(&chart, &title(&state), SVG_SIZE, &theme(app)) {
+        Ok(svg) => download::text(app, &format!("{name}.curves.svg"), &svg),
+        Err(error) => super::notice::error(app, &error.to_string()),
+    }
+}

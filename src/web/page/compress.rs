@@ -1,0 +1,252 @@
+//! Compress, verify by decoding, hand out.
+
+use super::dom::{self, clear, fact, on, set_text, show};
+use super::files::unexpected;
+use super::state::{Compressed, OpenFile};
+use super::{App, download, format, ledger, notice};
+use crate::engine::Task;
+use crate::engine::report::{Outcome as Report, Verification};
+use crate::web::pool::Outcome;
+use crate::web::protocol::{Answer, Context, Job};
+use js_sys::{Array, Uint8Array};
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Blob;
+
+/// Connects the buttons.
+pub fn connect(app: &Rc<App>) {
+    let e = &app.elements;
+    let click = app.clone();
+    on(&e.compress_button, "click", move |_| start(&click));
+    let click = app.clone();
+    on(&e.download_qsz, "click", move |_| {
+        if let Some(made) = click.state.borrow().compressed.clone() {
+            download::blob(&click, &made.name, &made.blob);
+        }
+    });
+    for (button, npz) in [(&e.download_safetensors, false), (&e.download_npz, true)] {
+        let click = app.clone();
+        on(button, "click", move |_| {
+            let made = click.state.borrow().compressed.clone();
+            if let Some(made) = made {
+                decode(&click, made.blob, &made.name, npz);
+            }
+        });
+    }
+    let click = app.clone();
+    on(&e.download_recipe, "click", move |_| download_recipe(&click));
+}
+
+/// Compresses the open file with the current recipe.
+pub fn start(app: &Rc<App>) {
+    let (file, recipe) = {
+        let state = app.state.borrow();
+        let Some(file) = state.file.clone() else { return };
+        (file, state.recipe.clone())
+    };
+    if app.state.borrow().lacks_importance() {
+        notice::error(app, "The recipe weighs errors by an importance file, and none is chosen yet.");
+        return;
+    }
+    let recipe = if recipe.importance == crate::recipe::ImportanceChoice::default() {
+        recipe
+    } else {
+        app.state.borrow().solvable()
+    };
+    let flow = notice::begin(app, "Solving the recipe");
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = compress(&app, flow, &file, recipe).await;
+        if notice::check(&app, flow).is_ok() {
+            app.pool.set_context(&file.context());
+        }
+        notice::conclude(&app, flow, result);
+    });
+}
+
+async fn compress(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: crate::recipe::Recipe) -> Outcome<()> {
+    let line = app.state.borrow().recipe.to_line();
+    let (context, tasks) = plan(app, flow, file, recipe).await?;
+    notice::stage(app, "Compressing");
+    let source_bytes = file.blob.size() as u64;
+    app.solver.ask(Job::Assemble { name: file.name.clone(), source_bytes }).await?;
+    let mut appended = Vec::with_capacity(tasks.len());
+    map(app, &tasks, Job::Encode, |bytes| appended.push(app.solver.ask(Job::Append(bytes.into())))).await?;
+    for answer in appended {
+        answer.await?;
+    }
+    let sealed = app.solver.ask(Job::Seal).await?;
+    let Answer::Compressed { file: made, outcome } = sealed else { return Err(unexpected(&sealed)) };
+    notice::check(app, flow)?;
+    let made: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
+    let name = format!("{}.qsz", download::stem(&file.name));
+    app.state.borrow_mut().compressed =
+        Some(Compressed { blob: made.clone(), name, line, outcome, verification: None });
+    show_result(app);
+    verify(app, flow, Context { compressed: made.into(), ..context }, &tasks).await
+}
+
+/// Solves the recipe, with passes over the file where it needs them; the context says the plan to the workers.
+async fn plan(
+    app: &Rc<App>,
+    flow: u32,
+    file: &OpenFile,
+    recipe: crate::recipe::Recipe,
+) -> Outcome<(Context, Vec<Task>)> {
+    let mut answer = app.solver.ask(Job::Plan(recipe)).await?;
+    loop {
+        let Answer::Plan { plan, ready, tasks } = answer else { return Err(unexpected(&answer)) };
+        notice::check(app, flow)?;
+        let context = Context { plan, ..file.context() };
+        app.pool.set_context(&context);
+        if ready {
+            return Ok((context, tasks));
+        }
+        notice::stage(app, "Preparing codebooks and codes");
+        let parts = Array::new();
+        map(app, &tasks, Job::Prepare, |bytes| {
+            parts.push(&bytes);
+        })
+        .await?;
+        answer = app.solver.ask(Job::Prepared(parts.into())).await?;
+    }
+}
+
+/// Runs one kind of job over tasks, with progress.
+async fn map(
+    app: &App,
+    tasks: &[Task],
+    job: impl Fn(Task) -> Job,
+    mut sink: impl FnMut(Uint8Array),
+) -> Outcome<()> {
+    let total: u64 = tasks.iter().map(|task| task.bytes).sum();
+    let mut done = 0;
+    app.pool
+        .map(tasks.iter().cloned().map(job), |index, bytes| {
+            sink(bytes);
+            done += tasks.get(index).map_or(0, |task| task.bytes);
+            notice::progress(app, done, total);
+        })
+        .await
+}
+
+async fn verify(app: &Rc<App>, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
+    notice::stage(app, "Decoding and comparing");
+    app.pool.set_context(&context);
+    let parts = Array::new();
+    map(app, tasks, Job::Verify, |bytes| {
+        parts.push(&bytes);
+    })
+    .await?;
+    let answer = app.solver.ask(Job::Collect(JsValue::from(parts))).await?;
+    let Answer::Verified(verification) = answer else { return Err(unexpected(&answer)) };
+    notice::check(app, flow)?;
+    show_verdict(app, &verification);
+    if let Some(made) = &mut app.state.borrow_mut().compressed {
+        made.verification = Some(verification);
+    }
+    Ok(())
+}
+
+fn show_result(app: &App) {
+    let e = &app.elements;
+    let Some(made) = app.state.borrow().compressed.clone() else { return };
+    let report = &made.outcome;
+    clear(&e.result_facts);
+    for (term, text) in facts(report) {
+        fact(&app.document, &e.result_facts, term, &text, "");
+    }
+    fact(&app.document, &e.result_facts, "recipe", &report.recipe, "wide");
+    dom::fill_notes(&app.document, &e.result_notes, &report.notes);
+    let bits = ledger::fill(app, &e.ledger_rows, &e.ledger_bar, &report.ledger);
+    set_text(&e.ledger_bits, &format::count(bits));
+    set_text(&e.ledger_bytes, &format::count(report.file_bytes));
+    set_text(&e.verdict, "Checking by decoding…");
+    e.verdict.set_class_name("verdict");
+    set_text(&e.verdict_hash, "");
+    show(&e.result, true);
+    show_stale(app);
+    let _ = e.result_title.focus();
+}
+
+fn facts(report: &Report) -> [(&'static str, String); 7] {
+    let point = &report.point;
+    [
+        ("compressed file", format::bytes(report.file_bytes)),
+        ("against 32-bit weights", format!("{}×", format::significant(report.ratio, 4))),
+        ("against the source file", format!("{}×", format::significant(report.source_ratio, 4))),
+        ("bits per weight", format::decimals(point.bits, 3)),
+        ("entropy", format!("{} bit", format::decimals(point.entropy_bits, 3))),
+        ("ratio by formula", format!("{}×", format::significant(point.formula_ratio, 4))),
+        ("SQNR measured", format!("{} dB", format::decimals(point.sqnr_db, 2))),
+    ]
+}
+
+fn show_verdict(app: &App, verification: &Verification) {
+    let e = &app.elements;
+    let good = verification.mismatches == 0;
+    let elements = format::count(verification.elements);
+    let sentence = if good {
+        format!(
+            "Decoded {elements} elements of {} tensors: bit-identical to the quantizer’s output. SQNR {} dB, largest error {}.",
+            verification.tensors,
+            format::decimals(verification.sqnr_db, 2),
+            format::significant(verification.largest_error, 3)
+        )
+    } else {
+        let first = verification.first_mismatch.as_deref().unwrap_or("an unnamed tensor");
+        let wrong = format::count(verification.mismatches);
+        format!(
+            "Decoded {elements} elements, of which {wrong} differ from the quantizer’s output, first in {first}."
+        )
+    };
+    set_text(&e.verdict, &sentence);
+    e.verdict.set_class_name(if good { "verdict good" } else { "verdict bad" });
+    set_text(&e.verdict_hash, &format!("decoded content {}", verification.decoded_hash));
+}
+
+/// Says when the recipe has moved on from the one the result was made with.
+pub fn show_stale(app: &App) {
+    let stale = {
+        let state = app.state.borrow();
+        state.compressed.as_ref().is_some_and(|made| made.line != state.recipe.to_line())
+    };
+    show(&app.elements.result_stale, stale);
+}
+
+/// Decodes a compressed file into another format and offers it.
+pub fn decode(app: &Rc<App>, blob: Blob, name: &str, npz: bool) {
+    let target = format!("{}.decoded.{}", download::stem(name), if npz { "npz" } else { "safetensors" });
+    let flow = notice::begin(app, &format!("Decoding to {target}"));
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result =
+            app.pool.run(Job::Decode { file: blob.into(), npz }).await.and_then(|answer| match answer {
+                Answer::Blob(file) => {
+                    file.dyn_into::<Blob>().map_err(|_| "a worker gave no file".to_owned().into())
+                }
+                other => Err(unexpected(&other)),
+            });
+        let result = result.map(|file| download::blob(&app, &target, &file));
+        notice::conclude(&app, flow, result);
+    });
+}
+
+fn download_recipe(app: &App) {
+    let state = app.state.borrow();
+    let Some(made) = &state.compressed else { return };
+    let report = &made.outcome;
+    let json = crate::recipe::Recipe::from_line(&report.recipe)
+        .map_err(|error| error.to_string())
+        .and_then(|recipe| serde_json::to_string(&recipe).map_err(|error| error.to_string()))
+        .map(|recipe| {
+            let (source, file) = (&report.source_hash, &report.file_hash);
+            format!(
+                "{{\n  \"quantscope\": 1,\n  \"recipe\": {recipe},\n  \"source_hash\": \"{source}\",\n  \"file_hash\": \"{file}\"\n}}\n"
+            )
+        });
+    match json {
+        Ok(json) => download::text(app, &format!("{}.recipe.json", download::stem(&made.name)), &json),
+        Err(sentence) => notice::error(app, &sentence),
+    }
+}

@@ -1,0 +1,240 @@
+//! Curves: which methods are drawn, asked for one after the other, kept as long as they answer the same question.
+
+use super::dom::{self, append, clear, make, on, part, set, set_text};
+use super::state::{Rate, State};
+use super::{App, download, format, recipe};
+use crate::engine::report::{Curve, Point, Sweep, sweep_csv};
+use crate::plot::Marker;
+use crate::quantize::{Value, methods};
+use crate::recipe::Recipe;
+use crate::web::pool::Failure;
+use crate::web::protocol::{Answer, Job};
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlInputElement};
+
+/// Points of a curve.
+const POINTS: usize = 20;
+/// Bits per weight at which a fresh file starts.
+const FIRST_BITS: f64 = 4.0;
+
+/// Builds the method toggles and connects them.
+pub fn connect(app: &Rc<App>) {
+    for (slot, method) in methods::METHODS.iter().enumerate() {
+        let chip = dom::stamp(&app.elements.toggle_template);
+        let input: HtmlInputElement = part(&chip, "input");
+        input.set_checked(true);
+        input.set_id(&format!("toggle-{}", method.id));
+        set(&input, "data-method", method.id);
+        let swatch: Element = part(&chip, ".swatch");
+        set(&swatch, "class", &format!("swatch s{}", slot % crate::plot::SERIES_COLOURS));
+        let mark: Element = part(&chip, ".mark");
+        set(&mark, "d", &Marker::for_slot(slot).path_data((10.0, 7.0), 3.6));
+        let title: Element = part(&chip, "span");
+        set_text(&title, method.title);
+        set(&chip, "title", method.summary);
+        append(&app.elements.method_toggles, &chip);
+    }
+    let toggled = app.clone();
+    on(&app.elements.method_toggles, "change", move |event| {
+        let input = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
+        if let Some((input, id)) =
+            input.and_then(|input| input.get_attribute("data-method").map(|id| (input, id)))
+        {
+            let mut state = toggled.state.borrow_mut();
+            if input.checked() {
+                state.shown.insert(id)
+            } else {
+                state.shown.remove(&id)
+            };
+        }
+        refresh(&toggled);
+        changed(&toggled);
+    });
+    let rows = app.clone();
+    on(&app.elements.chart_details, "toggle", move |_| fill_table(&rows));
+    let click = app.clone();
+    on(&app.elements.chart_csv, "click", move |_| {
+        let state = click.state.borrow();
+        let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
+        download::text(&click, &format!("{name}.curves.csv"), &sweep_csv(&drawn(&state)));
+    });
+}
+
+/// The curves that are drawn, in the order of the table of methods.
+pub fn drawn(state: &State) -> Sweep {
+    let curves = methods::METHODS
+        .iter()
+        .filter(|method| state.shown.contains(method.id))
+        .filter_map(|method| state.curves.get(method.id))
+        .map(|(_, curve)| curve.clone())
+        .collect();
+    Sweep { curves, bounds: state.bounds.clone() }
+}
+
+/// A method's place in the palette.
+pub fn slot(method: &str) -> usize {
+    methods::METHODS.iter().position(|row| row.id == method).unwrap_or(0)
+}
+
+/// The rate that the chart shows.
+pub fn rate(point: &Point, rate: Rate) -> f64 {
+    match rate {
+        Rate::Entropy => point.entropy_bits,
+        Rate::Rans => point.rans_bits,
+        Rate::Huffman => point.huffman_bits,
+        Rate::Fixed => point.fixed_bits,
+    }
+}
+
+/// The quality that the chart shows.
+pub fn quality(point: &Point, weighted: bool) -> f64 {
+    if weighted { point.weighted_sqnr_db } else { point.sqnr_db }
+}
+
+/// The question that a method's curve answers.
+fn question(recipe: &Recipe, method: &methods::Method) -> String {
+    let mut recipe = recipe.clone();
+    if recipe.method != method.id {
+        recipe.settings.clear();
+        method.id.clone_into(&mut recipe.method);
+    }
+    recipe.settings.remove(method.swept);
+    recipe.to_line()
+}
+
+/// Asks for the curves that are drawn and not answered yet.
+pub fn refresh(app: &Rc<App>) {
+    app.curves_wanted.set(true);
+    if app.curves_asked.replace(true) {
+        return;
+    }
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        while app.curves_wanted.replace(false) {
+            ask_all(&app).await;
+        }
+        app.curves_asked.set(false);
+    });
+}
+
+/// Asks for one missing curve after the other, looking afresh each time at what is wanted.
+async fn ask_all(app: &Rc<App>) {
+    let mut refused: Vec<String> = Vec::new();
+    loop {
+        let next = {
+            let state = app.state.borrow();
+            if state.file.is_none() || state.recipe.check().is_err() {
+                return;
+            }
+            let recipe = state.solvable();
+            // The method in use comes first.
+            let mut order: Vec<&methods::Method> = methods::METHODS
+                .iter()
+                .filter(|m| state.shown.contains(m.id) || m.id == recipe.method)
+                .collect();
+            order.sort_by_key(|method| method.id != recipe.method);
+            order.into_iter().find_map(|method| {
+                let question = question(&recipe, method);
+                let answered = state.curves.get(method.id).is_some_and(|(asked, _)| *asked == question);
+                (!answered && !refused.contains(&question)).then(|| (method.id, question, recipe.clone()))
+            })
+        };
+        let Some((method, question, recipe)) = next else { return };
+        let hash = app.state.borrow().file.as_ref().map(|file| file.hash.clone());
+        let job = Job::Sweep { recipe, method: method.to_owned(), points: POINTS };
+        match app.sweeper.ask(job).await {
+            Ok(Answer::Sweep(sweep)) => {
+                if app.state.borrow().file.as_ref().map(|file| file.hash.clone()) == hash {
+                    keep(app, method, question, sweep);
+                }
+            }
+            Err(Failure::Sentence(sentence)) => {
+                recipe::show_error(app, &sentence);
+                refused.push(question);
+            }
+            _ => return,
+        }
+    }
+}
+
+fn keep(app: &Rc<App>, method: &str, question: String, sweep: Sweep) {
+    let Some(curve) = sweep.curves.into_iter().next() else { return };
+    let first_guess = {
+        let mut state = app.state.borrow_mut();
+        state.bounds = sweep.bounds;
+        let untouched = !state.recipe_is_chosen && state.recipe.method == method;
+        let guess = untouched.then(|| first_point(&curve)).flatten();
+        state.curves.insert(method.to_owned(), (question, curve.clone()));
+        guess
+    };
+    if let Some(value) = first_guess {
+        recipe::adopt(app, method, &curve.parameter, &value);
+    }
+    changed(app);
+}
+
+/// Where a fresh file starts: the point nearest to a rate that most networks bear.
+fn first_point(curve: &Curve) -> Option<Value> {
+    let distance = |point: &&Point| (point.entropy_bits - FIRST_BITS).abs();
+    curve
+        .points
+        .iter()
+        .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+        .and_then(|point| point.parameter.clone())
+}
+
+/// Draws what shows curves.
+fn changed(app: &App) {
+    fill_table(app);
+    app.paint();
+}
+
+/// Fills the table of the chart's data, while it is open.
+pub fn fill_table(app: &App) {
+    let rows = &app.elements.chart_rows;
+    clear(rows);
+    if app.elements.chart_details.get_attribute("open").is_none() {
+        return;
+    }
+    let state = app.state.borrow();
+    for curve in drawn(&state).curves {
+        for point in &curve.points {
+            append(rows, &table_row(app, &curve, point));
+        }
+    }
+}
+
+fn table_row(app: &App, curve: &Curve, point: &Point) -> Element {
+    let row = make(&app.document, "tr", "", "");
+    let head = make(&app.document, "th", "", &curve.title);
+    set(&head, "scope", "row");
+    append(&row, &head);
+    append(&row, &make(&app.document, "td", "", &setting(curve, point)));
+    let bits = |x: f64| format::decimals(x, 3);
+    let cells = [
+        format::count(point.levels),
+        bits(point.entropy_bits),
+        bits(point.rans_bits),
+        bits(point.huffman_bits),
+        bits(point.fixed_bits),
+        format::decimals(point.sqnr_db, 2),
+        format::decimals(point.weighted_sqnr_db, 2),
+        format!("{}×", format::significant(point.predicted_ratio, 4)),
+    ];
+    for text in cells {
+        append(&row, &make(&app.document, "td", "num", &text));
+    }
+    row
+}
+
+/// A point's place on its curve, as people write it.
+pub fn setting(curve: &Curve, point: &Point) -> String {
+    let value = match &point.parameter {
+        Some(Value::Number(x)) => format::significant(*x, 3),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let symbol = if curve.parameter == "lambda" { "λ" } else { curve.parameter.as_str() };
+    format!("{symbol} = {value}")
+}

@@ -1,0 +1,345 @@
+//! Files in: opened, sketched, joined by an importance file. Whatever fails, what was open stays open.
+
+use super::dom::{on, part, set_text, show};
+use super::state::{LoadedImportance, OpenFile};
+use super::{App, archive, figures, format, notice, permalink, recipe, tensors};
+use crate::recipe::ImportanceKind;
+use crate::web::pool::{Failure, Outcome};
+use crate::web::protocol::{Answer, Context, Job};
+use crate::web::{blobs, sample};
+use js_sys::{Array, Uint8Array};
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{Blob, DragEvent, Element, FileList};
+
+/// Solvers lost to one file before it is no longer read again by itself.
+const MOST_DEATHS: u32 = 3;
+
+/// Connects buttons, inputs and dropping.
+pub fn connect(app: &Rc<App>) {
+    let e = &app.elements;
+    for button in [&e.open_button, &e.choose_button] {
+        let input = e.file_input.clone();
+        on(button, "click", move |_| input.click());
+    }
+    let input = e.importance_input.clone();
+    on(&e.importance_button, "click", move |_| input.click());
+    let chosen = app.clone();
+    on(&e.file_input, "change", move |_| take(&chosen, chosen.elements.file_input.files(), false));
+    let chosen = app.clone();
+    on(&e.importance_input, "change", move |_| take(&chosen, chosen.elements.importance_input.files(), true));
+    let wanted = app.clone();
+    on(&e.sample_button, "click", move |_| match blobs::blob_from_bytes(&sample::bytes()) {
+        Ok(blob) => open(&wanted, blob, sample::NAME.to_owned()),
+        Err(sentence) => notice::error(&wanted, &sentence),
+    });
+    connect_drop(app);
+}
+
+fn connect_drop(app: &Rc<App>) {
+    let over = app.clone();
+    on(&app.document, "dragover", move |event| {
+        event.prevent_default();
+        show(&over.elements.drop_veil, !on_importance_zone(&over, &event));
+        mark_zone(&over, on_importance_zone(&over, &event));
+    });
+    let leave = app.clone();
+    on(&app.document, "dragleave", move |event| {
+        // Leaving the window, and not merely an element inside it, has nowhere to go.
+        if event.dyn_ref::<DragEvent>().is_some_and(|drag| drag.related_target().is_none()) {
+            show(&leave.elements.drop_veil, false);
+            mark_zone(&leave, false);
+        }
+    });
+    let dropped = app.clone();
+    on(&app.document, "drop", move |event| {
+        event.prevent_default();
+        show(&dropped.elements.drop_veil, false);
+        mark_zone(&dropped, false);
+        let files =
+            event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
+        take(&dropped, files, on_importance_zone(&dropped, &event));
+    });
+}
+
+fn on_importance_zone(app: &App, event: &web_sys::Event) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    target.is_some_and(|target| app.elements.importance_zone.contains(Some(&target)))
+}
+
+fn mark_zone(app: &App, over: bool) {
+    let _ = app.elements.importance_zone.class_list().toggle_with_force("over", over);
+}
+
+fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
+    let Some(files) = files else { return };
+    let Some(file) = files.item(0) else { return };
+    let (more, name) = (files.length() > 1, file.name());
+    if as_importance {
+        app.state.borrow_mut().importance_file = Some((file.into(), name));
+        recipe::show_importance(app);
+        importance_changed(app);
+    } else {
+        open(app, file.into(), name.clone());
+        if more {
+            notice::error(
+                app,
+                &format!("Several files were dropped; {name} is opened, the others are left out."),
+            );
+        }
+    }
+    // The same file can be chosen again.
+    for input in [&app.elements.file_input, &app.elements.importance_input] {
+        input.set_value("");
+    }
+}
+
+/// Opens a weight file or a compressed file.
+pub fn open(app: &Rc<App>, blob: Blob, name: String) {
+    let flow = notice::begin(app, &format!("Opening {name}"));
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = open_flow(&app, flow, blob, &name).await.map_err(|failure| match failure {
+            Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
+            Failure::Cancelled => Failure::Cancelled,
+        });
+        notice::conclude(&app, flow, result);
+    });
+}
+
+async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str) -> Outcome<()> {
+    match app.pool.run(Job::Open(blob.clone().into())).await? {
+        Answer::Archive(found) => {
+            notice::check(app, flow)?;
+            archive::show(app, blob, name, found);
+            Ok(())
+        }
+        Answer::Opened(opened) => {
+            let rows = Rc::new(Vec::new());
+            let file =
+                OpenFile { blob, name: name.to_owned(), opened, importance: None, rows, hash: String::new() };
+            let file = analyse(app, flow, file).await?;
+            app.deaths.set(0);
+            adopt(app, file, true);
+            Ok(())
+        }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// An answer that does not fit its question.
+pub fn unexpected(_: &Answer) -> Failure {
+    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
+}
+
+/// Reads the whole file once; on failure the workers go back to the file that was open.
+async fn analyse(app: &Rc<App>, flow: u32, file: OpenFile) -> Outcome<OpenFile> {
+    let result = sketch(app, flow, file).await;
+    if result.is_err() && notice::check(app, flow).is_ok() {
+        restore_context(app);
+    }
+    result
+}
+
+fn restore_context(app: &App) {
+    let context = app.state.borrow().file.as_ref().map_or_else(Context::default, OpenFile::context);
+    app.pool.set_context(&context);
+}
+
+async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFile> {
+    let importance = file.importance.as_ref().map_or(JsValue::UNDEFINED, |loaded| loaded.packed.clone());
+    let begin = || Job::Begin { model: file.opened.model.clone(), importance: importance.clone() };
+    let both = [app.solver.ask(begin()), app.sweeper.ask(begin())];
+    let mut stride = 1;
+    for answer in both {
+        if let Answer::Stride(asked) = answer.await? {
+            stride = asked;
+        }
+    }
+    notice::check(app, flow)?;
+    notice::stage(app, &format!("Reading {}", file.name));
+    app.pool.set_context(&file.context());
+    let tasks = file.opened.tasks.clone();
+    let total: u64 = tasks.iter().map(|task| task.bytes).sum();
+    let mut done = 0;
+    let mut absorbed = Vec::with_capacity(2 * tasks.len());
+    let jobs = tasks.iter().map(|task| Job::Sketch { task: task.clone(), stride });
+    app.pool
+        .map(jobs, |index, bytes: Uint8Array| {
+            let copy = bytes.slice(0, bytes.length());
+            absorbed.push(app.sweeper.ask(Job::Absorb { index, bytes: copy.into() }));
+            absorbed.push(app.solver.ask(Job::Absorb { index, bytes: bytes.into() }));
+            done += tasks.get(index).map_or(0, |task| task.bytes);
+            notice::progress(app, done, total);
+        })
+        .await?;
+    for answer in absorbed {
+        answer.await?;
+    }
+    notice::check(app, flow)?;
+    let both = [app.solver.ask(Job::Finish), app.sweeper.ask(Job::Finish)];
+    for answer in both {
+        if let Answer::Surveyed { rows, hash } = answer.await? {
+            file.rows = Rc::new(rows);
+            file.hash = hash;
+        }
+    }
+    // From here on the solvers hold this file, whatever was cancelled meanwhile: the page must follow them.
+    Ok(file)
+}
+
+/// Makes a sketched file the open one.
+fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
+    {
+        let mut state = app.state.borrow_mut();
+        state.file = Some(file);
+        state.archive = None;
+        state.overlay = None;
+        state.curves.clear();
+        if fresh {
+            state.compressed = None;
+            state.overlay_tensor = None;
+            state.row_limit = tensors::PAGE_ROWS;
+        }
+    }
+    if fresh {
+        app.elements.tensor_filter.set_value("");
+        show(&app.elements.result, false);
+        fill_overlay_choice(app);
+    }
+    show_bench(app);
+    app.forget_selection();
+    figures::show(app);
+    recipe::sync(app);
+    permalink::judge(app);
+    app.refresh();
+    let (wanted, available) = {
+        let state = app.state.borrow();
+        (state.lacks_importance(), state.importance_file.is_some())
+    };
+    if fresh && wanted && available {
+        importance_changed(app);
+    }
+    if fresh {
+        notice::announce(app, "File opened. Curves are being solved.");
+    }
+}
+
+/// Shows the open file, after a compressed file stood in its place.
+pub fn show_bench(app: &App) {
+    summarise(app);
+    app.state.borrow_mut().archive = None;
+    app.show_view("bench");
+}
+
+fn summarise(app: &App) {
+    let state = app.state.borrow();
+    let Some(file) = &state.file else { return };
+    set_text(&app.elements.file_name, &file.name);
+    let facts = format!(
+        "{} · {} weights in {} tensors · {}",
+        file.opened.format,
+        format::count(file.opened.parameters),
+        format::count(file.opened.tensors as u64),
+        format::bytes(file.blob.size() as u64),
+    );
+    set_text(&app.elements.file_facts, &facts);
+    show(&app.elements.file_summary, true);
+    app.document.set_title(&format!("{} – Quantscope", file.name));
+}
+
+fn fill_overlay_choice(app: &App) {
+    let select = &app.elements.overlay_tensor;
+    let first: Element = part(select, "option");
+    select.set_text_content(None);
+    super::dom::append(select, &first);
+    let state = app.state.borrow();
+    let Some(file) = &state.file else { return };
+    for (index, row) in file.rows.iter().enumerate().filter(|(_, row)| row.stats.is_some()).take(2000) {
+        let option = super::dom::make(&app.document, "option", "", &row.name);
+        super::dom::set(&option, "value", &index.to_string());
+        super::dom::append(select, &option);
+    }
+    select.set_value("");
+}
+
+/// Reads the importance that the recipe asks for, or drops what it no longer asks for.
+pub fn importance_changed(app: &Rc<App>) {
+    let Some(file) = app.state.borrow().file.clone() else { return };
+    let recipe = app.state.borrow().recipe.clone();
+    if recipe.importance.kind == ImportanceKind::None {
+        // A session with importance answers recipes without it as well.
+        app.refresh();
+        return;
+    }
+    if recipe.check().is_err() {
+        return;
+    }
+    let Some((blob, name)) = app.state.borrow().importance_file.clone() else {
+        app.refresh();
+        return;
+    };
+    let flow = notice::begin(app, &format!("Reading importance from {name}"));
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = importance_flow(&app, flow, file, blob).await.map_err(|failure| match failure {
+            Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
+            Failure::Cancelled => Failure::Cancelled,
+        });
+        if result.is_err() && notice::check(&app, flow).is_ok() {
+            restore_context(&app);
+        }
+        notice::conclude(&app, flow, result);
+    });
+}
+
+async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<()> {
+    let recipe = app.state.borrow().recipe.clone();
+    file.importance = None;
+    app.pool.set_context(&file.context());
+    let matched = app.pool.run(Job::Match { file: blob.clone().into(), recipe }).await?;
+    let Answer::Matched { importance, tasks, notes, choice } = matched else {
+        return Err(unexpected(&matched));
+    };
+    notice::check(app, flow)?;
+    file.importance = Some(LoadedImportance { file: blob.clone(), packed: importance, notes, choice });
+    app.pool.set_context(&file.context());
+    let surveys = Array::new();
+    let total: u64 = tasks.iter().map(|task| task.bytes).sum();
+    let mut done = 0;
+    app.pool
+        .map(tasks.iter().cloned().map(Job::Survey), |index, bytes| {
+            surveys.push(&bytes);
+            done += tasks.get(index).map_or(0, |task| task.bytes);
+            notice::progress(app, done, total);
+        })
+        .await?;
+    let complete = app.pool.run(Job::Complete(surveys.into())).await?;
+    let Answer::Matched { importance, notes, choice, .. } = complete else {
+        return Err(unexpected(&complete));
+    };
+    notice::check(app, flow)?;
+    app.state.borrow_mut().recipe.importance.hash.clone_from(&choice.hash);
+    file.importance = Some(LoadedImportance { file: blob, packed: importance, notes, choice });
+    let file = analyse(app, flow, file).await?;
+    // With errors weighed unequally, the weighted measure is the one to compare by.
+    app.state.borrow_mut().weighted = true;
+    app.elements.chart_quality.set_value("weighted");
+    adopt(app, file, false);
+    Ok(())
+}
+
+/// Reads the open file again, after a solver was lost with its session; a file that keeps killing solvers is left alone.
+pub fn reopen(app: &Rc<App>) {
+    let Some(file) = app.state.borrow().file.clone() else { return };
+    app.deaths.set(app.deaths.get() + 1);
+    if app.deaths.get() > MOST_DEATHS {
+        return;
+    }
+    let flow = notice::begin(app, &format!("Reading {} again", file.name));
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = analyse(&app, flow, file).await.map(|file| adopt(&app, file, false));
+        notice::conclude(&app, flow, result);
+    });
+}

@@ -1,0 +1,304 @@
+//! The page: one struct of handles, one of state, one file per panel.
+
+mod archive;
+mod chart;
+mod compress;
+mod curves;
+mod dom;
+mod download;
+mod elements;
+mod figures;
+mod files;
+mod format;
+mod ledger;
+mod notice;
+mod overlay;
+mod permalink;
+mod recipe;
+mod state;
+mod tensors;
+mod theme;
+
+use super::pool::{Failure, News, Pool};
+use super::protocol::{Answer, Job};
+use super::solver::Solver;
+use dom::{on, set, set_text};
+use elements::Elements;
+use state::State;
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::Closure;
+use web_sys::{Document, Element, HtmlInputElement, KeyboardEvent, Window};
+
+/// Map workers at most; more would wait for memory.
+const MOST_WORKERS: f64 = 8.0;
+
+/// The page.
+#[derive(Debug)]
+pub struct App {
+    window: Window,
+    document: Document,
+    elements: Elements,
+    pool: Pool,
+    /// Answers what moves under the sliders, and compresses.
+    solver: Solver,
+    /// Answers for whole curves.
+    sweeper: Solver,
+    state: RefCell<State>,
+    work: notice::Work,
+    chart: RefCell<chart::View>,
+    /// A newer recipe waits for its overlay.
+    overlay_wanted: Cell<bool>,
+    overlay_asked: Cell<bool>,
+    curves_wanted: Cell<bool>,
+    curves_asked: Cell<bool>,
+    /// Charts are to be drawn with the next frame.
+    paint_asked: Cell<bool>,
+    /// The address is to be written in a moment.
+    link_asked: Cell<bool>,
+    /// Solvers that died over the open file.
+    deaths: Cell<u32>,
+    /// Which tensors the table showed as quantized.
+    selection: RefCell<String>,
+    me: RefCell<Weak<App>>,
+}
+
+/// Starts the page; what fails is said in its place.
+pub fn start(window: &Window) {
+    let Some(document) = window.document() else { return };
+    std::panic::set_hook(Box::new(|info| web_sys::console::error_1(&info.to_string().into())));
+    if let Err(sentence) = App::start(window.clone(), document.clone()) {
+        if let Some(place) = document.get_element_by_id("loading") {
+            set_text(&place, &format!("Quantscope could not start: {sentence}"));
+        }
+    }
+}
+
+impl App {
+    fn start(window: Window, document: Document) -> Result<(), String> {
+        let elements = Elements::find(&document);
+        let workers = window.navigator().hardware_concurrency().clamp(1.0, MOST_WORKERS) as usize;
+        let mourner: Rc<RefCell<Weak<Self>>> = Rc::default();
+        let told = |mourner: &Rc<RefCell<Weak<Self>>>| mourner.borrow().upgrade();
+        let pool = {
+            let mourner = mourner.clone();
+            Pool::new(workers, move |news| match (told(&mourner), news) {
+                (Some(app), News::Death(sentence)) => notice::error(&app, &sentence),
+                (Some(app), News::Progress(done, total)) => notice::progress(&app, done, total),
+                (None, _) => {}
+            })?
+        };
+        let solver = || {
+            let mourner = mourner.clone();
+            Solver::new(move |sentence| {
+                if let Some(app) = told(&mourner) {
+                    files::reopen(&app);
+                    notice::error(&app, &sentence);
+                }
+            })
+        };
+        let app = Rc::new(Self {
+            solver: solver()?,
+            sweeper: solver()?,
+            pool,
+            window,
+            document,
+            elements,
+            state: RefCell::default(),
+            work: notice::Work::default(),
+            chart: RefCell::default(),
+            overlay_wanted: Cell::new(false),
+            overlay_asked: Cell::new(false),
+            curves_wanted: Cell::new(false),
+            curves_asked: Cell::new(false),
+            paint_asked: Cell::new(false),
+            link_asked: Cell::new(false),
+            deaths: Cell::new(0),
+            selection: RefCell::default(),
+            me: RefCell::default(),
+        });
+        *app.me.borrow_mut() = Rc::downgrade(&app);
+        *mourner.borrow_mut() = Rc::downgrade(&app);
+        app.connect();
+        permalink::restore(&app);
+        app.show_view("front");
+        // Handlers hold the page for as long as the tab lives.
+        std::mem::forget(app);
+        Ok(())
+    }
+
+    fn connect(self: &Rc<Self>) {
+        theme::connect(self);
+        notice::connect(self);
+        files::connect(self);
+        recipe::connect(self);
+        tensors::connect(self);
+        curves::connect(self);
+        chart::connect(self);
+        overlay::connect(self);
+        compress::connect(self);
+        archive::connect(self);
+        permalink::connect(self);
+        let main = self.elements.main.clone();
+        on(&self.elements.skip, "click", move |_| {
+            let _ = main.focus();
+        });
+        self.watch_sizes();
+        let pressed = self.clone();
+        on(&self.document, "keydown", move |event| {
+            if let Some(event) = event.dyn_ref::<KeyboardEvent>() {
+                pressed.shortcut(event);
+            }
+        });
+    }
+
+    /// Charts are drawn again when their place in the page changes size.
+    fn watch_sizes(&self) {
+        let me = self.me.borrow().clone();
+        let resized = Closure::<dyn FnMut()>::new(move || {
+            if let Some(app) = me.upgrade() {
+                app.paint();
+            }
+        });
+        if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
+            observer.observe(&self.elements.chart_canvas);
+            observer.observe(&self.elements.overlay_canvas);
+            std::mem::forget(observer);
+        }
+        resized.forget();
+    }
+
+    /// Single keys outside fields, so that nothing is taken from typing.
+    fn shortcut(self: &Rc<Self>, event: &KeyboardEvent) {
+        let on_bench =
+            self.document.body().and_then(|body| body.get_attribute("data-view")).as_deref() == Some("bench");
+        if event.key() == "Escape" {
+            notice::cancel(self);
+        } else if (event.ctrl_key() || event.meta_key()) && event.key() == "Enter" && on_bench {
+            compress::start(self);
+        }
+        let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+        let typing = target
+            .is_some_and(|target| matches!(target.tag_name().as_str(), "INPUT" | "SELECT" | "TEXTAREA"));
+        if typing || event.ctrl_key() || event.meta_key() || event.alt_key() {
+            return;
+        }
+        match event.key().as_str() {
+            "o" => self.elements.file_input.click(),
+            "c" if on_bench => permalink::copy(self),
+            "/" if on_bench => {
+                event.prevent_default();
+                let filter: &HtmlInputElement = &self.elements.tensor_filter;
+                let _ = filter.focus();
+            }
+            _ => {}
+        }
+    }
+
+    fn show_view(&self, view: &str) {
+        if let Some(body) = self.document.body() {
+            set(&body, "data-view", view);
+        }
+        self.paint();
+    }
+
+    /// Milliseconds by a clock that never goes back.
+    fn now_millis(&self) -> f64 {
+        self.window.performance().map_or(0.0, |clock| clock.now())
+    }
+
+    /// Calls back once, after a while.
+    fn later(&self, millis: i32, call: impl FnOnce(()) + 'static) {
+        self.later_boxed(millis, Box::new(call));
+    }
+
+    fn later_boxed(&self, millis: i32, call: Box<dyn FnOnce(())>) {
+        let callback = Closure::once_into_js(move || call(()));
+        if let Some(callback) = callback.dyn_ref() {
+            let _ = self.window.set_timeout_with_callback_and_timeout_and_arguments_0(callback, millis);
+        }
+    }
+
+    /// The recipe or what is shown changed: ask for what follows from it. Only the newest wish is ever asked.
+    fn refresh(self: &Rc<Self>) {
+        if self.state.borrow().file.is_none() {
+            return;
+        }
+        let problem = self.state.borrow().recipe.check().err();
+        recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
+        compress::show_stale(self);
+        self.redraw_selection();
+        if problem.is_some() {
+            return;
+        }
+        self.overlay_wanted.set(true);
+        if !self.overlay_asked.replace(true) {
+            let app = self.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                while app.overlay_wanted.replace(false) {
+                    app.ask_overlay().await;
+                }
+                app.overlay_asked.set(false);
+            });
+        }
+        curves::refresh(self);
+    }
+
+    async fn ask_overlay(self: &Rc<Self>) {
+        let (recipe, tensor) = {
+            let state = self.state.borrow();
+            (state.solvable(), state.overlay_tensor)
+        };
+        match self.solver.ask(Job::Overlay { recipe, tensor }).await {
+            Ok(Answer::Overlay(overlay)) => {
+                self.state.borrow_mut().overlay = Some(overlay);
+                recipe::show_error(self, "");
+                figures::show(self);
+                permalink::write_soon(self);
+                self.paint();
+            }
+            Ok(other) => {
+                if let Failure::Sentence(sentence) = files::unexpected(&other) {
+                    recipe::show_error(self, &sentence);
+                }
+            }
+            Err(Failure::Sentence(sentence)) => recipe::show_error(self, &sentence),
+            Err(Failure::Cancelled) => {}
+        }
+    }
+
+    /// Draws the tensor table again where the recipe's selection changed.
+    fn redraw_selection(&self) {
+        let key = {
+            let recipe = &self.state.borrow().recipe;
+            format!("{:?}{:?}{}", recipe.include, recipe.exclude, recipe.min_rank)
+        };
+        if *self.selection.borrow() != key {
+            *self.selection.borrow_mut() = key;
+            tensors::draw(self);
+        }
+    }
+
+    fn forget_selection(&self) {
+        self.selection.borrow_mut().clear();
+    }
+
+    /// Draws the charts with the next frame, once however often it is asked.
+    fn paint(&self) {
+        if self.paint_asked.replace(true) {
+            return;
+        }
+        let me = self.me.borrow().clone();
+        let frame = Closure::once_into_js(move || {
+            if let Some(app) = me.upgrade() {
+                app.paint_asked.set(false);
+                chart::draw(&app);
+                overlay::draw(&app);
+            }
+        });
+        if let Some(frame) = frame.dyn_ref() {
+            let _ = self.window.request_animation_frame(frame);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The recipe in the page's address: `#` + its one-line form + `&hash=` + the file's content hash.
+
+use super::App;
+use super::dom::{on, set_text};
+use super::{notice, recipe};
+use crate::recipe::Recipe;
+use std::rc::Rc;
+
+/// Splits a fragment into recipe line and content hash.
+fn split(fragment: &str) -> (String, Option<String>) {
+    let (hashes, rest): (Vec<&str>, Vec<&str>) =
+        fragment.split('&').partition(|pair| pair.starts_with("hash="));
+    let hash = hashes.first().and_then(|pair| pair.strip_prefix("hash=")).map(str::to_owned);
+    (rest.join("&"), hash)
+}
+
+/// Takes the recipe from the address, if there is one.
+pub fn restore(app: &Rc<App>) {
+    let fragment = app.window.location().hash().unwrap_or_default();
+    let fragment = fragment.trim_start_matches('#').to_owned();
+    if !fragment.contains('=') || app.state.borrow().fragment == fragment {
+        return;
+    }
+    let (line, hash) = split(&fragment);
+    match Recipe::from_line(&line) {
+        Ok(restored) => {
+            {
+                let mut state = app.state.borrow_mut();
+                state.recipe = restored;
+                state.recipe_is_chosen = true;
+                state.link_hash = hash;
+                state.fragment = fragment;
+            }
+            recipe::sync(app);
+            judge(app);
+            app.refresh();
+        }
+        Err(error) => notice::error(app, &format!("The link's recipe was not understood. {error}")),
+    }
+}
+
+/// Says whether the link was made for the open file.
+pub fn judge(app: &App) {
+    let sentence = {
+        let state = app.state.borrow();
+        match (&state.link_hash, &state.file) {
+            (Some(asked), Some(file)) if *asked != file.hash => format!(
+                "The link was made for another file (content hash {}…); this one has {}…. Its recipe is applied to {} all the same.",
+                asked.get(..12).unwrap_or(asked),
+                file.hash.get(..12).unwrap_or(&file.hash),
+                file.name
+            ),
+            (Some(_), None) => {
+                "A recipe came with the link. Open the weight file it was made for, or any other.".to_owned()
+            }
+            _ => String::new(),
+        }
+    };
+    notice::link(app, &sentence);
+}
+
+/// Writes the recipe into the address.
+pub fn write(app: &App) {
+    let fragment = {
+        let state = app.state.borrow();
+        let Some(file) = &state.file else { return };
+        format!("{}&hash={}", state.recipe.to_line(), file.hash)
+    };
+    if app.state.borrow().fragment != fragment {
+        if let Ok(history) = app.window.history() {
+            // Refused only when called hundreds of times a second; the next change writes again.
+            let _ = history.replace_state_with_url(
+                &wasm_bindgen::JsValue::NULL,
+                "",
+                Some(&format!("#{fragment}")),
+            );
+        }
+        app.state.borrow_mut().fragment = fragment;
+    }
+}
+
+/// Writes the recipe into the address once it has been left alone for a moment: browsers count address changes.
+pub fn write_soon(app: &Rc<App>) {
+    if app.link_asked.replace(true) {
+        return;
+    }
+    let writer = app.clone();
+    app.later(300, move |()| {
+        writer.link_asked.set(false);
+        write(&writer);
+    });
+}
+
+/// Puts the link on the clipboard.
+pub fn copy(app: &Rc<App>) {
+    write(app);
+    let href = app.window.location().href().unwrap_or_default();
+    let promise = app.window.navigator().clipboard().write_text(&href);
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        if wasm_bindgen_futures::JsFuture::from(promise).await.is_ok() {
+            set_text(&app.elements.copy_link, "Copied");
+            notice::announce(&app, "Link copied");
+            let back = app.clone();
+            app.later(1_500, move |_| set_text(&back.elements.copy_link, "Copy link"));
+        } else {
+            notice::error(&app, "The browser did not allow copying; the link is in the address bar.");
+        }
+    });
+}
+
+/// Follows the address when the user edits it or pastes another link.
+pub fn connect(app: &Rc<App>) {
+    let changed = app.clone();
+    on(&app.window, "hashchange", move |_| restore(&changed));
+    let click = app.clone();
+    on(&app.elements.copy_link, "click", move |_| copy(&click));
+}

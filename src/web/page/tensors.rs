@@ -1,0 +1,281 @@
+//! The tensor table: sorted, filtered, a bounded number of rows in the document whatever the model's size.
+
+use super::dom::{self, append, children, clear, on, part, set, set_text, show};
+use super::state::{Order, State};
+use super::{App, format, recipe};
+use crate::engine::report::TensorRow;
+use crate::recipe::{Recipe, matches};
+use std::cmp::Ordering;
+use std::fmt::Write as _;
+use std::rc::Rc;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlInputElement};
+
+/// Rows shown at first, and added by "show more".
+pub const PAGE_ROWS: usize = 100;
+/// How many names a pattern may stand for when one of them is to be taken out of it.
+const UNROLL_LIMIT: usize = 200;
+
+/// Connects filter, headings, check boxes and the button for more rows.
+pub fn connect(app: &Rc<App>) {
+    let e = &app.elements;
+    let filter = app.clone();
+    on(&e.tensor_filter, "input", move |_| {
+        filter.state.borrow_mut().row_limit = PAGE_ROWS;
+        draw(&filter);
+    });
+    let more = app.clone();
+    on(&e.tensor_more, "click", move |_| {
+        more.state.borrow_mut().row_limit += PAGE_ROWS;
+        draw(&more);
+    });
+    let sort = app.clone();
+    on(&e.tensor_table, "click", move |event| {
+        let heading = event
+            .target()
+            .and_then(|target| target.dyn_into::<Element>().ok())
+            .and_then(|target| target.closest("th[data-sort]").ok().flatten())
+            .and_then(|heading| heading.get_attribute("data-sort"));
+        if let Some(column) = heading {
+            reorder(&sort, column);
+        }
+    });
+    let toggle = app.clone();
+    on(&e.tensor_rows, "change", move |event| {
+        let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
+            return;
+        };
+        if let Some(index) = input.get_attribute("data-tensor").and_then(|index| index.parse().ok()) {
+            select(&toggle, index, input.checked());
+        }
+    });
+}
+
+fn reorder(app: &App, column: String) {
+    {
+        let mut state = app.state.borrow_mut();
+        // Numbers start with the largest; a third click returns to the file's order.
+        let numeric = !matches!(column.as_str(), "name" | "dtype" | "shape");
+        let order = &mut state.order;
+        if order.column != column {
+            *order = Order { column, descending: numeric };
+        } else if order.descending == numeric {
+            order.descending = !numeric;
+        } else {
+            *order = Order { column: String::new(), descending: false };
+        }
+    }
+    draw(app);
+}
+
+/// Fills the table.
+pub fn draw(app: &App) {
+    let state = app.state.borrow();
+    let e = &app.elements;
+    let Some(file) = &state.file else { return };
+    mark_order(app, &state.order);
+    let filter = e.tensor_filter.value().to_ascii_lowercase();
+    let mut indices: Vec<usize> = (0..file.rows.len())
+        .filter(|i| {
+            file.rows
+                .get(*i)
+                .is_some_and(|row| filter.is_empty() || row.name.to_ascii_lowercase().contains(&filter))
+        })
+        .collect();
+    sort(&mut indices, &file.rows, &state.order);
+    clear(&e.tensor_rows);
+    let most = file.rows.iter().map(|row| row.share).fold(0.0, f64::max);
+    let fragment = app.document.create_document_fragment();
+    for index in indices.iter().take(state.row_limit) {
+        if let Some(row) = file.rows.get(*index) {
+            append(&fragment, &row_element(app, *index, row, most, &state.recipe));
+        }
+    }
+    append(&e.tensor_rows, &fragment);
+    set_text(&e.tensor_count, &count_sentence(&state, indices.len()));
+    show(&e.tensor_more, indices.len() > state.row_limit);
+    dom::fill_notes(&app.document, &e.model_notes, &file.opened.notes);
+}
+
+fn count_sentence(state: &State, matching: usize) -> String {
+    let Some(file) = &state.file else { return String::new() };
+    let quantized = file.rows.iter().filter(|row| is_quantized(row, &state.recipe)).count();
+    let total = file.rows.len();
+    let shown =
+        if matching == total { String::new() } else { format!("{} match, ", format::count(matching as u64)) };
+    format!("{shown}{} of {} quantized", format::count(quantized as u64), format::count(total as u64))
+}
+
+fn is_float(row: &TensorRow) -> bool {
+    row.stats.as_ref().is_some_and(|stats| stats.non_finite == 0 && stats.count > 0)
+}
+
+fn is_quantized(row: &TensorRow, recipe: &Recipe) -> bool {
+    is_float(row) && row.same_as.is_none() && recipe.selects(&row.name, row.shape.len())
+}
+
+fn mark_order(app: &App, order: &Order) {
+    let Some(headings) = app.elements.tensor_table.query_selector("thead tr").ok().flatten() else { return };
+    for heading in children(&headings) {
+        let column = heading.get_attribute("data-sort");
+        if column.as_deref() == Some(order.column.as_str()) {
+            set(&heading, "aria-sort", if order.descending { "descending" } else { "ascending" });
+        } else {
+            let _ = heading.remove_attribute("aria-sort");
+        }
+    }
+}
+
+fn sort(indices: &mut [usize], rows: &[TensorRow], order: &Order) {
+    let compare = |a: &TensorRow, b: &TensorRow| -> Ordering {
+        let number = |row: &TensorRow| {
+            let stats = row.stats.as_ref();
+            stats.map_or(f64::NEG_INFINITY, |stats| match order.column.as_str() {
+                "min" => f64::from(stats.min),
+                "max" => f64::from(stats.max),
+                "mean" => stats.mean,
+                "std" => stats.std,
+                _ => stats.zeros as f64 / stats.count.max(1) as f64,
+            })
+        };
+        match order.column.as_str() {
+            "name" => a.name.cmp(&b.name),
+            "shape" => a.shape.cmp(&b.shape),
+            "dtype" => a.dtype.cmp(&b.dtype),
+            "share" => a.share.total_cmp(&b.share),
+            _ => number(a).total_cmp(&number(b)),
+        }
+    };
+    if !order.column.is_empty() {
+        indices.sort_by(|a, b| {
+            let ordering = rows.get(*a).zip(rows.get(*b)).map_or(Ordering::Equal, |(a, b)| compare(a, b));
+            if order.descending { ordering.reverse() } else { ordering }
+        });
+    }
+}
+
+fn row_element(app: &App, index: usize, row: &TensorRow, most: f64, recipe: &Recipe) -> Element {
+    let element = dom::stamp(&app.elements.tensor_row_template);
+    let quantized = is_quantized(row, recipe);
+    let check: HtmlInputElement = part(&element, "input");
+    check.set_checked(quantized);
+    check.set_id(&format!("use-tensor-{index}"));
+    set(&check, "data-tensor", &index.to_string());
+    set(&check, "aria-label", &format!("Quantize {}", row.name));
+    if let Some(reason) = reason_kept(row, recipe) {
+        check.set_disabled(true);
+        set(&check, "title", &reason);
+    }
+    element.set_class_name(if quantized { "" } else { "kept" });
+    let cells = children(&element);
+    let mut cells = cells.iter().skip(1);
+    let mut text = |text: &str| {
+        if let Some(cell) = cells.next() {
+            cell.set_text_content(Some(text));
+        }
+    };
+    text(&row.name);
+    text(&format::shape(&row.shape));
+    text(&row.dtype);
+    let share: Element = part(&element, ".share span");
+    set_text(&share, &format::percent(row.share));
+    let meter: Element = part(&element, "meter");
+    set(&meter, "value", &(row.share / most.max(1e-12)).to_string());
+    set(&meter, "aria-label", &format!("share of {}", row.name));
+    let name: Element = part(&element, "th");
+    set(&name, "title", &row.name);
+    let path: Element = part(&element, ".mini path");
+    set(&path, "d", &bars(&row.bins));
+    for (cell, text) in children(&element).iter().skip(6).zip(statistics(row)) {
+        set_text(cell, &text);
+    }
+    element
+}
+
+fn statistics(row: &TensorRow) -> [String; 5] {
+    let Some(stats) = &row.stats else { return std::array::from_fn(|_| "–".to_owned()) };
+    let digits = |x: f64| format::significant(x, 3);
+    [
+        digits(f64::from(stats.min)),
+        digits(f64::from(stats.max)),
+        digits(stats.mean),
+        digits(stats.std),
+        format::percent(stats.zeros as f64 / stats.count.max(1) as f64),
+    ]
+}
+
+/// Why a tensor cannot be quantized whatever the patterns say.
+fn reason_kept(row: &TensorRow, recipe: &Recipe) -> Option<String> {
+    if let Some(same) = &row.same_as {
+        return Some(format!("shares its weights with {same}"));
+    }
+    let Some(stats) = &row.stats else {
+        return Some("kept as it is: not a floating-point tensor".to_owned());
+    };
+    if stats.non_finite > 0 {
+        return Some(format!("kept as it is: {} values are NaN or infinite", stats.non_finite));
+    }
+    if stats.count == 0 {
+        return Some("empty".to_owned());
+    }
+    (row.shape.len() < recipe.min_rank as usize)
+        .then(|| format!("kept: fewer than {} dimensions", recipe.min_rank))
+}
+
+/// A histogram as one path in a box of 96 × 20.
+fn bars(bins: &[u64]) -> String {
+    let highest = bins.iter().copied().max().unwrap_or(0).max(1) as f64;
+    let width = 96.0 / bins.len().max(1) as f64;
+    let mut path = String::new();
+    for (i, count) in bins.iter().enumerate() {
+        let height = if *count == 0 { 0.0 } else { (*count as f64 / highest * 20.0).max(0.6) };
+        let _ = write!(path, "M{:.2} 20v-{height:.2}h{width:.2}v{height:.2}z", i as f64 * width);
+    }
+    path
+}
+
+/// A pattern that matches this name and little else: commas separate patterns, so they become `?`.
+fn literal(name: &str) -> String {
+    name.replace(',', "?")
+}
+
+/// Takes a tensor in or out by changing the recipe's patterns.
+fn select(app: &Rc<App>, index: usize, wanted: bool) {
+    {
+        let mut state = app.state.borrow_mut();
+        let Some(rows) = state.file.as_ref().map(|file| file.rows.clone()) else { return };
+        let Some(row) = rows.get(index) else { return };
+        let recipe = &mut state.recipe;
+        if wanted {
+            include(recipe, &row.name, &rows);
+        } else if recipe.include.iter().any(|pattern| *pattern == literal(&row.name))
+            && recipe.include.len() > 1
+        {
+            recipe.include.retain(|pattern| *pattern != literal(&row.name));
+        }
+        if !wanted && recipe.selects(&row.name, row.shape.len()) {
+            recipe.exclude.push(literal(&row.name));
+        }
+        state.recipe_is_chosen = true;
+    }
+    recipe::sync(app);
+    app.refresh();
+}
+
+/// Patterns that exclude the name give way to the other names they stood for.
+fn include(recipe: &mut Recipe, name: &str, rows: &[TensorRow]) {
+    let mut exclude = Vec::new();
+    for pattern in std::mem::take(&mut recipe.exclude) {
+        if matches(&pattern, name) {
+            let others =
+                rows.iter().map(|row| &row.name).filter(|other| *other != name && matches(&pattern, other));
+            exclude.extend(others.take(UNROLL_LIMIT).map(|other| literal(other)));
+        } else {
+            exclude.push(pattern);
+        }
+    }
+    recipe.exclude = exclude;
+    if !recipe.include.is_empty() && !recipe.include.iter().any(|pattern| matches(pattern, name)) {
+        recipe.include.push(literal(name));
+    }
+}

@@ -1,0 +1,86 @@
+//! A worker that keeps a session, from the page's side: questions and answers by number.
+
+use super::link::{Heard, Link};
+use super::oneshot::{Receiver, Sender, channel};
+use super::pool::{Failure, Outcome};
+use super::protocol::{Answer, Job, Reply, Request};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+
+/// One worker and the questions it has not answered yet.
+pub struct Solver(Rc<Inner>);
+
+struct Inner {
+    link: RefCell<Option<Link>>,
+    questions: RefCell<BTreeMap<u32, Sender<Outcome<Answer>>>>,
+    next: Cell<u32>,
+    /// Told, with its last words, that the worker died and another one without a session took its place.
+    lost: Box<dyn Fn(String)>,
+}
+
+impl std::fmt::Debug for Solver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Solver").field("asked", &self.0.next.get()).finish_non_exhaustive()
+    }
+}
+
+impl Solver {
+    /// Starts the worker; `lost` gets a sentence when it died with its session.
+    pub fn new(lost: impl Fn(String) + 'static) -> Result<Self, String> {
+        let inner = Rc::new(Inner {
+            link: RefCell::new(None),
+            questions: RefCell::new(BTreeMap::new()),
+            next: Cell::new(0),
+            lost: Box::new(lost),
+        });
+        spawn(&inner)?;
+        Ok(Self(inner))
+    }
+
+    /// Asks; questions are answered in order.
+    pub fn ask(&self, job: Job) -> Receiver<Outcome<Answer>> {
+        let (sender, receiver) = channel();
+        let id = self.0.next.get();
+        self.0.next.set(id.wrapping_add(1));
+        match &*self.0.link.borrow() {
+            Some(link) => {
+                self.0.questions.borrow_mut().insert(id, sender);
+                link.post(Request::Job { id, job });
+            }
+            None => sender.send(Err(Failure::Sentence("the solver could not be started again".to_owned()))),
+        }
+        receiver
+    }
+}
+
+fn spawn(inner: &Rc<Inner>) -> Result<(), String> {
+    let weak = Rc::downgrade(inner);
+    let link = Link::new(move |heard| hear(&weak, heard))?;
+    *inner.link.borrow_mut() = Some(link);
+    Ok(())
+}
+
+fn hear(weak: &Weak<Inner>, heard: Heard) {
+    let Some(inner) = weak.upgrade() else { return };
+    let answer = |id: u32, answer| {
+        let sender = inner.questions.borrow_mut().remove(&id);
+        if let Some(sender) = sender {
+            sender.send(answer);
+        }
+    };
+    match heard {
+        Heard::Reply(Reply::Done { id, answer: given }) => answer(id, Ok(given)),
+        Heard::Reply(Reply::Failed { id, sentence }) => answer(id, Err(Failure::Sentence(sentence))),
+        Heard::Reply(_) => {}
+        Heard::Died(words) => die(&inner, &words),
+    }
+}
+
+fn die(inner: &Rc<Inner>, words: &str) {
+    *inner.link.borrow_mut() = None;
+    let orphans = std::mem::take(&mut *inner.questions.borrow_mut());
+    let _ = spawn(inner);
+    orphans.into_values().for_each(|sender| sender.send(Err(Failure::Cancelled)));
+    (inner.lost)(format!("The solver died and was replaced: {words}"));
+}
