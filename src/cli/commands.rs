@@ -138,7 +138,9 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
         crate::container::Content::SameAs(index) => {
             format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
         }
-        crate::container::Content::Quantized(coding) if coding.per_channel => "quantized per channel".to_owned(),
+        crate::container::Content::Quantized(coding) if coding.per_channel => {
+            "quantized per channel".to_owned()
+        }
         crate::container::Content::Quantized(_) => "quantized".to_owned(),
     };
     let cells: Vec<Vec<String>> = manifest
@@ -159,7 +161,7 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
         .collect();
     let rows: Vec<(String, u64)> =
         reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
-        let text = format!(
+    let text = format!(
         "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}\nratio                {:.2} over {} parameters × 32 bits",
         print::table(&["tensor", "shape", "dtype", "stored as", "bytes", "bits each"], &cells),
         print::ledger(&rows),

@@ -98,11 +98,7 @@ impl<W: Write> Assembler<W> {
         );
         notes.extend_from_slice(plan.notes());
         Ok(Self {
-            writer: Writer::new(
-                Hashed { out, hasher: Box::default(), bytes: 0 },
-                manifest,
-                tables,
-            )?,
+            writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
             outcome: Outcome {
                 source_bytes,
                 parameters: model.parameters(),
@@ -173,7 +169,8 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
         fixed_bits: fixed / weights,
         huffman_bits: huffman / weights,
         rans_bits: rans / weights,
-        bits: (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64 / weights,
+        bits: (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64
+            / weights,
         mse: measured.error / weights,
         weighted_mse: measured.weighted_error / weights,
         sqnr_db: sqnr_db(measured.signal, measured.error),
