@@ -46,7 +46,7 @@ test-wasm: setup ## run the tests that also run in wasm
 	cargo test $(WASM) --no-fail-fast $(WASM_TESTS)
 
 test-e2e: setup-test dist ## run the page's tests in Chromium
-	$(call say,The native program, which the page's results are checked with)
+	$(call say,The native program that checks the page)
 	cargo build --locked --bin quantscope
 	$(call say,The page in Chromium)
 	node tests/e2e/run.mjs
@@ -54,9 +54,9 @@ test-e2e: setup-test dist ## run the page's tests in Chromium
 check: setup ## check format, clippy and documentation, with warnings denied
 	$(call say,Format)
 	cargo fmt --check
-	$(call say,Clippy, native)
+	$(call say,Clippy natively)
 	cargo clippy --locked --all-targets -- -D warnings
-	$(call say,Clippy, wasm)
+	$(call say,Clippy in wasm)
 	cargo clippy $(WASM) --lib --bin page $(WASM_TESTS) -- -D warnings
 	$(call say,Documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib

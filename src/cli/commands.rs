@@ -3,7 +3,6 @@
 use super::arguments::{Action, Arguments, RecipeArguments, read_recipe};
 use super::progress::Bars;
 use super::{Failure, print, table1};
-use crate::container::is_qsz;
 use crate::engine::native::FileSource;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
@@ -86,7 +85,7 @@ fn open_source(path: &Path) -> Result<FileSource, Failure> {
 
 fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
     let source = open_source(file)?;
-    if is_qsz(&source) {
+    if engine::is_container(&source) {
         return inspect_container(context, &source);
     }
     let opened = context.open(file, None, &Recipe::default())?;
@@ -131,15 +130,18 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
 fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failure> {
     let reader = engine::open_container(source)?;
     let manifest = reader.manifest();
-    let stored = |index: usize| reader.stored_bytes(index);
+    let ledger = reader.ledger();
+    let stored = |index: usize| ledger.tensors.get(index).map_or(0, |bits| bits.total_bits() / 8);
+    let parameters = engine::parameters(&reader);
     let how = |content: &crate::container::Content| match content {
         crate::container::Content::Kept => "kept".to_owned(),
         crate::container::Content::SameAs(index) => {
             format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
         }
-        crate::container::Content::Quantized { codebooks, .. } => {
-            format!("quantized, {codebooks} codebook(s)")
+        crate::container::Content::Quantized(coding) if coding.per_channel => {
+            "quantized per channel".to_owned()
         }
+        crate::container::Content::Quantized(_) => "quantized".to_owned(),
     };
     let cells: Vec<Vec<String>> = manifest
         .tensors
@@ -159,17 +161,16 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
         .collect();
     let rows: Vec<(String, u64)> =
         reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
-    let provenance = &manifest.provenance;
     let text = format!(
         "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}\nratio                {:.2} over {} parameters × 32 bits",
         print::table(&["tensor", "shape", "dtype", "stored as", "bytes", "bits each"], &cells),
         print::ledger(&rows),
-        provenance.name,
-        provenance.bytes,
-        provenance.hash,
-        provenance.recipe,
-        manifest.parameters as f64 * 4.0 / source.len() as f64,
-        manifest.parameters,
+        manifest.source_name,
+        manifest.source_bytes,
+        manifest.content_hash,
+        manifest.recipe,
+        parameters as f64 * 4.0 / source.len() as f64,
+        parameters,
     );
     let tensors: Vec<_> = manifest.tensors.iter().enumerate().map(|(i, entry)| {
         json!({"name": entry.name, "shape": entry.shape, "dtype": entry.dtype.name(), "stored_as": how(&entry.content), "stored_bytes": stored(i)})
@@ -177,9 +178,9 @@ fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failu
     let json = json!({
         "format": "qsz",
         "bytes": source.len(),
-        "parameters": manifest.parameters,
-        "source": {"name": provenance.name, "bytes": provenance.bytes, "hash": format!("{:032x}", provenance.hash)},
-        "recipe": provenance.recipe,
+        "parameters": parameters,
+        "source": {"name": manifest.source_name, "bytes": manifest.source_bytes, "hash": format!("{:032x}", manifest.content_hash)},
+        "recipe": manifest.recipe,
         "ledger": rows.iter().map(|(what, bits)| json!({"part": what, "bits": bits})).collect::<Vec<_>>(),
         "metadata": manifest.metadata,
         "tensors": tensors,
@@ -352,9 +353,9 @@ fn verify(
         );
         return context.say(&text, &json!({"tensors": tensors, "decoded_hash": decoded_hash}));
     };
-    let recipe = Recipe::from_line(&reader.manifest().provenance.recipe).map_err(EngineError::from)?;
+    let recipe = Recipe::from_line(&reader.manifest().recipe).map_err(EngineError::from)?;
     let mut opened = context.open(source, importance, &recipe)?;
-    let (expected, found) = (format!("{:032x}", reader.manifest().provenance.hash), opened.session.hash());
+    let (expected, found) = (format!("{:032x}", reader.manifest().content_hash), opened.session.hash());
     if expected != found {
         return Err(Failure::Different(format!(
             "{}: expected content hash {expected}, the source this file was made from, found {found}",
@@ -390,8 +391,8 @@ fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments)
         }
         Some(path) => {
             let source = open_source(path)?;
-            if is_qsz(&source) {
-                let line = engine::open_container(&source)?.manifest().provenance.recipe.clone();
+            if engine::is_container(&source) {
+                let line = engine::open_container(&source)?.manifest().recipe.clone();
                 Recipe::from_line(&line).map_err(EngineError::from)?
             } else {
                 read_recipe(path)?

@@ -1,77 +1,129 @@
-//! Blocks: up to [`BLOCK_WEIGHTS`](super::BLOCK_WEIGHTS) symbols, decodable on their own.
+//! Blocks: a run of a tensor's elements that decodes on its own.
+//!
+//! Encoding is pure, so that workers can do it and hand over bytes and a few numbers.
 
-use super::wire::{Parser, put_number};
-use super::{ContainerError, tables::Tables};
-use crate::entropy::{CodeTable, Decoder, gaps::GapTable};
-use serde::{Deserialize, Serialize};
+use super::deflate::deflated;
+use super::wire::put_varint;
+use crate::entropy::{CodeError, CodeTable, GapTable};
 
-/// One coded block with what its parts cost.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// How the bytes of a block are to be read; docs/format.md, "Blocks".
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum BlockEncoding {
+    /// Every element is a symbol.
+    Symbols {
+        /// Bits that fill the last byte.
+        padding: u8,
+    },
+    /// Only non-zeros are symbols: their number, the gaps between them, then their values.
+    Gaps {
+        /// Bytes before the values.
+        position_bytes: u32,
+        /// Bits that fill the last byte before the values.
+        position_padding: u8,
+        /// Bits that fill the last byte.
+        value_padding: u8,
+    },
+    /// Elements as they were.
+    Stored,
+    /// Elements as they were, deflated.
+    Deflated,
+}
+
+/// An encoded block, ready to be written.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct EncodedBlock {
-    /// The bytes as they go into the file.
+    /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Bits of the values in it.
-    pub value_bits: u64,
-    /// Bits of the positions in it.
-    pub position_bits: u64,
+    /// How to read them.
+    pub encoding: BlockEncoding,
 }
 
-/// Codes a block of symbols.
-///
-/// Without gaps every symbol is coded by `table`. With gaps, symbol 0 is a zero; the others are coded by `table` as
-/// symbol − 1 and their positions by `gaps`: the block is then the number of non-zeros, the size of the positions in bytes,
-/// positions, values.
-pub fn encode_block(symbols: &[u16], table: &CodeTable, gaps: Option<&GapTable>) -> EncodedBlock {
-    let mut bytes = Vec::new();
-    let Some(gaps) = gaps else {
-        let value_bits = table.encode(symbols, &mut bytes);
-        return EncodedBlock { bytes, value_bits, position_bits: 0 };
-    };
-    let values: Vec<u16> = symbols.iter().filter_map(|symbol| symbol.checked_sub(1)).collect();
-    let mut positions = Vec::new();
-    let position_bits = gaps.encode(symbols, &mut positions);
-    put_number(&mut bytes, values.len() as u64);
-    put_number(&mut bytes, positions.len() as u64);
-    bytes.extend(positions);
-    let value_bits = table.encode(&values, &mut bytes);
-    EncodedBlock { bytes, value_bits, position_bits }
-}
-
-/// Decodes a block of `len` symbols to the end of `symbols`.
-pub(super) fn decode_block(
-    part: &str,
-    bytes: &[u8],
-    len: usize,
-    decoder: &Decoder,
-    gaps: Option<&GapTable>,
-    symbols: &mut Vec<u16>,
-) -> Result<(), ContainerError> {
-    let code = |source| ContainerError::Code { part: part.to_owned(), source };
-    let Some(gaps) = gaps else { return decoder.decode(bytes, len, symbols).map_err(code) };
-    let mut parser = Parser::new("a block with gaps", bytes);
-    let kept = parser.number("the number of non-zeros")?;
-    let Some(kept) = usize::try_from(kept).ok().filter(|kept| *kept <= len) else {
-        return Err(ContainerError::damaged(part, format!("at most {len} non-zeros"), kept.to_string()));
-    };
-    let position_len = parser.number("the size of the positions")?;
-    let positions = parser.take(position_len, "positions")?;
-    let values = parser.rest();
-    let positions = gaps.decode(positions, kept, len).map_err(code)?;
-    let mut nonzeros = Vec::new();
-    decoder.decode(values, kept, &mut nonzeros).map_err(code)?;
-    let start = symbols.len();
-    symbols.resize(start + len, 0);
-    for (position, value) in positions.into_iter().zip(nonzeros) {
-        if let Some(symbol) = symbols.get_mut(start + position) {
-            *symbol = value + 1;
+impl EncodedBlock {
+    /// A block of a kept tensor: its elements as little-endian bytes, deflated if that makes them smaller.
+    pub fn kept(elements: Vec<u8>) -> Self {
+        match deflated(&elements) {
+            Some(bytes) => Self { bytes, encoding: BlockEncoding::Deflated },
+            None => Self { bytes: elements, encoding: BlockEncoding::Stored },
         }
     }
-    Ok(())
+
+    /// Bits of codes of values.
+    pub fn value_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).values
+    }
+
+    /// Bits of positions of non-zeros.
+    pub fn position_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).positions
+    }
+
+    /// Bits that fill bytes.
+    pub fn padding_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).padding
+    }
 }
 
-impl Tables {
-    /// Codes one block by table number `table`.
-    pub fn encode_block(&self, symbols: &[u16], table: usize) -> Option<EncodedBlock> {
-        Some(encode_block(symbols, self.codes.get(table)?, self.gaps.get(table)))
+/// What the bits of a block are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct BlockBits {
+    pub(super) values: u64,
+    pub(super) positions: u64,
+    pub(super) kept: u64,
+    pub(super) padding: u64,
+}
+
+impl BlockEncoding {
+    /// What the bits of a block of `bytes` bytes are for.
+    pub(super) fn bits(self, bytes: u64) -> BlockBits {
+        match self {
+            Self::Symbols { padding } => BlockBits {
+                values: (bytes * 8).saturating_sub(u64::from(padding)),
+                padding: u64::from(padding).min(bytes * 8),
+                ..BlockBits::default()
+            },
+            Self::Gaps { position_bytes, position_padding, value_padding } => {
+                let positions = u64::from(position_bytes).min(bytes);
+                let split = |bytes: u64, padding: u8| {
+                    let padding = u64::from(padding).min(bytes * 8);
+                    (bytes * 8 - padding, padding)
+                };
+                let (position_bits, position_padding) = split(positions, position_padding);
+                let (values, value_padding) = split(bytes - positions, value_padding);
+                let padding = position_padding + value_padding;
+                BlockBits { values, positions: position_bits, padding, ..BlockBits::default() }
+            }
+            Self::Stored | Self::Deflated => BlockBits { kept: bytes * 8, ..BlockBits::default() },
+        }
     }
+}
+
+/// Bits that fill the last byte after `bits` bits.
+const fn padding(bits: u64) -> u8 {
+    (bits.wrapping_neg() & 7) as u8
+}
+
+/// Encodes the symbols of a block: all of them, or with a gap table only those that are not 0, less 1.
+///
+/// Pure: the same symbols and tables give the same block anywhere.
+pub fn encode_block(
+    symbols: &[u16],
+    table: &CodeTable,
+    gaps: Option<&GapTable>,
+) -> Result<EncodedBlock, CodeError> {
+    let mut bytes = Vec::new();
+    let Some(gaps) = gaps else {
+        let bits = table.encode(symbols, &mut bytes)?;
+        return Ok(EncodedBlock { bytes, encoding: BlockEncoding::Symbols { padding: padding(bits) } });
+    };
+    let values: Vec<u16> = symbols.iter().filter(|symbol| **symbol != 0).map(|symbol| symbol - 1).collect();
+    put_varint(values.len() as u64, &mut bytes);
+    let position_bits = gaps.encode(symbols, &mut bytes)?;
+    let position_bytes = bytes.len() as u32;
+    let value_bits = table.encode(&values, &mut bytes)?;
+    let encoding = BlockEncoding::Gaps {
+        position_bytes,
+        position_padding: padding(position_bits),
+        value_padding: padding(value_bits),
+    };
+    Ok(EncodedBlock { bytes, encoding })
 }

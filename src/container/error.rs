@@ -1,77 +1,99 @@
-//! Why a `.qsz` could not be read or written.
+//! Why a container could not be written or read.
 
 use crate::entropy::CodeError;
-use crate::formats::FormatError;
+use std::io;
 
-/// Why a `.qsz` could not be read or written; variants are by who must act.
+/// Why a container could not be written or read; variants are by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ContainerError {
-    /// The file is no `.qsz`.
-    #[error("expected a .qsz, which starts with the bytes 89 51 53 5A, found {found}")]
-    Foreign {
-        /// What it starts with.
-        found: String,
+    /// The medium failed.
+    #[error("{part} at byte {offset}: the medium failed")]
+    Io {
+        /// What was being read or written.
+        part: String,
+        /// Where.
+        offset: u64,
+        /// The medium's own error.
+        #[source]
+        source: io::Error,
     },
-    /// The file was written by a later version.
-    #[error("expected .qsz version {expected}, found {found}: it needs a newer Quantscope")]
-    Version {
-        /// The version this reader knows.
-        expected: u8,
-        /// The file's.
-        found: u8,
-    },
-    /// A part of the file is not what was written.
-    #[error(
-        "{part} at byte {offset}: expected checksum {expected:08x}, found {found:08x}: the file is damaged"
-    )]
-    Checksum {
-        /// Which section.
+    /// The file contradicts itself or its format.
+    #[error("{part} at byte {offset}: expected {expected}, found {found}")]
+    Damaged {
+        /// What was being read.
         part: String,
         /// Where it starts.
         offset: u64,
-        /// The checksum stored.
-        expected: u32,
-        /// The checksum of what is there.
-        found: u32,
-    },
-    /// The file contradicts itself.
-    #[error("{part}: expected {expected}, found {found}")]
-    Damaged {
-        /// Which section.
-        part: String,
         /// What the format asks for.
         expected: String,
         /// What the file has.
         found: String,
     },
-    /// A coded stream or table cannot be decoded.
-    #[error("{part} cannot be decoded")]
-    Code {
-        /// Which section.
+    /// A section passes its checksum and does not decode.
+    #[error("{part} at byte {offset} does not decode")]
+    Undecodable {
+        /// What was being decoded.
         part: String,
+        /// Where it starts.
+        offset: u64,
         /// Why.
         #[source]
         source: CodeError,
     },
-    /// The bytes could not be read, end too early, or declare too much.
-    #[error(transparent)]
-    Read(#[from] FormatError),
-    /// Blocks were handed to the writer in the wrong order or number; a defect of the caller.
-    #[error("blocks handed over out of order: expected {expected}, found {found}")]
-    Order {
-        /// What was due.
+    /// The file is of a version, or uses a feature, that this reader does not know.
+    #[error("{part} at byte {offset} is not supported: expected {expected}, found {found}")]
+    Unsupported {
+        /// What was met.
+        part: String,
+        /// Where.
+        offset: u64,
+        /// What is supported.
         expected: String,
-        /// What came.
+        /// What the file has.
         found: String,
     },
-    /// The output could not be written.
-    #[error("writing the compressed file failed")]
-    Write(#[from] std::io::Error),
+    /// The file declares something that the reader refuses to allocate for.
+    #[error("{part} at byte {offset} declares {declared}, over the limit of {limit}")]
+    Limit {
+        /// What declares it.
+        part: String,
+        /// Where.
+        offset: u64,
+        /// The declared number.
+        declared: u64,
+        /// The largest accepted.
+        limit: u64,
+    },
+    /// The caller asked for what no container can hold, or out of order.
+    #[error("{part}: expected {expected}, found {found}")]
+    Request {
+        /// What was asked for.
+        part: String,
+        /// What is possible.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
 }
 
 impl ContainerError {
-    pub(super) fn damaged(part: &str, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::Damaged { part: part.to_owned(), expected: expected.into(), found: found.into() }
+    /// A part of the file that contradicts itself or the format.
+    #[cold]
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
+    pub(super) fn damaged(part: &str, offset: u64, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Damaged {
+            part: part.to_owned(),
+            offset,
+            expected: expected.to_string(),
+            found: found.to_string(),
+        }
+    }
+
+    /// A request that cannot be met.
+    #[cold]
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
+    pub(super) fn request(part: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
+        Self::Request { part: part.into(), expected: expected.to_string(), found: found.to_string() }
     }
 }

@@ -1,66 +1,111 @@
-//! The ledger: what every part of a file costs.
+//! The ledger: what every bit of a container is for.
 
-use super::manifest::Directory;
-use super::{Content, HEAD_BYTES, TRAILER_BYTES};
+use super::block::BlockEncoding;
+use super::directory::{HEADER_BYTES, Kind, Section, TRAILER_BYTES};
 
-/// Bits of a file by what they are for; the sum is the file.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What the bits of a tensor's blocks are for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct TensorBits {
+    /// Codes of values.
+    pub value_bits: u64,
+    /// Positions of non-zeros.
+    pub position_bits: u64,
+    /// Elements kept as they were.
+    pub kept_bits: u64,
+    /// Bits that fill bytes.
+    pub padding_bits: u64,
+}
+
+impl TensorBits {
+    /// The sum.
+    pub const fn total_bits(&self) -> u64 {
+        self.value_bits + self.position_bits + self.kept_bits + self.padding_bits
+    }
+}
+
+/// What every bit of a container is for. The rows add up to 8 times the length of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Ledger {
-    /// Coded values of quantized weights.
-    pub values: u64,
-    /// Coded positions of non-zeros.
-    pub positions: u64,
-    /// Reconstruction values.
-    pub codebooks: u64,
-    /// Code tables of values and gaps.
-    pub tables: u64,
-    /// Tensors stored as they are.
-    pub kept: u64,
-    /// Names, shapes, recipe, sizes, checksums.
-    pub manifest: u64,
-    /// Head and trailer, sizes inside blocks, padding to whole bytes.
-    pub framing: u64,
+    /// Codes of values.
+    pub value_bits: u64,
+    /// Positions of non-zeros.
+    pub position_bits: u64,
+    /// Codebooks.
+    pub codebook_bits: u64,
+    /// Code tables and gap tables.
+    pub table_bits: u64,
+    /// Elements of tensors kept as they were.
+    pub kept_bits: u64,
+    /// The manifest: source, recipe, metadata, names, shapes.
+    pub manifest_bits: u64,
+    /// Header, directory with checksums, trailer.
+    pub framing_bits: u64,
+    /// Bits that fill bytes of blocks.
+    pub padding_bits: u64,
+    /// The blocks of each tensor, in the manifest's order.
+    pub tensors: Vec<TensorBits>,
 }
 
 impl Ledger {
-    pub(super) fn new(directory: &Directory, manifest_bytes: u64, file_bytes: u64) -> Self {
-        let mut sections = directory.blocks.iter();
-        let (mut kept, mut coded) = (0, 0);
-        for tensor in &directory.manifest.tensors {
-            let bytes: u64 =
-                sections.by_ref().take(tensor.blocks() as usize).map(|section| section.len).sum();
-            if matches!(tensor.content, Content::Quantized { .. }) { coded += bytes } else { kept += bytes }
+    /// The ledger of these sections and a directory of this length. `blocks` gives the number of blocks of each tensor.
+    pub(super) fn new(sections: &[Section], directory_bytes: u64, blocks: impl Iterator<Item = u64>) -> Self {
+        let framing_bits = 8 * (HEADER_BYTES + directory_bytes + TRAILER_BYTES);
+        let mut ledger = Self { framing_bits, ..Self::default() };
+        let mut rest = sections.iter();
+        for count in blocks {
+            let mut tensor = TensorBits::default();
+            for section in rest.by_ref().take(usize::try_from(count).unwrap_or(usize::MAX)) {
+                let Kind::Block(encoding) = section.kind else { continue };
+                tensor.add(encoding, section.len);
+            }
+            ledger.add_tensor(tensor);
         }
-        let values = directory.manifest.value_bits.min(coded * 8);
-        let positions = directory.manifest.position_bits.min(coded * 8 - values);
-        let ledger = Self {
-            values,
-            positions,
-            codebooks: directory.codebooks.len * 8,
-            tables: directory.tables.len * 8,
-            kept: kept * 8,
-            manifest: manifest_bytes * 8,
-            framing: (HEAD_BYTES + TRAILER_BYTES) * 8 + coded * 8 - values - positions,
-        };
-        debug_assert_eq!(ledger.total(), file_bytes * 8);
+        for section in rest {
+            let row = match section.kind {
+                Kind::Block(_) => &mut ledger.kept_bits,
+                Kind::Manifest | Kind::DeflatedManifest => &mut ledger.manifest_bits,
+                Kind::Codebooks => &mut ledger.codebook_bits,
+                Kind::CodeTables | Kind::GapTables => &mut ledger.table_bits,
+            };
+            *row += 8 * section.len;
+        }
         ledger
     }
 
-    /// The rows with their names, in order.
-    pub fn rows(&self) -> [(&'static str, u64); 7] {
+    fn add_tensor(&mut self, tensor: TensorBits) {
+        self.value_bits += tensor.value_bits;
+        self.position_bits += tensor.position_bits;
+        self.kept_bits += tensor.kept_bits;
+        self.padding_bits += tensor.padding_bits;
+        self.tensors.push(tensor);
+    }
+
+    /// The rows with their names, in the order of a report.
+    pub const fn rows(&self) -> [(&'static str, u64); 8] {
         [
-            ("values", self.values),
-            ("positions", self.positions),
-            ("codebooks", self.codebooks),
-            ("code tables", self.tables),
-            ("kept tensors", self.kept),
-            ("manifest", self.manifest),
-            ("framing and padding", self.framing),
+            ("values", self.value_bits),
+            ("positions", self.position_bits),
+            ("codebooks", self.codebook_bits),
+            ("code tables", self.table_bits),
+            ("kept tensors", self.kept_bits),
+            ("manifest", self.manifest_bits),
+            ("framing", self.framing_bits),
+            ("padding", self.padding_bits),
         ]
     }
 
-    /// Bits of the whole file.
-    pub fn total(&self) -> u64 {
+    /// The sum of the rows: 8 times the length of the file.
+    pub fn total_bits(&self) -> u64 {
         self.rows().iter().map(|(_, bits)| bits).sum()
+    }
+}
+
+impl TensorBits {
+    fn add(&mut self, encoding: BlockEncoding, bytes: u64) {
+        let bits = encoding.bits(bytes);
+        self.value_bits += bits.values;
+        self.position_bits += bits.positions;
+        self.kept_bits += bits.kept;
+        self.padding_bits += bits.padding;
     }
 }

@@ -1,67 +1,116 @@
-//! The manifest: what the file holds, apart from the weights themselves.
+//! The manifest: where the model came from, what was done to it, and its tensors in order.
 
-use super::wire::{Parser, put_number, put_text};
+use super::wire::{Cursor, put_string, put_varint};
 use super::{BLOCK_WEIGHTS, ContainerError, Limits};
+use crate::model::FileFormat;
 use crate::tensor::Dtype;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Reconstruction values of one group of weights.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Codebook {
-    /// The values, as exact float32.
-    pub levels: Vec<f32>,
-    /// Whether symbol 0 is an exact zero, so that level i has symbol i + 1.
-    pub pruned: bool,
-}
+/// Element types by their number in the file.
+const DTYPES: [Dtype; 17] = [
+    Dtype::F64,
+    Dtype::F32,
+    Dtype::F16,
+    Dtype::Bf16,
+    Dtype::F8E4M3,
+    Dtype::F8E5M2,
+    Dtype::I64,
+    Dtype::I32,
+    Dtype::I16,
+    Dtype::I8,
+    Dtype::U64,
+    Dtype::U32,
+    Dtype::U16,
+    Dtype::U8,
+    Dtype::Bool,
+    Dtype::C64,
+    Dtype::C128,
+];
 
-impl Codebook {
-    /// Number of symbols.
-    pub fn symbols(&self) -> usize {
-        self.levels.len() + usize::from(self.pruned)
-    }
+/// Kinds of source file by their number in the file.
+const FORMATS: [FileFormat; 6] = [
+    FileFormat::Safetensors,
+    FileFormat::Npy,
+    FileFormat::Npz,
+    FileFormat::TorchZip,
+    FileFormat::TorchLegacy,
+    FileFormat::Qsz,
+];
 
-    /// The value of a symbol; 0 for one outside the codebook.
-    pub fn value(&self, symbol: u16) -> f32 {
-        let level = usize::from(symbol).checked_sub(usize::from(self.pruned));
-        level.and_then(|level| self.levels.get(level)).copied().unwrap_or(0.0)
-    }
-}
-
-/// How a tensor's elements are stored.
+/// What a container says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// Their little-endian bytes.
-    Kept,
-    /// They are those of an earlier tensor.
-    SameAs(usize),
-    /// Symbols.
-    Quantized {
-        /// The first of its codebooks.
-        codebook: usize,
-        /// How many it has: 1, or one for each index of the leading dimension.
-        codebooks: u64,
-        /// Its code table.
-        table: usize,
-    },
+pub struct Manifest {
+    /// Name of the file that was compressed.
+    pub source_name: String,
+    /// Kind of that file.
+    pub source_format: FileFormat,
+    /// Length of that file.
+    pub source_bytes: u64,
+    /// Hash of the content of that file's tensors; the container carries it and does not interpret it.
+    pub content_hash: u128,
+    /// The recipe, as text.
+    pub recipe: String,
+    /// Free text by key.
+    pub metadata: BTreeMap<String, String>,
+    /// The tensors, in order, with unique names.
+    pub tensors: Vec<Entry>,
 }
 
-/// One tensor.
+impl Default for Manifest {
+    fn default() -> Self {
+        Self {
+            source_name: String::new(),
+            source_format: FileFormat::Safetensors,
+            source_bytes: 0,
+            content_hash: 0,
+            recipe: String::new(),
+            metadata: BTreeMap::new(),
+            tensors: Vec::new(),
+        }
+    }
+}
+
+/// One tensor of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its name.
     pub name: String,
-    /// Its dimensions, outermost first.
+    /// Dimensions, outermost first; empty for a scalar.
     pub shape: Vec<u64>,
-    /// The type of its elements.
+    /// Type of its elements.
     pub dtype: Dtype,
-    /// How they are stored.
+    /// How the elements are held.
     pub content: Content,
+}
+
+/// How the elements of a tensor are held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// As they were, little-endian, row-major.
+    Kept,
+    /// They equal those of an earlier tensor that is kept or quantized, of the same type and number.
+    SameAs(usize),
+    /// As symbols of a codebook.
+    Quantized(Coding),
+}
+
+/// Which codebooks and tables a quantized tensor uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coding {
+    /// The codebook, or that of the first channel.
+    pub first_codebook: usize,
+    /// Whether each index of the leading axis has a codebook of its own, one after the other.
+    pub per_channel: bool,
+    /// The code table of the symbols; with a gap table, of the symbols less 1 of non-zeros.
+    pub code_table: usize,
+    /// The gap table, if positions of non-zeros are coded as gaps; every codebook is pruned then.
+    pub gap_table: Option<usize>,
 }
 
 impl Entry {
     /// Number of elements.
     pub fn len(&self) -> u64 {
-        self.shape.iter().product()
+        self.shape.iter().fold(1, |product, dim| product.saturating_mul(*dim))
     }
 
     /// Whether there is no element.
@@ -69,202 +118,247 @@ impl Entry {
         self.len() == 0
     }
 
-    /// Number of blocks.
+    /// Number of blocks that the elements are cut in: none for [`Content::SameAs`] and for no elements.
     pub fn blocks(&self) -> u64 {
-        if matches!(self.content, Content::SameAs(_)) { 0 } else { self.len().div_ceil(BLOCK_WEIGHTS) }
+        if matches!(self.content, Content::SameAs(_)) { 0 } else { self.len().div_ceil(BLOCK_WEIGHTS as u64) }
+    }
+
+    /// Number of elements in a block.
+    pub fn block_len(&self, block: u64) -> usize {
+        let before = block.saturating_mul(BLOCK_WEIGHTS as u64);
+        self.len().saturating_sub(before).min(BLOCK_WEIGHTS as u64) as usize
+    }
+
+    /// Number of codebooks that the elements use.
+    pub fn codebooks(&self) -> u64 {
+        match self.content {
+            Content::Quantized(Coding { per_channel: true, .. }) => self.shape.first().copied().unwrap_or(1),
+            Content::Quantized(_) => 1,
+            Content::Kept | Content::SameAs(_) => 0,
+        }
+    }
+
+    /// The tensor in messages.
+    pub(super) fn part(&self) -> String {
+        format!("tensor {:?}", self.name)
     }
 }
 
-/// Where the weights came from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Provenance {
-    /// Name of the source file.
-    pub name: String,
-    /// Its size.
-    pub bytes: u64,
-    /// Content hash of its tensors.
-    pub hash: u128,
-    /// The recipe, in its one-line form.
-    pub recipe: String,
+/// How many records there are for the manifest to refer to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Available {
+    pub(super) codebooks: u64,
+    pub(super) code_tables: u64,
+    pub(super) gap_tables: u64,
 }
 
-/// Everything but blocks, codebooks and tables.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Manifest {
-    /// Where the weights came from.
-    pub provenance: Provenance,
-    /// Free-text metadata of the source file.
-    pub metadata: BTreeMap<String, String>,
-    /// The tensors, in order.
-    pub tensors: Vec<Entry>,
-    /// Float parameters of the model, tied weights once.
-    pub parameters: u64,
-    /// Bits of the values in all blocks.
-    pub value_bits: u64,
-    /// Bits of the positions in all blocks.
-    pub position_bits: u64,
+/// A statement of a manifest that cannot hold.
+#[derive(Debug)]
+pub(super) struct Contradiction {
+    pub(super) part: String,
+    pub(super) expected: String,
+    pub(super) found: String,
 }
 
-/// A stored run of bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Section {
-    pub len: u64,
-    pub checksum: u32,
-}
-
-/// The manifest with the sections it speaks of.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Directory {
-    pub manifest: Manifest,
-    pub codebooks: Section,
-    pub tables: Section,
-    /// The blocks of all tensors, in order.
-    pub blocks: Vec<Section>,
-}
-
-fn put_section(bytes: &mut Vec<u8>, section: Section) {
-    put_number(bytes, section.len);
-    bytes.extend(section.checksum.to_le_bytes());
-}
-
-fn section(parser: &mut Parser, what: &str) -> Result<Section, ContainerError> {
-    let len = parser.number(what)?;
-    let bytes = parser.take(4, "a checksum")?;
-    let checksum = bytes.first_chunk().map_or(0, |four| u32::from_le_bytes(*four));
-    Ok(Section { len, checksum })
-}
-
-impl Directory {
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let Manifest { provenance, metadata, tensors, parameters, value_bits, position_bits } =
-            &self.manifest;
-        put_text(&mut bytes, &provenance.name);
-        put_number(&mut bytes, provenance.bytes);
-        bytes.extend(provenance.hash.to_le_bytes());
-        put_text(&mut bytes, &provenance.recipe);
-        for number in [*parameters, *value_bits, *position_bits, metadata.len() as u64] {
-            put_number(&mut bytes, number);
-        }
-        for (key, value) in metadata {
-            put_text(&mut bytes, key);
-            put_text(&mut bytes, value);
-        }
-        put_section(&mut bytes, self.codebooks);
-        put_section(&mut bytes, self.tables);
-        put_number(&mut bytes, tensors.len() as u64);
-        let mut blocks = self.blocks.iter();
-        for tensor in tensors {
-            put_entry(&mut bytes, tensor);
-            for section in blocks.by_ref().take(tensor.blocks() as usize) {
-                put_section(&mut bytes, *section);
+impl Manifest {
+    /// Checks what a writer or a file says against the rules, and against what there is to refer to.
+    pub(super) fn check(&self, available: Available) -> Result<(), Contradiction> {
+        let mut names = BTreeSet::new();
+        for (index, entry) in self.tensors.iter().enumerate() {
+            let refused =
+                |expected: String, found: String| Err(Contradiction { part: entry.part(), expected, found });
+            if !names.insert(entry.name.as_str()) {
+                return refused("a unique name".to_owned(), "one that an earlier tensor has".to_owned());
+            }
+            // A zero among the dimensions must not hide a product that does not fit.
+            let mut dims = entry.shape.iter().map(|dim| (*dim).max(1));
+            let bytes = dims.try_fold(entry.dtype.size_bytes(), u64::checked_mul);
+            if bytes.is_none_or(|bytes| bytes >= 1 << 63) {
+                return refused("fewer than 2^63 bytes".to_owned(), format!("shape {:?}", entry.shape));
+            }
+            match entry.content {
+                Content::Kept => {}
+                Content::SameAs(of) => self.check_same(index, of)?,
+                Content::Quantized(coding) => entry.check_coding(coding, available)?,
             }
         }
-        bytes
+        Ok(())
     }
 
-    pub fn from_bytes(bytes: &[u8], limits: &Limits) -> Result<Self, ContainerError> {
-        let mut parser = Parser::new("manifest", bytes);
-        let name = parser.text("the source file's name")?;
-        let source_bytes = parser.number("the source file's size")?;
-        let hash = parser.take(16, "the source's hash")?;
-        let hash = hash.first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes));
-        let recipe = parser.text("the recipe")?;
-        let provenance = Provenance { name, bytes: source_bytes, hash, recipe };
-        let parameters = parser.number("the number of parameters")?;
-        let value_bits = parser.number("the bits of values")?;
-        let position_bits = parser.number("the bits of positions")?;
-        let mut metadata = BTreeMap::new();
-        for _ in 0..parser.count("metadata", 2)? {
-            metadata.insert(parser.text("a metadata key")?, parser.text("a metadata value")?);
-        }
-        let codebooks = section(&mut parser, "the codebooks' size")?;
-        let tables = section(&mut parser, "the code tables' size")?;
-        let count = parser.count("tensors", 4)?;
-        if count as u64 > limits.tensors {
-            return Err(parser.wrong(format!("at most {} tensors", limits.tensors), count.to_string()));
-        }
-        let mut tensors = Vec::new();
-        let mut blocks = Vec::new();
-        for index in 0..count {
-            let entry = entry(&mut parser, index, &tensors)?;
-            for _ in 0..entry.blocks() {
-                blocks.push(section(&mut parser, "a block's size")?);
-            }
-            tensors.push(entry);
-        }
-        parser.end()?;
-        let manifest = Manifest { provenance, metadata, tensors, parameters, value_bits, position_bits };
-        Ok(Self { manifest, codebooks, tables, blocks })
-    }
-}
-
-fn put_entry(bytes: &mut Vec<u8>, entry: &Entry) {
-    put_text(bytes, &entry.name);
-    let dtype = Dtype::ALL.iter().position(|dtype| *dtype == entry.dtype).unwrap_or(0);
-    bytes.push(dtype as u8);
-    put_number(bytes, entry.shape.len() as u64);
-    entry.shape.iter().for_each(|dim| put_number(bytes, *dim));
-    match entry.content {
-        Content::Kept => bytes.push(0),
-        Content::SameAs(index) => {
-            bytes.push(1);
-            put_number(bytes, index as u64);
-        }
-        Content::Quantized { codebook, codebooks, table } => {
-            bytes.push(2);
-            put_number(bytes, codebook as u64);
-            put_number(bytes, codebooks);
-            put_number(bytes, table as u64);
-        }
-    }
-}
-
-fn entry(parser: &mut Parser, index: usize, before: &[Entry]) -> Result<Entry, ContainerError> {
-    let name = parser.text("a tensor's name")?;
-    let code = parser.byte("a tensor's type")?;
-    let dtype = Dtype::ALL.get(usize::from(code)).copied();
-    let dtype = dtype.ok_or_else(|| parser.wrong("the number of an element type", code.to_string()))?;
-    let rank = parser.count("dimensions", 1)?;
-    let mut shape = Vec::with_capacity(rank);
-    for _ in 0..rank {
-        shape.push(parser.number("a dimension")?);
-    }
-    let elements = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim));
-    let fits =
-        elements.and_then(|n| n.checked_mul(dtype.size_bytes())).is_some_and(|n| i64::try_from(n).is_ok());
-    if !fits {
-        return Err(parser
-            .wrong(format!("tensor {name:?} to have fewer than 2^63 bytes"), format!("shape {shape:?}")));
-    }
-    let content = match parser.byte("how a tensor is stored")? {
-        0 => Content::Kept,
-        1 => {
-            let origin = parser.number("a tied tensor")?;
-            let same = usize::try_from(origin).ok().and_then(|i| Some((i, before.get(i)?)));
-            let tied = same.filter(|(_, other)| {
-                other.shape == shape && other.dtype == dtype && !matches!(other.content, Content::SameAs(_))
+    fn check_same(&self, index: usize, of: usize) -> Result<(), Contradiction> {
+        let earlier = self.tensors.get(..index).unwrap_or_default();
+        let (Some(entry), Some(other)) = (self.tensors.get(index), earlier.get(of)) else {
+            let part = format!("tensor {index}");
+            return Err(Contradiction {
+                part,
+                expected: "an earlier tensor to equal".to_owned(),
+                found: format!("tensor {of}"),
             });
-            let Some((same, _)) = tied else {
-                return Err(parser.wrong(
-                    format!("tensor {name:?} to be tied to an earlier one like it"),
-                    format!("number {origin} of {index}"),
-                ));
-            };
-            Content::SameAs(same)
+        };
+        let same = other.dtype == entry.dtype
+            && other.len() == entry.len()
+            && !matches!(other.content, Content::SameAs(_));
+        if same {
+            return Ok(());
         }
-        2 if dtype.is_float() => {
-            let codebook = parser.number("a codebook")? as usize;
-            let codebooks = parser.number("the number of codebooks")?;
-            let table = parser.number("a code table")? as usize;
-            if codebooks != 1 && shape.first() != Some(&codebooks) {
-                return Err(parser.wrong("one codebook, or one per leading index", codebooks.to_string()));
+        Err(Contradiction {
+            part: entry.part(),
+            expected: format!(
+                "a kept or quantized tensor of {} {} to equal",
+                entry.len(),
+                entry.dtype.name()
+            ),
+            found: format!("{} of {} {}", other.part(), other.len(), other.dtype.name()),
+        })
+    }
+}
+
+impl Entry {
+    fn check_coding(&self, coding: Coding, available: Available) -> Result<(), Contradiction> {
+        let refused =
+            |expected: String, found: String| Err(Contradiction { part: self.part(), expected, found });
+        if !self.dtype.is_float() {
+            return refused("a floating-point type to quantize".to_owned(), self.dtype.name().to_owned());
+        }
+        if coding.per_channel && self.shape.is_empty() {
+            return refused("a leading axis for codebooks per channel".to_owned(), "a scalar".to_owned());
+        }
+        let codebooks_end = (coding.first_codebook as u64).checked_add(self.codebooks());
+        let uses = [
+            ("codebooks", codebooks_end, available.codebooks),
+            ("code tables", (coding.code_table as u64).checked_add(1), available.code_tables),
+            (
+                "gap tables",
+                coding.gap_table.map_or(Some(0), |table| (table as u64).checked_add(1)),
+                available.gap_tables,
+            ),
+        ];
+        for (what, end, count) in uses {
+            if end.is_none_or(|end| end > count) {
+                return refused(
+                    format!("{what} below {count}"),
+                    format!("one up to {}", end.unwrap_or(u64::MAX)),
+                );
             }
-            Content::Quantized { codebook, codebooks, table }
         }
-        other => {
-            return Err(parser.wrong("a way to store this tensor (0, 1, or 2 for floats)", other.to_string()));
+        Ok(())
+    }
+
+    /// Appends the tensor; docs/format.md, "Manifest".
+    fn write(&self, out: &mut Vec<u8>) {
+        put_string(&self.name, out);
+        out.push(DTYPES.iter().position(|dtype| *dtype == self.dtype).unwrap_or(usize::from(u8::MAX)) as u8);
+        put_varint(self.shape.len() as u64, out);
+        for dim in &self.shape {
+            put_varint(*dim, out);
         }
-    };
-    Ok(Entry { name, shape, dtype, content })
+        match self.content {
+            Content::Kept => out.push(0),
+            Content::SameAs(of) => {
+                out.push(1);
+                put_varint(of as u64, out);
+            }
+            Content::Quantized(coding) => {
+                out.push(2 | u8::from(coding.per_channel) << 2 | u8::from(coding.gap_table.is_some()) << 3);
+                put_varint(coding.first_codebook as u64, out);
+                put_varint(coding.code_table as u64, out);
+                if let Some(table) = coding.gap_table {
+                    put_varint(table as u64, out);
+                }
+            }
+        }
+    }
+
+    fn read(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Self, ContainerError> {
+        let name = cursor.string()?.to_owned();
+        let code = cursor.byte()?;
+        let dtype = DTYPES.get(usize::from(code)).copied();
+        let dtype = dtype.ok_or_else(|| cursor.unsupported("an element type below 17", &code.to_string()))?;
+        let rank = cursor.varint()?;
+        cursor.limited("the rank of a tensor", rank, limits.rank)?;
+        let shape = (0..rank).map(|_| cursor.varint()).collect::<Result<_, _>>()?;
+        let flags = cursor.byte()?;
+        let content = match flags {
+            0 => Content::Kept,
+            1 => Content::SameAs(index(cursor)?),
+            2 | 6 | 10 | 14 => Content::Quantized(Coding {
+                first_codebook: index(cursor)?,
+                per_channel: flags & 4 != 0,
+                code_table: index(cursor)?,
+                gap_table: if flags & 8 == 0 { None } else { Some(index(cursor)?) },
+            }),
+            _ => return Err(cursor.unsupported("tensor content 0, 1, 2, 6, 10 or 14", &flags.to_string())),
+        };
+        Ok(Self { name, shape, dtype, content })
+    }
+}
+
+/// Takes an index.
+fn index(cursor: &mut Cursor<'_>) -> Result<usize, ContainerError> {
+    let value = cursor.varint()?;
+    usize::try_from(value).map_err(|_| cursor.damaged("an index", value))
+}
+
+impl Manifest {
+    /// Serialises the manifest; docs/format.md, "Manifest".
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, ContainerError> {
+        let format = FORMATS.iter().position(|format| *format == self.source_format);
+        let format = format.ok_or_else(|| {
+            ContainerError::request(
+                "manifest",
+                "a source format known to containers",
+                self.source_format.name(),
+            )
+        })?;
+        let mut out = vec![format as u8];
+        put_string(&self.source_name, &mut out);
+        put_varint(self.source_bytes, &mut out);
+        out.extend_from_slice(&self.content_hash.to_le_bytes());
+        put_string(&self.recipe, &mut out);
+        put_varint(self.metadata.len() as u64, &mut out);
+        for (key, text) in &self.metadata {
+            put_string(key, &mut out);
+            put_string(text, &mut out);
+        }
+        put_varint(self.tensors.len() as u64, &mut out);
+        for entry in &self.tensors {
+            entry.write(&mut out);
+        }
+        Ok(out)
+    }
+
+    /// Reads a serialised manifest.
+    pub(super) fn read(mut cursor: Cursor<'_>, limits: &Limits) -> Result<Self, ContainerError> {
+        let code = cursor.byte()?;
+        let source_format = FORMATS.get(usize::from(code)).copied();
+        let source_format =
+            source_format.ok_or_else(|| cursor.unsupported("a source format below 6", &code.to_string()))?;
+        let source_name = cursor.string()?.to_owned();
+        let source_bytes = cursor.varint()?;
+        let content_hash = u128::from_le_bytes(cursor.array()?);
+        let recipe = cursor.string()?.to_owned();
+        let metadata = read_metadata(&mut cursor, limits)?;
+        let count = cursor.varint()?;
+        cursor.limited("the number of tensors", count, limits.tensors)?;
+        let tensors = (0..count).map(|_| Entry::read(&mut cursor, limits)).collect::<Result<_, _>>()?;
+        cursor.finish()?;
+        Ok(Self { source_name, source_format, source_bytes, content_hash, recipe, metadata, tensors })
+    }
+}
+
+fn read_metadata(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+) -> Result<BTreeMap<String, String>, ContainerError> {
+    let count = cursor.varint()?;
+    cursor.limited("the number of metadata entries", count, limits.metadata)?;
+    let mut metadata: BTreeMap<String, String> = BTreeMap::new();
+    for _ in 0..count {
+        let (key, text) = (cursor.string()?, cursor.string()?);
+        if metadata.last_key_value().is_some_and(|(last, _)| last.as_str() >= key) {
+            return Err(cursor.damaged("metadata keys in ascending order", format!("{key:?}")));
+        }
+        metadata.insert(key.to_owned(), text.to_owned());
+    }
+    Ok(metadata)
 }

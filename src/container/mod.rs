@@ -1,58 +1,106 @@
-//! Our file, `.qsz`: blocks that decode on their own, and a directory at the end.
+//! Our file, `.qsz`: sections, checksums, writer, reader. `docs/format.md` is its contract.
 //!
-//! ```text
-//! head        magic, version                                       9 bytes
-//! blocks      tensor by tensor, up to 2^20 elements each
-//! codebooks   float32 levels
-//! tables      codes of values and gaps
-//! manifest    provenance, recipe, tensors, sizes, checksums        deflated
-//! trailer     the manifest's sizes and checksum, end magic         16 bytes
+//! A container holds a model's tensors, quantized or kept as they were. Elements are cut in blocks of
+//! [`BLOCK_WEIGHTS`] that decode on their own, so neither end ever holds a model. [`Writer`] streams: blocks first, in
+//! order; then the manifest, codebooks and code tables; then a directory with the length and CRC-32 of every section;
+//! then a trailer that finds the directory. [`Reader`] goes the other way, and believes nothing it has not checked.
+//!
+//! Every bit of the file is accounted for in a [`Ledger`], from the directory alone, and the same at both ends.
+//!
 //! ```
+//! use quantscope::container::{Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
+//! use quantscope::entropy::{CodeTable, Coder};
+//! use quantscope::tensor::Dtype;
 //!
-//! `docs/format.md` is the contract, byte by byte. Every section has a CRC-32; the decoder computes with integers and stored
-//! float bits only, so a file decodes to the same bytes everywhere.
+//! let table = CodeTable::new(Coder::Huffman, &[1, 2, 1])?;
+//! let coding = Coding { first_codebook: 0, per_channel: false, code_table: 0, gap_table: None };
+//! let manifest = Manifest {
+//!     tensors: vec![Entry {
+//!         name: "weight".to_owned(),
+//!         shape: vec![2, 2],
+//!         dtype: Dtype::F32,
+//!         content: Content::Quantized(coding),
+//!     }],
+//!     ..Manifest::default()
+//! };
+//! let tables = Tables {
+//!     codebooks: vec![Codebook::new(vec![-0.5, 0.0, 0.5], false)?],
+//!     code_tables: vec![table.clone()],
+//!     gap_tables: vec![],
+//! };
+//! let mut writer = Writer::new(Vec::new(), manifest, tables)?;
+//! writer.write_block(0, 0, &encode_block(&[1, 0, 1, 2], &table, None)?)?;
+//! let (ledger, file) = writer.finish()?;
+//! assert_eq!(ledger.value_bits, 6);
+//! assert_eq!(ledger.total_bits(), 8 * file.len() as u64);
+//!
+//! let reader = Reader::open(&file, Limits::default())?;
+//! let mut bytes = Vec::new();
+//! reader.decode_block(&file, 0, 0, &mut bytes)?;
+//! assert_eq!(bytes, [0.0f32, -0.5, 0.0, 0.5].map(f32::to_le_bytes).concat());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+#![deny(clippy::indexing_slicing)]
 
 mod block;
+mod codebook;
+mod decoder;
+mod deflate;
+mod directory;
 mod error;
 mod ledger;
 mod manifest;
+mod medium;
 mod reader;
-mod tables;
+mod records;
 mod wire;
 mod writer;
 
-pub use block::{EncodedBlock, encode_block};
+pub use block::{BlockEncoding, EncodedBlock, encode_block};
+pub use codebook::Codebook;
+pub use decoder::TensorDecoder;
 pub use error::ContainerError;
-pub use ledger::Ledger;
-pub use manifest::{Codebook, Content, Entry, Manifest, Provenance};
-pub use reader::{Reader, TensorDecoder, is_qsz};
-pub use tables::Tables;
-pub use writer::Writer;
+pub use ledger::{Ledger, TensorBits};
+pub use manifest::{Coding, Content, Entry, Manifest};
+pub use reader::Reader;
+pub use writer::{Tables, Writer};
 
-/// Elements per block.
-pub const BLOCK_WEIGHTS: u64 = 1 << 20;
-/// First bytes of every file: not text, and damaged by transfers that change line ends.
+/// First bytes of a container. The high bit, the line ends and the end-of-file mark show transfers that change bytes.
 pub const MAGIC: [u8; 8] = *b"\x89QSZ\r\n\x1a\n";
-/// Version of the format that is written and read.
+
+/// The version of the format that is written, and the only one that is read.
 pub const VERSION: u8 = 1;
 
-const HEAD_BYTES: u64 = MAGIC.len() as u64 + 1;
-const TRAILER_BYTES: u64 = 16;
-const TRAILER_MAGIC: [u8; 4] = *b"\r\nQZ";
+/// Elements of a tensor per block; the last block of a tensor has what is left.
+pub const BLOCK_WEIGHTS: usize = 1 << 20;
 
 /// What the reader refuses to go beyond, whatever a file declares.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of manifest, stored or inflated.
+    /// Bytes of the directory; it takes some 7 per block.
+    pub directory_bytes: u64,
+    /// Bytes of the manifest, inflated.
     pub manifest_bytes: u64,
-    /// Bytes of codebooks, and of tables.
-    pub codebook_bytes: u64,
+    /// Bytes of all codebooks, and of all tables of one kind.
+    pub table_bytes: u64,
     /// Number of tensors.
     pub tensors: u64,
+    /// Dimensions of one tensor.
+    pub rank: u64,
+    /// Number of metadata entries.
+    pub metadata: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest_bytes: 64 << 20, codebook_bytes: 512 << 20, tensors: 100_000 }
+        Self {
+            directory_bytes: 16 << 20,
+            manifest_bytes: 64 << 20,
+            table_bytes: 256 << 20,
+            tensors: 100_000,
+            rank: 64,
+            metadata: 65_536,
+        }
     }
 }

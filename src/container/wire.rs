@@ -1,96 +1,134 @@
-//! Numbers, texts and lists as the manifest stores them.
+//! Numbers and strings as bytes: little-endian integers, and varints for what is mostly small.
+//!
+//! A varint is a u64 in groups of 7 bits, least significant first, the top bit of a byte saying that more follow
+//! (LEB128). Only the shortest form is valid, so that a value has one encoding.
 
 use super::ContainerError;
 
-/// Appends a number in 7-bit groups, low first, the high bit set on all but the last (LEB128).
-pub fn put_number(bytes: &mut Vec<u8>, mut value: u64) {
+/// Appends a varint.
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
+        out.push(value as u8 | 0x80);
         value >>= 7;
     }
-    bytes.push(value as u8);
+    out.push(value as u8);
 }
 
-/// Appends a text: its length in bytes, then UTF-8.
-pub fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    put_number(bytes, text.len() as u64);
-    bytes.extend(text.as_bytes());
+/// Appends a string: its length in bytes as a varint, then UTF-8.
+pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {
+    put_varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
 }
 
-/// Reads what the functions above wrote.
+/// Reads a part of a file front to back.
 #[derive(Debug)]
-pub struct Parser<'a> {
-    rest: &'a [u8],
-    part: &'static str,
-    len: usize,
+pub(super) struct Cursor<'a> {
+    part: &'a str,
+    /// Where the bytes start, for messages.
+    base: u64,
+    bytes: &'a [u8],
+    position: usize,
 }
 
-impl<'a> Parser<'a> {
-    pub fn new(part: &'static str, bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, part, len: bytes.len() }
+impl<'a> Cursor<'a> {
+    /// Starts at the first of `bytes`, which lie at byte `base` of `part`'s medium.
+    pub(super) const fn new(part: &'a str, base: u64, bytes: &'a [u8]) -> Self {
+        Self { part, base, bytes, position: 0 }
     }
 
-    /// An error at the place reached.
-    pub fn wrong(&self, expected: impl Into<String>, found: impl Into<String>) -> ContainerError {
-        let place = format!("{} at its byte {}", self.part, self.len - self.rest.len());
-        ContainerError::damaged(&place, expected, found)
+    /// The bytes not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.position..).unwrap_or_default()
     }
 
-    pub fn take(&mut self, count: u64, what: &str) -> Result<&'a [u8], ContainerError> {
-        let split = usize::try_from(count).ok().and_then(|count| self.rest.split_at_checked(count));
-        let Some((taken, rest)) = split else {
-            return Err(self.wrong(format!("{count} bytes of {what}"), format!("{}", self.rest.len())));
-        };
-        self.rest = rest;
+    /// Whether everything is read.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.position >= self.bytes.len()
+    }
+
+    /// Index of the next byte.
+    pub(super) const fn position(&self) -> usize {
+        self.position
+    }
+
+    /// An error at the next byte.
+    #[cold]
+    pub(super) fn damaged(&self, expected: impl ToString, found: impl ToString) -> ContainerError {
+        ContainerError::damaged(self.part, self.base + self.position as u64, expected, found)
+    }
+
+    /// An error about something unknown at the next byte.
+    pub(super) fn unsupported(&self, expected: &str, found: &str) -> ContainerError {
+        ContainerError::Unsupported {
+            part: self.part.to_owned(),
+            offset: self.base + self.position as u64,
+            expected: expected.to_owned(),
+            found: found.to_owned(),
+        }
+    }
+
+    /// Checks a declared number against a limit.
+    pub(super) fn limited(&self, what: &str, declared: u64, limit: u64) -> Result<(), ContainerError> {
+        if declared <= limit {
+            return Ok(());
+        }
+        let part = format!("{what} of {}", self.part);
+        Err(ContainerError::Limit { part, offset: self.base + self.position as u64, declared, limit })
+    }
+
+    /// Takes the next `len` bytes.
+    pub(super) fn take(&mut self, len: u64) -> Result<&'a [u8], ContainerError> {
+        let rest = self.rest();
+        let taken = usize::try_from(len).ok().and_then(|len| rest.get(..len));
+        let taken =
+            taken.ok_or_else(|| self.damaged(format!("{len} more bytes"), format!("{} left", rest.len())))?;
+        self.position += taken.len();
         Ok(taken)
     }
 
-    pub fn byte(&mut self, what: &str) -> Result<u8, ContainerError> {
-        Ok(self.take(1, what)?.first().copied().unwrap_or(0))
+    /// Takes the next N bytes.
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], ContainerError> {
+        let mut array = [0; N];
+        array.copy_from_slice(self.take(N as u64)?);
+        Ok(array)
     }
 
-    pub fn number(&mut self, what: &str) -> Result<u64, ContainerError> {
+    /// Takes a byte.
+    pub(super) fn byte(&mut self) -> Result<u8, ContainerError> {
+        let [byte] = self.array()?;
+        Ok(byte)
+    }
+
+    /// Takes a varint.
+    pub(super) fn varint(&mut self) -> Result<u64, ContainerError> {
         let mut value = 0u64;
         for shift in (0..64).step_by(7) {
-            let byte = self.byte(what)?;
+            let byte = self.byte()?;
             let group = u64::from(byte & 0x7f);
-            if shift == 63 && group > 1 {
-                break;
+            if (shift == 63 && group > 1) || (shift > 0 && byte == 0) {
+                return Err(self.damaged("the shortest form of a 64-bit number", "another form"));
             }
             value |= group << shift;
             if byte < 0x80 {
                 return Ok(value);
             }
         }
-        Err(self.wrong(format!("{what} in 64 bits"), "a larger number"))
+        Err(self.damaged("a number of at most 64 bits", "a longer one"))
     }
 
-    /// A number of things that take at least `least` bytes each, so that it can be no larger than what is left.
-    pub fn count(&mut self, what: &str, least: usize) -> Result<usize, ContainerError> {
-        let count = self.number(what)?;
-        let room = self.rest.len() / least.max(1);
-        usize::try_from(count)
-            .ok()
-            .filter(|count| *count <= room)
-            .ok_or_else(|| self.wrong(format!("at most {room} of {what}"), count.to_string()))
+    /// Takes a string.
+    pub(super) fn string(&mut self) -> Result<&'a str, ContainerError> {
+        let len = self.varint()?;
+        let bytes = self.take(len)?;
+        std::str::from_utf8(bytes).map_err(|_| self.damaged("text in UTF-8", "other bytes"))
     }
 
-    pub fn text(&mut self, what: &str) -> Result<String, ContainerError> {
-        let len = self.number(what)?;
-        let bytes = self.take(len, what)?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| self.wrong(format!("{what} in UTF-8"), "other bytes"))
-    }
-
-    /// Everything not read yet.
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
-    pub fn end(self) -> Result<(), ContainerError> {
-        if self.rest.is_empty() {
+    /// Checks that everything was read.
+    pub(super) fn finish(&self) -> Result<(), ContainerError> {
+        if self.is_at_end() {
             Ok(())
         } else {
-            Err(self.wrong("the end", format!("{} bytes more", self.rest.len())))
+            Err(self.damaged("its end", format!("{} more bytes", self.rest().len())))
         }
     }
 }
@@ -100,21 +138,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_read_back_and_too_large_ones_are_refused() {
-        for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+    fn varints_read_back_and_have_one_form() {
+        for value in [0, 1, 127, 128, 300, 1 << 35, u64::MAX - 1, u64::MAX] {
             let mut bytes = Vec::new();
-            put_number(&mut bytes, value);
-            let mut parser = Parser::new("test", &bytes);
-            assert_eq!(parser.number("value").unwrap(), value);
-            parser.end().unwrap();
+            put_varint(value, &mut bytes);
+            let mut cursor = Cursor::new("test", 0, &bytes);
+            assert_eq!(cursor.varint().unwrap(), value);
+            cursor.finish().unwrap();
         }
-        let sentence = Parser::new("test", &[0xff; 11]).number("value").unwrap_err().to_string();
-        assert_eq!(sentence, "test at its byte 10: expected value in 64 bits, found a larger number");
+        for bytes in [&[0x80, 0][..], &[0xff; 10], &[0x80; 11], &[0x80], &[]] {
+            assert!(Cursor::new("test", 0, bytes).varint().is_err(), "{bytes:?}");
+        }
     }
 
     #[test]
-    fn counts_beyond_what_is_left_are_refused() {
-        assert!(Parser::new("test", &[5, 0, 0]).count("things", 1).is_err());
-        assert_eq!(Parser::new("test", &[2, 0, 0]).count("things", 1).unwrap(), 2);
+    fn strings_longer_than_the_rest_are_refused() {
+        let error = Cursor::new("manifest", 100, &[5, b'a', b'b']).string().unwrap_err();
+        assert_eq!(error.to_string(), "manifest at byte 101: expected 5 more bytes, found 2 left");
+        assert!(Cursor::new("manifest", 0, &[1, 0xff]).string().is_err());
     }
 }

@@ -1,95 +1,177 @@
-//! Writes a `.qsz` from its first byte to its last; nothing but the directory is kept in memory.
+//! Writes a container front to back, holding no more than its directory.
 
-use super::manifest::{Directory, Section};
-use super::tables::codebooks_to_bytes;
-use super::{
-    Codebook, ContainerError, EncodedBlock, Ledger, MAGIC, Manifest, TRAILER_MAGIC, Tables, VERSION,
-};
-use flate2::Compression;
-use flate2::write::DeflateEncoder;
+use super::block::{BlockEncoding, EncodedBlock};
+use super::deflate::deflated;
+use super::directory::{self, Kind, Section};
+use super::manifest::Available;
+use super::wire::put_varint;
+use super::{Codebook, Coding, ContainerError, Content, Entry, Ledger, MAGIC, Manifest, VERSION};
+use crate::entropy::{CodeTable, GapTable};
 use std::io::Write;
 
-/// Takes blocks tensor by tensor, in order.
+/// What quantized tensors refer to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tables {
+    /// Values of symbols.
+    pub codebooks: Vec<Codebook>,
+    /// Codes of symbols.
+    pub code_tables: Vec<CodeTable>,
+    /// Codes of gaps.
+    pub gap_tables: Vec<GapTable>,
+}
+
+/// Writes a container.
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
-    written: u64,
-    directory: Directory,
-    codebooks: Vec<Codebook>,
+    manifest: Manifest,
     tables: Tables,
-    kept_bytes: u64,
-    block_bytes: u64,
+    sections: Vec<Section>,
+    /// Where the next section starts.
+    offset: u64,
+    /// Tensor and block that come next.
+    next: (usize, u64),
 }
 
 impl<W: Write> Writer<W> {
-    /// Starts a file. Sizes of values and positions in `manifest` are filled in while writing.
-    pub fn new(
-        out: W,
-        manifest: Manifest,
-        codebooks: Vec<Codebook>,
-        tables: Tables,
-    ) -> Result<Self, ContainerError> {
-        let directory = Directory { manifest, ..Directory::default() };
-        let mut writer =
-            Self { out, written: 0, directory, codebooks, tables, kept_bytes: 0, block_bytes: 0 };
-        writer.put(&MAGIC)?;
-        writer.put(&[VERSION])?;
+    /// Starts a container of these tensors.
+    pub fn new(out: W, manifest: Manifest, tables: Tables) -> Result<Self, ContainerError> {
+        let available = Available {
+            codebooks: tables.codebooks.len() as u64,
+            code_tables: tables.code_tables.len() as u64,
+            gap_tables: tables.gap_tables.len() as u64,
+        };
+        manifest.check(available).map_err(|found| ContainerError::Request {
+            part: found.part,
+            expected: found.expected,
+            found: found.found,
+        })?;
+        for entry in &manifest.tensors {
+            check_pruned(entry, &tables.codebooks)?;
+        }
+        let mut writer = Self { out, manifest, tables, sections: Vec::new(), offset: 0, next: (0, 0) };
+        writer.put("file header", &[&MAGIC[..], &[VERSION]].concat())?;
+        writer.skip_finished();
         Ok(writer)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), ContainerError> {
-        self.out.write_all(bytes)?;
-        self.written += bytes.len() as u64;
-        Ok(())
+    /// Sets the hash of the source's tensors, where it is known only once they have been read.
+    pub fn set_content_hash(&mut self, hash: u128) {
+        self.manifest.content_hash = hash;
     }
 
-    fn section(&mut self, bytes: &[u8]) -> Result<Section, ContainerError> {
-        self.put(bytes)?;
-        Ok(Section { len: bytes.len() as u64, checksum: crc32fast::hash(bytes) })
-    }
-
-    /// Writes the next block of a quantized tensor.
-    pub fn write_block(&mut self, block: &EncodedBlock) -> Result<(), ContainerError> {
-        let section = self.section(&block.bytes)?;
-        self.directory.blocks.push(section);
-        self.directory.manifest.value_bits += block.value_bits;
-        self.directory.manifest.position_bits += block.position_bits;
-        self.block_bytes += section.len;
-        Ok(())
-    }
-
-    /// Writes the next block of a kept tensor.
-    pub fn write_kept(&mut self, bytes: &[u8]) -> Result<(), ContainerError> {
-        let section = self.section(bytes)?;
-        self.directory.blocks.push(section);
-        self.kept_bytes += section.len;
-        Ok(())
-    }
-
-    /// Writes codebooks, tables, manifest and trailer; what everything cost.
-    pub fn finish(mut self) -> Result<(W, Ledger), ContainerError> {
-        let due: u64 = self.directory.manifest.tensors.iter().map(super::Entry::blocks).sum();
-        if due != self.directory.blocks.len() as u64 {
-            let found = format!("{} blocks", self.directory.blocks.len());
-            return Err(ContainerError::Order { expected: format!("{due} blocks"), found });
+    /// Writes the next block: blocks come in order, tensor by tensor, none for tensors that equal another.
+    pub fn write_block(
+        &mut self,
+        tensor: usize,
+        block: u64,
+        encoded: &EncodedBlock,
+    ) -> Result<(), ContainerError> {
+        let Some(entry) = self.manifest.tensors.get(tensor).filter(|_| self.next == (tensor, block)) else {
+            let (tensor_due, block_due) = self.next;
+            let due = format!("block {block_due} of tensor {tensor_due}");
+            return Err(ContainerError::request("block", due, format!("block {block} of tensor {tensor}")));
+        };
+        let part = format!("{}, block {block}", entry.part());
+        let fits = match (entry.content, encoded.encoding) {
+            (Content::Kept, BlockEncoding::Stored) => {
+                encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.dtype.size_bytes()
+            }
+            (Content::Kept, BlockEncoding::Deflated) => true,
+            (Content::Quantized(coding), BlockEncoding::Symbols { .. }) => coding.gap_table.is_none(),
+            (Content::Quantized(coding), BlockEncoding::Gaps { .. }) => coding.gap_table.is_some(),
+            _ => false,
+        };
+        if !fits {
+            return Err(ContainerError::request(part, "a block encoded as the manifest says", "another"));
         }
-        let codebooks = codebooks_to_bytes(&self.codebooks);
-        self.directory.codebooks = self.section(&codebooks)?;
-        let tables = self.tables.to_bytes();
-        self.directory.tables = self.section(&tables)?;
-        let inflated = self.directory.to_bytes();
-        let mut deflater = DeflateEncoder::new(Vec::new(), Compression::best());
-        deflater.write_all(&inflated)?;
-        let manifest = deflater.finish()?;
-        let stored = self.section(&manifest)?;
-        let mut trailer = Vec::new();
-        trailer.extend((stored.len as u32).to_le_bytes());
-        trailer.extend((inflated.len() as u32).to_le_bytes());
-        trailer.extend(stored.checksum.to_le_bytes());
-        trailer.extend(TRAILER_MAGIC);
-        self.put(&trailer)?;
-        self.out.flush()?;
-        let ledger = Ledger::new(&self.directory, stored.len, self.written);
-        Ok((self.out, ledger))
+        self.section(&part, Kind::Block(encoded.encoding), &encoded.bytes)?;
+        self.next.1 += 1;
+        self.skip_finished();
+        Ok(())
     }
+
+    /// Writes manifest, tables, directory and trailer; returns the ledger and the output.
+    pub fn finish(mut self) -> Result<(Ledger, W), ContainerError> {
+        if let Some(entry) = self.manifest.tensors.get(self.next.0) {
+            let blocks = format!("{} blocks", entry.blocks());
+            return Err(ContainerError::request(entry.part(), blocks, self.next.1));
+        }
+        let manifest = self.manifest.to_bytes()?;
+        let mut packed = Vec::new();
+        put_varint(manifest.len() as u64, &mut packed);
+        packed.extend(deflated(&manifest).unwrap_or_else(|| manifest.clone()));
+        if packed.len() < manifest.len() {
+            self.section("manifest", Kind::DeflatedManifest, &packed)?;
+        } else {
+            self.section("manifest", Kind::Manifest, &manifest)?;
+        }
+        let tables = std::mem::take(&mut self.tables);
+        self.records(Kind::Codebooks, tables.codebooks.iter().map(Codebook::to_bytes))?;
+        self.records(Kind::CodeTables, tables.code_tables.iter().map(CodeTable::to_bytes))?;
+        self.records(Kind::GapTables, tables.gap_tables.iter().map(GapTable::to_bytes))?;
+
+        let directory = directory::write(&self.sections);
+        self.put("directory", &directory)?;
+        self.put("trailer", &directory::trailer(&directory))?;
+        self.out.flush().map_err(|source| self.failed("trailer", source))?;
+        let blocks = self.manifest.tensors.iter().map(Entry::blocks);
+        let ledger = Ledger::new(&self.sections, directory.len() as u64, blocks);
+        debug_assert_eq!(ledger.total_bits(), 8 * self.offset);
+        Ok((ledger, self.out))
+    }
+
+    /// Moves on to the next tensor that has a block left to write.
+    fn skip_finished(&mut self) {
+        while self.manifest.tensors.get(self.next.0).is_some_and(|entry| self.next.1 >= entry.blocks()) {
+            self.next = (self.next.0 + 1, 0);
+        }
+    }
+
+    /// Writes a section of records, each behind its length; no section for no records.
+    fn records(
+        &mut self,
+        kind: Kind,
+        records: impl ExactSizeIterator<Item = Vec<u8>>,
+    ) -> Result<(), ContainerError> {
+        if records.len() == 0 {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        put_varint(records.len() as u64, &mut bytes);
+        for record in records {
+            put_varint(record.len() as u64, &mut bytes);
+            bytes.extend_from_slice(&record);
+        }
+        self.section(kind.name(), kind, &bytes)
+    }
+
+    fn section(&mut self, part: &str, kind: Kind, bytes: &[u8]) -> Result<(), ContainerError> {
+        let (offset, len, crc) = (self.offset, bytes.len() as u64, crc32fast::hash(bytes));
+        self.put(part, bytes)?;
+        self.sections.push(Section { kind, offset, len, crc });
+        Ok(())
+    }
+
+    fn put(&mut self, part: &str, bytes: &[u8]) -> Result<(), ContainerError> {
+        self.out.write_all(bytes).map_err(|source| self.failed(part, source))?;
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn failed(&self, part: &str, source: std::io::Error) -> ContainerError {
+        ContainerError::Io { part: part.to_owned(), offset: self.offset, source }
+    }
+}
+
+/// Checks that a tensor whose positions are gaps has pruned codebooks only.
+fn check_pruned(entry: &Entry, codebooks: &[Codebook]) -> Result<(), ContainerError> {
+    let Content::Quantized(Coding { first_codebook, gap_table: Some(_), .. }) = entry.content else {
+        return Ok(());
+    };
+    let count = usize::try_from(entry.codebooks()).unwrap_or(usize::MAX);
+    if codebooks.iter().skip(first_codebook).take(count).all(Codebook::pruned) {
+        return Ok(());
+    }
+    Err(ContainerError::request(entry.part(), "pruned codebooks, as positions are gaps", "one that is not"))
 }

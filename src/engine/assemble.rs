@@ -4,8 +4,8 @@ use super::encode::{Encoded, Measured};
 use super::evaluate::Pool;
 use super::plan::Fate;
 use super::report::{Outcome, Point};
-use super::{EngineError, Plan, Session, unpack};
-use crate::container::{self, Content, Entry, Ledger, Manifest, Provenance, Reader, Tables, Writer};
+use super::{BLOCK_WEIGHTS, EngineError, Plan, Session, unpack};
+use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer};
 use crate::entropy::Coder;
 use crate::export::{self, TensorHeader};
 use crate::formats::Source;
@@ -21,8 +21,7 @@ pub struct Assembler<W> {
     measured: Measured,
     /// Measured symbol counts per code table.
     pools: Vec<Pool>,
-    /// The code table of each task's tensor, in task order.
-    tables: Vec<Option<usize>>,
+    /// The next task.
     next: usize,
     plan: Plan,
 }
@@ -70,43 +69,36 @@ impl<W: Write> Assembler<W> {
             content: match *fate {
                 Fate::Kept => Content::Kept,
                 Fate::SameAs(index) => Content::SameAs(index),
-                Fate::Quantized { first_group, group_len, table } => {
-                    let codebooks = tensor.len().checked_div(group_len).unwrap_or(1);
-                    Content::Quantized { codebook: first_group, codebooks, table }
-                }
+                Fate::Quantized { first_group, group_len, table } => Content::Quantized(Coding {
+                    first_codebook: first_group,
+                    per_channel: group_len < tensor.len(),
+                    code_table: table,
+                    gap_table: plan.gap_tables.get(table).map(|_| table),
+                }),
             },
         });
         let recipe = plan.recipe.to_line();
         let manifest = Manifest {
-            provenance: Provenance {
-                name: name.to_owned(),
-                bytes: source_bytes,
-                hash: session.hash_bits(),
-                recipe: recipe.clone(),
-            },
+            source_name: name.to_owned(),
+            source_format: model.format,
+            source_bytes,
+            content_hash: session.hash_bits(),
+            recipe: recipe.clone(),
             metadata: model.metadata.clone(),
             tensors: tensors.collect(),
-            parameters: model.parameters(),
-            value_bits: 0,
-            position_bits: 0,
         };
-        let tables = Tables { codes: plan.tables.clone(), gaps: plan.gap_tables.clone() };
+        let tables = Tables {
+            codebooks: plan.codebooks()?,
+            code_tables: plan.tables.clone(),
+            gap_tables: plan.gap_tables.clone(),
+        };
         let mut notes = model.notes.clone();
         notes.extend(
             session.importance().filter(|_| plan.has_importance).map_or(&[][..], |i| i.notes()).to_vec(),
         );
         notes.extend_from_slice(plan.notes());
-        let table_of = |task: &super::Task| match plan.fates.get(task.tensor) {
-            Some(Fate::Quantized { table, .. }) => Some(*table),
-            _ => None,
-        };
         Ok(Self {
-            writer: Writer::new(
-                Hashed { out, hasher: Box::default(), bytes: 0 },
-                manifest,
-                plan.codebooks(),
-                tables,
-            )?,
+            writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
             outcome: Outcome {
                 source_bytes,
                 parameters: model.parameters(),
@@ -117,7 +109,6 @@ impl<W: Write> Assembler<W> {
             },
             measured: Measured::default(),
             pools: plan.tables.iter().map(|_| Pool::default()).collect(),
-            tables: plan.tasks().iter().map(table_of).collect(),
             next: 0,
             plan: plan.clone(),
         })
@@ -126,12 +117,14 @@ impl<W: Write> Assembler<W> {
     /// Takes in what [`encode`](super::encode) gave for the next task.
     pub fn absorb(&mut self, part: &[u8]) -> Result<(), EngineError> {
         let encoded: Encoded = unpack(part)?;
-        encoded.blocks.iter().try_for_each(|block| self.writer.write_block(block))?;
-        let kept = encoded.kept.iter().filter(|bytes| !bytes.is_empty());
-        kept.into_iter().try_for_each(|bytes| self.writer.write_kept(bytes))?;
+        let task = self.plan.tasks().get(self.next).ok_or(EngineError::Message)?;
+        for (index, block) in (task.start / BLOCK_WEIGHTS..).zip(&encoded.blocks) {
+            self.writer.write_block(task.tensor, index, block)?;
+        }
         self.measured.merge(&encoded.measured);
-        let table = self.tables.get(self.next).ok_or(EngineError::Message)?;
-        if let Some(pool) = table.and_then(|table| self.pools.get_mut(table)) {
+        if let Some(Fate::Quantized { table, .. }) = self.plan.fates.get(task.tensor)
+            && let Some(pool) = self.pools.get_mut(*table)
+        {
             let zero_symbol = usize::from(self.plan.has_zero_symbol());
             let levels = encoded.measured.counts.get(zero_symbol..).unwrap_or_default();
             pool.add(levels, encoded.measured.zeros, 1.0);
@@ -142,7 +135,7 @@ impl<W: Write> Assembler<W> {
 
     /// Completes the file, and says what came of it.
     pub fn finish(self) -> Result<(W, Outcome), EngineError> {
-        let (Hashed { out, hasher, bytes }, ledger) = self.writer.finish()?;
+        let (ledger, Hashed { out, hasher, bytes }) = self.writer.finish()?;
         let mut outcome = self.outcome;
         outcome.file_bytes = bytes;
         outcome.ratio = outcome.parameters as f64 * 4.0 / bytes as f64;
@@ -176,12 +169,13 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
         fixed_bits: fixed / weights,
         huffman_bits: huffman / weights,
         rans_bits: rans / weights,
-        bits: (ledger.values + ledger.positions + ledger.codebooks + ledger.tables) as f64 / weights,
+        bits: (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64
+            / weights,
         mse: measured.error / weights,
         weighted_mse: measured.weighted_error / weights,
         sqnr_db: sqnr_db(measured.signal, measured.error),
         weighted_sqnr_db: sqnr_db(measured.weighted_signal, measured.weighted_error),
-        formula_ratio: weights * 32.0 / (formula + codebooks as f64 + ledger.positions as f64),
+        formula_ratio: weights * 32.0 / (formula + codebooks as f64 + ledger.position_bits as f64),
         predicted_ratio: 0.0,
         optimal: false,
         preview: false,
@@ -221,10 +215,10 @@ pub fn decode_to(
     };
     let mut bytes = Vec::new();
     for index in 0..manifest.tensors.len() {
-        let decoder = reader.tensor(index)?;
+        let decoder = reader.decoder(index)?;
         for block in 0..decoder.blocks() {
             bytes.clear();
-            decoder.block(file, block, &mut bytes)?;
+            decoder.decode_block(file, block, &mut bytes)?;
             writer.write(&bytes)?;
             done(bytes.len() as u64);
         }
@@ -245,10 +239,10 @@ pub fn check_blocks(
         if matches!(entry.content, Content::SameAs(_)) {
             continue;
         }
-        let decoder = reader.tensor(index)?;
+        let decoder = reader.decoder(index)?;
         for block in 0..decoder.blocks() {
             bytes.clear();
-            decoder.block(file, block, &mut bytes)?;
+            decoder.decode_block(file, block, &mut bytes)?;
             hasher.update(&xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes());
             done(bytes.len() as u64);
         }
@@ -256,7 +250,19 @@ pub fn check_blocks(
     Ok(format!("{:032x}", hasher.digest128()))
 }
 
+/// Whether a file starts like a `.qsz`.
+pub fn is_container(file: &dyn Source) -> bool {
+    let mut head = [0; MAGIC.len()];
+    file.len() >= head.len() as u64 && file.read_at(0, &mut head).is_ok() && head == MAGIC
+}
+
+/// Float parameters of a container's tensors, tied weights once.
+pub fn parameters(reader: &Reader) -> u64 {
+    let own = |entry: &&Entry| entry.dtype.is_float() && !matches!(entry.content, Content::SameAs(_));
+    reader.manifest().tensors.iter().filter(own).map(Entry::len).sum()
+}
+
 /// Opens a `.qsz` with the default limits.
 pub fn open_container(file: &dyn Source) -> Result<Reader, EngineError> {
-    Ok(Reader::open(file, &container::Limits::default())?)
+    Ok(Reader::open(file, Limits::default())?)
 }

@@ -1,6 +1,6 @@
 //! The second map: a tensor's blocks to coded blocks, with what quantizing did to every weight.
 
-use super::plan::{BlockReader, Fate, Plan};
+use super::plan::{BlockReader, Fate, Plan, PlanGroup};
 use super::{EngineError, Input, Task, pack};
 use crate::container::{self, Codebook, EncodedBlock};
 use serde::{Deserialize, Serialize};
@@ -9,9 +9,8 @@ use std::ops::Range;
 /// What a task of [`encode`] gives.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Encoded {
-    /// One per block, or the raw bytes of a kept tensor's blocks.
+    /// One per block that is not empty.
     pub blocks: Vec<EncodedBlock>,
-    pub kept: Vec<Vec<u8>>,
     pub measured: Measured,
 }
 
@@ -70,9 +69,10 @@ impl Measured {
 
 impl Plan {
     /// The codebooks of the container, in group order.
-    pub(super) fn codebooks(&self) -> Vec<Codebook> {
+    pub(super) fn codebooks(&self) -> Result<Vec<Codebook>, EngineError> {
         let pruned = self.has_zero_symbol();
-        self.groups.iter().map(|g| Codebook { levels: g.quantizer.levels.clone(), pruned }).collect()
+        let codebook = |g: &PlanGroup| Ok(Codebook::new(g.quantizer.levels.clone(), pruned)?);
+        self.groups.iter().map(codebook).collect()
     }
 
     /// The values that symbols decode to, before rounding to the tensor's type.
@@ -106,7 +106,9 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
     for range in task.blocks() {
         blocks.read(range.clone())?;
         let Fate::Quantized { table, .. } = *fate else {
-            encoded.kept.push(blocks.bytes.clone());
+            if !range.is_empty() {
+                encoded.blocks.push(EncodedBlock::kept(std::mem::take(&mut blocks.bytes)));
+            }
             continue;
         };
         symbols.clear();
@@ -121,7 +123,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        encoded.blocks.push(container::encode_block(&symbols, code, gaps));
+        encoded.blocks.push(container::encode_block(&symbols, code, gaps)?);
     }
     Ok(pack(&encoded))
 }

@@ -3,7 +3,7 @@
 use super::EngineError;
 use super::groups::{Group, Groups};
 use super::report::{Bound, Curve, Overlay, Point, Sweep};
-use crate::entropy::{CodeTable, Coder, Positions, fixed_bits, huffman};
+use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
 use crate::histogram::{Histogram, Moments, cell_start};
 use crate::quantize::{
     Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
@@ -239,8 +239,8 @@ pub(super) fn entropy_total(counts: &[u64]) -> f64 {
 
 /// Bits of symbols with these counts under a coder, its table counted.
 pub(super) fn coded_bits(coder: Coder, counts: &[u64]) -> f64 {
-    let table = CodeTable::new(coder, counts);
-    table.predicted_bits(counts) + table.size_bits() as f64
+    let Ok(table) = CodeTable::new(coder, counts) else { return f64::INFINITY };
+    (table.predicted_bits(counts) + table.to_bytes().len() as u64 * 8) as f64
 }
 
 /// Entropy of the gaps between evenly spread non-zeros: n·h₂(p) bits in all.
@@ -256,11 +256,11 @@ pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
     counts.retain(|count| *count > 0);
     let total: u64 = counts.iter().sum();
     match recipe.coder {
-        Coder::Fixed => total as f64 * f64::from(fixed_bits(counts.len())),
-        Coder::Huffman => {
-            let lengths = huffman::lengths(&counts);
-            counts.iter().zip(lengths).map(|(count, length)| (*count + 1) as f64 * f64::from(length)).sum()
-        }
+        Coder::Fixed => total as f64 * f64::from(counts.len().next_power_of_two().trailing_zeros()),
+        Coder::Huffman => Huffman::of_all(&counts).map_or(0.0, |code| {
+            let more: Vec<u64> = counts.iter().map(|count| count + 1).collect();
+            code.payload_bits(&more) as f64
+        }),
         Coder::Rans => {
             counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum()
         }

@@ -26,7 +26,7 @@ mod sketch;
 mod verify;
 
 pub use crate::importance::Importance;
-pub use assemble::{Assembler, Export, check_blocks, decode_to, open_container};
+pub use assemble::{Assembler, Export, check_blocks, decode_to, is_container, open_container, parameters};
 pub use encode::encode;
 pub use plan::{Plan, prepare};
 pub use session::Session;
@@ -41,7 +41,8 @@ use crate::tensor::{Storage, Tensor};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::ops::Range;
 
-pub use crate::container::BLOCK_WEIGHTS;
+/// Elements per block.
+pub const BLOCK_WEIGHTS: u64 = crate::container::BLOCK_WEIGHTS as u64;
 
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +54,9 @@ pub enum EngineError {
     /// The compressed file could not be read or written.
     #[error(transparent)]
     Container(#[from] ContainerError),
+    /// Symbols could not be coded; a defect of ours.
+    #[error(transparent)]
+    Code(#[from] crate::entropy::CodeError),
     /// A recipe's field is out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),

@@ -159,7 +159,7 @@ impl Opened {
         file: &(dyn Source + Sync),
         progress: Progress,
     ) -> Result<Verification, EngineError> {
-        let reader = Reader::open(file, &crate::container::Limits::default())?;
+        let reader = Reader::open(file, crate::container::Limits::default())?;
         let stage = Stage { what: "verifying", jobs: self.jobs, progress };
         let verify = |task: &Task| super::verify(self.input(), plan, file, &reader, task);
         let parts = stage.all(plan.tasks(), verify)?;

@@ -2,9 +2,8 @@
 
 use super::evaluate::Pool;
 use super::groups::{self, Groups};
-use super::{EngineError, Input, Task, pack, unpack};
-use crate::container::BLOCK_WEIGHTS;
-use crate::entropy::{CodeTable, Positions, gaps::GapTable};
+use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
+use crate::entropy::{CodeTable, GapCounts, GapTable, Positions};
 use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
 use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified};
@@ -74,7 +73,7 @@ pub struct Plan {
 struct Counts {
     zeros: u64,
     levels: Vec<u64>,
-    gaps: Vec<u64>,
+    gaps: GapCounts,
 }
 
 /// Weights left by pruning with their importance, on their way from a worker.
@@ -178,11 +177,11 @@ impl Plan {
             plan.pools.push(Counts {
                 zeros: group.pruned.count,
                 levels: solution.counts.clone(),
-                gaps: Vec::new(),
+                gaps: GapCounts::new(),
             });
             plan.groups.push(PlanGroup { quantizer: solution.quantizer, threshold: group.threshold });
         }
-        plan.after_solving(model);
+        plan.after_solving(model)?;
         Ok(plan)
     }
 
@@ -221,8 +220,7 @@ impl Plan {
         let tasks = std::mem::take(&mut self.tasks);
         if self.pass == Pass::Gather {
             self.solve_gathered(&tasks, parts)?;
-            self.after_solving(model);
-            return Ok(());
+            return self.after_solving(model);
         }
         for (task, part) in tasks.iter().zip(parts) {
             let Some(Fate::Quantized { table, .. }) = self.fates.get(task.tensor) else {
@@ -237,15 +235,10 @@ impl Plan {
             } else {
                 let counted: Counts = unpack(part)?;
                 pool.add(&counted.levels, counted.zeros);
-                add_counts(&mut pool.gaps, &counted.gaps);
+                pool.gaps.merge(&counted.gaps);
             }
         }
-        if self.pass == Pass::Channels {
-            self.after_solving(model);
-        } else {
-            self.after_counting(model);
-        }
-        Ok(())
+        if self.pass == Pass::Channels { self.after_solving(model) } else { self.after_counting(model) }
     }
 
     fn quantized_tasks(&self, model: &Model) -> Vec<Task> {
@@ -277,7 +270,7 @@ impl Plan {
         Ok(())
     }
 
-    fn after_solving(&mut self, model: &Model) {
+    fn after_solving(&mut self, model: &Model) -> Result<(), EngineError> {
         if self.recipe.positions == Positions::Gaps {
             self.pass = Pass::Count;
             self.pools.iter_mut().for_each(|pool| {
@@ -285,22 +278,24 @@ impl Plan {
                 pool.levels.fill(0);
             });
             self.tasks = self.quantized_tasks(model);
+            Ok(())
         } else {
-            self.after_counting(model);
+            self.after_counting(model)
         }
     }
 
-    fn after_counting(&mut self, model: &Model) {
+    fn after_counting(&mut self, model: &Model) -> Result<(), EngineError> {
         let pruning = self.has_zero_symbol();
         for counts in std::mem::take(&mut self.pools) {
             let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
-            self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions)));
+            self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions))?);
             if self.recipe.positions == Positions::Gaps {
-                self.gap_tables.push(GapTable::from_counts(&counts.gaps));
+                self.gap_tables.push(GapTable::new(&counts.gaps)?);
             }
         }
         self.tasks = super::tasks(model);
         self.pass = Pass::Ready;
+        Ok(())
     }
 
     /// Whether symbol 0 stands for an exact zero.
@@ -475,7 +470,7 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
                 }
             }
         }
-        crate::entropy::gaps::count_gaps(&symbols, &mut counts.gaps);
+        counts.gaps.add_block(&symbols);
     }
     Ok(pack(&counts))
 }

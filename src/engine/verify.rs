@@ -3,8 +3,8 @@
 use super::encode::Measured;
 use super::plan::{BlockReader, Fate, Plan};
 use super::report::Verification;
-use super::{EngineError, Input, Task, pack, unpack};
-use crate::container::{BLOCK_WEIGHTS, Reader};
+use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
+use crate::container::Reader;
 use crate::formats::Source;
 use crate::rate_distortion::sqnr_db;
 use serde::{Deserialize, Serialize};
@@ -31,7 +31,7 @@ pub fn verify(
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
     let tensor = input.tensor(task)?;
     let mut blocks = BlockReader::new(input, plan, task)?;
-    let decoder = reader.tensor(task.tensor)?;
+    let decoder = reader.decoder(task.tensor)?;
     let mut compared = Compared { tensor: tensor.name.clone(), ..Compared::default() };
     let (mut symbols, mut expected) = (Vec::new(), Vec::new());
     let (mut expected_bytes, mut bytes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
@@ -39,7 +39,7 @@ pub fn verify(
         blocks.read(range.clone())?;
         bytes.clear();
         if !range.is_empty() {
-            decoder.block(file, range.start / BLOCK_WEIGHTS, &mut bytes)?;
+            decoder.decode_block(file, range.start / BLOCK_WEIGHTS, &mut bytes)?;
         }
         if matches!(fate, Fate::Quantized { .. }) {
             symbols.clear();

@@ -1,16 +1,81 @@
-//! Positions of non-zeros as Huffman-coded gaps, the papers' way.
+//! Positions of non-zeros as Huffman-coded gaps (Han, Mao and Dally 2016; Choi, El-Khamy and Lee 2017).
 //!
-//! Han, Mao and Dally (2016), section 2, and Choi et al. (2017), section 3.1, store the difference between the positions of
-//! consecutive non-zeros in few bits, with fillers where it does not fit. Here a gap is the number of zeros before a
-//! non-zero. With b bits, symbols 0 … 2^b − 2 are gaps and symbol 2^b − 1 stands for that many zeros without a non-zero after
-//! them. The symbols are Huffman-coded, and b is the one that takes the fewest bits, tables counted.
+//! The *gap* of a non-zero is the number of zeros between it and the non-zero before (or the start of the block). With
+//! a limit of b bits, gap symbols run from 0 to 2^b − 1: a symbol v < 2^b − 1 means "v zeros, then a non-zero", and the
+//! last one, the *filler*, means "2^b − 1 zeros". A long gap is as many fillers as it takes and the rest. Unlike the
+//! papers' filler, ours has no value of its own to code. Zeros after the last non-zero take nothing: the number of
+//! non-zeros is known.
+//!
+//! b is the one, of 1 to 16, with the fewest bits for codes and table together, counted exactly. Only gap symbols that
+//! were counted have codes, so the counts must be those of the symbols to be coded.
 
-use super::CodeError;
 use super::bits::{BitReader, BitWriter};
-use super::huffman::{self, Huffman};
+use super::huffman::Huffman;
+use super::{CodeError, damaged, reserve};
 
-/// Largest b.
+/// The largest b.
 const MAX_GAP_BITS: u32 = 16;
+
+/// How often each gap occurs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct GapCounts {
+    counts: Vec<u64>,
+}
+
+impl GapCounts {
+    /// Counts nothing yet.
+    pub const fn new() -> Self {
+        Self { counts: Vec::new() }
+    }
+
+    /// Counts the gaps of one block; symbol 0 is a zero, every other a non-zero.
+    pub fn add_block(&mut self, symbols: &[u16]) {
+        for gap in gaps(symbols) {
+            if gap >= self.counts.len() {
+                self.counts.resize(gap + 1, 0);
+            }
+            if let Some(count) = self.counts.get_mut(gap) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// Adds the counts of other blocks.
+    pub fn merge(&mut self, other: &Self) {
+        if other.counts.len() > self.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (sum, count) in self.counts.iter_mut().zip(&other.counts) {
+            *sum += count;
+        }
+    }
+
+    /// Number of non-zeros counted.
+    pub fn non_zeros(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Counts of the gap symbols of a limit of `gap_bits`.
+    fn symbol_counts(&self, gap_bits: u32) -> Vec<u64> {
+        let filler = (1 << gap_bits) - 1;
+        let mut symbols = vec![0; 1 << gap_bits];
+        for (gap, count) in self.counts.iter().enumerate() {
+            symbols[gap % filler] += count;
+            symbols[filler] += count * (gap / filler) as u64;
+        }
+        symbols
+    }
+}
+
+/// Number of zeros before each non-zero.
+fn gaps(symbols: &[u16]) -> impl Iterator<Item = usize> {
+    let mut next = 0;
+    symbols.iter().enumerate().filter(|(_, symbol)| **symbol != 0).map(move |(position, _)| {
+        let gap = position - next;
+        next = position + 1;
+        gap
+    })
+}
 
 /// A code for gaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,141 +84,104 @@ pub struct GapTable {
     code: Huffman,
 }
 
-/// Adds the gaps of `symbols`, where 0 is a zero, to `counts` by length.
-pub fn count_gaps(symbols: &[u16], counts: &mut Vec<u64>) {
-    for_each_gap(symbols, |gap| {
-        if gap >= counts.len() {
-            counts.resize(gap + 1, 0);
-        }
-        if let Some(count) = counts.get_mut(gap) {
-            *count += 1;
-        }
-    });
-}
-
-fn for_each_gap(symbols: &[u16], mut each: impl FnMut(usize)) {
-    let mut gap = 0;
-    for symbol in symbols {
-        if *symbol == 0 {
-            gap += 1;
-        } else {
-            each(gap);
-            gap = 0;
-        }
-    }
-}
-
-/// Symbol counts when gaps are cut at `filler` zeros.
-fn symbol_counts(gaps: &[u64], filler: usize) -> Vec<u64> {
-    let mut counts = vec![0u64; filler + 1];
-    for (gap, count) in gaps.iter().enumerate().filter(|(_, count)| **count > 0) {
-        if let Some(slot) = counts.get_mut(gap % filler) {
-            *slot += count;
-        }
-        if let Some(slot) = counts.last_mut() {
-            *slot += count * (gap / filler) as u64;
-        }
-    }
-    counts
-}
-
 impl GapTable {
-    /// The cheapest code for gaps with these counts by length.
-    pub fn from_counts(gaps: &[u64]) -> Self {
-        let candidate = |gap_bits: u32| {
-            let counts = symbol_counts(gaps, (1 << gap_bits) - 1);
-            let code = Huffman::from_lengths(huffman::lengths(&counts)).ok()?;
-            let table = Self { gap_bits, code };
-            Some((table.code.bits(&counts) + table.size_bits(), table))
-        };
-        // Beyond the longest gap more bits only make the table longer.
-        let longest = gaps.len().max(1);
-        let enough = (usize::BITS - longest.leading_zeros() + 1).min(MAX_GAP_BITS);
-        let best = (1..=enough).filter_map(candidate).min_by_key(|(bits, table)| (*bits, table.gap_bits));
-        best.map_or_else(Self::smallest, |(_, table)| table)
+    /// The cheapest code for these gaps.
+    pub fn new(counts: &GapCounts) -> Result<Self, CodeError> {
+        // Without gaps any code will do.
+        let mut best = Self { gap_bits: 1, code: Huffman::of_present(&[1, 0])? };
+        if counts.non_zeros() == 0 {
+            return Ok(best);
+        }
+        let mut best_bits = u64::MAX;
+        for gap_bits in 1..=MAX_GAP_BITS {
+            let symbols = counts.symbol_counts(gap_bits);
+            let code = Huffman::of_present(&symbols)?;
+            let bits = code.payload_bits(&symbols) + code.table_bits();
+            if bits < best_bits {
+                best_bits = bits;
+                best = Self { gap_bits, code };
+            }
+            // A larger limit changes nothing once there are no fillers.
+            if symbols.last() == Some(&0) {
+                break;
+            }
+        }
+        Ok(best)
     }
 
-    fn smallest() -> Self {
-        // Two codewords of one bit each always fill the code space.
-        Huffman::from_lengths(vec![1, 1]).map_or_else(
-            |_| unreachable!("one bit for each of two symbols is a code"),
-            |code| Self { gap_bits: 1, code },
-        )
+    /// b: the limit of gap symbols, in bits.
+    pub const fn gap_bits(&self) -> u32 {
+        self.gap_bits
     }
 
-    /// Bits of the serialised table.
-    pub fn size_bits(&self) -> u64 {
+    /// Bits that gaps with these counts take, the table not included.
+    pub fn payload_bits(&self, counts: &GapCounts) -> u64 {
+        self.code.payload_bits(&counts.symbol_counts(self.gap_bits))
+    }
+
+    /// Appends the code of the positions of non-zero `symbols` to `out`; returns its number of bits.
+    pub fn encode(&self, symbols: &[u16], out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        let filler = (1 << self.gap_bits) - 1;
+        let mut writer = BitWriter::new(out);
+        for mut gap in gaps(symbols) {
+            while gap >= filler {
+                self.code.write(filler as u16, &mut writer)?;
+                gap -= filler;
+            }
+            self.code.write(gap as u16, &mut writer)?;
+        }
+        Ok(writer.finish())
+    }
+
+    /// Appends the positions of `non_zeros` symbols of a block of `len` to `positions`, ascending; returns the number
+    /// of bits they took.
+    pub fn decode(
+        &self,
+        bytes: &[u8],
+        non_zeros: usize,
+        len: usize,
+        positions: &mut Vec<u32>,
+    ) -> Result<u64, CodeError> {
+        if non_zeros > len || len > u32::MAX as usize {
+            return Err(damaged("gaps", format!("at most {len} non-zeros"), non_zeros));
+        }
+        reserve(positions, non_zeros)?;
+        let filler = (1u64 << self.gap_bits) - 1;
+        let mut reader = BitReader::new(bytes);
+        let mut next = 0u64;
+        for _ in 0..non_zeros {
+            loop {
+                let symbol = u64::from(self.code.read(&mut reader)?);
+                next += symbol;
+                if next >= len as u64 {
+                    return Err(damaged("gaps", format!("a position below {len}"), next));
+                }
+                if symbol < filler {
+                    break;
+                }
+            }
+            positions.push(next as u32);
+            next += 1;
+        }
+        reader.finish()
+    }
+
+    /// Serialises the table: b − 1 in 4 bits, then the table of the Huffman code of 2^b gap symbols.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut writer = BitWriter::new(&mut bytes);
-        self.write(&mut writer);
-        writer.finish()
+        writer.write(self.gap_bits - 1, 4);
+        self.code.write_table(&mut writer);
+        writer.finish();
+        bytes
     }
 
-    /// Writes the table: b in 5 bits, then the codeword lengths.
-    pub fn write(&self, writer: &mut BitWriter) {
-        writer.write(self.gap_bits, 5);
-        super::write_lengths(self.code.lengths(), writer);
-    }
-
-    /// Reads a table that [`write`](Self::write) wrote.
-    pub fn read(reader: &mut BitReader) -> Result<Self, CodeError> {
-        let gap_bits = reader.read(5);
-        if !(1..=MAX_GAP_BITS).contains(&gap_bits) {
-            return Err(CodeError::Table("gap bits", u64::from(gap_bits)));
-        }
-        let code = Huffman::from_lengths(super::read_lengths(1 << gap_bits, reader)?)?;
-        Ok(Self { gap_bits, code })
-    }
-
-    /// Codes the gaps of `symbols` to the end of `bytes`; the number of bits.
-    pub fn encode(&self, symbols: &[u16], bytes: &mut Vec<u8>) -> u64 {
-        let filler = (1usize << self.gap_bits) - 1;
-        let mut writer = BitWriter::new(bytes);
-        for_each_gap(symbols, |gap| {
-            for _ in 0..gap / filler {
-                self.code.write(filler as u16, &mut writer);
-            }
-            self.code.write((gap % filler) as u16, &mut writer);
-        });
-        writer.finish()
-    }
-
-    /// Decodes the positions of `kept` non-zeros among `len` symbols from all of `bytes`; ascending.
-    pub fn decode(&self, bytes: &[u8], kept: usize, len: usize) -> Result<Vec<usize>, CodeError> {
-        let filler = (1usize << self.gap_bits) - 1;
-        let decoder = self.code.decoder();
+    /// Reads a serialised table, which takes all of `bytes`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeError> {
         let mut reader = BitReader::new(bytes);
-        let mut positions = Vec::with_capacity(kept.min(len));
-        let mut at = 0;
-        while positions.len() < kept {
-            let gap = usize::from(decoder.read(&mut reader));
-            at += gap;
-            if at > len || reader.is_exhausted() {
-                return Err(CodeError::Table("position of a non-zero", at as u64));
-            }
-            if gap < filler {
-                if at == len {
-                    return Err(CodeError::Table("position of a non-zero", at as u64));
-                }
-                positions.push(at);
-                at += 1;
-            }
-        }
+        let gap_bits = reader.read(4)? + 1;
+        let code = Huffman::read_table(1 << gap_bits, &mut reader)?;
         reader.finish()?;
-        Ok(positions)
-    }
-}
-
-impl serde::Serialize for GapTable {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.gap_bits, self.code.lengths()).serialize(serializer)
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for GapTable {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (gap_bits, lengths) = <(u32, Vec<u8>)>::deserialize(deserializer)?;
-        let code = Huffman::from_lengths(lengths).map_err(serde::de::Error::custom)?;
         Ok(Self { gap_bits, code })
     }
 }
@@ -162,55 +190,84 @@ impl<'de> serde::Deserialize<'de> for GapTable {
 mod tests {
     use super::*;
 
+    fn counted(symbols: &[u16]) -> GapCounts {
+        let mut counts = GapCounts::new();
+        counts.add_block(symbols);
+        counts
+    }
+
+    fn round_trip(symbols: &[u16]) -> GapTable {
+        let counts = counted(symbols);
+        let table = GapTable::new(&counts).unwrap();
+        let mut bytes = Vec::new();
+        let bits = table.encode(symbols, &mut bytes).unwrap();
+        assert_eq!(bits, table.payload_bits(&counts));
+        let expected: Vec<u32> = (0..symbols.len() as u32).filter(|i| symbols[*i as usize] != 0).collect();
+        let mut positions = Vec::new();
+        assert_eq!(table.decode(&bytes, expected.len(), symbols.len(), &mut positions), Ok(bits));
+        assert_eq!(positions, expected);
+        assert_eq!(GapTable::from_bytes(&table.to_bytes()), Ok(table.clone()));
+        table
+    }
+
     #[test]
-    fn positions_read_back_for_every_kind_of_spacing() {
-        let sparse: Vec<u16> =
-            (0..5000u32).map(|i| u16::from(i.wrapping_mul(2_654_435_761) >> 24 < 9)).collect();
-        let patterns = [vec![], vec![0; 100], vec![1; 100], sparse, [vec![0; 99_999], vec![3]].concat()];
-        for symbols in patterns {
-            let mut counts = Vec::new();
-            count_gaps(&symbols, &mut counts);
-            let table = GapTable::from_counts(&counts);
-            let mut bytes = Vec::new();
-            table.encode(&symbols, &mut bytes);
-            let expected: Vec<usize> = (0..symbols.len()).filter(|i| symbols[*i] != 0).collect();
-            assert_eq!(table.decode(&bytes, expected.len(), symbols.len()).unwrap(), expected);
-            let mut written = Vec::new();
-            let mut writer = BitWriter::new(&mut written);
-            table.write(&mut writer);
-            writer.finish();
-            assert_eq!(GapTable::read(&mut BitReader::new(&written)).unwrap(), table);
+    fn positions_read_back() {
+        round_trip(&[]);
+        round_trip(&[0; 100]);
+        round_trip(&[7; 100]);
+        round_trip(&[0, 0, 1, 0, 2, 2, 0, 0, 0, 0, 0, 9, 0]);
+        let mut far = vec![0; 200_000];
+        for position in [3, 70_000, 70_001, 199_999] {
+            far[position] = 1;
         }
+        round_trip(&far);
     }
 
     #[test]
-    fn evenly_spread_zeros_cost_little_more_than_their_entropy() {
-        let mut random = 1u64;
-        let symbols: Vec<u16> = (0..200_000)
-            .map(|_| {
-                random =
-                    random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                u16::from((random >> 33) % 10_000 < 855)
-            })
-            .collect();
-        let mut counts = Vec::new();
-        count_gaps(&symbols, &mut counts);
-        let mut bytes = Vec::new();
-        let bits = GapTable::from_counts(&counts).encode(&symbols, &mut bytes) as f64;
-        let kept = symbols.iter().filter(|s| **s != 0).count() as f64;
-        // h2(p)/p at p = 0.0855 is 4.93 bits per non-zero.
-        assert!((4.9..5.05).contains(&(bits / kept)), "{}", bits / kept);
+    fn a_dense_block_takes_no_bits() {
+        assert_eq!(round_trip(&[1; 1000]).payload_bits(&counted(&[1; 1000])), 0);
     }
 
     #[test]
-    fn gaps_that_leave_the_block_are_refused() {
-        let symbols = [0, 0, 1, 0, 1];
-        let mut counts = Vec::new();
-        count_gaps(&symbols, &mut counts);
-        let table = GapTable::from_counts(&counts);
+    fn the_limit_is_the_cheapest_of_all() {
+        let symbols: Vec<u16> =
+            (0..20_000u32).map(|i| u16::from(i.wrapping_mul(2_654_435_761) >> 28 == 0)).collect();
+        let counts = counted(&symbols);
+        let table = round_trip(&symbols);
+        let cost = |gap_bits| {
+            let symbols = counts.symbol_counts(gap_bits);
+            let code = Huffman::of_present(&symbols).unwrap();
+            code.payload_bits(&symbols) + code.table_bits()
+        };
+        let best = (1..=16).map(cost).min();
+        assert_eq!(Some(cost(table.gap_bits())), best);
+    }
+
+    #[test]
+    fn one_bit_gaps_are_a_bitmap() {
+        let table = GapTable { gap_bits: 1, code: Huffman::of_all(&[1, 1]).unwrap() };
         let mut bytes = Vec::new();
-        table.encode(&symbols, &mut bytes);
-        assert!(table.decode(&bytes, 2, 4).is_err());
-        assert!(table.decode(&bytes, 50, 5).is_err());
+        assert_eq!(table.encode(&[0, 3, 0, 0, 1, 1, 0], &mut bytes), Ok(6));
+        assert_eq!(bytes, [0b1011_0000]);
+    }
+
+    #[test]
+    fn fillers_that_run_past_the_block_are_refused() {
+        let only_fillers = GapTable {
+            gap_bits: 4,
+            code: Huffman::of_present(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]).unwrap(),
+        };
+        assert!(only_fillers.decode(&[], 1, 1 << 20, &mut Vec::new()).is_err());
+        assert!(only_fillers.decode(&[], 2, 1, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn merged_counts_equal_those_of_the_whole() {
+        let (a, b) = ([0u16, 0, 0, 1, 1], [1u16, 0, 1, 0, 0, 0, 0, 0, 2]);
+        let mut both = counted(&a);
+        both.add_block(&b);
+        let mut merged = counted(&a);
+        merged.merge(&counted(&b));
+        assert_eq!(both, merged);
     }
 }

@@ -17,15 +17,15 @@ pub fn open(source: &BlobSource) -> Result<Archive, String> {
         dtype: entry.dtype.name().to_owned(),
         elements: entry.len(),
         stored: stored(&reader, entry),
-        stored_bytes: reader.stored_bytes(index),
+        stored_bytes: reader.ledger().tensors.get(index).map_or(0, |bits| bits.total_bits().div_ceil(8)),
     };
     Ok(Archive {
         ledger: reader.ledger().rows().iter().map(|(part, bits)| ((*part).to_owned(), *bits)).collect(),
-        recipe: manifest.provenance.recipe.clone(),
-        source_hash: format!("{:032x}", manifest.provenance.hash),
-        source_name: manifest.provenance.name.clone(),
-        source_bytes: manifest.provenance.bytes,
-        parameters: manifest.parameters,
+        recipe: manifest.recipe.clone(),
+        source_hash: format!("{:032x}", manifest.content_hash),
+        source_name: manifest.source_name.clone(),
+        source_bytes: manifest.source_bytes,
+        parameters: engine::parameters(&reader),
         tensors: manifest.tensors.iter().enumerate().map(describe).collect(),
     })
 }
@@ -38,12 +38,11 @@ fn stored(reader: &Reader, entry: &Entry) -> String {
                 reader.manifest().tensors.get(origin).map_or("another tensor", |origin| origin.name.as_str());
             format!("the same as {name}")
         }
-        Content::Quantized { codebook, codebooks, .. } => {
-            let books = reader.codebooks().iter().skip(codebook).take(codebooks as usize);
-            let most = books.map(|book| book.levels.len()).max().unwrap_or(0);
-            match codebooks {
-                1 => format!("symbols, {most} levels"),
-                n => format!("symbols, {n} codebooks of up to {most} levels"),
+        Content::Quantized(coding) => {
+            let levels = |index: usize| reader.codebook(index).map_or(0, |book| book.levels().len());
+            match entry.codebooks() {
+                1 => format!("symbols, {} levels", levels(coding.first_codebook)),
+                n => format!("symbols, {n} codebooks, {} levels in the first", levels(coding.first_codebook)),
             }
         }
     }

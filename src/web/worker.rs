@@ -4,7 +4,7 @@ use super::archive;
 use super::blobs::BlobSource;
 use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request};
 use super::session::Held;
-use crate::container::{self, Reader};
+use crate::container::Reader;
 use crate::engine::{self, Importance, Input, Plan, Task};
 use crate::formats::{self, Limits};
 use crate::model::Model;
@@ -201,7 +201,7 @@ fn matched(importance: &Importance) -> Answer {
 
 fn open(file: &JsValue) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
-    if container::is_qsz(&source) {
+    if engine::is_container(&source) {
         return archive::open(&source).map(Answer::Archive);
     }
     let model = formats::open(&source, &Limits::default()).map_err(sentence)?;

@@ -47,7 +47,7 @@ export function pageTest(name, options, body) {
     try {
       const page = new Page(await context.newPage());
       await page.load(fragment);
-      await body(page);
+      await body(page).catch((error) => page.explain(error));
       page.assertSilent();
     } finally {
       await context.close();
@@ -62,7 +62,7 @@ export class Page {
     this.problems = [];
     this.foreign = [];
     this.loadedWith = null;
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(30_000);
     page.on("console", (message) => this.problems.push(`console ${message.type()}: ${message.text()}`));
     page.on("pageerror", (error) => this.problems.push(`page error: ${error.message}`));
     page.on("requestfailed", (request) => this.problems.push(`request failed: ${request.url()}`));
@@ -76,9 +76,15 @@ export class Page {
   async load(fragment = "") {
     this.loadedFrom = server.requests.length;
     await this.page.goto(server.url + fragment, { waitUntil: "load" });
-    await this.page.waitForSelector(`body:not(${S.loading.replace("body", "")})`, { state: "attached" });
+    await this.page.waitForSelector(S.started, { state: "attached" });
     await this.page.waitForLoadState("networkidle");
     this.loadedWith = server.requests.length;
+  }
+
+  /// Fails with `error` and with what the page said meanwhile.
+  async explain(error) {
+    const notice = (await this.page.isVisible(S.notice).catch(() => false)) ? [`notice: ${await this.text(S.noticeText)}`] : [];
+    throw new Error([error.message, ...notice, ...this.problems].join("\n  "), { cause: error });
   }
 
   /// What loading asked the server for: address and content, each once.

@@ -2,7 +2,7 @@
 export const S = {
   // <body> says which view is shown: loading, front, bench or archive.
   view: (name) => `body[data-view="${name}"]`,
-  loading: 'body[data-view="loading"]',
+  started: 'body:not([data-view="loading"])',
 
   fileInput: "#file-input",
   dropZone: "#drop-zone",

@@ -1,0 +1,154 @@
+//! Damaged, cut, foreign and lying files: one sentence each, no panic, no more memory than the file warrants.
+
+use super::{assorted, decoded, example, golden};
+use quantscope::container::{ContainerError, Limits, Reader};
+use quantscope::formats::Source;
+use std::error::Error;
+#[cfg(target_arch = "wasm32")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+const HEADER: usize = 9;
+const TRAILER: usize = 12;
+
+fn sentence(file: &dyn Source) -> String {
+    decoded(file).unwrap_err().to_string()
+}
+
+#[test]
+fn every_flipped_bit_is_noticed() {
+    for file in [example(), golden()] {
+        for byte in 0..file.len() {
+            for bit in 0..8 {
+                let mut other = file.clone();
+                other[byte] ^= 1 << bit;
+                assert!(decoded(&other).is_err(), "bit {bit} of byte {byte}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_truncation_is_noticed() {
+    for file in [example(), golden()] {
+        for len in 0..file.len() {
+            assert!(decoded(&file[..len].to_vec()).is_err(), "{len} bytes");
+        }
+        assert!(decoded(&[&file[..], &[0]].concat()).is_err());
+    }
+}
+
+#[test]
+fn refusals_name_the_section() {
+    let file = golden();
+    let mut first_block = file.clone();
+    first_block[HEADER] ^= 1;
+    let message = sentence(&first_block);
+    assert!(message.starts_with(r#"tensor "a.gaps", block 0 at byte 9: expected checksum "#), "{message:?}");
+    let reader = Reader::open(&first_block, Limits::default()).unwrap();
+    assert_eq!(reader.verify_checksums(&first_block).unwrap_err().to_string(), message);
+
+    let mut version = file.clone();
+    version[8] = 2;
+    assert_eq!(sentence(&version), "format version at byte 8 is not supported: expected 1, found 2");
+    assert!(
+        sentence(&b"PK\x03\x04 and more of a zip".to_vec())
+            .starts_with("file header at byte 0: expected the mark")
+    );
+    assert!(sentence(&vec![]).starts_with("file header at byte 0: expected 9 bytes, found 0"));
+    assert!(sentence(&file[..file.len() - 1].to_vec()).contains("end mark"));
+}
+
+#[test]
+fn limits_are_kept_to() {
+    let file = golden();
+    let defaults = Limits::default();
+    let cases = [
+        Limits { directory_bytes: 10, ..defaults },
+        Limits { manifest_bytes: 10, ..defaults },
+        Limits { table_bytes: 3, ..defaults },
+        Limits { tensors: 6, ..defaults },
+        Limits { rank: 1, ..defaults },
+        Limits { metadata: 0, ..defaults },
+    ];
+    for limits in cases {
+        let error = Reader::open(&file, limits).unwrap_err();
+        assert!(matches!(error, ContainerError::Limit { .. }), "{limits:?}: {error}");
+    }
+}
+
+fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..63).step_by(7) {
+        let byte = *bytes.get(*at)?;
+        *at += 1;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// Makes every checksum of a mutated file right again, as far as its directory can be followed.
+pub fn resigned(mut file: Vec<u8>) -> Vec<u8> {
+    let Some(trailer) = file.len().checked_sub(TRAILER) else { return file };
+    let len = u32::from_le_bytes(file[trailer..trailer + 4].try_into().unwrap()) as usize;
+    let Some(start) = trailer.checked_sub(len) else { return file };
+    let (mut at, mut offset) = (start, HEADER);
+    while at < trailer {
+        let tag = file[at];
+        at += 1;
+        let positions = if tag >> 6 == 1 { varint(&file, &mut at) } else { Some(0) };
+        let (Some(positions), Some(rest)) = (positions, varint(&file, &mut at)) else { break };
+        let Some(section) =
+            file.get(offset..).and_then(|tail| tail.get(..(positions.saturating_add(rest)) as usize))
+        else {
+            break;
+        };
+        offset += section.len();
+        let crc = crc32fast::hash(section);
+        if at + 4 > trailer {
+            break;
+        }
+        file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
+        at += 4;
+    }
+    let crc = crc32fast::hash(&file[start..trailer]);
+    file[trailer + 4..trailer + 8].copy_from_slice(&crc.to_le_bytes());
+    file
+}
+
+/// Decodes and reports what came of it; sizes stay below what the sample's tensors could be.
+pub fn survive(file: &dyn Source) {
+    match decoded(file) {
+        Ok(tensors) => assert!(tensors.iter().map(Vec::len).sum::<usize>() < 64 << 20),
+        Err(error) => {
+            let mut message = error.to_string();
+            if let Some(cause) = error.source() {
+                message = format!("{message}: {cause}");
+            }
+            assert!(!message.contains('\n') && !message.ends_with('.'), "{message:?}");
+        }
+    }
+}
+
+#[test]
+fn resigning_an_untouched_file_changes_nothing() {
+    assert_eq!(resigned(golden()), golden());
+    assert_eq!(assorted().len(), decoded(&golden()).unwrap().len());
+}
+
+#[test]
+fn lies_with_right_checksums_never_panic() {
+    for file in [example(), golden()] {
+        for byte in 0..file.len() {
+            for value in
+                [0, 1, 0x7f, 0x80, 0xff, file[byte] ^ 1, file[byte] ^ 0x40, file[byte].wrapping_add(1)]
+            {
+                let mut other = file.clone();
+                other[byte] = value;
+                survive(&resigned(other));
+            }
+        }
+    }
+}
