@@ -46,7 +46,6 @@ pub struct ImportanceChoice {
     /// Smallest importance, as a share of the mean.
     pub floor: f64,
     /// Content hash of the importance file, once known; a replay checks it.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
 }
 

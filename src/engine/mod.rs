@@ -172,21 +172,3 @@ pub(crate) fn pack<T: Serialize>(message: &T) -> Vec<u8> {
 pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
     postcard::from_bytes(bytes).map_err(|_| EngineError::Message)
 }
-
-/// Recipes inside [`pack`]ed messages, as JSON: their values carry no type tag and defaults are left out, which the packed
-/// form could not read back.
-pub(crate) mod through_json {
-    use serde::{Deserialize as _, Deserializer, Serialize, Serializer, de, de::DeserializeOwned, ser};
-
-    /// Writes `value` as a text.
-    pub fn serialize<T: Serialize, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&serde_json::to_string(value).map_err(ser::Error::custom)?)
-    }
-
-    /// Reads it back.
-    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<T, D::Error> {
-        serde_json::from_str(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-    }
-}

@@ -54,7 +54,6 @@ enum Pass {
 /// A solved recipe for one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    #[serde(with = "super::through_json")]
     pub(super) recipe: Recipe,
     pub(super) fates: Vec<Fate>,
     pub(super) groups: Vec<PlanGroup>,

@@ -23,7 +23,6 @@ use serde::{Deserialize, Serialize};
 /// Importance for the tensors of one model, matched, surveyed and ready to be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Importance {
-    #[serde(with = "crate::engine::through_json")]
     choice: ImportanceChoice,
     /// For each tensor of the model, its partner in the importance file.
     partners: Vec<Option<Tensor>>,

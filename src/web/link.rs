@@ -30,6 +30,7 @@ thread_local! {
 
 /// What is heard from a worker.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one at a time, handed on at once
 pub enum Heard {
     /// It said something.
     Reply(Reply),
@@ -122,7 +123,9 @@ impl Shared {
                 Ok(Reply::Ready) => {
                     self.ready.set(true);
                     let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-                    waiting.iter().for_each(|request| self.post(request));
+                    for request in &waiting {
+                        self.post(request);
+                    }
                 }
                 Ok(Reply::Panicked(words)) => *self.last_words.borrow_mut() = Some(words),
                 Ok(reply) => heard(Heard::Reply(reply)),

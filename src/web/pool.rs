@@ -137,7 +137,9 @@ impl Pool {
             }
             (dropped, busy)
         };
-        dropped.into_iter().for_each(|pending| pending.answer.send(Err(Failure::Cancelled)));
+        for pending in dropped {
+            pending.answer.send(Err(Failure::Cancelled));
+        }
         for index in busy {
             if let Err(sentence) = respawn(&self.0, index) {
                 (self.0.borrow().tell)(News::Death(sentence));

@@ -4,7 +4,7 @@
 //! values behind it: files travel as handles; models, plans and task results as typed arrays, which are transferred and
 //! not copied.
 
-use crate::engine::{Task, pack, report, through_json, unpack};
+use crate::engine::{Task, pack, report, unpack};
 use crate::recipe::Recipe;
 use js_sys::{Array, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,6 @@ pub enum Job {
         #[serde(with = "handle")]
         file: JsValue,
         /// The recipe that says how to use it.
-        #[serde(with = "through_json")]
         recipe: Recipe,
     },
     /// First pass over the importance file: [`Answer::Bytes`].
@@ -124,7 +123,6 @@ pub enum Job {
     /// The weights with the recipe's codebook: [`Answer::Overlay`].
     Overlay {
         /// The recipe.
-        #[serde(with = "through_json")]
         recipe: Recipe,
         /// One tensor instead of all.
         tensor: Option<usize>,
@@ -132,7 +130,6 @@ pub enum Job {
     /// The curve of one method: [`Answer::Sweep`].
     Sweep {
         /// The recipe.
-        #[serde(with = "through_json")]
         recipe: Recipe,
         /// The method's id.
         method: String,
@@ -140,7 +137,7 @@ pub enum Job {
         points: usize,
     },
     /// Solve a recipe for good: [`Answer::Plan`].
-    Plan(#[serde(with = "through_json")] Recipe),
+    Plan(Recipe),
     /// Add what [`Job::Prepare`] gave, an array in task order: [`Answer::Plan`].
     Prepared(#[serde(with = "handle")] JsValue),
     /// Begin the compressed file: [`Answer::Done`].
@@ -160,6 +157,7 @@ pub enum Job {
 
 /// A message from a worker.
 #[derive(Debug, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant)] // one at a time, read and handed on
 pub enum Reply {
     /// The worker listens.
     Ready,
@@ -213,7 +211,6 @@ pub enum Answer {
         /// What the user should know, a sentence each.
         notes: Vec<String>,
         /// The choice with everything filled in.
-        #[serde(with = "through_json")]
         choice: crate::recipe::ImportanceChoice,
     },
     /// Every how many weights one is sampled.

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 /// The sample's file name.
 pub const NAME: &str = "sample.safetensors";
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
+/// `SplitMix64` (Steele, Lea and Flood 2014).
 struct Random(u64);
 
 impl Random {
@@ -69,7 +69,7 @@ pub fn bytes() -> Vec<u8> {
         );
     }
     header.push('}');
-    while header.len() % 8 != 0 {
+    while !header.len().is_multiple_of(8) {
         header.push(' ');
     }
     let mut file = (header.len() as u64).to_le_bytes().to_vec();

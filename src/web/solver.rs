@@ -81,6 +81,8 @@ fn die(inner: &Rc<Inner>, words: &str) {
     *inner.link.borrow_mut() = None;
     let orphans = std::mem::take(&mut *inner.questions.borrow_mut());
     let _ = spawn(inner);
-    orphans.into_values().for_each(|sender| sender.send(Err(Failure::Cancelled)));
+    for sender in orphans.into_values() {
+        sender.send(Err(Failure::Cancelled));
+    }
     (inner.lost)(format!("The solver died and was replaced: {words}"));
 }

@@ -129,12 +129,12 @@ async fn ask_all(app: &Rc<App>) {
             }
             let recipe = state.solvable();
             // The method in use comes first.
-            let mut order: Vec<&methods::Method> = methods::METHODS
+            let is_current = |method: &&methods::Method| method.id == recipe.method;
+            let others = methods::METHODS
                 .iter()
-                .filter(|m| state.shown.contains(m.id) || m.id == recipe.method)
-                .collect();
-            order.sort_by_key(|method| method.id != recipe.method);
-            order.into_iter().find_map(|method| {
+                .filter(|method| !is_current(method) && state.shown.contains(method.id));
+            let mut order = methods::METHODS.iter().filter(is_current).chain(others);
+            order.find_map(|method| {
                 let question = question(&recipe, method);
                 let answered = state.curves.get(method.id).is_some_and(|(asked, _)| *asked == question);
                 (!answered && !refused.contains(&question)).then(|| (method.id, question, recipe.clone()))

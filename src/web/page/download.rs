@@ -22,7 +22,7 @@ pub fn blob(app: &App, name: &str, blob: &Blob) {
         anchor.click();
     }
     // The download holds its own reference once it has begun.
-    app.later(10_000, move |_| {
+    app.later(10_000, move |()| {
         let _ = Url::revoke_object_url(&url);
     });
 }

@@ -64,7 +64,7 @@ pub fn percent(x: f64) -> String {
 /// A value that can be typed back into a number field: no typographic minus, no trailing noise.
 pub fn typed(x: f64) -> String {
     if x == 0.0 || (x.abs() >= 1e-4 && x.abs() < 1e9) {
-        format!("{:.6}", x).trim_end_matches('0').trim_end_matches('.').to_owned()
+        format!("{x:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         format!("{x:.3e}")
     }

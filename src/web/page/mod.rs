@@ -68,10 +68,10 @@ pub struct App {
 pub fn start(window: &Window) {
     let Some(document) = window.document() else { return };
     std::panic::set_hook(Box::new(|info| web_sys::console::error_1(&info.to_string().into())));
-    if let Err(sentence) = App::start(window.clone(), document.clone()) {
-        if let Some(place) = document.get_element_by_id("loading") {
-            set_text(&place, &format!("Quantscope could not start: {sentence}"));
-        }
+    if let Err(sentence) = App::start(window.clone(), document.clone())
+        && let Some(place) = document.get_element_by_id("loading")
+    {
+        set_text(&place, &format!("Quantscope could not start: {sentence}"));
     }
 }
 

@@ -102,7 +102,7 @@ pub fn copy(app: &Rc<App>) {
             set_text(&app.elements.copy_link, "Copied");
             notice::announce(&app, "Link copied");
             let back = app.clone();
-            app.later(1_500, move |_| set_text(&back.elements.copy_link, "Copy link"));
+            app.later(1_500, move |()| set_text(&back.elements.copy_link, "Copy link"));
         } else {
             notice::error(&app, "The browser did not allow copying; the link is in the address bar.");
         }

@@ -325,7 +325,7 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
         "importance-floor" => recipe.importance.floor = e.importance_floor.value_as_number(),
         "coder" => recipe.coder = Coder::from_id(&e.coder.value()).unwrap_or(Coder::Rans),
         "positions" => {
-            recipe.positions = Positions::from_id(&e.positions.value()).unwrap_or(Positions::Symbols)
+            recipe.positions = Positions::from_id(&e.positions.value()).unwrap_or(Positions::Symbols);
         }
         _ => {}
     }

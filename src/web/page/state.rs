@@ -170,7 +170,7 @@ impl State {
         let loaded = self.file.as_ref().and_then(|file| file.importance.as_ref());
         match loaded {
             Some(loaded) if recipe.importance.kind == loaded.choice.kind => {
-                recipe.importance = loaded.choice.clone()
+                recipe.importance = loaded.choice.clone();
             }
             _ => recipe.importance = ImportanceChoice::default(),
         }

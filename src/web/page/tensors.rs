@@ -147,9 +147,9 @@ fn sort(indices: &mut [usize], rows: &[TensorRow], order: &Order) {
         }
     };
     if !order.column.is_empty() {
-        indices.sort_by(|a, b| {
+        indices.sort_unstable_by(|a, b| {
             let ordering = rows.get(*a).zip(rows.get(*b)).map_or(Ordering::Equal, |(a, b)| compare(a, b));
-            if order.descending { ordering.reverse() } else { ordering }
+            if order.descending { ordering.reverse() } else { ordering }.then(a.cmp(b))
         });
     }
 }
