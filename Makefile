@@ -16,11 +16,11 @@ export WITH_CHECK
 
 WASM := --locked --target wasm32-unknown-unknown --no-default-features
 # Integration tests that also run in wasm say so by importing its test attribute.
-WASM_TESTS := $(patsubst tests/%.rs,--test %,$(shell grep -l wasm_bindgen_test tests/*.rs 2>/dev/null))
+WASM_TESTS := $(patsubst tests/%.rs,--test %,$(patsubst %/main.rs,%.rs,$(shell grep -l wasm_bindgen_test tests/*.rs tests/*/main.rs 2>/dev/null)))
 
 say = @printf '\n== %s\n' "$(1)" >&2
 
-.PHONY: help serve dist test check fmt bench setup setup-test test-native test-wasm test-e2e
+.PHONY: help serve dist test check fmt figures bench bench-page setup setup-test test-native test-wasm test-e2e
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -63,6 +63,15 @@ check: setup ## check format, clippy and documentation, with warnings denied
 
 fmt: ## format the code
 	cargo fmt
+
+figures: ## draw the charts and tables of docs/reproduction.md and docs/methods.md anew
+	$(call say,Figures (needs ../shared/data or QUANTSCOPE_DATA))
+	scripts/figures.sh
+
+bench-page: setup-test dist ## time the page in Chromium on a 244 MB file with AlexNet's shapes
+	$(call say,A file with AlexNet's shapes)
+	cargo run --locked --release --example alexnet -- target/alexnet.safetensors
+	node scripts/bench-page.mjs target/alexnet.safetensors 256
 
 bench: ## run the benchmarks
 	$(call say,Benchmarks (several minutes; leave the machine alone))

@@ -281,13 +281,9 @@ impl Recipe {
 
 /// Reads a method parameter's value: a whole number, else a number, else a word.
 pub fn value_from(text: &str) -> Value {
-    if let Ok(n) = text.parse() {
-        Value::Integer(n)
-    } else if let Ok(x) = text.parse() {
-        Value::Number(x)
-    } else {
-        Value::Choice(text.to_owned())
-    }
+    let whole = text.parse().map(Value::Integer);
+    let number = || text.parse().map(Value::Number);
+    whole.or_else(|_| number()).unwrap_or_else(|_| Value::Choice(text.to_owned()))
 }
 
 fn pruning_from(value: &str) -> Result<Pruning, SettingsError> {

@@ -87,7 +87,7 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         importance_file: Option<PathBuf>,
     },
-    /// Choi et al.'s Table 1, LeNet's column, beside ours: the pruned LeNet, all layers together
+    /// Choi et al.'s Table 1 for the pruned network of its first rows, beside ours: all layers together
     Table1 {
         /// The folder with `lenet/lenet_pruned.safetensors` and its Hessian
         #[arg(long, value_name = "DIR")]

@@ -91,29 +91,25 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
     let opened = context.open(file, None, &Recipe::default())?;
     let rows = opened.session.rows();
     let model = opened.session.model();
-    let mut text = print::tensors(&rows);
-    text.push_str(&format!(
-        "\n\n{}, {} tensors, {} float parameters, {} bytes, content hash {}",
+    let text = format!(
+        "{}\n\n{}, {} tensors, {} float parameters, {} bytes, content hash {}",
+        print::tensors(&rows),
         model.format.name(),
         rows.len(),
         model.parameters(),
         source.len(),
         opened.session.hash()
-    ));
-    for note in &model.notes {
-        text.push_str(&format!("\nnote: {note}"));
-    }
+    );
     let extras: Vec<_> = model
         .extras
         .iter()
         .map(|t| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()}))
         .collect();
-    if !extras.is_empty() {
-        text.push_str(&format!(
-            "\nbeside the weights: {} tensors of other state, such as an optimizer's",
-            extras.len()
-        ));
-    }
+    let beside = (!extras.is_empty()).then(|| {
+        format!("beside the weights: {} tensors of other state, such as an optimizer's", extras.len())
+    });
+    let notes = model.notes.iter().map(|note| format!("note: {note}")).chain(beside);
+    let text = std::iter::once(text).chain(notes).collect::<Vec<_>>().join("\n");
     let json = json!({
         "format": model.format.name(),
         "parameters": model.parameters(),

@@ -1,6 +1,6 @@
 //! Tables for a terminal, CSV and JSON.
 
-use crate::engine::report::{Outcome, Point, Sweep, TensorRow, Verification};
+use crate::engine::report::{Outcome, Point, TensorRow, Verification};
 use std::fmt::Write as _;
 
 /// Columns of text, right-aligned but for the first.
@@ -59,11 +59,6 @@ pub fn shape(shape: &[u64]) -> String {
         return "scalar".to_owned();
     }
     shape.iter().map(u64::to_string).collect::<Vec<_>>().join("×")
-}
-
-/// A sweep as CSV, a line per point; the same columns as the page's download.
-pub fn sweep_csv(sweep: &Sweep) -> String {
-    crate::engine::report::sweep_csv(sweep)
 }
 
 /// One operating point, a line per figure.

@@ -1,7 +1,7 @@
-//! Choi, El-Khamy and Lee 2017, Table 1: LeNet's column beside ours.
+//! Choi, El-Khamy and Lee 2017, Table 1: its first network's rows beside ours.
 //!
 //! The paper gives accuracy and ratio after pruning, quantization, Huffman coding and fine-tuning, all layers together, but
-//! neither k nor step nor λ. What its ratios say (THEORY 1.8) is how many bits a kept weight's value takes. So each of our rows is the
+//! neither k nor step nor λ. What its ratios do say, beside that of the pruned network alone, is how many bits a kept weight's value takes. So each of our rows is the
 //! setting whose Huffman-coded values come nearest to the paper's bits, and then at the paper's ratio: what it costs in real bytes, coded
 //! the paper's way and ours, and what it does to the weights.
 
@@ -18,7 +18,7 @@ const ROWS: [(&str, &str, bool, f64, f64); 4] = [
     ("iterative ECSQ", "ecsq", true, 49.01, 2.69),
 ];
 
-/// Prints the table for the pruned LeNet in `data`.
+/// Prints the table for the pruned network in `data`.
 pub fn run(context: &Context, data: &Path) -> Result<(), Failure> {
     let model = data.join("lenet/lenet_pruned.safetensors");
     let hessian = data.join("lenet/lenet_pruned_hessian_diag_ggn.safetensors");

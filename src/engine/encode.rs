@@ -115,7 +115,9 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         decoded.clear();
         plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
         plan.dequantize(fate, range, &symbols, &mut decoded)?;
-        decoded.iter_mut().for_each(|value| *value = tensor.dtype.round_f32(*value));
+        for value in &mut decoded {
+            *value = tensor.dtype.round_f32(*value);
+        }
         encoded.measured.add(&blocks.values, &decoded, blocks.importance());
         encoded.measured.count(&symbols);
         if plan.has_zero_symbol() {

@@ -61,7 +61,7 @@ impl<'a> Evaluated<'a> {
     /// Solves every group.
     pub fn new(groups: &'a Groups, method: &Method, settings: &Settings) -> Result<Self, QuantizeError> {
         let solutions =
-            groups.groups.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
+            groups.all.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
         Ok(Self { groups, solutions })
     }
 
@@ -75,7 +75,7 @@ impl<'a> Evaluated<'a> {
     ) -> Vec<Result<Self, QuantizeError>> {
         let mut all: Vec<Result<Self, QuantizeError>> =
             settings.iter().map(|_| Ok(Self { groups, solutions: Vec::new() })).collect();
-        for group in &groups.groups {
+        for group in &groups.all {
             for (evaluated, solution) in all.iter_mut().zip(group.solve_all(method, settings, plain)) {
                 match (&mut *evaluated, solution) {
                     (Ok(evaluated), Ok(solution)) => evaluated.solutions.push(solution),
@@ -88,7 +88,7 @@ impl<'a> Evaluated<'a> {
     }
 
     fn pairs(&self) -> impl Iterator<Item = (&'a Group, &Solution)> {
-        self.groups.groups.iter().zip(&self.solutions)
+        self.groups.all.iter().zip(&self.solutions)
     }
 
     /// Symbol counts per code table: one for all, or one per tensor.
@@ -114,7 +114,7 @@ impl<'a> Evaluated<'a> {
         kept_bits: u64,
         parameters: u64,
     ) -> Point {
-        let pruning = self.groups.groups.iter().any(|g| g.threshold.is_some());
+        let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
         let pools = self.pools();
         let weights: f64 = pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum();
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
@@ -248,7 +248,7 @@ fn position_bits(pool: &Pool) -> f64 {
     entropy_total(&[pool.zeros, pool.levels.iter().sum()])
 }
 
-/// Bits of values by Choi et al. 2017: Σ (|C_i| + 1)·b_i of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range
+/// Bits of values by Choi et al. 2017: Σ (|Cᵢ| + 1)·bᵢ of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range
 /// coding with its ideal lengths −log2 p. Positions and the k·32 of the levels come on top.
 pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
     let pruning = recipe.pruning != Pruning::None;
@@ -369,7 +369,7 @@ pub(super) fn sweep(
 /// Shannon lower bounds of the weights taken as one memoryless source, where they share one codebook: D ≥ 2^(2h−2R)/(2πe),
 /// with the differential entropy h of a fitted density or estimated from the cells.
 fn shannon_bounds(groups: &Groups, scope: Scope) -> Vec<Bound> {
-    let group = groups.groups.first().filter(|_| scope == Scope::All);
+    let group = groups.all.first().filter(|_| scope == Scope::All);
     let Some((group, fit)) = group.and_then(|group| Some((group, bounds::fit(&group.kept)?))) else {
         return Vec::new();
     };

@@ -26,7 +26,7 @@ pub(super) struct Group {
 /// All groups of a recipe's selection.
 #[derive(Debug, Clone)]
 pub(super) struct Groups {
-    pub groups: Vec<Group>,
+    pub all: Vec<Group>,
     /// Indices of the quantized tensors, in file order.
     pub selected: Vec<usize>,
     /// What makes the mean importance over the quantized weights 1.
@@ -169,7 +169,7 @@ impl Groups {
                 }
             }
         }
-        Ok(Self { groups, selected, importance_factor: factor, preview, weights: total.count })
+        Ok(Self { all: groups, selected, importance_factor: factor, preview, weights: total.count })
     }
 }
 

@@ -104,7 +104,7 @@ impl Plan {
         model: &Model,
         groups: &Groups,
         recipe: &Recipe,
-        not_finite: Vec<String>,
+        not_finite: &[String],
     ) -> Result<Self, EngineError> {
         let (method, settings) = recipe.check()?;
         let mut plan = Self {
@@ -122,7 +122,7 @@ impl Plan {
             pools: Vec::new(),
         };
         if !not_finite.is_empty() {
-            let names = crate::importance::list(&not_finite);
+            let names = crate::importance::list(not_finite);
             plan.notes.push(format!("kept as they are, because they hold NaN or infinities: {names}"));
         }
         let in_channels = recipe.scope == Scope::Channel;
@@ -163,7 +163,7 @@ impl Plan {
                     found: format!("certified for {}", plan.weights),
                 }));
             }
-            for group in &groups.groups {
+            for group in &groups.all {
                 let quantizer = Solution::unused().quantizer;
                 plan.groups.push(PlanGroup { quantizer, threshold: group.threshold });
                 plan.pools.push(Counts { zeros: group.pruned.count, ..Counts::default() });
@@ -172,7 +172,7 @@ impl Plan {
             plan.pass = Pass::Gather;
             return Ok(plan);
         }
-        for group in &groups.groups {
+        for group in &groups.all {
             let solution = group.solve(method, &settings)?;
             plan.pools.push(Counts {
                 zeros: group.pruned.count,

@@ -7,7 +7,7 @@ use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, tasks, unp
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -254,7 +254,7 @@ impl Session {
         self.groups(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let skipped = self.not_finite(&recipe);
-        Plan::new(&self.model, groups, &recipe, skipped)
+        Plan::new(&self.model, groups, &recipe, &skipped)
     }
 
     /// Names of tensors that the recipe selects and that are kept because they hold NaN or infinities.
@@ -272,9 +272,9 @@ impl Session {
     /// Bits of the tensors that a recipe keeps, with an estimate of the names, and the model's float parameters.
     fn kept_bits(&mut self, recipe: &Recipe) -> Result<(u64, u64), EngineError> {
         let parameters = self.model.parameters();
-        let selected: BTreeMap<usize, ()> = self.groups(recipe)?.selected.iter().map(|i| (*i, ())).collect();
+        let selected: BTreeSet<usize> = self.groups(recipe)?.selected.iter().copied().collect();
         let kept = self.model.tensors.iter().enumerate();
-        let kept = kept.filter(|(i, t)| !selected.contains_key(i) && t.same_as.is_none());
+        let kept = kept.filter(|(i, t)| !selected.contains(i) && t.same_as.is_none());
         let bytes: u64 = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
         let names: u64 = self.model.tensors.iter().map(|t| t.name.len() as u64 + 24).sum();
         Ok(((bytes + names + 200) * 8, parameters))

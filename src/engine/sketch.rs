@@ -89,18 +89,13 @@ impl BlockSketch {
             let picked = (skip as usize..values.len()).step_by(stride as usize);
             self.sample.extend(picked.map(pair));
         }
-        if row > 0 {
-            let end = start + values.len() as u64;
-            let sampled_rows = (start / row).next_multiple_of(stride)..end.div_ceil(row);
-            // A sampled row may have begun in the block before.
-            let begun = (start / row).is_multiple_of(stride).then_some(start / row);
-            let rows =
-                begun.into_iter().chain(sampled_rows.step_by(stride as usize).filter(|r| Some(*r) != begun));
-            for r in rows {
-                let from = (r * row).max(start) - start;
-                let to = ((r + 1) * row).min(end) - start;
-                self.rows.extend((from as usize..to as usize).map(pair));
-            }
+        let end = start + values.len() as u64;
+        // The row that the block starts in, which may have begun in the block before; none where rows are empty.
+        let Some(row_here) = start.checked_div(row) else { return };
+        for r in (row_here.next_multiple_of(stride)..end.div_ceil(row)).step_by(stride as usize) {
+            let from = (r * row).max(start) - start;
+            let to = ((r + 1) * row).min(end) - start;
+            self.rows.extend((from as usize..to as usize).map(pair));
         }
     }
 }
