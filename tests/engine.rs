@@ -199,6 +199,18 @@ fn dead_importance_is_reported_and_survived() {
     assert!(outcome.notes.iter().any(|n| n.contains("zero throughout conv1.weight")), "{:?}", outcome.notes);
 }
 
+/// Adam's state matched to a file that is sorted by name, against the same moments saved under the weights' names.
+#[test]
+fn an_optimizers_state_matches_by_order_and_shape() {
+    let paths = ["lenet/lenet.safetensors", "lenet/lenet_optimizer.pt", "lenet/lenet_adam_exp_avg_sq.safetensors"];
+    let [Some(model), Some(state), Some(named)] = paths.map(support::data) else { return };
+    let line = "method=kmeans&k=8&importance=adam";
+    let (_, from_state) = compress(&model, Some(&state), line, 2);
+    let (_, from_names) = compress(&model, Some(&named), line, 2);
+    assert_eq!(from_state.point, from_names.point);
+    assert!(from_state.notes.iter().any(|note| note.contains("by shape")), "{:?}", from_state.notes);
+}
+
 /// A network's reference points: weights, Hessian, which tensors and passes, then (k, plain entropy, weighted entropy).
 type Reference = (&'static str, &'static str, &'static str, &'static [(u64, f64, f64)]);
 

@@ -108,13 +108,7 @@ impl<'a> TensorReader<'a> {
         }
         let mut out = Vec::new();
         resize(&self.part, &mut out, total)?;
-        let gathered = match size {
-            1 => gather::<1>(&stored, &tensor.shape, strides, &mut out),
-            2 => gather::<2>(&stored, &tensor.shape, strides, &mut out),
-            4 => gather::<4>(&stored, &tensor.shape, strides, &mut out),
-            8 => gather::<8>(&stored, &tensor.shape, strides, &mut out),
-            _ => gather::<16>(&stored, &tensor.shape, strides, &mut out),
-        };
+        let gathered = gather(&stored, &tensor.shape, strides, size, &mut out);
         gathered.ok_or_else(|| {
             let shape = super::layout::shape_text(&tensor.shape);
             FormatError::unsupported(&self.part, format!("shape {shape} with strides {strides:?}"))
@@ -123,22 +117,21 @@ impl<'a> TensorReader<'a> {
     }
 }
 
-/// Copies elements of `N` bytes from a strided window into row-major order; `None` for strides that make no view.
-fn gather<const N: usize>(window: &[u8], shape: &[u64], strides: &[i64], out: &mut [u8]) -> Option<()> {
-    let size = |n: &u64| usize::try_from(*n).ok();
+/// Copies elements of `size` bytes from a strided window into row-major order; `None` for strides that make no view.
+///
+/// An element's bytes are one more dimension, so that one piece of code serves every type.
+fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u8]) -> Option<()> {
+    let extent = |n: &u64| usize::try_from(*n).ok();
     // Broadcast dimensions repeat the same elements: view them once and let ndarray repeat the view.
-    let viewed: Vec<usize> = shape
-        .iter()
-        .zip(strides)
-        .map(|(n, stride)| if *stride == 0 { Some(1) } else { size(n) })
-        .collect::<Option<_>>()?;
-    let steps: Vec<usize> = strides.iter().map(|s| usize::try_from(*s).ok()).collect::<Option<_>>()?;
-    let full: Vec<usize> = shape.iter().map(size).collect::<Option<_>>()?;
-    let (elements, _) = window.as_chunks::<N>();
-    let view = ArrayView::from_shape(IxDyn(&viewed).strides(IxDyn(&steps)), elements).ok()?;
-    let view = view.broadcast(IxDyn(&full))?;
-    for (slot, element) in out.as_chunks_mut::<N>().0.iter_mut().zip(view.iter()) {
-        *slot = *element;
+    let once = |(n, stride): (&u64, &i64)| if *stride == 0 { Some(1) } else { extent(n) };
+    let step = |stride: &i64| usize::try_from(*stride).ok()?.checked_mul(usize::try_from(size).ok()?);
+    let bytes = std::iter::once(extent(&size));
+    let viewed: Vec<usize> = shape.iter().zip(strides).map(once).chain(bytes.clone()).collect::<Option<_>>()?;
+    let full: Vec<usize> = shape.iter().map(extent).chain(bytes).collect::<Option<_>>()?;
+    let steps: Vec<usize> = strides.iter().map(step).chain([Some(1)]).collect::<Option<_>>()?;
+    let view = ArrayView::from_shape(IxDyn(&viewed).strides(IxDyn(&steps)), window).ok()?;
+    for (slot, byte) in out.iter_mut().zip(view.broadcast(IxDyn(&full))?.iter()) {
+        *slot = *byte;
     }
     Some(())
 }

@@ -81,29 +81,56 @@ fn is_buffer(name: &str) -> bool {
     ["running_mean", "running_var", "num_batches_tracked"].iter().any(|suffix| name.ends_with(suffix))
 }
 
+/// Parameters that an optimizer sees, in the model's order.
+fn parameters(model: &Model) -> impl Iterator<Item = (usize, &Tensor)> {
+    model.tensors.iter().enumerate().filter(|(_, tensor)| wants_importance(tensor) && !is_buffer(&tensor.name))
+}
+
+/// Matches moments to parameters in order, skipping parameters of other shapes; where the file lists its parameters in
+/// another order than the optimizer (safetensors files are often sorted by name), in order among those of equal shape.
 fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError> {
+    let mut partners: Vec<Option<Tensor>> = vec![None; model.tensors.len()];
     let mut rest = moments.iter().peekable();
-    let mut partners = Vec::with_capacity(model.tensors.len());
-    let mut alone = Vec::new();
-    for tensor in &model.tensors {
-        let takes = wants_importance(tensor) && !is_buffer(&tensor.name);
-        let partner = rest.next_if(|moment| takes && moment.shape == tensor.shape);
-        if takes && partner.is_none() {
-            alone.push(tensor.name.clone());
+    for (index, tensor) in parameters(model) {
+        if let (Some(slot), Some(moment)) = (partners.get_mut(index), rest.next_if(|m| m.shape == tensor.shape)) {
+            *slot = Some((*moment).clone());
         }
-        partners.push(partner.map(|partner| (*partner).clone()));
     }
+    let mut how = "by order";
     if let Some(left) = rest.next() {
-        let at = alone.first().cloned().unwrap_or_else(|| "the end of the model".to_owned());
-        return Err(EngineError::Importance(format!(
-            "{} of shape {:?} fits no parameter in order; the first parameter without a partner is {at}",
-            left.name, left.shape
-        )));
+        partners = by_shape(model, moments).ok_or_else(|| {
+            EngineError::Importance(format!(
+                "{} of shape {:?} fits no parameter in order, and the shapes of the optimizer's {} parameters are not those of \
+                 the model's {}",
+                left.name,
+                left.shape,
+                moments.len(),
+                parameters(model).count()
+            ))
+        })?;
+        how = "by shape, and by order among equal shapes, because the file lists them in another order than the optimizer";
     }
-    let mut notes =
-        vec![format!("matched {} of Adam's second moments to parameters by order", moments.len())];
+    let mut notes = vec![format!("matched {} of Adam's second moments to parameters {how}", moments.len())];
+    let without = |(index, tensor): (usize, &Tensor)| {
+        partners.get(index).is_some_and(Option::is_none).then(|| tensor.name.clone())
+    };
+    let alone: Vec<String> = parameters(model).filter_map(without).collect();
     if !alone.is_empty() {
         notes.push(format!("no second moment for {}: the mean is taken", list(&alone)));
     }
     Ok((partners, notes))
+}
+
+/// Matches by shape; `None` unless model and optimizer have the same number of every shape.
+fn by_shape(model: &Model, moments: &[&Tensor]) -> Option<Vec<Option<Tensor>>> {
+    let mut by_shape: BTreeMap<&[u64], Vec<&Tensor>> = BTreeMap::new();
+    for moment in moments.iter().rev() {
+        by_shape.entry(&moment.shape).or_default().push(moment);
+    }
+    let mut partners: Vec<Option<Tensor>> = vec![None; model.tensors.len()];
+    for (index, tensor) in parameters(model) {
+        let moment = by_shape.get_mut(tensor.shape.as_slice())?.pop()?;
+        *partners.get_mut(index)? = Some(moment.clone());
+    }
+    by_shape.values().all(Vec::is_empty).then_some(partners)
 }

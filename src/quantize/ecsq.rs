@@ -178,13 +178,22 @@ pub(super) fn best_of_starts(points: &Points, price: f64, k: usize) -> Partition
         .into_iter()
         .map(|cuts| Partition::new(points, cuts, price).iterate(points, price, TRIAL_PASSES))
         .collect();
-    trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    trials.truncate(FINALISTS);
-    trials
+    cheapest(&mut trials, FINALISTS, |trial| trial.cost)
         .into_iter()
         .map(|trial| trial.iterate(points, price, MAX_PASSES))
         .min_by(|a, b| a.cost.total_cmp(&b.cost))
         .unwrap_or_else(|| Partition::new(points, vec![0, points.len()], price))
+}
+
+/// The `count` trials of least cost, cheapest first, the earlier one on a tie; for a handful of trials.
+pub(super) fn cheapest<T>(trials: &mut Vec<T>, count: usize, cost: impl Fn(&T) -> f64) -> Vec<T> {
+    let mut chosen = Vec::with_capacity(count);
+    while chosen.len() < count {
+        let least = (0..trials.len()).min_by(|a, b| cost(&trials[*a]).total_cmp(&cost(&trials[*b])));
+        let Some(least) = least else { break };
+        chosen.push(trials.remove(least));
+    }
+    chosen
 }
 
 /// k equal intervals over the range.

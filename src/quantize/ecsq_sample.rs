@@ -168,9 +168,7 @@ pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Code
         .chain(overshot)
         .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
         .collect();
-    trials.sort_by(|a, b| a.cost.total_cmp(&b.cost));
-    trials.truncate(FINALISTS);
-    trials
+    super::ecsq::cheapest(&mut trials, FINALISTS, |trial| trial.cost)
         .into_iter()
         .map(|codebook| iterate(pairs, codebook, price, FINAL_PASSES))
         .min_by(|a, b| a.cost.total_cmp(&b.cost))
@@ -209,7 +207,8 @@ fn update(shares: &[(Share, f64)], total: u64, cost: f64, passes: u32) -> Codebo
         .map(|(share, old)| (if share.mass > 0.0 { share.first / share.mass } else { *old }, share.count))
         .collect();
     // Clusters are not intervals, so means may change their order or meet.
-    next.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Equal levels are merged next, so their order does not matter.
+    next.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     next.dedup_by(|right, left| {
         let same = right.0 == left.0;
         if same {

@@ -91,7 +91,7 @@ fn plusplus_start(points: &Points, k: usize, seed: u64) -> Vec<f64> {
             *error = if round == 0 { now } else { error.min(now) };
         }
     }
-    levels.sort_by(f64::total_cmp);
+    levels.sort_unstable_by(f64::total_cmp);
     levels.dedup();
     levels
 }

@@ -2,7 +2,7 @@
 
 use super::blobs::sentence;
 use super::protocol::{self, Reply, Request};
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Uint8Array};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -104,14 +104,19 @@ impl Drop for Link {
     }
 }
 
+/// What `www/worker.js` waits for.
+#[derive(serde::Serialize)]
+struct Hello {
+    glue: String,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    module: JsValue,
+}
+
 impl Shared {
     fn hand_over_module(&self) -> Result<(), String> {
-        let hello = Object::new();
-        GLUE_URL
-            .with(|glue| Reflect::set(&hello, &"glue".into(), &glue.as_str().into()))
-            .and_then(|_| Reflect::set(&hello, &"module".into(), &wasm_bindgen::module()))
-            .and_then(|_| self.worker.post_message(&hello))
-            .map_err(|error| sentence(&error))
+        let hello = Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
+        let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
+        self.worker.post_message(&hello).map_err(|error| sentence(&error))
     }
 
     fn on_message(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(MessageEvent)> {
