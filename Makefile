@@ -70,8 +70,10 @@ figures: ## draw the charts and tables of docs/reproduction.md and docs/methods.
 
 bench-page: setup-test dist ## time the page in Chromium on a 244 MB file with AlexNet's shapes
 	$(call say,A file with AlexNet's shapes)
-	cargo run --locked --release --example alexnet -- target/alexnet.safetensors
+	cargo run --locked --release --example weights -- alexnet target/alexnet.safetensors
+	cargo run --locked --release --example weights -- laplace target/laplace.safetensors
 	node scripts/bench-page.mjs target/alexnet.safetensors 256
+	node scripts/bench-page.mjs target/laplace.safetensors 256
 
 bench: ## run the benchmarks
 	$(call say,Benchmarks (several minutes; leave the machine alone))

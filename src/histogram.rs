@@ -180,6 +180,9 @@ pub struct Accumulator {
     slots: Vec<u32>,
     keys: Vec<u32>,
     moments: Vec<Moments>,
+    /// Whether weights without importance were added: their weighted sums are the plain ones, filled in at the end.
+    has_plain: bool,
+    has_weighted: bool,
 }
 
 impl Default for Accumulator {
@@ -191,36 +194,57 @@ impl Default for Accumulator {
 impl Accumulator {
     /// An accumulator without weights.
     pub fn new() -> Self {
-        Self { slots: vec![0; CELLS], keys: Vec::new(), moments: Vec::new() }
+        Self {
+            slots: vec![0; CELLS],
+            keys: Vec::new(),
+            moments: Vec::new(),
+            has_plain: false,
+            has_weighted: false,
+        }
     }
 
     /// Adds finite `values` with their `importance` (same length; 1 for every weight if absent).
-    #[allow(clippy::indexing_slicing)] // keys have 20 bits and slots point into moments, by construction
     pub fn add(&mut self, values: &[f32], importance: Option<&[f32]>) {
-        let mut add = |value: f32, h: f64| {
-            let key = cell_key(value);
-            let slot = &mut self.slots[key as usize];
-            if *slot == 0 {
-                self.keys.push(key);
-                self.moments.push(Moments::default());
-                *slot = self.moments.len() as u32;
+        let Some(importance) = importance else {
+            for value in values {
+                let m = self.cell(*value);
+                let w = f64::from(*value);
+                m.count += 1;
+                m.sum += w;
+                m.squares += w * w;
             }
-            let m = &mut self.moments[*slot as usize - 1];
-            let w = f64::from(value);
+            self.has_plain |= !values.is_empty();
+            return;
+        };
+        for (value, h) in values.iter().zip(importance) {
+            let m = self.cell(*value);
+            let (w, h) = (f64::from(*value), f64::from(*h));
             m.count += 1;
             m.sum += w;
             m.squares += w * w;
             m.importance += h;
             m.weighted_sum += h * w;
             m.weighted_squares += h * w * w;
-        };
-        match importance {
-            None => values.iter().for_each(|value| add(*value, 1.0)),
-            Some(h) => values.iter().zip(h).for_each(|(value, h)| add(*value, f64::from(*h))),
         }
+        self.has_weighted |= !values.is_empty();
     }
 
-    /// The histogram of what was added since the last call; leaves the accumulator empty.
+    /// The sums of the cell that `value` falls into.
+    #[inline]
+    #[allow(clippy::indexing_slicing)] // keys have 20 bits and slots point into moments, by construction
+    fn cell(&mut self, value: f32) -> &mut Moments {
+        let key = cell_key(value);
+        let slot = &mut self.slots[key as usize];
+        if *slot == 0 {
+            self.keys.push(key);
+            self.moments.push(Moments::default());
+            *slot = self.moments.len() as u32;
+        }
+        &mut self.moments[*slot as usize - 1]
+    }
+
+    /// The histogram of what was added since the last call, all of it with importance or all without; leaves the
+    /// accumulator empty.
     #[allow(clippy::indexing_slicing)] // keys have 20 bits
     pub fn take(&mut self) -> Histogram {
         let mut cells: Vec<(u32, Moments)> = self.keys.drain(..).zip(self.moments.drain(..)).collect();
@@ -229,7 +253,13 @@ impl Accumulator {
         }
         cells.sort_unstable_by_key(|(key, _)| *key);
         let (keys, moments) = cells.into_iter().unzip();
-        Histogram { keys, moments }
+        let histogram = Histogram { keys, moments };
+        debug_assert!(
+            !(self.has_plain && self.has_weighted),
+            "weights with and without importance in one histogram"
+        );
+        self.has_weighted = false;
+        if std::mem::take(&mut self.has_plain) { histogram.without_importance() } else { histogram }
     }
 }
 

@@ -1,5 +1,21 @@
 //! Quantscope: what each bit of a neural network's weights buys.
 //!
+//! ```
+//! use quantscope::quantize::{Problem, Settings, methods};
+//! use quantscope::{histogram::Histogram, rate_distortion::entropy_bits};
+//!
+//! // Four levels for ten weights, by exact k-means: the cells are all that a solver sees.
+//! let weights = [-2.0, -1.9, -2.1, 0.0, 0.1, -0.1, 1.0, 1.1, 3.0, 3.2];
+//! let histogram = Histogram::new(&weights, None);
+//! let kmeans = methods::find("kmeans").ok_or("no such method")?;
+//! let settings = Settings::new(kmeans.parameters, &[("k".to_owned(), quantscope::quantize::Value::Integer(4))].into())?;
+//! let solution = (kmeans.solve)(&Problem { histogram: &histogram, sample: None }, &settings)?;
+//! assert_eq!(solution.quantizer.levels, [-2.0, 0.0, 1.05, 3.1]);
+//! assert_eq!(solution.counts, [3, 3, 2, 2]);
+//! assert!((entropy_bits(&solution.counts) - 1.970951).abs() < 1e-6);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The crate reads from the top. Each module depends only on those above it:
 //!
 //! - [`tensor`], [`model`]: element types, spans, a model as an ordered list of tensors.

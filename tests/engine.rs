@@ -202,7 +202,8 @@ fn dead_importance_is_reported_and_survived() {
 /// Adam's state matched to a file that is sorted by name, against the same moments saved under the weights' names.
 #[test]
 fn an_optimizers_state_matches_by_order_and_shape() {
-    let paths = ["lenet/lenet.safetensors", "lenet/lenet_optimizer.pt", "lenet/lenet_adam_exp_avg_sq.safetensors"];
+    let paths =
+        ["lenet/lenet.safetensors", "lenet/lenet_optimizer.pt", "lenet/lenet_adam_exp_avg_sq.safetensors"];
     let [Some(model), Some(state), Some(named)] = paths.map(support::data) else { return };
     let line = "method=kmeans&k=8&importance=adam";
     let (_, from_state) = compress(&model, Some(&state), line, 2);

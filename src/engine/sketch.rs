@@ -72,11 +72,17 @@ fn offset_of(input: Input, tensor: usize) -> u64 {
 
 impl BlockSketch {
     fn measure(&mut self, values: &[f32]) {
-        let finite = values.iter().filter(|v| v.is_finite());
-        self.non_finite = values.iter().filter(|v| !v.is_finite()).count() as u64;
-        self.zeros = values.iter().filter(|v| **v == 0.0).count() as u64;
-        self.min = finite.clone().copied().reduce(f32::min).unwrap_or(0.0);
-        self.max = finite.copied().reduce(f32::max).unwrap_or(0.0);
+        let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+        for value in values {
+            if value.is_finite() {
+                self.zeros += u64::from(*value == 0.0);
+                min = min.min(*value);
+                max = max.max(*value);
+            } else {
+                self.non_finite += 1;
+            }
+        }
+        (self.min, self.max) = if min <= max { (min, max) } else { (0.0, 0.0) };
     }
 
     fn draw(&mut self, values: &[f32], h: Option<&[f32]>, start: u64, first: u64, stride: u64, row: u64) {

@@ -126,7 +126,8 @@ fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u
     let once = |(n, stride): (&u64, &i64)| if *stride == 0 { Some(1) } else { extent(n) };
     let step = |stride: &i64| usize::try_from(*stride).ok()?.checked_mul(usize::try_from(size).ok()?);
     let bytes = std::iter::once(extent(&size));
-    let viewed: Vec<usize> = shape.iter().zip(strides).map(once).chain(bytes.clone()).collect::<Option<_>>()?;
+    let viewed: Vec<usize> =
+        shape.iter().zip(strides).map(once).chain(bytes.clone()).collect::<Option<_>>()?;
     let full: Vec<usize> = shape.iter().map(extent).chain(bytes).collect::<Option<_>>()?;
     let steps: Vec<usize> = strides.iter().map(step).chain([Some(1)]).collect::<Option<_>>()?;
     let view = ArrayView::from_shape(IxDyn(&viewed).strides(IxDyn(&steps)), window).ok()?;

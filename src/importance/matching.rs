@@ -83,7 +83,11 @@ fn is_buffer(name: &str) -> bool {
 
 /// Parameters that an optimizer sees, in the model's order.
 fn parameters(model: &Model) -> impl Iterator<Item = (usize, &Tensor)> {
-    model.tensors.iter().enumerate().filter(|(_, tensor)| wants_importance(tensor) && !is_buffer(&tensor.name))
+    model
+        .tensors
+        .iter()
+        .enumerate()
+        .filter(|(_, tensor)| wants_importance(tensor) && !is_buffer(&tensor.name))
 }
 
 /// Matches moments to parameters in order, skipping parameters of other shapes; where the file lists its parameters in
@@ -92,7 +96,9 @@ fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError>
     let mut partners: Vec<Option<Tensor>> = vec![None; model.tensors.len()];
     let mut rest = moments.iter().peekable();
     for (index, tensor) in parameters(model) {
-        if let (Some(slot), Some(moment)) = (partners.get_mut(index), rest.next_if(|m| m.shape == tensor.shape)) {
+        if let (Some(slot), Some(moment)) =
+            (partners.get_mut(index), rest.next_if(|m| m.shape == tensor.shape))
+        {
             *slot = Some((*moment).clone());
         }
     }

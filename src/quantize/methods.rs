@@ -146,6 +146,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_documented_table_of_methods_is_this_one() {
+        let documented = include_str!("../../docs/methods.md");
+        assert!(
+            documented.ends_with(markdown().trim_end()) || documented.contains(markdown().trim_end()),
+            "run make figures"
+        );
+    }
+
+    #[test]
     fn rows_are_found_by_their_own_id_and_sweep_a_parameter_they_have() {
         for method in METHODS {
             assert_eq!(find(method.id).map(|found| found.title), Some(method.title));

@@ -114,7 +114,8 @@ struct Hello {
 
 impl Shared {
     fn hand_over_module(&self) -> Result<(), String> {
-        let hello = Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
+        let hello =
+            Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
         let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
         self.worker.post_message(&hello).map_err(|error| sentence(&error))
     }
