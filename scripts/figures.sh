@@ -31,8 +31,7 @@ curves() { # name, weights, Hessian, further flags
       --points 40 --weighted --rate "$rate" --quiet "$@" \
       --svg "$out/$name-$rate.svg" -o "$out/$name.csv"
   done
-  "$quantscope" sweep "$weights" --quiet "$@" --svg "$out/$name-methods.svg" -o /dev/null 2>/dev/null ||
-    "$quantscope" sweep "$weights" --quiet "$@" --svg "$out/$name-methods.svg" >/dev/null
+  "$quantscope" sweep "$weights" --quiet "$@" --svg "$out/$name-methods.svg" >/dev/null
 }
 curves lenet "$data/lenet/lenet.safetensors" "$data/lenet/lenet_hessian_diag_ggn.safetensors"
 curves resnet32 "$data/resnet32/resnet32-d509ac18.th" "$data/resnet32/resnet32_hessian_diag_ggn.safetensors" \

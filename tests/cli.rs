@@ -99,6 +99,22 @@ fn sweep_writes_csv_json_and_a_chart() {
     assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
 }
 
+/// A pipe named as output stays a pipe and gets the bytes.
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_no_plain_file_is_written_to_and_stays() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let model = model("cli_pipe.safetensors");
+    let pipe = path("cli_pipe");
+    let _ = std::fs::remove_file(&pipe);
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = Command::new("cat").arg(&pipe).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    succeeds(&["sweep", &model, "--methods", "uniform", "--points", "3", "-o", &pipe]);
+    let read = text(&reader.wait_with_output().unwrap().stdout);
+    assert_eq!(read.lines().count(), 4, "{read}");
+    assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
 #[test]
 fn wrong_settings_exit_with_2_and_name_the_field() {
     let model = model("cli_wrong.safetensors");

@@ -403,15 +403,21 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     replace(path, |out| Ok(out.write_all(bytes)?))
 }
 
-/// Writes beside `path` and moves the result into its place once it is whole.
+/// Writes beside `path` and moves the result into its place once it is whole; what is no plain file (a device, a pipe) is
+/// written to as it is.
 fn replace(
     path: &Path,
     write: impl FnOnce(&mut std::io::BufWriter<std::fs::File>) -> Result<(), EngineError>,
 ) -> Result<(), Failure> {
+    let failed = |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
+    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
+        let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+        let mut out = std::io::BufWriter::new(file);
+        return Ok(write(&mut out).and_then(|()| Ok(out.flush()?))?);
+    }
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     let partial = path.with_file_name(name);
-    let failed = |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
     let mut out = std::io::BufWriter::new(std::fs::File::create(&partial).map_err(failed)?);
     let written = write(&mut out).and_then(|()| Ok(out.flush()?));
     drop(out);
