@@ -71,6 +71,11 @@ playwright() {
 command -v cargo >/dev/null || { say "needs Rust: install rustup from https://rustup.rs, then run this again"; exit 1; }
 command -v npm >/dev/null || { say "needs node with npm: apt-get install nodejs npm, then run this again"; exit 1; }
 
+if [ "$WANT" = test ] && [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then
+  say "needs node 20 or later for the browser tests, found $(node --version): install it from nodejs.org or by a version manager"
+  exit 1
+fi
+
 wasm_target
 binaryen
 cargo_tool wasm-bindgen "$WASM_BINDGEN_VERSION" wasm-bindgen-cli

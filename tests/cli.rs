@@ -1,5 +1,6 @@
 //! The native program as its users run it.
 #![cfg(all(not(target_arch = "wasm32"), feature = "cli"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The whole job natively: every method, coder, scope and way to store zeros, through the public API.
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

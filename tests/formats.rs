@@ -1,5 +1,6 @@
 //! Weight files through the public API: the real ones, and the hostile suites of the parsers' own projects.
 #![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 

@@ -169,6 +169,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    #[allow(clippy::ptr_arg)] // a slice is no source
     fn inflater(source: &Vec<u8>, len: u64) -> Inflater<'_> {
         let span = Span { offset: 0, len: source.len() as u64 };
         Inflater::new(source, "x".to_owned(), span, len)

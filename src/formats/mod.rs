@@ -65,7 +65,7 @@ fn open_zip(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> 
     if let Some(pickle) = torch::find_pickle(&archive) {
         return torch::open_zip(source, &archive, pickle, limits);
     }
-    if archive.entries().iter().any(|entry| npz::is_array(entry)) {
+    if archive.entries().iter().any(npz::is_array) {
         return npz::open(source, &archive, limits);
     }
     Err(foreign::zip_without_arrays(&archive))

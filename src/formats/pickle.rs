@@ -10,7 +10,7 @@ use super::error::shown;
 /// Most opcodes of one pickle.
 const MOST_OPCODES: u64 = 20_000_000;
 /// Most values of one pickle.
-const MOST_VALUES: usize = 8_000_000;
+const MOST_VALUES: usize = 4_000_000;
 
 /// Index of a value in its arena.
 pub(super) type Id = u32;
@@ -96,7 +96,6 @@ impl Pickle {
 /// Whether a file that starts with `head` may be a pickle: a protocol mark, or protocol 0's first opcodes.
 pub(super) fn is_pickle(head: &[u8]) -> bool {
     match head {
-        [0x80, 0..=5, ..] => true,
         // Protocol 0 and 1 have no mark: an opening opcode, and no text that looks like words.
         [b'c', rest @ ..] => {
             let mut lines = rest.split(|b| *b == b'\n');
@@ -107,7 +106,8 @@ pub(super) fn is_pickle(head: &[u8]) -> bool {
             };
             name(lines.next()) && name(lines.next())
         }
-        [b'(', b'd' | b'l' | b't' | b'i' | b'c' | b'S' | b'V' | b'p', ..]
+        [0x80, 0..=5, ..]
+        | [b'(', b'd' | b'l' | b't' | b'i' | b'c' | b'S' | b'V' | b'p', ..]
         | [b'}' | b']' | b')', b'q' | b'.' | b'(', ..] => true,
         _ => false,
     }
@@ -264,8 +264,10 @@ impl<'a> Machine<'a> {
     fn call(&mut self, callee: Id, arguments: Id) -> Result<(), FormatError> {
         let first = self.pickle.sequence(arguments).and_then(|a| a.first().copied());
         let value = match self.pickle.global(callee) {
-            Some(("collections", "OrderedDict" | "defaultdict" | "Counter"))
-            | Some(("builtins" | "__builtin__", "dict")) => {
+            Some(
+                ("collections", "OrderedDict" | "defaultdict" | "Counter")
+                | ("builtins" | "__builtin__", "dict"),
+            ) => {
                 let pairs = first.and_then(|list| self.pickle.sequence(list)).unwrap_or_default();
                 let pair = |id: &Id| match self.pickle.sequence(*id) {
                     Some([key, value]) => Some((*key, *value)),
@@ -491,10 +493,9 @@ impl<'a> Machine<'a> {
             _ => {
                 let new_state = self.pop()?;
                 let target = self.top()?;
-                match self.pickle.values.get_mut(target as usize) {
-                    Some(Value::Object { state, .. }) => *state = Some(new_state),
-                    // State of dictionaries and the like, such as `_metadata`, is not theirs to keep.
-                    Some(_) | None => {}
+                // State of dictionaries and the like, such as `_metadata`, is not theirs to keep.
+                if let Some(Value::Object { state, .. }) = self.pickle.values.get_mut(target as usize) {
+                    *state = Some(new_state);
                 }
                 Ok(())
             }

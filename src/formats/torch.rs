@@ -17,6 +17,7 @@ use super::{FormatError, Limits, Source, inflate::read_storage};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Dtype, Span, Storage, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// Keys of a checkpoint that its weights lie under, most telling first.
 const WEIGHT_KEYS: [&str; 8] =
@@ -30,6 +31,14 @@ const MODULE_KEYS: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// Deepest nesting that names are followed into.
 const DEEPEST: usize = 100;
+/// Most values visited, each as often as it is referred to.
+const MOST_VISITS: u64 = 4_000_000;
+/// Longest name of a tensor, in bytes.
+const LONGEST_NAME: u64 = 4096;
+/// Most calls that wrap the call that rebuilds a tensor.
+const MOST_WRAPPERS: usize = 8;
+/// Most short values, notes and names of unknown calls that are kept.
+const MOST_REMARKS: usize = 100;
 
 /// The pickle of a `PyTorch` archive.
 pub(super) fn find_pickle(archive: &Archive) -> Option<&Entry> {
@@ -183,9 +192,17 @@ fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
     }
 }
 
-/// The element type of a typed storage class, such as `FloatStorage`; `None` for untyped bytes.
-fn storage_dtype(name: &str) -> Option<Option<Dtype>> {
-    Some(Some(match name.strip_suffix("Storage")? {
+/// The elements of a storage class.
+#[derive(Debug, Clone, Copy)]
+enum Elements {
+    Typed(Dtype),
+    /// Plain bytes: the tensor says what they are.
+    Untyped,
+}
+
+/// The elements of a storage class, such as `FloatStorage`.
+fn storage_elements(name: &str) -> Option<Elements> {
+    Some(Elements::Typed(match name.strip_suffix("Storage")? {
         "Double" => Dtype::F64,
         "Float" => Dtype::F32,
         "Half" => Dtype::F16,
@@ -198,7 +215,7 @@ fn storage_dtype(name: &str) -> Option<Option<Dtype>> {
         "Bool" => Dtype::Bool,
         "ComplexFloat" => Dtype::C64,
         "ComplexDouble" => Dtype::C128,
-        "Untyped" => return Some(None),
+        "Untyped" => return Some(Elements::Untyped),
         _ => return None,
     }))
 }
@@ -242,14 +259,36 @@ impl<'a> StorageRef<'a> {
             return None;
         }
         let (_, class) = pickle.global(*class)?;
-        let dtype = storage_dtype(class)?;
+        let dtype = match storage_elements(class)? {
+            Elements::Typed(dtype) => Some(dtype),
+            Elements::Untyped => None,
+        };
         Some(Self { key: pickle.text(*key)?, dtype, elements: u64::try_from(pickle.int(*elements)?).ok()? })
     }
 }
 
+/// The name of a value below another.
+#[derive(Debug, Clone, Copy)]
+enum Name {
+    /// A key of a dictionary.
+    Key(Id),
+    /// A place in a sequence.
+    Index(usize),
+    /// None: it only groups what is below it.
+    Group,
+}
+
+/// A place in the object, as a chain of names; spelled out only where something is found.
+#[derive(Debug)]
+struct Place {
+    above: Option<Rc<Place>>,
+    name: Name,
+}
+
 /// One step of a walk.
 enum Visit {
-    Enter(Id, String, usize),
+    /// A value, where it lies and how deep.
+    Enter(Id, Rc<Place>, usize),
     Leave(Id),
 }
 
@@ -290,103 +329,143 @@ impl<'a> Walk<'a> {
 
     /// Visits everything that can be reached from the root, in order, without recursion and without following cycles.
     fn run(&mut self) -> Result<(), FormatError> {
-        let mut agenda = vec![Visit::Enter(self.pickle.root, String::new(), 0)];
+        let root = Rc::new(Place { above: None, name: Name::Group });
+        let mut agenda = vec![Visit::Enter(self.pickle.root, root, 0)];
         let mut open = BTreeSet::new();
         while let Some(visit) = agenda.pop() {
-            let (id, path, depth) = match visit {
+            let (id, place, depth) = match visit {
                 Visit::Leave(id) => {
                     open.remove(&id);
                     continue;
                 }
-                Visit::Enter(id, path, depth) => (id, path, depth),
+                Visit::Enter(id, place, depth) => (id, place, depth),
             };
             // References may multiply what a small pickle spells out: bound the visits, not only the values.
             self.visited += 1;
-            if self.visited > 4_000_000 {
-                return Err(FormatError::too_large(
-                    "the pickled object, in values when spelled out,",
-                    self.visited,
-                    4_000_000,
-                ));
+            if self.visited > MOST_VISITS {
+                let part = "the pickled object, in values when spelled out,";
+                return Err(FormatError::too_large(part, self.visited, MOST_VISITS));
             }
             if depth > DEEPEST || !open.insert(id) {
                 continue;
             }
             agenda.push(Visit::Leave(id));
-            let children = self.enter(id, &path)?;
-            agenda.extend(
-                children
-                    .into_iter()
-                    .rev()
-                    .map(|(name, child)| Visit::Enter(child, join(&path, &name), depth + 1)),
-            );
+            for (name, child) in self.enter(id, &place, depth)?.into_iter().rev() {
+                let place = Rc::new(Place { above: Some(Rc::clone(&place)), name });
+                agenda.push(Visit::Enter(child, place, depth + 1));
+            }
         }
         Ok(())
     }
 
+    /// The dotted name of a place; refused where it is longer than any real one.
+    fn path(&self, place: &Rc<Place>) -> Result<String, FormatError> {
+        let mut parts: Vec<String> = Vec::new();
+        let mut len = 0;
+        let mut at = Some(place);
+        while let Some(place) = at {
+            let part = match place.name {
+                Name::Group => String::new(),
+                Name::Index(index) => index.to_string(),
+                Name::Key(id) => match self.pickle.get(id) {
+                    Value::Text(text) if !MODULE_KEYS.contains(&text.as_str()) => text.clone(),
+                    Value::Int(n) => n.to_string(),
+                    _ => String::new(),
+                },
+            };
+            len += part.len() as u64;
+            if len > LONGEST_NAME {
+                return Err(FormatError::too_large(
+                    "the name of a pickled tensor, in bytes,",
+                    len,
+                    LONGEST_NAME,
+                ));
+            }
+            parts.push(part);
+            at = place.above.as_ref();
+        }
+        parts.retain(|part| !part.is_empty());
+        parts.reverse();
+        Ok(parts.join("."))
+    }
+
     /// Takes in a value; what is below it, by name.
-    fn enter(&mut self, id: Id, path: &str) -> Result<Vec<(String, Id)>, FormatError> {
+    fn enter(&mut self, id: Id, place: &Rc<Place>, depth: usize) -> Result<Vec<(Name, Id)>, FormatError> {
         Ok(match self.pickle.get(id) {
             Value::Dict(items) => self.named(items),
-            Value::Sequence(items) => items.iter().enumerate().map(|(i, id)| (i.to_string(), *id)).collect(),
+            Value::Sequence(items) => items.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect(),
             Value::Object { callee, arguments, state, items } => {
-                let mut children = self.object(*callee, *arguments, path)?;
+                let mut children = self.object(*callee, *arguments, place)?;
                 children.extend(self.named(items));
-                if let Some(state) = state {
-                    children.push((String::new(), *state));
-                }
+                children.extend(state.map(|state| (Name::Group, state)));
                 children
             }
-            Value::Int(n) => self.remark(path, n.to_string()),
-            Value::Float(x) => self.remark(path, x.to_string()),
-            Value::Bool(b) => self.remark(path, b.to_string()),
-            Value::Text(text) if text.len() <= 200 => self.remark(path, text.clone()),
+            _ if depth > 3 => Vec::new(),
+            Value::Int(n) => self.remark(place, n.to_string())?,
+            Value::Float(x) => self.remark(place, x.to_string())?,
+            Value::Bool(b) => self.remark(place, b.to_string())?,
+            Value::Text(text) if text.len() <= 200 => self.remark(place, text.clone())?,
             _ => Vec::new(),
         })
     }
 
     /// Keeps a short value of the first levels as metadata.
-    fn remark(&mut self, path: &str, text: String) -> Vec<(String, Id)> {
-        if !path.is_empty() && path.matches('.').count() <= 1 && self.metadata.len() < 100 && !is_state(path)
-        {
-            self.metadata.insert(path.to_owned(), text);
+    fn remark(&mut self, place: &Rc<Place>, text: String) -> Result<Vec<(Name, Id)>, FormatError> {
+        if self.metadata.len() < MOST_REMARKS {
+            let path = self.path(place)?;
+            if !path.is_empty() && path.matches('.').count() <= 1 && !is_state(&path) {
+                self.metadata.insert(path, text);
+            }
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 
-    fn named(&self, items: &[(Id, Id)]) -> Vec<(String, Id)> {
-        let name = |id: Id| match self.pickle.get(id) {
-            Value::Text(text) => Some(text.clone()),
-            Value::Int(n) => Some(n.to_string()),
-            _ => None,
-        };
-        items.iter().filter_map(|(key, value)| Some((name(*key)?, *value))).collect()
+    fn named(&self, items: &[(Id, Id)]) -> Vec<(Name, Id)> {
+        let is_name = |id: Id| matches!(self.pickle.get(id), Value::Text(_) | Value::Int(_));
+        items.iter().filter(|(key, _)| is_name(*key)).map(|(key, value)| (Name::Key(*key), *value)).collect()
     }
 
     /// Takes in a call: a tensor, a wrapper around one, or an object whose state may hold some.
-    fn object(&mut self, callee: Id, arguments: Id, path: &str) -> Result<Vec<(String, Id)>, FormatError> {
-        let below = |id: Option<&Id>| id.map(|id| (String::new(), *id)).into_iter().collect();
-        let Some((module, name)) = self.pickle.global(callee) else { return Ok(Vec::new()) };
-        let arguments = self.pickle.sequence(arguments).unwrap_or_default();
-        match (module, name) {
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
-                self.tensor(arguments, path)?;
-            }
-            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
-                return Ok(below(arguments.first()));
-            }
-            ("torch._tensor", "_rebuild_from_type_v2") => {
-                if let [function, _, inner, ..] = arguments {
-                    return self.object(*function, *inner, path);
+    fn object(
+        &mut self,
+        mut callee: Id,
+        mut arguments: Id,
+        place: &Rc<Place>,
+    ) -> Result<Vec<(Name, Id)>, FormatError> {
+        // A subclass of tensor is rebuilt by a call that wraps the call that rebuilds a tensor.
+        for _ in 0..MOST_WRAPPERS {
+            let Some((module, name)) = self.pickle.global(callee) else { return Ok(Vec::new()) };
+            let given = self.pickle.sequence(arguments).unwrap_or_default();
+            match (module, name) {
+                ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
+                    self.tensor(given, &self.path(place)?)?;
                 }
+                ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
+                    return Ok(given.first().map(|id| (Name::Group, *id)).into_iter().collect());
+                }
+                ("torch._tensor", "_rebuild_from_type_v2") => {
+                    if let [function, _, inner, ..] = given {
+                        (callee, arguments) = (*function, *inner);
+                        continue;
+                    }
+                }
+                ("torch._utils", other)
+                    if other.starts_with("_rebuild_") && self.notes.len() < MOST_REMARKS =>
+                {
+                    let path = self.path(place)?;
+                    self.notes.push(format!(
+                        "{} was left out: {} is not supported",
+                        shown(&path),
+                        shown(other)
+                    ));
+                }
+                ("copyreg" | "copy_reg", "_reconstructor") | ("torch.nn.parameter", _) => {}
+                _ if self.unknown.len() < MOST_REMARKS => {
+                    self.unknown.insert(format!("{}.{}", shown(module), shown(name)));
+                }
+                _ => {}
             }
-            ("torch._utils", other) if other.starts_with("_rebuild_") => {
-                self.notes.push(format!("{} was left out: {} is not supported", shown(path), shown(other)));
-            }
-            ("copyreg" | "copy_reg", "_reconstructor") | ("torch.nn.parameter", _) => {}
-            _ => {
-                self.unknown.insert(format!("{module}.{name}"));
-            }
+            break;
         }
         Ok(Vec::new())
     }
@@ -438,7 +517,7 @@ impl<'a> Walk<'a> {
     /// The model of what was found.
     fn model(mut self, format: FileFormat) -> Result<Model, FormatError> {
         if !self.unknown.is_empty() {
-            let names: Vec<String> = self.unknown.iter().take(5).map(|name| shown(name)).collect();
+            let names: Vec<String> = self.unknown.iter().take(5).cloned().collect();
             let more = if self.unknown.len() > 5 { " and others" } else { "" };
             let names = format!("{}{more}", names.join(", "));
             if self.tensors.is_empty() {
@@ -463,14 +542,6 @@ impl<'a> Walk<'a> {
         check_unique("the tensor names", tensors.iter().map(|tensor| tensor.name.as_str()))?;
         mark_ties(&mut tensors);
         Ok(Model { format, tensors, extras, metadata: self.metadata, notes: self.notes })
-    }
-}
-
-fn join(path: &str, name: &str) -> String {
-    match (path.is_empty(), name.is_empty() || MODULE_KEYS.contains(&name)) {
-        (_, true) => path.to_owned(),
-        (true, false) => name.to_owned(),
-        (false, false) => format!("{path}.{name}"),
     }
 }
 
@@ -499,4 +570,105 @@ fn split(tensors: Vec<Tensor>) -> (Vec<Tensor>, Vec<Tensor>, Option<String>) {
     }
     extras.extend(state);
     (weights, extras, Some(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tensors of a pickle whose storage `0` has 100 bytes.
+    fn located(bytes: &[u8]) -> Result<Model, FormatError> {
+        let pickle = pickle::read(bytes, 0)?;
+        let locate = |_: &str, _: u64| Ok(Storage::Stored(Span { offset: 0, len: 100 }));
+        Walk::new(&pickle, &Limits::default(), false, &locate)?.model(FileFormat::TorchZip)
+    }
+
+    /// Opcodes that push a float tensor of 2 × 3 elements from storage `0`.
+    const TENSOR: &[u8] = b"ctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\nFloatStorage\nV0\nVcpu\nI25\ntQI4\n(I2\nI3\nt(I3\nI1\ntI00\nNtR";
+
+    fn dict(items: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut bytes = b"(d".to_vec();
+        for (key, value) in items {
+            bytes.extend(format!("V{key}\n").bytes());
+            bytes.extend(*value);
+            bytes.push(b's');
+        }
+        bytes
+    }
+
+    fn whole(mut object: Vec<u8>) -> Vec<u8> {
+        object.push(b'.');
+        object
+    }
+
+    #[test]
+    fn nested_names_weights_and_the_rest_are_told_apart() {
+        let weights = dict(&[("module.fc.weight", TENSOR)]);
+        let state = dict(&[("state", &dict(&[("exp_avg_sq", TENSOR)])), ("lr", b"F0.1\n")]);
+        let file = whole(dict(&[("state_dict", &weights), ("optimizer", &state), ("epoch", b"I7\n")]));
+        let model = located(&file).unwrap();
+        assert_eq!(model.tensors.len(), 1);
+        assert_eq!(model.tensors[0].name, "module.fc.weight");
+        assert_eq!((model.tensors[0].shape.as_slice(), model.tensors[0].offset), ([2, 3].as_slice(), 16));
+        assert_eq!(model.extras[0].name, "optimizer.state.exp_avg_sq");
+        assert_eq!(model.metadata.get("epoch").map(String::as_str), Some("7"));
+    }
+
+    #[test]
+    fn views_outside_their_storage_are_refused() {
+        let outside = String::from_utf8(TENSOR.to_vec()).unwrap().replace("QI4\n", "QI20\n");
+        let sentence = located(&whole(dict(&[("w", outside.as_bytes())]))).unwrap_err().to_string();
+        assert_eq!(
+            sentence,
+            "tensor w: expected elements inside the 100 bytes of its storage, found 24 bytes from byte 80"
+        );
+        let negative = String::from_utf8(TENSOR.to_vec()).unwrap().replace("(I3\nI1\nt", "(I-3\nI1\nt");
+        assert!(located(&whole(dict(&[("w", negative.as_bytes())]))).is_err());
+    }
+
+    #[test]
+    fn an_object_that_contains_itself_ends() {
+        // A list that is appended to itself, and to a tensor's dictionary.
+        let file = whole(dict(&[("loop", b"(lp0\ng0\na"), ("w", TENSOR)]));
+        assert_eq!(located(&file).unwrap().tensors.len(), 1);
+    }
+
+    #[test]
+    fn wrappers_of_wrappers_neither_recurse_nor_go_on_forever() {
+        let mut inner = b"(ctorch._utils\n_rebuild_tensor_v2\nN".to_vec();
+        for _ in 0..200_000 {
+            inner.extend(b"(ctorch._tensor\n_rebuild_from_type_v2\nN");
+        }
+        inner.extend(std::iter::repeat_n(*b"Nt", 200_000).flatten());
+        inner.extend(b"t");
+        let mut file = b"ctorch._tensor\n_rebuild_from_type_v2\n".to_vec();
+        file.extend(inner);
+        file.extend(b"R.");
+        assert!(located(&file).is_err());
+    }
+
+    #[test]
+    fn references_that_multiply_are_bounded() {
+        // Each list holds the one before ten times: 10^12 leaves from a hundred opcodes.
+        let mut file = b"(lp0\n".to_vec();
+        for level in 1..13 {
+            file.extend(b"(");
+            for _ in 0..10 {
+                file.extend(format!("g{}\n", level - 1).bytes());
+            }
+            file.extend(format!("lp{level}\n").bytes());
+        }
+        let sentence = located(&whole(file)).unwrap_err().to_string();
+        assert!(sentence.contains("in values when spelled out"), "{sentence}");
+    }
+
+    #[test]
+    fn long_keys_over_long_lists_take_no_memory() {
+        let mut file = b"(dV".to_vec();
+        file.extend(std::iter::repeat_n(b'k', 1_000_000));
+        file.extend(b"\n(");
+        file.extend(std::iter::repeat_n(b'N', 1_000_000));
+        file.extend(b"ls.");
+        assert!(located(&file).is_err());
+    }
 }

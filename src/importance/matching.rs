@@ -66,7 +66,7 @@ fn second_moments(other: &Model) -> Vec<&Tensor> {
     for tensor in other.extras.iter().chain(&other.tensors) {
         let Some(path) = tensor.name.strip_suffix(".exp_avg_sq") else { continue };
         let (path, number) = path.rsplit_once('.').unwrap_or(("", path));
-        if path != "state" && !path.ends_with(".state") {
+        if path.rsplit('.').next() != Some("state") {
             continue;
         }
         if let Ok(number) = number.parse() {

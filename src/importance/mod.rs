@@ -1,6 +1,6 @@
 //! Importance: what a weight's squared error is multiplied by.
 //!
-//! Choi, El-Khamy and Lee (2017), section 3.1, weigh the error of weight i by the Hessian diagonal h_ii; section 3.5 puts the
+//! Choi, El-Khamy and Lee (2017), section 3.1, weigh the error of weight i by the Hessian diagonal; section 3.5 puts the
 //! square root of Adam's second moment in its place. Here a raw value `r` becomes
 //!
 //! ```text
@@ -96,7 +96,9 @@ impl Importance {
             reader.read(range, &mut bytes)?;
             hasher.update(&bytes);
             partner.dtype.extend_f32(&bytes, &mut values);
-            values.iter().for_each(|value| survey.add(*value, self.choice.alpha));
+            for value in &values {
+                survey.add(*value, self.choice.alpha);
+            }
         }
         survey.hash = hasher.digest128();
         Ok(crate::engine::pack(&survey))

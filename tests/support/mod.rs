@@ -56,7 +56,9 @@ pub fn small_model() -> Vec<u8> {
     let half: Vec<u8> =
         floats(600, 0.05).iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect();
     let mut sparse = floats(4000, 0.03);
-    sparse.iter_mut().for_each(|w| *w = if w.abs() < 0.05 { 0.0 } else { *w });
+    for w in &mut sparse {
+        *w = if w.abs() < 0.05 { 0.0 } else { *w };
+    }
     safetensors(&[
         ("conv1.weight", "F32", &[8, 3, 3, 3], f32_bytes(&floats(216, 0.2))),
         ("conv1.bias", "F32", &[8], f32_bytes(&floats(8, 0.1))),
