@@ -1,4 +1,5 @@
 //! Charts through the public interface: what is in the SVG, and where.
+#![allow(clippy::unwrap_used)]
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
