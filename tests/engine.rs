@@ -58,6 +58,36 @@ fn every_recipe_decodes_to_the_quantizers_output_bit_for_bit() {
     assert_eq!(count, METHODS.len() * 36);
 }
 
+/// A tensor of every element type and of odd shapes, through every coder; what is no float comes back untouched.
+#[test]
+fn every_element_type_and_shape_goes_through() {
+    use quantscope::tensor::Dtype;
+    let shapes: [&[u64]; 5] = [&[], &[0], &[3, 0, 2], &[1], &[6, 7]];
+    let mut random = support::Random(3);
+    let mut tensors = Vec::new();
+    for dtype in Dtype::ALL.into_iter().filter(|dtype| *dtype != Dtype::C128) {
+        for shape in shapes {
+            let count = shape.iter().product::<u64>() as usize;
+            let values: Vec<f32> = (0..count).map(|_| random.laplace(0.3)).collect();
+            let mut bytes = Vec::new();
+            dtype.extend_bytes(&values, &mut bytes);
+            bytes.resize(count * dtype.size_bytes() as usize, 7);
+            tensors.push((format!("{}{shape:?}", dtype.name()), dtype.name(), shape, bytes));
+        }
+    }
+    let named: Vec<_> = tensors
+        .iter()
+        .map(|(name, dtype, shape, bytes)| (name.as_str(), *dtype, *shape, bytes.clone()))
+        .collect();
+    let path = file("types.safetensors", &support::safetensors(&named));
+    for scope in ["all", "tensor", "channel"] {
+        for rest in ["coder=fixed", "coder=huffman&prune=fraction:0.5&positions=gaps", "coder=rans"] {
+            let (_, outcome) = compress(&path, None, &format!("method=kmeans&k=5&scope={scope}&{rest}"), 2);
+            assert_eq!(outcome.point.weights, 6 * (1 + 1 + 42));
+        }
+    }
+}
+
 #[test]
 fn every_method_takes_importance() {
     let path = file("importance.safetensors", &support::small_model());
