@@ -169,6 +169,25 @@ fn certified_k_means_is_never_worse_than_on_cells() {
 }
 
 #[test]
+fn an_overlay_says_whose_weights_it_shows() {
+    let path = file("overlay.safetensors", &support::small_model());
+    for (scope, tensor, title, weights) in [
+        ("all", None, "all quantized weights", 4825.0),
+        ("all", Some(2), "fc1.weight", 4000.0),
+        ("tensor", None, "conv1.weight", 216.0),
+        ("tensor", Some(3), "fc2.weight", 600.0),
+        ("channel", None, "conv1.weight, its first channel", 27.0),
+        ("channel", Some(3), "fc2.weight, its first channel", 30.0),
+    ] {
+        let recipe = Recipe::from_line(&format!("method=kmeans&k=3&scope={scope}")).unwrap();
+        let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
+        let overlay = opened.session.overlay(&recipe, tensor).unwrap();
+        assert_eq!(overlay.title, title);
+        assert_eq!(overlay.bins.iter().sum::<f64>().round_ties_even(), weights, "{title}");
+    }
+}
+
+#[test]
 fn a_recipe_in_the_file_makes_the_file_again() {
     let path = file("again.safetensors", &support::small_model());
     let (first, outcome) = compress(&path, None, "method=ecsq-exact&lambda=0.1&rank=2&exclude=fc2*", 2);

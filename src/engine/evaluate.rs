@@ -3,8 +3,10 @@
 use super::EngineError;
 use super::groups::{Group, Groups};
 use super::report::{Bound, Curve, Overlay, Point, Sweep};
+use super::session::TensorSketch;
 use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
 use crate::histogram::{Histogram, Moments, cell_start};
+use crate::model::Model;
 use crate::quantize::{
     Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
@@ -184,17 +186,32 @@ impl<'a> Evaluated<'a> {
         sum
     }
 
-    /// The histogram of one tensor's group, or of all quantized weights, with its codebook.
-    pub fn overlay(&self, tensor: Option<usize>, name: Option<String>, point: Point) -> Overlay {
-        let chosen = self
-            .pairs()
-            .find(|(group, _)| tensor.is_none() || group.tensor == tensor || group.tensor.is_none());
-        let Some((group, solution)) = chosen else { return Overlay { point, ..Overlay::default() } };
-        let mut all = group.kept.clone();
-        if group.pruned.count > 0 {
+    /// The histogram of one tensor, or of all quantized weights, with the codebook that it gets; of the first channel where
+    /// every channel has its own.
+    pub fn overlay(
+        &self,
+        tensor: Option<usize>,
+        sketches: &[TensorSketch],
+        model: &Model,
+        point: Point,
+    ) -> Overlay {
+        let is_chosen = |group: &Group| tensor.is_none() || group.tensor == tensor || group.tensor.is_none();
+        let Some((group, solution)) = self.pairs().find(|(group, _)| is_chosen(group)) else {
+            return Overlay { point, ..Overlay::default() };
+        };
+        let shown = tensor.filter(|_| group.tensor.is_none()).and_then(|index| sketches.get(index));
+        let mut all = shown.map_or_else(|| group.kept.clone(), |sketch| sketch.histogram.clone());
+        if shown.is_none() && group.pruned.count > 0 {
             // Pruned weights stand at zero, where the codebook puts them.
             all.merge(&Histogram::of_zeros(group.pruned.count));
         }
+        let name =
+            tensor.or(group.tensor).and_then(|index| model.tensors.get(index)).map(|t| t.name.as_str());
+        let title = match (name, group.is_channel) {
+            (None, _) => "all quantized weights".to_owned(),
+            (Some(name), false) => name.to_owned(),
+            (Some(name), true) => format!("{name}, its first channel"),
+        };
         let total = all.total();
         let mean = total.sum / total.count.max(1) as f64;
         let std = (total.squares / total.count.max(1) as f64 - mean * mean).max(0.0).sqrt();
@@ -219,7 +236,7 @@ impl<'a> Evaluated<'a> {
             levels,
             counts,
             thresholds,
-            title: group.tensor.and(name).unwrap_or_else(|| "all quantized weights".to_owned()),
+            title,
             point,
         }
     }

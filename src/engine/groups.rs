@@ -19,6 +19,8 @@ pub(super) struct Group {
     pub pruned: Moments,
     /// (weight, importance) pairs of weights that are left, where importance differs between weights.
     pub sample: Option<Vec<(f32, f32)>>,
+    /// Whether it is one output channel of the tensor.
+    pub is_channel: bool,
     /// How many groups of the model this one stands for; above 1 only in a preview.
     pub stands_for: f64,
 }
@@ -64,6 +66,7 @@ impl Group {
             kept: split.kept,
             pruned: split.pruned,
             sample,
+            is_channel: false,
             stands_for: 1.0,
         }
     }
@@ -200,7 +203,8 @@ pub(super) fn channel_group(
 ) -> Group {
     let (values, h): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
     let histogram = small_histogram(&values, has_importance.then_some(&h));
-    Group::new(recipe, Some(tensor), &histogram, has_importance.then_some(pairs))
+    let group = Group::new(recipe, Some(tensor), &histogram, has_importance.then_some(pairs));
+    Group { is_channel: true, ..group }
 }
 
 thread_local! {

@@ -229,12 +229,12 @@ impl Session {
     pub fn overlay(&mut self, recipe: &Recipe, tensor: Option<usize>) -> Result<Overlay, EngineError> {
         let recipe = self.complete(recipe)?;
         let (method, settings) = recipe.check()?;
-        let name = tensor.and_then(|i| self.model.tensors.get(i)).map(|t| t.name.clone());
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
-        let groups = self.groups(&recipe)?;
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let evaluated = Evaluated::new(groups, method, &settings)?;
         let point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
-        Ok(evaluated.overlay(tensor, name, point))
+        Ok(evaluated.overlay(tensor, &self.sketches, &self.model, point))
     }
 
     /// Operating points of several methods, `points` each, from fine to coarse over their swept parameter.
