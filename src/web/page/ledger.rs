@@ -34,8 +34,9 @@ fn row(app: &App, part: &str, bits: u64, share: f64, colour: &str) -> Element {
     append(&name, &document.create_text_node(part));
     append(&row, &name);
     // Parts need not end at a byte.
-    let bytes =
-        if bits.is_multiple_of(8) { format::count(bits / 8) } else { format::decimals(bits as f64 / 8.0, 1) };
+    // Parts need not end at a byte.
+    let whole = format::count(bits / 8);
+    let bytes = if bits.is_multiple_of(8) { whole } else { format!("{whole}.{}", bits % 8 * 10 / 8) };
     for text in [bytes, format::count(bits), format::percent(share)] {
         append(&row, &make(document, "td", "num", &text));
     }
