@@ -31,7 +31,8 @@ serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PO
 dist: setup ## build the page into dist/, a folder that any static host can serve from any path
 	$(call say,Building the release page into dist/ (2 to 5 minutes on two cores the first time))
 	cargo fetch --locked
-	trunk build --release
+	@# Trunk stops at NO_COLOR=1: it wants true or false.
+	env -u NO_COLOR trunk build --release
 	@printf 'dist/ is ready: %s, of which gzipped wasm %s bytes\n' "$$(du -sh dist | cut -f1)" "$$(cat dist/*.wasm | gzip -9 | wc -c)"
 
 test: setup-test ## run every test: native, wasm, and the page in a real browser
