@@ -247,12 +247,13 @@ impl Accumulator {
     /// accumulator empty.
     #[allow(clippy::indexing_slicing)] // keys have 20 bits
     pub fn take(&mut self) -> Histogram {
-        let mut cells: Vec<(u32, Moments)> = self.keys.drain(..).zip(self.moments.drain(..)).collect();
-        for (key, _) in &cells {
+        for key in &self.keys {
             self.slots[*key as usize] = 0;
         }
-        cells.sort_unstable_by_key(|(key, _)| *key);
-        let (keys, moments) = cells.into_iter().unzip();
+        let order = crate::order::ascending(self.keys.iter().map(|key| u64::from(*key)));
+        let (keys, moments) = order.map(|cell| (self.keys[cell], self.moments[cell])).unzip();
+        self.keys.clear();
+        self.moments.clear();
         let histogram = Histogram { keys, moments };
         debug_assert!(
             !(self.has_plain && self.has_weighted),

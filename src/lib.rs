@@ -40,6 +40,7 @@ pub mod formats;
 pub mod histogram;
 pub mod importance;
 pub mod model;
+mod order;
 pub mod plot;
 pub mod quantize;
 pub mod rate_distortion;

@@ -7,7 +7,6 @@ use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, tasks, unp
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
-use std::collections::BTreeSet;
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -272,9 +271,9 @@ impl Session {
     /// Bits of the tensors that a recipe keeps, with an estimate of the names, and the model's float parameters.
     fn kept_bits(&mut self, recipe: &Recipe) -> Result<(u64, u64), EngineError> {
         let parameters = self.model.parameters();
-        let selected: BTreeSet<usize> = self.groups(recipe)?.selected.iter().copied().collect();
+        let selected = self.groups(recipe)?.selected.clone();
         let kept = self.model.tensors.iter().enumerate();
-        let kept = kept.filter(|(i, t)| !selected.contains(i) && t.same_as.is_none());
+        let kept = kept.filter(|(i, t)| selected.binary_search(i).is_err() && t.same_as.is_none());
         let bytes: u64 = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
         let names: u64 = self.model.tensors.iter().map(|t| t.name.len() as u64 + 24).sum();
         Ok(((bytes + names + 200) * 8, parameters))

@@ -34,7 +34,8 @@ impl Huffman {
     /// The optimal code for these counts, with a code for every symbol; a count of zero costs others the least.
     pub fn of_all(counts: &[u64]) -> Result<Self, CodeError> {
         check_alphabet(counts.len() as u64)?;
-        Ok(Self::from_weights(counts.len(), counts.iter().enumerate().map(|(s, c)| (*c, s as u16)).collect()))
+        let all: Vec<(u64, u16)> = counts.iter().enumerate().map(|(s, c)| (*c, s as u16)).collect();
+        Ok(Self::from_weights(counts.len(), &all))
     }
 
     /// The optimal code for these counts, without codes for symbols of count zero; at least one count is not.
@@ -45,11 +46,11 @@ impl Huffman {
         if present.is_empty() {
             return Err(CodeError::Alphabet { found: 0 });
         }
-        Ok(Self::from_weights(counts.len(), present))
+        Ok(Self::from_weights(counts.len(), &present))
     }
 
-    fn from_weights(alphabet: usize, mut leaves: Vec<(u64, u16)>) -> Self {
-        leaves.sort_unstable();
+    fn from_weights(alphabet: usize, leaves: &[(u64, u16)]) -> Self {
+        let leaves = crate::order::sorted_by_key(leaves, |(weight, _)| *weight);
         let weights: Vec<u128> = leaves.iter().map(|(weight, _)| u128::from(*weight)).collect();
         let mut lengths = vec![0; alphabet];
         for (length, (_, symbol)) in optimal_lengths(&weights, MAX_LENGTH).into_iter().zip(&leaves) {

@@ -10,6 +10,7 @@ use super::layout::{Declared, check_unique, element_count, shape_text};
 use super::source::read_part;
 use super::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
+use crate::order::sorted_by_key;
 use crate::tensor::{Dtype, Span, Storage, Tensor};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use std::collections::BTreeMap;
@@ -118,8 +119,10 @@ impl<'de> Visitor<'de> for HeaderSeed {
 
 /// An error unless the byte ranges lie end to end and fill all of `data_len` bytes.
 fn check_coverage(entries: &[(String, Entry)], data_len: u64) -> Result<(), FormatError> {
-    let mut order: Vec<&(String, Entry)> = entries.iter().collect();
-    order.sort_by_key(|(_, entry)| entry.data_offsets);
+    // By start, and by end where starts are equal, as those of empty tensors are.
+    let entries: Vec<&(String, Entry)> = entries.iter().collect();
+    let by_end = sorted_by_key(&entries, |(_, entry)| entry.data_offsets.1);
+    let order = sorted_by_key(&by_end, |(_, entry)| entry.data_offsets.0);
     let mut at = 0;
     for (name, entry) in order {
         let (start, end) = entry.data_offsets;

@@ -69,7 +69,7 @@ impl Archive {
         check_unique("the zip directory", entries.iter().map(|entry| entry.name.as_str()))?;
         check_disjoint(&entries, span.offset)?;
         let mut by_name: Vec<usize> = (0..entries.len()).collect();
-        by_name.sort_by_key(|index| entries.get(*index).map(|entry| entry.name.as_str()));
+        by_name.sort_unstable_by_key(|index| entries.get(*index).map(|entry| entry.name.as_str()));
         Ok(Self { entries, by_name })
     }
 
@@ -274,8 +274,8 @@ fn read_zip64_sizes(extra: &[u8], sizes: &mut [u64; 3]) -> Result<(), FormatErro
 }
 
 fn check_disjoint(entries: &[Entry], directory_offset: u64) -> Result<(), FormatError> {
-    let mut order: Vec<&Entry> = entries.iter().collect();
-    order.sort_by_key(|entry| entry.header_offset);
+    let entries: Vec<&Entry> = entries.iter().collect();
+    let order = crate::order::sorted_by_key(&entries, |entry| entry.header_offset);
     let limits = order.iter().skip(1).map(|next| next.header_offset).chain([directory_offset]);
     for (entry, limit) in order.iter().zip(limits) {
         let end = entry.header_offset.saturating_add(LOCAL_HEADER_BYTES).saturating_add(entry.compressed);

@@ -19,6 +19,7 @@ use super::points::{Points, distinct_cells, plain_mean};
 use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
 use crate::histogram::Moments;
+use crate::order;
 
 /// Pairs on which the starts compete.
 const TRIAL_PAIRS: usize = 4096;
@@ -65,8 +66,7 @@ struct Share {
 /// Solves on `sample` at `price` (h·w² per bit) and scales to all weights, which are in `cells`.
 pub(super) fn solve(sample: &[(f32, f32)], cells: &[Moments], price: f64, k: usize) -> Solution {
     // In order of weight, so that searches of neighbours take the same way.
-    let mut pairs = sample.to_vec();
-    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+    let pairs = order::sorted_pairs(sample);
     let stride = pairs.len().div_ceil(TRIAL_PAIRS).max(1);
     let trial: Vec<(f32, f32)> = pairs.iter().copied().step_by(stride).collect();
     let found = best_of_starts(&trial, price, k);
@@ -126,7 +126,7 @@ impl Codebook {
         let mut all: Vec<(f64, f64)> = self.levels.into_iter().zip(self.rates).collect();
         let rate = |count: u64| libm::log2(total as f64 / count as f64);
         all.extend(missing.iter().map(|(level, count)| (*level, rate(*count))));
-        all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        let mut all = order::sorted_by_key(&all, |(level, _)| order::key_f64(*level));
         all.dedup_by_key(|(level, _)| *level);
         (self.levels, self.rates) = all.into_iter().unzip();
         self
@@ -207,8 +207,7 @@ fn update(shares: &[(Share, f64)], total: u64, cost: f64, passes: u32) -> Codebo
         .map(|(share, old)| (if share.mass > 0.0 { share.first / share.mass } else { *old }, share.count))
         .collect();
     // Clusters are not intervals, so means may change their order or meet.
-    // Equal levels are merged next, so their order does not matter.
-    next.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    next = order::sorted_by_key(&next, |(level, _)| order::key_f64(*level));
     next.dedup_by(|right, left| {
         let same = right.0 == left.0;
         if same {

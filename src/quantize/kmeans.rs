@@ -74,13 +74,12 @@ pub fn certified(values: &[f32], importance: Option<&[f32]>, k: u32) -> Result<S
 
 /// The sums of every distinct value, ascending.
 fn distinct(values: &[f32], importance: Option<&[f32]>) -> Vec<Moments> {
-    let mut pairs: Vec<(f32, f32)> = match importance {
+    let pairs: Vec<(f32, f32)> = match importance {
         None => values.iter().map(|w| (w + 0.0, 1.0)).collect(),
         Some(h) => values.iter().zip(h).map(|(w, h)| (w + 0.0, *h)).collect(),
     };
     // Equal weights are ordered by importance too, so that sums do not depend on the order given.
-    pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1)));
-    distinct_cells(&pairs)
+    distinct_cells(&crate::order::sorted_pairs(&pairs))
 }
 
 /// One exact solution per entry of `ks` on cells that ascend in value.

@@ -12,6 +12,7 @@ use super::kmeans::LEVELS;
 use super::points::Points;
 use super::random::SplitMix64;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
+use crate::order;
 
 /// Parameters of the method.
 pub const PARAMETERS: &[Parameter] = &[
@@ -91,7 +92,7 @@ fn plusplus_start(points: &Points, k: usize, seed: u64) -> Vec<f64> {
             *error = if round == 0 { now } else { error.min(now) };
         }
     }
-    levels.sort_unstable_by(f64::total_cmp);
+    let mut levels = order::sorted_by_key(&levels, |level| order::key_f64(*level));
     levels.dedup();
     levels
 }

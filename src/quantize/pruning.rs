@@ -5,6 +5,7 @@
 //! count as pruned. Cost: O(cells log cells).
 
 use crate::histogram::{Histogram, Moments};
+use crate::order;
 
 /// Which weights to set to zero.
 #[derive(Debug, Clone, Copy, PartialEq, Default, serde::Serialize, serde::Deserialize)]
@@ -73,9 +74,9 @@ fn class_end(cell: &Moments) -> f32 {
 
 /// The end of the size class up to which the share of weights is nearest to `fraction`, the smaller one on a tie.
 fn fraction_threshold(histogram: &Histogram, fraction: f64) -> Option<f32> {
-    let mut classes: Vec<(f32, u64)> =
+    let classes: Vec<(f32, u64)> =
         histogram.moments().iter().map(|cell| (class_end(cell), cell.count)).collect();
-    classes.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let classes = order::sorted_by_key(&classes, |(end, _)| u64::from(order::key_f32(*end)));
     let total: u64 = classes.iter().map(|(_, count)| count).sum();
     let target = fraction * total as f64;
     let mut chosen = None;
