@@ -145,6 +145,15 @@ impl Task {
 
 /// The tasks that read a whole model: a block each, or a whole tensor where its bytes must be read in order.
 pub fn tasks(model: &Model) -> Vec<Task> {
+    tasks_of(model, BLOCK_WEIGHTS)
+}
+
+/// The tasks of a [`sketch`]: four blocks each, since a histogram has nearly as many cells for one block as for four.
+pub fn sketch_tasks(model: &Model) -> Vec<Task> {
+    tasks_of(model, 4 * BLOCK_WEIGHTS)
+}
+
+fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
     let mut tasks = Vec::new();
     for (index, tensor) in model.tensors.iter().enumerate() {
         if tensor.same_as.is_some() {
@@ -152,7 +161,7 @@ pub fn tasks(model: &Model) -> Vec<Task> {
         }
         let whole = Task::whole(index, tensor);
         let in_order = matches!(tensor.storage, Storage::Deflated { .. }) || tensor.strides.is_some();
-        if in_order { tasks.push(whole) } else { tasks.extend(whole.split(BLOCK_WEIGHTS)) }
+        if in_order { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
     }
     tasks
 }

@@ -3,7 +3,7 @@
 use super::evaluate::{self, Evaluated};
 use super::groups::{self, Groups};
 use super::report::{Overlay, Stats, Sweep, TensorRow};
-use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, tasks, unpack};
+use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
@@ -64,7 +64,7 @@ impl Session {
             ..TensorSketch::default()
         };
         let sketches = model.tensors.iter().map(sketch).collect();
-        Self { tasks: tasks(&model), model, importance, sketches, hash: 0, cached: None }
+        Self { tasks: sketch_tasks(&model), model, importance, sketches, hash: 0, cached: None }
     }
 
     /// The model.

@@ -14,6 +14,7 @@ pub(super) struct BlockSketch {
     pub zeros: u64,
     pub min: f32,
     pub max: f32,
+    /// Of all the task's blocks, in its last one.
     pub histogram: Histogram,
     /// Every stride-th (weight, importance) pair of the file; only with importance.
     pub sample: Vec<(f32, f32)>,
@@ -51,11 +52,13 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
             let h = importance.is_some().then_some(h.as_slice());
             if sketch.non_finite == 0 {
                 accumulator.add(&values, h);
-                sketch.histogram = accumulator.take();
                 sketch.draw(&values, h, range.start, first, stride, row);
             }
         }
         sketches.push(sketch);
+    }
+    if let Some(last) = sketches.last_mut() {
+        last.histogram = accumulator.take();
     }
     Ok(pack(&sketches))
 }

@@ -211,6 +211,6 @@ fn open(file: &JsValue) -> Result<Answer, String> {
         tensors: model.tensors.len(),
         parameters: model.parameters(),
         notes: model.notes.clone(),
-        tasks: engine::tasks(&model),
+        tasks: engine::sketch_tasks(&model),
     }))
 }
