@@ -1,7 +1,7 @@
 // What goes wrong: work cancelled, files that lie, settings out of range. Nothing is lost, and one sentence says why.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
+import { readFileSync, readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { hostile, large, raw, small } from "./fixtures.mjs";
 import { pageTest, real } from "./harness.mjs";
 import { S } from "./selectors.mjs";
@@ -57,4 +57,32 @@ pageTest("cancelling stops the work at once, and the next job runs", {}, async (
   assert.equal(await page.page.isVisible(S.result), false, "a cancelled job has no result");
   await page.compress();
   assert.equal(await page.page.isVisible(S.result), true);
+});
+
+pageTest("every file of the hostile suites opens or is refused in one sentence", {}, async (page) => {
+  const folder = real("hostile");
+  if (!folder) return;
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+  const seen = { opened: 0, refused: 0 };
+  for (const path of files) {
+    await page.page.evaluate(([notice, text]) => {
+      document.querySelector(notice).hidden = true;
+      document.querySelector(text).textContent = "";
+    }, [S.notice, S.noticeText]);
+    await page.choose(path);
+    const outcome = await page.page.waitForFunction(
+      ([name, fileName, notice, text]) => {
+        if (!document.querySelector(notice).hidden && document.querySelector(text).textContent.trim()) return "refused";
+        const busy = document.querySelector("#main").getAttribute("aria-busy") === "true";
+        return document.querySelector(fileName).textContent === name && !busy ? "opened" : false;
+      },
+      [basename(path), S.fileName, S.notice, S.noticeText],
+      { polling: 20 },
+    ).catch(() => assert.fail(`${path}: neither opened nor refused`));
+    seen[await outcome.jsonValue()] += 1;
+    assert.doesNotMatch(await page.text(S.noticeText), /panick|unreachable|undefined|RuntimeError|\[object/, path);
+  }
+  console.log(`hostile suites in the page: ${seen.opened} opened, ${seen.refused} refused`);
+  assert.ok(seen.opened > 50 && seen.refused > 500, JSON.stringify(seen));
 });
