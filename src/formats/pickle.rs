@@ -9,6 +9,8 @@ use super::error::shown;
 
 /// Most opcodes of one pickle.
 const MOST_OPCODES: u64 = 20_000_000;
+/// Most references that calls of `list` and the like may copy.
+const MOST_COPIED: usize = 4_000_000;
 /// Most values of one pickle.
 const MOST_VALUES: usize = 4_000_000;
 
@@ -124,6 +126,7 @@ pub(super) fn read(bytes: &[u8], base: u64) -> Result<Pickle, FormatError> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: Vec::new(),
+        copied: 0,
         pickle: Pickle::default(),
     };
     machine.run()?;
@@ -139,6 +142,8 @@ struct Machine<'a> {
     /// Heights of the stack at each mark.
     marks: Vec<usize>,
     memo: Vec<Option<Id>>,
+    /// References copied by calls so far: a call of a few bytes may copy a list of any length, again and again.
+    copied: usize,
     pickle: Pickle,
 }
 
@@ -263,6 +268,11 @@ impl<'a> Machine<'a> {
 
     fn call(&mut self, callee: Id, arguments: Id) -> Result<(), FormatError> {
         let first = self.pickle.sequence(arguments).and_then(|a| a.first().copied());
+        self.copied += first.and_then(|list| self.pickle.sequence(list)).map_or(0, <[Id]>::len);
+        if self.copied > MOST_COPIED {
+            let part = "the pickle, in values that calls are made on,";
+            return Err(FormatError::too_large(part, self.copied as u64, MOST_COPIED as u64));
+        }
         let value = match self.pickle.global(callee) {
             Some(
                 ("collections", "OrderedDict" | "defaultdict" | "Counter")
@@ -568,6 +578,17 @@ mod tests {
         assert!(sentence(b"Nr\xff\xff\xff\xff").contains("memo key in order"));
         assert!(sentence(b"X\xff\xff\xff\xffab").contains("needs 4294967295 bytes"));
         assert!(sentence(b"t").contains("a mark on the stack"));
+    }
+
+    #[test]
+    fn calls_that_copy_a_long_list_again_and_again_are_refused() {
+        let mut bytes = b"c__builtin__\nlist\nq\x00(".to_vec();
+        bytes.extend(std::iter::repeat_n(b'N', 100_000));
+        bytes.extend(b"l\x85q\x01");
+        bytes.extend(std::iter::repeat_n(*b"h\x00h\x01R0", 100_000).flatten());
+        bytes.push(b'.');
+        let sentence = read(&bytes, 0).unwrap_err().to_string();
+        assert!(sentence.starts_with("the pickle, in values that calls are made on, declares"), "{sentence}");
     }
 
     #[test]
