@@ -6,7 +6,7 @@
 use super::inflate::{Inflater, read_storage};
 use super::source::resize;
 use super::{FormatError, Limits, Source, error::shown};
-use crate::tensor::{Storage, Tensor};
+use crate::tensor::{Dtype, Storage, Tensor};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
 use std::ops::Range;
 
@@ -57,7 +57,9 @@ impl<'a> TensorReader<'a> {
         let filled = bytes.get_mut(start..).unwrap_or_default();
         self.fill(range.start * size, filled)?;
         if self.tensor.big_endian {
-            filled.chunks_exact_mut(size as usize).for_each(<[u8]>::reverse);
+            // A complex number is two numbers, each turned on its own.
+            let parts = if matches!(self.tensor.dtype, Dtype::C64 | Dtype::C128) { 2 } else { 1 };
+            filled.chunks_exact_mut((size / parts) as usize).for_each(<[u8]>::reverse);
         }
         Ok(())
     }
@@ -140,7 +142,7 @@ fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::{Dtype, Span};
+    use crate::tensor::Span;
 
     fn tensor(shape: &[u64], strides: Option<&[i64]>, offset: u64) -> Tensor {
         Tensor {
@@ -211,6 +213,11 @@ mod tests {
         let mut bytes = Vec::new();
         TensorReader::new(&source, &tensor, &Limits::default()).unwrap().read(0..3, &mut bytes).unwrap();
         assert_eq!(bytes, [0, 1, 0, 2, 0, 3]);
+        // The real part stays in front of the imaginary one.
+        (tensor.dtype, tensor.shape) = (Dtype::C64, vec![1]);
+        bytes.clear();
+        TensorReader::new(&source, &tensor, &Limits::default()).unwrap().read(0..1, &mut bytes).unwrap();
+        assert_eq!(bytes, [0, 2, 0, 1, 0, 4, 0, 3]);
     }
 
     #[test]
