@@ -25,6 +25,18 @@ pub enum ExportError {
         /// A format that has it.
         instead: &'static str,
     },
+    /// The format has no room for a name that long.
+    #[error(
+        "tensor {name}: a .npz archive has room for names of {limit} bytes, found {found}; choose safetensors"
+    )]
+    Name {
+        /// The start of the tensor's name.
+        name: String,
+        /// Bytes of the longest name.
+        limit: usize,
+        /// Bytes of this one.
+        found: usize,
+    },
     /// The bytes handed over are not those of the tensors announced.
     #[error("expected {expected} bytes for the tensors announced, found {found}")]
     Length {

@@ -9,6 +9,8 @@ use std::io::Write;
 
 /// Sizes and offsets from here on need ZIP64.
 const LIMIT_32: u64 = 0xffff_ffff;
+/// The longest name of a tensor: zip counts 16 bits, `.npy` among them.
+const LONGEST_NAME: usize = 0xffff - 4;
 /// General purpose flags: sizes in a descriptor, names in UTF-8.
 const FLAGS: u16 = 0x0808;
 /// 1 January 1980, the zip format's first day: files must not differ by when they were written.
@@ -78,6 +80,11 @@ fn npy_header(tensor: &TensorHeader) -> Vec<u8> {
 impl Archive {
     pub fn new(tensors: &[TensorHeader]) -> Result<Self, ExportError> {
         for tensor in tensors {
+            let found = tensor.name.len();
+            if found > LONGEST_NAME {
+                let name = crate::formats::shown(&tensor.name);
+                return Err(ExportError::Name { name, limit: LONGEST_NAME, found });
+            }
             if descriptor(tensor.dtype).is_none() {
                 let (name, dtype) = (tensor.name.clone(), tensor.dtype.name());
                 return Err(ExportError::Dtype { name, format: ".npz", dtype, instead: "safetensors" });

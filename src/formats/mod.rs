@@ -33,6 +33,7 @@ mod torch;
 mod zip;
 
 pub use error::FormatError;
+pub(crate) use error::shown;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Limits, Source};
