@@ -112,6 +112,12 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
 
 /// What to say of a file that nothing else recognised.
 pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
+    if looks_like_saved_model(head) {
+        return FormatError::foreign(
+            "a TensorFlow SavedModel's graph",
+            "save the model's weights as .npz or safetensors",
+        );
+    }
     if looks_like_onnx(head) {
         return FormatError::foreign("an ONNX model", "export its weights as safetensors or .npz");
     }
@@ -127,6 +133,14 @@ pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
 /// A protobuf whose first fields fit ONNX's `ModelProto`: IR version, then producer, graph or operator sets.
 fn looks_like_onnx(head: &[u8]) -> bool {
     matches!(head, [0x08, 1..=20, 0x12 | 0x1a | 0x22 | 0x2a | 0x32 | 0x3a | 0x42, ..])
+}
+
+/// A protobuf whose first fields fit TensorFlow's `SavedModel`: schema version 1, then a graph that starts with a message
+/// of its own, where ONNX has the text of its producer's name.
+fn looks_like_saved_model(head: &[u8]) -> bool {
+    let [0x08, 1, 0x12, length @ ..] = head else { return false };
+    let digits = length.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    length.get(digits) == Some(&0x0a)
 }
 
 /// What to say of a zip archive that holds neither arrays nor a `PyTorch` pickle.
