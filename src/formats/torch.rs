@@ -92,7 +92,9 @@ fn pickle_at(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Pickle
 /// Locates the tensors of a legacy file; refuses other pickles.
 pub(super) fn open_pickle(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let head = read_part(source, "the file's start", 0, source.len().min(32), 32)?;
-    if !(head.starts_with(b"\x80") && head.get(2..).is_some_and(|rest| rest.starts_with(LEGACY_MAGIC))) {
+    // From protocol 4 on, a frame's opcode and its 8 bytes of length come first.
+    let start = if head.get(2) == Some(&0x95) { 11 } else { 2 };
+    if !(head.starts_with(b"\x80") && head.get(start..).is_some_and(|rest| rest.starts_with(LEGACY_MAGIC))) {
         return Err(plain_pickle(source, limits));
     }
     let mut at = 0;
@@ -244,17 +246,20 @@ fn torch_dtype(name: &str) -> Option<Dtype> {
     })
 }
 
-/// A persistent reference to a storage: ('storage', class, key, device, number of elements).
+/// A persistent reference to a storage: ('storage', class, key, device, number of elements), and before version 0.4
+/// a view of it: (key, first element, number of elements).
 struct StorageRef<'a> {
     key: &'a str,
     dtype: Option<Dtype>,
     elements: u64,
+    /// First element of the view, which offsets count from.
+    first: i64,
 }
 
 impl<'a> StorageRef<'a> {
     fn new(pickle: &'a Pickle, id: Id) -> Option<Self> {
         let Value::Persistent(reference) = pickle.get(id) else { return None };
-        let [tag, class, key, _, elements, ..] = pickle.sequence(*reference)? else { return None };
+        let [tag, class, key, _, elements, rest @ ..] = pickle.sequence(*reference)? else { return None };
         if pickle.text(*tag) != Some("storage") {
             return None;
         }
@@ -263,7 +268,12 @@ impl<'a> StorageRef<'a> {
             Elements::Typed(dtype) => Some(dtype),
             Elements::Untyped => None,
         };
-        Some(Self { key: pickle.text(*key)?, dtype, elements: u64::try_from(pickle.int(*elements)?).ok()? })
+        let first = match rest.first().and_then(|view| pickle.sequence(*view)) {
+            Some([_, first, ..]) => pickle.int(*first)?,
+            _ => 0,
+        };
+        let elements = u64::try_from(pickle.int(*elements)?).ok()?;
+        Some(Self { key: pickle.text(*key)?, dtype, elements, first })
     }
 }
 
@@ -298,7 +308,8 @@ struct Walk<'a> {
     limits: &'a Limits,
     big_endian: bool,
     locate: &'a dyn Fn(&str, u64) -> Result<Storage, FormatError>,
-    tensors: Vec<Tensor>,
+    /// Each with its key in the root's dictionary, if that is where it was found.
+    tensors: Vec<(Option<Id>, Tensor)>,
     metadata: BTreeMap<String, String>,
     notes: Vec<String>,
     unknown: BTreeSet<String>,
@@ -438,7 +449,8 @@ impl<'a> Walk<'a> {
             let given = self.pickle.sequence(arguments).unwrap_or_default();
             match (module, name) {
                 ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2" | "_rebuild_tensor_v3") => {
-                    self.tensor(given, &self.path(place)?)?;
+                    let tensor = self.tensor(given, &self.path(place)?)?;
+                    self.tensors.push((root_key(place), tensor));
                 }
                 ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
                     return Ok(given.first().map(|id| (Name::Group, *id)).into_iter().collect());
@@ -470,8 +482,8 @@ impl<'a> Walk<'a> {
         Ok(Vec::new())
     }
 
-    /// Takes in a tensor from the arguments of its rebuilding function.
-    fn tensor(&mut self, arguments: &[Id], path: &str) -> Result<(), FormatError> {
+    /// The tensor that the arguments of its rebuilding function describe.
+    fn tensor(&self, arguments: &[Id], path: &str) -> Result<Tensor, FormatError> {
         let part = format!("tensor {}", shown(path));
         let wrong =
             || FormatError::damaged(&part, "a storage, an offset, sizes and strides", "other arguments");
@@ -494,7 +506,8 @@ impl<'a> Walk<'a> {
         let shape =
             numbers(*sizes).and_then(|sizes| sizes.into_iter().map(|n| u64::try_from(n).ok()).collect());
         let strides = numbers(*strides);
-        let offset = self.pickle.int(*offset).and_then(|offset| u64::try_from(offset).ok());
+        let offset = self.pickle.int(*offset).and_then(|offset| offset.checked_add(reference.first));
+        let offset = offset.and_then(|offset| u64::try_from(offset).ok());
         let offset = offset.and_then(|offset| offset.checked_mul(dtype.size_bytes()));
         let (Some(shape), Some(strides), Some(offset)) = (shape, strides, offset) else {
             return Err(wrong());
@@ -510,8 +523,7 @@ impl<'a> Walk<'a> {
         let name = if path.is_empty() { "tensor".to_owned() } else { path.to_owned() };
         let big_endian = self.big_endian;
         let declared = Declared { name, dtype, shape, storage, offset, strides: Some(strides), big_endian };
-        self.tensors.push(declared.locate(self.limits)?);
-        Ok(())
+        declared.locate(self.limits)
     }
 
     /// The model of what was found.
@@ -535,12 +547,14 @@ impl<'a> Walk<'a> {
         } else if self.tensors.is_empty() {
             return Err(FormatError::unsupported("every tensor of the file", self.notes.join("; ")));
         }
-        let (mut tensors, extras, prefix) = split(self.tensors);
-        if let Some(prefix) = prefix {
-            self.notes.push(format!("the weights are those under {}", shown(prefix.trim_end_matches('.'))));
+        let (mut tensors, mut extras, key) = split(self.pickle, self.tensors);
+        if let Some(key) = key {
+            self.notes.push(format!("the weights are those under {key}"));
         }
-        check_unique("the tensor names", tensors.iter().map(|tensor| tensor.name.as_str()))?;
-        mark_ties(&mut tensors);
+        for tensors in [&mut tensors, &mut extras] {
+            check_unique("the tensor names", tensors.iter().map(|tensor| tensor.name.as_str()))?;
+            mark_ties(tensors);
+        }
         Ok(Model { format, tensors, extras, metadata: self.metadata, notes: self.notes })
     }
 }
@@ -552,24 +566,48 @@ fn is_state(path: &str) -> bool {
     STATE_KEYS.contains(&first) || bare.is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Weights and extras: the weights lie under the first well-known key that leads to a tensor, with that prefix removed.
-fn split(tensors: Vec<Tensor>) -> (Vec<Tensor>, Vec<Tensor>, Option<String>) {
-    let (state, rest): (Vec<Tensor>, Vec<Tensor>) =
-        tensors.into_iter().partition(|tensor| is_state(&tensor.name));
-    let mut prefixes = WEIGHT_KEYS.iter().map(|key| format!("{key}."));
+/// The key of the root's dictionary that a place lies under. Attributes of a root object are no such keys, and the
+/// first word of a flat name such as `model.layers.0.weight` is none either.
+fn root_key(place: &Rc<Place>) -> Option<Id> {
+    let mut at = place;
+    while let Some(above) = &at.above {
+        if above.above.is_none() {
+            return if let Name::Key(id) = at.name { Some(id) } else { None };
+        }
+        at = above;
+    }
+    None
+}
+
+/// Weights and extras: the weights lie under the first well-known key of the root's dictionary that leads to a tensor,
+/// with that key removed from their names.
+fn split(
+    pickle: &Pickle,
+    tensors: Vec<(Option<Id>, Tensor)>,
+) -> (Vec<Tensor>, Vec<Tensor>, Option<&'static str>) {
+    let text = |key: &Option<Id>| key.and_then(|id| pickle.text(id)).unwrap_or_default();
+    let is_extra = |(key, tensor): &(Option<Id>, Tensor)| match text(key) {
+        "state" => is_state(&tensor.name),
+        key => STATE_KEYS.contains(&key),
+    };
+    let (state, rest): (Vec<_>, Vec<_>) = tensors.into_iter().partition(is_extra);
+    let bare = |tensors: Vec<(Option<Id>, Tensor)>| tensors.into_iter().map(|(_, tensor)| tensor).collect();
+    let is_below = |key: &str, (at, tensor): &(Option<Id>, Tensor)| {
+        text(at) == key && tensor.name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
+    };
     // A wrapper's prefix that all weights share is theirs to keep: only a key beside others, or a telling one, is a part.
-    let prefix = prefixes.find(|prefix| {
-        let below = rest.iter().filter(|tensor| tensor.name.starts_with(prefix.as_str())).count();
-        below > 0 && (prefix.contains("state") || below < rest.len() || !state.is_empty())
+    let key = WEIGHT_KEYS.into_iter().find(|key| {
+        let below = rest.iter().filter(|tensor| is_below(key, tensor)).count();
+        below > 0 && (key.contains("state") || below < rest.len() || !state.is_empty())
     });
-    let Some(prefix) = prefix else { return (rest, state, None) };
-    let (mut weights, mut extras): (Vec<Tensor>, Vec<Tensor>) =
-        rest.into_iter().partition(|tensor| tensor.name.starts_with(&prefix));
+    let Some(key) = key else { return (bare(rest), bare(state), None) };
+    let (weights, mut extras): (Vec<_>, Vec<_>) = rest.into_iter().partition(|tensor| is_below(key, tensor));
+    let mut weights: Vec<Tensor> = bare(weights);
     for tensor in &mut weights {
-        tensor.name = tensor.name.split_off(prefix.len());
+        tensor.name = tensor.name.split_off(key.len() + 1);
     }
     extras.extend(state);
-    (weights, extras, Some(prefix))
+    (weights, bare(extras), Some(key))
 }
 
 #[cfg(test)]
@@ -612,6 +650,30 @@ mod tests {
         assert_eq!((model.tensors[0].shape.as_slice(), model.tensors[0].offset), ([2, 3].as_slice(), 16));
         assert_eq!(model.extras[0].name, "optimizer.state.exp_avg_sq");
         assert_eq!(model.metadata.get("epoch").map(String::as_str), Some("7"));
+    }
+
+    #[test]
+    fn the_first_word_of_a_flat_name_is_no_key_of_a_checkpoint() {
+        let file = whole(dict(&[
+            ("model.layers.0.weight", TENSOR),
+            ("lm_head.weight", TENSOR),
+            ("scaler.w", TENSOR),
+        ]));
+        let model = located(&file).unwrap();
+        let names: Vec<&str> = model.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(names, ["model.layers.0.weight", "lm_head.weight", "scaler.w"]);
+        assert!(model.extras.is_empty() && model.notes.is_empty());
+        // Beside other entries the same word is a key, if it is one of the dictionary.
+        let file = whole(dict(&[("model", &dict(&[("w", TENSOR)])), ("ema", &dict(&[("w", TENSOR)]))]));
+        let model = located(&file).unwrap();
+        assert_eq!((model.tensors[0].name.as_str(), model.extras[0].name.as_str()), ("w", "ema.w"));
+    }
+
+    #[test]
+    fn a_view_of_a_storage_starts_where_it_says() {
+        let view = String::from_utf8(TENSOR.to_vec()).unwrap().replace("I25\nt", "I25\n(Vv\nI3\nI20\ntt");
+        let model = located(&whole(dict(&[("w", view.as_bytes())]))).unwrap();
+        assert_eq!(model.tensors[0].offset, 4 * (3 + 4));
     }
 
     #[test]
