@@ -16,6 +16,8 @@ pub enum FileFormat {
     TorchZip,
     /// `PyTorch`, legacy pickle (before 1.6).
     TorchLegacy,
+    /// An ONNX model.
+    Onnx,
     /// Quantscope's own compressed container.
     Qsz,
 }
@@ -29,6 +31,7 @@ impl FileFormat {
             Self::Npz => "NumPy .npz",
             Self::TorchZip => "PyTorch (zip)",
             Self::TorchLegacy => "PyTorch (legacy pickle)",
+            Self::Onnx => "ONNX",
             Self::Qsz => "Quantscope .qsz",
         }
     }

@@ -214,6 +214,13 @@ pub enum Storage {
         /// How many bytes they inflate to.
         inflated_len: u64,
     },
+    /// Protobuf varints, one for each element's bits.
+    Varints {
+        /// The varints.
+        span: Span,
+        /// Number of bytes of the elements they stand for.
+        len: u64,
+    },
 }
 
 impl Storage {
@@ -222,6 +229,7 @@ impl Storage {
         match self {
             Self::Stored(span) => span.len,
             Self::Deflated { inflated_len, .. } => *inflated_len,
+            Self::Varints { len, .. } => *len,
         }
     }
 
@@ -256,6 +264,11 @@ impl Tensor {
     /// Number of elements; the reader that made the tensor has checked that it fits 64 bits.
     pub fn len(&self) -> u64 {
         self.shape.iter().product()
+    }
+
+    /// Whether its bytes can only be read from front to back, or all at once.
+    pub fn is_sequential(&self) -> bool {
+        !matches!(self.storage, Storage::Stored(_)) || self.strides.is_some()
     }
 
     /// Whether the tensor has no element.

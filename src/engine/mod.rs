@@ -37,7 +37,7 @@ use crate::container::ContainerError;
 use crate::formats::{FormatError, Source};
 use crate::model::Model;
 use crate::quantize::{QuantizeError, SettingsError};
-use crate::tensor::{Storage, Tensor};
+use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::ops::Range;
 
@@ -160,8 +160,7 @@ fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
             continue;
         }
         let whole = Task::whole(index, tensor);
-        let in_order = matches!(tensor.storage, Storage::Deflated { .. }) || tensor.strides.is_some();
-        if in_order { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
+        if tensor.is_sequential() { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
     }
     tasks
 }

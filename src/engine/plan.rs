@@ -8,7 +8,6 @@ use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
 use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified};
 use crate::recipe::{Recipe, Scope};
-use crate::tensor::Storage;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -396,8 +395,7 @@ fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
 /// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.
 fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
     let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
-    let in_order = matches!(tensor.storage, Storage::Deflated { .. }) || tensor.strides.is_some();
-    if in_order { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
+    if tensor.is_sequential() { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
 }
 
 /// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, gathers its weights, or

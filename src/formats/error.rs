@@ -57,6 +57,14 @@ pub enum FormatError {
         /// What it is.
         found: String,
     },
+    /// Data lies in another file, which must be opened together with this one.
+    #[error("{part}: its data is in the file {file}, which is not open: choose both files together")]
+    Companion {
+        /// The tensor.
+        part: String,
+        /// The file's name.
+        file: String,
+    },
     /// The file is of another kind than the ones read here.
     #[error("this is {found}, not a weight file that can be read here: {hint}")]
     Foreign {

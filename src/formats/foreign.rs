@@ -119,7 +119,10 @@ pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
         );
     }
     if looks_like_onnx(head) {
-        return FormatError::foreign("an ONNX model", "export its weights as safetensors or .npz");
+        return FormatError::foreign(
+            "a damaged or unusual ONNX model",
+            "export it anew, or its weights as safetensors",
+        );
     }
     let start: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let found = format!(

@@ -152,6 +152,7 @@ pub(super) fn mark_ties(tensors: &mut [Tensor]) {
         let (offset, deflated) = match tensor.storage {
             Storage::Stored(span) => (span.offset, false),
             Storage::Deflated { span, .. } => (span.offset, true),
+            Storage::Varints { span, .. } => (span.offset, false),
         };
         if tensor.is_empty() {
             continue;

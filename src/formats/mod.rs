@@ -9,6 +9,7 @@
 //! | safetensors | Hugging Face, format documentation of version 0.6 |
 //! | .npy, .npz | `NumPy` enhancement proposal 1, format versions 1.0 to 3.0 |
 //! | `PyTorch` zip | `torch.serialization`, version 1.6 and later |
+//! | ONNX | onnx.proto3 of version 1.16, external data included |
 //! | `PyTorch` legacy | `torch.serialization` before 1.6, magic number 0x1950a86a20f9469cfc6c, protocol 1001 |
 //!
 //! Other kinds are recognised and named, in [`FormatError::Foreign`]. Nothing in a file is ever executed: pickles are
@@ -25,7 +26,9 @@ mod inflate;
 mod layout;
 mod npy;
 mod npz;
+mod onnx;
 mod pickle;
+mod protobuf;
 mod reader;
 mod safetensors;
 mod source;
@@ -36,7 +39,7 @@ pub use error::FormatError;
 pub(crate) use error::shown;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
-pub use source::{Limits, Source};
+pub use source::{Joined, Limits, Part, Source};
 
 use crate::model::Model;
 
@@ -58,7 +61,15 @@ pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> 
     if pickle::is_pickle(&head) {
         return torch::open_pickle(source, limits);
     }
+    if onnx::is_onnx(source) {
+        return onnx::open(source, limits);
+    }
     Err(foreign::by_content(source, &head))
+}
+
+/// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to.
+pub fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
+    if onnx::is_onnx(source) { onnx::companions(source, limits) } else { Ok(Vec::new()) }
 }
 
 fn open_zip(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {

@@ -4,9 +4,10 @@
 //! the last range ended. A strided one is rearranged once in memory, up to a limit.
 
 use super::inflate::{Inflater, read_storage};
+use super::protobuf::Wire;
 use super::source::resize;
 use super::{FormatError, Limits, Source, error::shown};
-use crate::tensor::{Dtype, Storage, Tensor};
+use crate::tensor::{Dtype, Span, Storage, Tensor};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
 use std::ops::Range;
 
@@ -82,17 +83,56 @@ impl<'a> TensorReader<'a> {
             if self.rearranged.is_none() {
                 self.rearranged = Some(self.rearrange(&strides)?);
             }
-            let all = self.rearranged.as_deref().unwrap_or_default();
-            let wanted = usize::try_from(from).ok().and_then(|from| all.get(from..)?.get(..buffer.len()));
-            if let Some(wanted) = wanted {
-                buffer.copy_from_slice(wanted);
-            }
+            self.copy_rearranged(from, buffer);
             return Ok(());
         }
-        let Storage::Stored(span) = self.tensor.storage else { return Ok(()) };
+        let span = match self.tensor.storage {
+            Storage::Stored(span) | Storage::Deflated { span, .. } => span,
+            Storage::Varints { span, .. } => {
+                if self.rearranged.is_none() {
+                    self.rearranged = Some(self.varints(span)?);
+                }
+                self.copy_rearranged(from, buffer);
+                return Ok(());
+            }
+        };
         let offset = span.offset + at;
         let read = self.source.read_at(offset, buffer);
         read.map_err(|source| FormatError::Io { part: self.part.clone(), offset, source })
+    }
+
+    fn copy_rearranged(&self, from: u64, buffer: &mut [u8]) {
+        let all = self.rearranged.as_deref().unwrap_or_default();
+        let wanted = usize::try_from(from).ok().and_then(|from| all.get(from..)?.get(..buffer.len()));
+        if let Some(wanted) = wanted {
+            buffer.copy_from_slice(wanted);
+        }
+    }
+
+    /// Elements that the file keeps as varints, each cut to an element's size.
+    fn varints(&self, mut span: Span) -> Result<Vec<u8>, FormatError> {
+        let size = self.tensor.dtype.size_bytes();
+        let total = self.tensor.len() * size;
+        let limit = self.limits.rearranged_bytes;
+        // An element takes at least a byte.
+        if total > limit.min(span.len.saturating_mul(size)) {
+            let expected = format!("{} numbers in {} bytes", self.tensor.len(), span.len);
+            return Err(FormatError::damaged(&self.part, expected, "fewer, or more than can be held"));
+        }
+        let mut wire = Wire::new(self.source, "typed data of an ONNX model");
+        let mut out = Vec::new();
+        while span.len > 0 && (out.len() as u64) < total {
+            let value = wire.varint(&mut span)?.to_le_bytes();
+            out.extend(value.get(..size as usize).unwrap_or_default());
+        }
+        if span.len > 0 || out.len() as u64 != total {
+            return Err(FormatError::damaged(
+                &self.part,
+                format!("{} numbers", self.tensor.len()),
+                "another count",
+            ));
+        }
+        Ok(out)
     }
 
     /// All elements in row-major order.
@@ -142,7 +182,6 @@ fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::Span;
 
     fn tensor(shape: &[u64], strides: Option<&[i64]>, offset: u64) -> Tensor {
         Tensor {

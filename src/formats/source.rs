@@ -1,7 +1,30 @@
 //! A source of bytes read by position, and the limits that readers check before they allocate.
 
 use super::FormatError;
+use crate::tensor::Span;
 use std::io;
+
+/// One of several files that are read as one source.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Part {
+    /// The file's name, with folders below the first file's where it has any.
+    pub name: String,
+    /// Where its bytes lie in the source.
+    pub span: Span,
+}
+
+impl Part {
+    /// The parts of files of the given names and sizes, one behind the other.
+    pub fn list(files: impl IntoIterator<Item = (String, u64)>) -> Vec<Self> {
+        let mut offset = 0;
+        let part = |(name, len): (String, u64)| {
+            let span = Span { offset, len };
+            offset += len;
+            Self { name, span }
+        };
+        files.into_iter().map(part).collect()
+    }
+}
 
 /// Bytes read by position: a file, a browser `File`, a slice.
 pub trait Source {
@@ -10,6 +33,11 @@ pub trait Source {
 
     /// Fills `buffer` from byte `offset`; an error if the source ends before.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
+
+    /// The files this source joins, one behind the other; none for a single file.
+    fn parts(&self) -> &[Part] {
+        &[]
+    }
 
     /// Whether there are no bytes at all.
     fn is_empty(&self) -> bool {
@@ -39,6 +67,52 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         (**self).read_at(offset, buffer)
+    }
+
+    fn parts(&self) -> &[Part] {
+        (**self).parts()
+    }
+}
+
+/// Files read as one, one behind the other: a model and the files that hold its data.
+#[derive(Debug)]
+pub struct Joined<S> {
+    files: Vec<S>,
+    parts: Vec<Part>,
+}
+
+impl<S: Source> Joined<S> {
+    /// Joins files in order, the one to be opened first.
+    pub fn new(files: impl IntoIterator<Item = (String, S)>) -> Self {
+        let (names, files): (Vec<String>, Vec<S>) = files.into_iter().unzip();
+        let parts = Part::list(names.into_iter().zip(files.iter().map(Source::len)));
+        Self { files, parts }
+    }
+}
+
+impl<S: Source> Source for Joined<S> {
+    fn len(&self) -> u64 {
+        self.parts.last().map_or(0, |part| part.span.offset + part.span.len)
+    }
+
+    fn read_at(&self, offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
+        let mut at = offset;
+        for (file, Part { span, .. }) in self.files.iter().zip(&self.parts) {
+            let end = span.offset + span.len;
+            if at >= end || buffer.is_empty() {
+                continue;
+            }
+            let here = buffer.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+            let (now, later) = buffer.split_at_mut(here);
+            file.read_at(at - span.offset, now)?;
+            at += here as u64;
+            buffer = later;
+        }
+        if buffer.is_empty() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
     }
 }
 
@@ -109,4 +183,26 @@ pub(super) fn resize(part: &str, bytes: &mut Vec<u8>, len: u64) -> Result<(), Fo
     bytes.try_reserve_exact(size.saturating_sub(bytes.len())).map_err(|_| refused())?;
     bytes.resize(size, 0);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_files_read_as_one() {
+        let files = [vec![1u8, 2, 3], vec![], vec![4, 5]];
+        let whole: Vec<u8> = files.concat();
+        let joined = Joined::new(files.into_iter().enumerate().map(|(i, file)| (i.to_string(), file)));
+        assert_eq!(joined.len(), 5);
+        for start in 0..=5 {
+            for end in start..=5 {
+                let mut bytes = vec![0; end - start];
+                joined.read_at(start as u64, &mut bytes).unwrap();
+                assert_eq!(bytes, whole[start..end]);
+            }
+            assert!(joined.read_at(start as u64, &mut vec![0; 6 - start]).is_err());
+        }
+        assert_eq!(joined.parts()[2], Part { name: "2".to_owned(), span: Span { offset: 3, len: 2 } });
+    }
 }
