@@ -68,13 +68,16 @@ pub enum Action {
         #[arg(long)]
         no_verify: bool,
     },
-    /// Decode a .qsz into .safetensors or .npz, by the output's name
+    /// Decode a .qsz into .safetensors, .npz or .onnx, by the output's name
     Decode {
         /// A .qsz
         file: PathBuf,
         /// The file to write
         #[arg(long, short)]
         output: PathBuf,
+        /// For .onnx: the model the weights came from; the output is its bytes with other weights in their places
+        #[arg(long, value_name = "FILE")]
+        template: Option<PathBuf>,
     },
     /// Check a .qsz: every checksum, every block; with its source also that its recipe gives the same bytes again
     Verify {

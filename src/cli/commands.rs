@@ -3,11 +3,11 @@
 use super::arguments::{Action, Arguments, RecipeArguments, read_recipe};
 use super::progress::Bars;
 use super::{Failure, print, table1};
-use crate::engine::native::FileSource;
+use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
 use crate::engine::{self, EngineError, Export};
-use crate::formats::{FormatError, Source};
+use crate::formats::{FormatError, Limits, Part, Source};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
@@ -64,7 +64,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Compress { file, output, recipe, no_verify } => {
             compress(&context, &file, &output, &recipe, !no_verify)
         }
-        Action::Decode { file, output } => decode(&context, &file, &output),
+        Action::Decode { file, output, template } => decode(&context, &file, &output, template.as_deref()),
         Action::Verify { file, source, importance_file } => {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
@@ -77,10 +77,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn open_source(path: &Path) -> Result<FileSource, Failure> {
-    FileSource::open(path).map_err(|source| {
-        EngineError::Format(FormatError::Io { part: path.display().to_string(), offset: 0, source }).into()
-    })
+fn open_source(path: &Path) -> Result<Files, Failure> {
+    Ok(open_files(path)?)
 }
 
 fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
@@ -123,7 +121,7 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
     context.say(&text, &json)
 }
 
-fn inspect_container(context: &Context, source: &FileSource) -> Result<(), Failure> {
+fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
     let reader = engine::open_container(source)?;
     let manifest = reader.manifest();
     let ledger = reader.ledger();
@@ -295,31 +293,82 @@ fn different(verification: Option<&Verification>) -> Result<(), Failure> {
     }
 }
 
-fn decode(context: &Context, file: &Path, output: &Path) -> Result<(), Failure> {
-    let export = match output.extension().and_then(|e| e.to_str()) {
-        Some("safetensors") => Export::Safetensors,
-        Some("npz") => Export::Npz,
+fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>) -> Result<(), Failure> {
+    let template = template.map(open_files).transpose()?;
+    let model = template.as_ref().map(|t| crate::formats::open(t, &Limits::default())).transpose()?;
+    let export = match (output.extension().and_then(|e| e.to_str()), &template, &model) {
+        (Some("safetensors"), None, _) => Export::Safetensors,
+        (Some("npz"), None, _) => Export::Npz,
+        (Some("onnx"), Some(template), Some(model)) => Export::Onnx(template, model),
         _ => {
             let found = output.display();
             return Err(Failure::Usage(format!(
-                "output: expected a name that ends in .safetensors or .npz, found {found}"
+                "output: expected a name that ends in .safetensors or .npz, or in .onnx with --template, found {found}"
             )));
         }
     };
+    let parts = template.as_ref().map(|t| t.parts()).unwrap_or_default();
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
     let total = decoded_bytes(&reader);
     let mut done = 0;
-    replace(output, |out| {
-        engine::decode_to(&source, &reader, export, out, &mut |bytes| {
-            done += bytes;
-            context.bars.show("decoding", done, total);
-        })
-    })?;
+    let mut tell = |bytes| {
+        done += bytes;
+        context.bars.show("decoding", done, total);
+    };
+    match parts {
+        [model, data @ ..] if !data.is_empty() => {
+            let mut out = Split::new(output, model.span.len, data)?;
+            engine::decode_to(&source, &reader, export, &mut out, &mut tell)?;
+        }
+        _ => replace(output, |out| engine::decode_to(&source, &reader, export, out, &mut tell))?,
+    }
     context.bars.clear();
     let tensors = reader.manifest().tensors.len();
     let text = format!("{}: {tensors} tensors, {total} bytes of weights", output.display());
     context.say(&text, &json!({"tensors": tensors, "bytes": total}))
+}
+
+/// Writes one stream into several files: a model and the data that it keeps in others.
+struct Split {
+    /// Bytes that the file still takes.
+    files: std::collections::VecDeque<(u64, std::io::BufWriter<std::fs::File>)>,
+}
+
+impl Split {
+    fn new(output: &Path, len: u64, data: &[Part]) -> Result<Self, Failure> {
+        let beside = data.iter().map(|part| (part.span.len, output.with_file_name(&part.name)));
+        let mut files = std::collections::VecDeque::new();
+        for (len, path) in std::iter::once((len, output.to_path_buf())).chain(beside) {
+            let failed =
+                |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
+            // Never over a file that is there: it may be the one being read.
+            let file =
+                std::fs::OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
+            files.push_back((len, std::io::BufWriter::new(file)));
+        }
+        Ok(Self { files })
+    }
+}
+
+impl std::io::Write for Split {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        while let Some((left, file)) = self.files.front_mut() {
+            let now = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+            if now > 0 {
+                let now = file.write(bytes.get(..now).unwrap_or_default())?;
+                *left -= now as u64;
+                return Ok(now);
+            }
+            file.flush()?;
+            self.files.pop_front();
+        }
+        Ok(0)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.files.iter_mut().try_for_each(|(_, file)| file.flush())
+    }
 }
 
 fn decoded_bytes(reader: &crate::container::Reader) -> u64 {

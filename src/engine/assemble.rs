@@ -9,6 +9,7 @@ use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, 
 use crate::entropy::Coder;
 use crate::export::{self, TensorHeader};
 use crate::formats::Source;
+use crate::model::Model;
 use crate::quantize::methods;
 use crate::rate_distortion::sqnr_db;
 use std::io::Write;
@@ -183,12 +184,24 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
 }
 
 /// A format for decoded weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Export {
+#[derive(Clone, Copy)]
+pub enum Export<'a> {
     /// Hugging Face safetensors.
     Safetensors,
     /// A zip archive of `NumPy` arrays.
     Npz,
+    /// The ONNX model that the weights came from, and what it holds.
+    Onnx(&'a dyn Source, &'a Model),
+}
+
+impl std::fmt::Debug for Export<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Safetensors => "Safetensors",
+            Self::Npz => "Npz",
+            Self::Onnx(..) => "Onnx",
+        })
+    }
 }
 
 /// Decodes every tensor of a `.qsz` into a weight file with the original names, shapes and types; `done` hears of the decoded
@@ -212,6 +225,7 @@ pub fn decode_to(
     let mut writer = match export {
         Export::Safetensors => export::Writer::safetensors(out, &headers, &manifest.metadata)?,
         Export::Npz => export::Writer::npz(out, &headers)?,
+        Export::Onnx(template, model) => export::Writer::onnx(out, &headers, template, model)?,
     };
     let mut bytes = Vec::new();
     for index in 0..manifest.tensors.len() {

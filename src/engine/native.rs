@@ -1,6 +1,7 @@
 //! Tasks on threads; the browser's pool does the same with workers.
 
 use super::{EngineError, Task};
+use crate::formats::FormatError;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -98,6 +99,28 @@ fn await_result(shared: &Mutex<Shared>, changed: &Condvar, index: usize) -> Outc
         }
         state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
     }
+}
+
+/// A weight file with the files that hold its data, read as one.
+pub type Files = crate::formats::Joined<FileSource>;
+
+/// Opens a weight file, and beside it the files that it says hold its data.
+pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
+    let failed = |path: &std::path::Path, source| {
+        let part = path.display().to_string();
+        FormatError::Io { part, offset: 0, source }
+    };
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let first = FileSource::open(path).map_err(|error| failed(path, error))?;
+    let mut files = vec![(name, first)];
+    if let Some((_, model)) = files.first() {
+        for companion in crate::formats::companions(model, &crate::formats::Limits::default())? {
+            let beside = path.with_file_name(&companion);
+            let file = FileSource::open(&beside).map_err(|error| failed(&beside, error))?;
+            files.push((companion, file));
+        }
+    }
+    Ok(Files::new(files))
 }
 
 /// A file opened for positional reads from any thread.

@@ -1,6 +1,6 @@
 //! The whole job natively: open, sketch, compress, verify, on threads. The page does the same steps with its workers.
 
-use super::native::{FileSource, run};
+use super::native::{Files, open_files, run};
 use super::report::{Outcome, Verification};
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
@@ -16,8 +16,8 @@ pub type Progress<'a> = &'a (dyn Fn(&'static str, u64, u64) + Sync);
 
 /// A weight file that is open and sketched.
 pub struct Opened {
-    source: FileSource,
-    importance: Option<FileSource>,
+    source: Files,
+    importance: Option<Files>,
     name: String,
     jobs: usize,
     /// The sketch and what follows from it.
@@ -72,18 +72,11 @@ impl Stage<'_> {
 }
 
 fn input<'a>(
-    source: &'a FileSource,
+    source: &'a Files,
     model: &'a Model,
-    importance: Option<(&'a FileSource, &'a Importance)>,
+    importance: Option<(&'a Files, &'a Importance)>,
 ) -> Input<'a> {
     Input { source, model, importance: importance.map(|(s, i)| (s as &dyn Source, i)) }
-}
-
-fn open_source(path: &Path) -> Result<FileSource, EngineError> {
-    FileSource::open(path).map_err(|source| {
-        let part = path.display().to_string();
-        EngineError::Format(formats::FormatError::Io { part, offset: 0, source })
-    })
 }
 
 impl Opened {
@@ -95,13 +88,13 @@ impl Opened {
         jobs: usize,
         progress: Progress,
     ) -> Result<Self, EngineError> {
-        let source = open_source(path)?;
+        let source = open_files(path)?;
         let model = formats::open(&source, &Limits::default())?;
         let wanted = recipe.importance.kind != ImportanceKind::None;
         let loaded = match importance.filter(|_| wanted) {
             None => None,
             Some(path) => {
-                let other_source = open_source(path)?;
+                let other_source = open_files(path)?;
                 let other = formats::open(&other_source, &Limits::default())?;
                 let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
                 let stage = Stage { what: "reading importance", jobs, progress };

@@ -1,10 +1,13 @@
-//! Decoded weights as files that other programs read: safetensors and `.npz`.
+//! Decoded weights as files that other programs read: safetensors, `.npz`, and the ONNX model they came from.
 //!
 //! A [`Writer`] is told all tensors first and then takes their bytes in order, so nothing is held in memory.
 
 mod npz;
+mod onnx;
 mod safetensors;
 
+use crate::formats::Source;
+use crate::model::Model;
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -36,6 +39,18 @@ pub enum ExportError {
         limit: usize,
         /// Bytes of this one.
         found: usize,
+    },
+    /// The model whose weights are to be replaced has others.
+    #[error(
+        "the ONNX model to write the weights into does not fit: tensor {tensor:?}: expected {expected}, found {found}"
+    )]
+    Template {
+        /// The tensor.
+        tensor: String,
+        /// What is to be written.
+        expected: String,
+        /// What the model has.
+        found: String,
     },
     /// The bytes handed over are not those of the tensors announced.
     #[error("expected {expected} bytes for the tensors announced, found {found}")]
@@ -69,16 +84,26 @@ impl TensorHeader {
 
 /// Writes tensors in the order they were announced.
 #[derive(Debug)]
-pub struct Writer<W> {
+pub struct Writer<'a, W> {
     out: W,
     tensors: Vec<TensorHeader>,
     /// The tensor being written and how many of its bytes are.
     current: usize,
     written: u64,
-    npz: Option<npz::Archive>,
+    container: Container<'a>,
 }
 
-impl<W: Write> Writer<W> {
+/// What lies around the tensors' bytes.
+#[derive(Debug)]
+enum Container<'a> {
+    /// Nothing behind the header.
+    Plain,
+    Npz(npz::Archive),
+    /// A model; whether the current tensor's bytes are wanted.
+    Onnx(onnx::Patch<'a>, bool),
+}
+
+impl<'a, W: Write> Writer<'a, W> {
     /// Starts a safetensors file.
     pub fn safetensors(
         mut out: W,
@@ -86,13 +111,29 @@ impl<W: Write> Writer<W> {
         metadata: &BTreeMap<String, String>,
     ) -> Result<Self, ExportError> {
         out.write_all(&safetensors::header(tensors, metadata)?)?;
-        Ok(Self { out, tensors: tensors.to_vec(), current: 0, written: 0, npz: None })
+        Ok(Self { out, tensors: tensors.to_vec(), current: 0, written: 0, container: Container::Plain })
     }
 
     /// Starts a `.npz` archive, its arrays stored without compression.
     pub fn npz(out: W, tensors: &[TensorHeader]) -> Result<Self, ExportError> {
-        let archive = npz::Archive::new(tensors)?;
-        let mut writer = Self { out, tensors: tensors.to_vec(), current: 0, written: 0, npz: Some(archive) };
+        Self::started(out, tensors, Container::Npz(npz::Archive::new(tensors)?))
+    }
+
+    /// Starts the ONNX model `template`, which `model` locates, with other weights: the same tensors in the same order.
+    ///
+    /// The output has the template's length, and its bytes outside the tensors.
+    pub fn onnx(
+        out: W,
+        tensors: &[TensorHeader],
+        template: &'a dyn Source,
+        model: &Model,
+    ) -> Result<Self, ExportError> {
+        let patch = onnx::Patch::new(template, model, tensors)?;
+        Self::started(out, tensors, Container::Onnx(patch, false))
+    }
+
+    fn started(out: W, tensors: &[TensorHeader], container: Container<'a>) -> Result<Self, ExportError> {
+        let mut writer = Self { out, tensors: tensors.to_vec(), current: 0, written: 0, container };
         writer.open()?;
         writer.advance()?;
         Ok(writer)
@@ -107,9 +148,11 @@ impl<W: Write> Writer<W> {
             };
             let room = tensor.size_bytes() - self.written;
             let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            self.out.write_all(now)?;
+            if !matches!(self.container, Container::Onnx(_, false)) {
+                self.out.write_all(now)?;
+            }
             self.written += now.len() as u64;
-            if let Some(archive) = &mut self.npz {
+            if let Container::Npz(archive) = &mut self.container {
                 archive.hash(now);
             }
             bytes = later;
@@ -121,7 +164,7 @@ impl<W: Write> Writer<W> {
     /// Closes every tensor that is whole and opens the next.
     fn advance(&mut self) -> Result<(), ExportError> {
         while self.tensors.get(self.current).is_some_and(|tensor| tensor.size_bytes() == self.written) {
-            if let Some(archive) = &mut self.npz {
+            if let Container::Npz(archive) = &mut self.container {
                 archive.close(&mut self.out)?;
             }
             self.current += 1;
@@ -132,8 +175,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn open(&mut self) -> Result<(), ExportError> {
-        if let (Some(archive), Some(tensor)) = (&mut self.npz, self.tensors.get(self.current)) {
-            archive.open(&mut self.out, tensor)?;
+        let Some(tensor) = self.tensors.get(self.current) else { return Ok(()) };
+        match &mut self.container {
+            Container::Plain => {}
+            Container::Npz(archive) => archive.open(&mut self.out, tensor)?,
+            Container::Onnx(patch, wanted) => *wanted = patch.open(&mut self.out, self.current)?,
         }
         Ok(())
     }
@@ -147,8 +193,10 @@ impl<W: Write> Writer<W> {
             let found = sizes(self.tensors.get(..self.current).unwrap_or_default()) + self.written;
             return Err(ExportError::Length { expected, found });
         }
-        if let Some(archive) = self.npz.take() {
-            archive.finish(&mut self.out)?;
+        match std::mem::replace(&mut self.container, Container::Plain) {
+            Container::Plain => {}
+            Container::Npz(archive) => archive.finish(&mut self.out)?,
+            Container::Onnx(mut patch, _) => patch.finish(&mut self.out)?,
         }
         self.out.flush()?;
         Ok(self.out)
@@ -230,5 +278,34 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert_eq!(sentence, "tensor \"w\": safetensors has no type for C128; choose .npz");
+    }
+
+    #[test]
+    fn an_onnx_model_is_written_back_byte_for_byte_outside_its_weights() {
+        let bytes = crate::formats::tests_support::onnx(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
+        let model = open(&bytes, &Limits::default()).unwrap();
+        let header = |t: &crate::tensor::Tensor| TensorHeader {
+            name: t.name.clone(),
+            dtype: t.dtype,
+            shape: t.shape.clone(),
+        };
+        let headers: Vec<TensorHeader> = model.tensors.iter().map(header).collect();
+        let write = |values: &[f32], headers: &[TensorHeader]| {
+            let mut writer = Writer::onnx(Vec::new(), headers, &bytes, &model)?;
+            for value in values {
+                writer.write(&value.to_le_bytes())?;
+            }
+            writer.finish()
+        };
+        assert_eq!(write(&[1.0, 2.0, 3.0], &headers).unwrap(), bytes);
+        let other = crate::formats::tests_support::onnx(&[("a", &[5.0, 6.0]), ("b", &[7.0])]);
+        assert_eq!(write(&[5.0, 6.0, 7.0], &headers).unwrap(), other);
+        assert!(write(&[5.0, 6.0], &headers).is_err());
+        let mut wrong = headers.clone();
+        wrong[1].shape = vec![2];
+        assert_eq!(
+            write(&[1.0, 2.0, 3.0], &wrong).unwrap_err().to_string(),
+            "the ONNX model to write the weights into does not fit: tensor \"b\": expected b of F32 [2], found b of F32 [1]"
+        );
     }
 }

@@ -41,6 +41,9 @@ pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};
 
+#[cfg(test)]
+pub(crate) use onnx::tests as tests_support;
+
 use crate::model::Model;
 
 /// Locates the tensors of the weight file `source`, whose kind is told by its content.

@@ -7,7 +7,7 @@
 //! Not read: weights of local functions, sparse initializers, 4-bit types; a note says so.
 
 use super::error::shown;
-use super::layout::{Declared, check_unique, element_count};
+use super::layout::{Declared, check_unique, element_count, mark_ties};
 use super::protobuf::{Value, Wire};
 use super::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
@@ -102,8 +102,13 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
         }
     }
     check_unique("the names of initializers and constants", found.iter().map(|tensor| tensor.name.as_str()))?;
-    let tensors =
+    let mut tensors =
         found.into_iter().map(|tensor| tensor.locate(source, limits)).collect::<Result<Vec<_>, _>>()?;
+    // In the order of their bytes, so that a model with other weights can be written in one go.
+    tensors.sort_by_key(|tensor| match tensor.storage {
+        Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. } => span.offset,
+    });
+    mark_ties(&mut tensors);
     let notes = left.notes();
     if tensors.is_empty() {
         let kept = if notes.is_empty() { "none".to_owned() } else { notes.join("; ") };
@@ -403,9 +408,17 @@ impl Found {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::{Joined, TensorReader, open as open_any};
     use super::*;
+
+    /// A model of vectors.
+    pub(crate) fn onnx(tensors: &[(&str, &[f32])]) -> Vec<u8> {
+        let vector = |(name, values): &(&str, &[f32])| {
+            initializer(name, 1, &[values.len() as u8], &field(9, &floats(values)))
+        };
+        model(&tensors.iter().flat_map(vector).collect::<Vec<u8>>())
+    }
 
     /// A field that holds bytes.
     fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
