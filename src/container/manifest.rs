@@ -28,13 +28,14 @@ const DTYPES: [Dtype; 17] = [
 ];
 
 /// Kinds of source file by their number in the file.
-const FORMATS: [FileFormat; 6] = [
+const FORMATS: [FileFormat; 7] = [
     FileFormat::Safetensors,
     FileFormat::Npy,
     FileFormat::Npz,
     FileFormat::TorchZip,
     FileFormat::TorchLegacy,
     FileFormat::Qsz,
+    FileFormat::Onnx,
 ];
 
 /// What a container says about itself.
