@@ -40,6 +40,8 @@ pub mod formats;
 pub mod histogram;
 pub mod importance;
 pub mod model;
+#[cfg(feature = "network")]
+pub mod network;
 mod order;
 pub mod plot;
 pub mod quantize;

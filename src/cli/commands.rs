@@ -29,7 +29,7 @@ impl Context {
         file: &Path,
         importance: Option<&Path>,
         recipe: &Recipe,
-    ) -> Result<Opened, EngineError> {
+    ) -> Result<Opened<Files>, EngineError> {
         let show = |what, done, total| self.bars.show(what, done, total);
         let opened = Opened::open(file, importance, recipe, self.jobs, &show);
         self.bars.clear();

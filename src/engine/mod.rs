@@ -15,9 +15,7 @@ mod assemble;
 mod encode;
 mod evaluate;
 mod groups;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod native;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod pipeline;
 mod plan;
 pub mod report;

@@ -1,6 +1,7 @@
 //! Tasks on threads; the browser's pool does the same with workers.
 
 use super::{EngineError, Task};
+#[cfg(not(target_arch = "wasm32"))]
 use crate::formats::FormatError;
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -102,9 +103,11 @@ fn await_result(shared: &Mutex<Shared>, changed: &Condvar, index: usize) -> Outc
 }
 
 /// A weight file with the files that hold its data, read as one.
+#[cfg(not(target_arch = "wasm32"))]
 pub type Files = crate::formats::Joined<FileSource>;
 
 /// Opens a weight file, and beside it the files that it says hold its data.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
     let failed = |path: &std::path::Path, source| {
         let part = path.display().to_string();
@@ -124,12 +127,14 @@ pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
 }
 
 /// A file opened for positional reads from any thread.
+#[cfg(not(target_arch = "wasm32"))]
 #[derive(Debug)]
 pub struct FileSource {
     file: std::fs::File,
     len: u64,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl FileSource {
     /// Opens a file for reading.
     pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
@@ -145,6 +150,7 @@ impl FileSource {
     }
 }
 
+#[cfg(not(target_arch = "wasm32"))]
 impl crate::formats::Source for FileSource {
     fn len(&self) -> u64 {
         self.len

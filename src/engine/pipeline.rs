@@ -1,6 +1,10 @@
-//! The whole job natively: open, sketch, compress, verify, on threads. The page does the same steps with its workers.
+//! The whole job in one call: open, sketch, compress, verify; on threads natively, on the caller's own in wasm.
+//!
+//! The page does the same steps with its workers for files of any size.
 
-use super::native::{Files, open_files, run};
+use super::native::run;
+#[cfg(not(target_arch = "wasm32"))]
+use super::native::{Files, open_files};
 use super::report::{Outcome, Verification};
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
@@ -8,6 +12,7 @@ use crate::formats::{self, Limits, Source};
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
 use std::io::Write;
+#[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,16 +20,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub type Progress<'a> = &'a (dyn Fn(&'static str, u64, u64) + Sync);
 
 /// A weight file that is open and sketched.
-pub struct Opened {
-    source: Files,
-    importance: Option<Files>,
+pub struct Opened<S> {
+    source: S,
+    importance: Option<S>,
     name: String,
     jobs: usize,
     /// The sketch and what follows from it.
     pub session: Session,
 }
 
-impl std::fmt::Debug for Opened {
+impl<S> std::fmt::Debug for Opened<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Opened").field("name", &self.name).field("jobs", &self.jobs).finish_non_exhaustive()
     }
@@ -71,15 +76,16 @@ impl Stage<'_> {
     }
 }
 
-fn input<'a>(
-    source: &'a Files,
+fn input<'a, S: Source>(
+    source: &'a S,
     model: &'a Model,
-    importance: Option<(&'a Files, &'a Importance)>,
+    importance: Option<(&'a S, &'a Importance)>,
 ) -> Input<'a> {
     Input { source, model, importance: importance.map(|(s, i)| (s as &dyn Source, i)) }
 }
 
-impl Opened {
+#[cfg(not(target_arch = "wasm32"))]
+impl Opened<Files> {
     /// Opens and sketches a weight file, with an importance file where the recipe asks for one.
     pub fn open(
         path: &Path,
@@ -89,12 +95,26 @@ impl Opened {
         progress: Progress,
     ) -> Result<Self, EngineError> {
         let source = open_files(path)?;
+        let importance = importance.map(open_files).transpose()?;
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Self::sketch((source, name), importance, recipe, jobs, progress)
+    }
+}
+
+impl<S: Source + Sync> Opened<S> {
+    /// Sketches a weight file and its name, with an importance file where the recipe asks for one.
+    pub fn sketch(
+        (source, name): (S, String),
+        importance: Option<S>,
+        recipe: &Recipe,
+        jobs: usize,
+        progress: Progress,
+    ) -> Result<Self, EngineError> {
         let model = formats::open(&source, &Limits::default())?;
         let wanted = recipe.importance.kind != ImportanceKind::None;
         let loaded = match importance.filter(|_| wanted) {
             None => None,
-            Some(path) => {
-                let other_source = open_files(path)?;
+            Some(other_source) => {
                 let other = formats::open(&other_source, &Limits::default())?;
                 let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
                 let stage = Stage { what: "reading importance", jobs, progress };
@@ -113,7 +133,6 @@ impl Opened {
         let stage = Stage { what: "sketching", jobs, progress };
         stage.each(&tasks, sketch, &mut |index, part| session.absorb(index, &part))?;
         session.finish();
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         Ok(Self { source, importance, name, jobs, session })
     }
 

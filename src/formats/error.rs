@@ -103,8 +103,18 @@ impl FormatError {
 
 /// `text` as it can stand inside one sentence: control characters escaped, shortened to 80 characters.
 pub(crate) fn shown(text: &str) -> String {
-    let mut short: String = text.chars().take(80).flat_map(char::escape_debug).collect();
-    if text.chars().nth(80).is_some() {
+    shortened(text, 80)
+}
+
+/// A sentence of someone else's, on one line, shortened to 300 characters.
+#[cfg(feature = "network")]
+pub(crate) fn quoted(text: &str) -> String {
+    shortened(&text.split_whitespace().collect::<Vec<_>>().join(" "), 300)
+}
+
+fn shortened(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).flat_map(char::escape_debug).collect();
+    if text.chars().nth(most).is_some() {
         short.push('…');
     }
     short

@@ -36,6 +36,8 @@ mod torch;
 mod zip;
 
 pub use error::FormatError;
+#[cfg(feature = "network")]
+pub(crate) use error::quoted;
 pub(crate) use error::shown;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;

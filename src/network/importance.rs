@@ -1,0 +1,441 @@
+//! Importance computed from a network and data: curvature, gradient, squared activations; saved as safetensors.
+//!
+//! | kind | what it is | needs labels |
+//! |---|---|---|
+//! | hessian | Choi, El-Khamy and Lee 2017, section 3.1: the diagonal by the backward pass, with f″ | only for f″ of smooth activations |
+//! | gauss-newton | the same without f″ | no |
+//! | activations | mean squared input of each weight, forward runs only | no |
+//! | gradient | mean gradient | yes |
+//!
+//! The loss is softmax cross-entropy, or half the squared error where the output is no row of classes. All are means over
+//! samples, so ½ Σ h δ² is in the loss's unit.
+
+use super::backward::{Pair, Pairs, Purpose, Walk};
+use super::data::DataSet;
+use super::evaluate::{GoOn, Setup, classes};
+use super::graph::Node;
+use super::model::ModelBytes;
+use super::{Array, Graph, Network, NetworkError};
+use crate::export::{TensorHeader, Writer};
+use crate::formats::{self, Limits};
+use crate::tensor::Dtype;
+use ndarray::ArrayD;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Kind {
+    /// The diagonal Hessian.
+    Hessian,
+    /// The diagonal Gauss-Newton approximation.
+    GaussNewton,
+    /// Mean squared inputs.
+    Activations,
+    /// The mean gradient.
+    Gradient,
+}
+
+impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 4] = [Self::Hessian, Self::GaussNewton, Self::Activations, Self::Gradient];
+
+    /// Its name in files and on the command line.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Hessian => "hessian",
+            Self::GaussNewton => "gauss-newton",
+            Self::Activations => "activations",
+            Self::Gradient => "gradient",
+        }
+    }
+
+    /// The kind of an id.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+}
+
+/// The loss a walk starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Softmax cross-entropy over the output's last dimension.
+    CrossEntropy,
+    /// Half the squared error.
+    Squared,
+}
+
+/// A graph with what is needed to walk it back, run by run.
+pub struct Differentiator<'a> {
+    walk: Walk<'a>,
+    network: Network,
+    setup: &'a Setup,
+    data: &'a DataSet,
+    values: Vec<String>,
+    /// The value that is taken for the logits, and what follows from it for the loss.
+    logits: String,
+    loss: Loss,
+    purpose: Purpose,
+}
+
+impl std::fmt::Debug for Differentiator<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Differentiator").field("logits", &self.logits).finish_non_exhaustive()
+    }
+}
+
+/// The value whose softmax the output is, or the output itself.
+fn logits_of(graph: &Graph, output: &str) -> String {
+    let mut at = output.to_owned();
+    // Through what changes nothing, and through one softmax.
+    for _ in 0..graph.nodes.len() {
+        let maker = graph.nodes.iter().find(|node| node.outputs.contains(&at));
+        let Some(input) = maker.and_then(|node| node.input(0).map(|input| (node, input))) else { break };
+        match input {
+            (Node { operator, .. }, input) if operator == "Identity" => input.clone_into(&mut at),
+            (Node { operator, .. }, input) if operator == "Softmax" || operator == "LogSoftmax" => {
+                return input.to_owned();
+            }
+            _ => break,
+        }
+    }
+    output.to_owned()
+}
+
+/// The graph with branches on constants of the data replaced by the ones taken.
+pub fn flattened(files: &ModelBytes, setup: &Setup, data: &DataSet) -> Result<Graph, NetworkError> {
+    let mut graph = Graph::parse(files.model())?;
+    for _ in 0..32 {
+        let conditions = graph.conditions();
+        if conditions.is_empty() {
+            break;
+        }
+        let wanted: BTreeSet<String> = conditions.iter().cloned().collect();
+        let computed: Vec<String> =
+            wanted.iter().filter(|name| !graph.constants.contains(*name)).cloned().collect();
+        let mut known = BTreeMap::new();
+        for name in &wanted {
+            if let Some(constant) = graph.constant(name) {
+                known.insert(name.clone(), constant.to_integers().first().is_some_and(|x| *x != 0));
+            }
+        }
+        if !computed.is_empty() {
+            let network = Network::with_values(&graph, files, &wanted)?;
+            let values = network.run(&setup.inputs(data, 0..1)?, &computed)?;
+            for (name, value) in computed.iter().zip(values) {
+                known.insert(name.clone(), value.to_integers().first().is_some_and(|x| *x != 0));
+            }
+        }
+        graph = graph.inlined(&known)?;
+    }
+    Ok(graph)
+}
+
+impl<'a> Differentiator<'a> {
+    /// Prepares derivatives of the loss by the constants `wanted` of a [flattened] graph.
+    pub fn new(
+        graph: &'a Graph,
+        files: &ModelBytes,
+        setup: &'a Setup,
+        data: &'a DataSet,
+        wanted: &BTreeSet<String>,
+        purpose: Purpose,
+    ) -> Result<Self, NetworkError> {
+        let logits = logits_of(graph, &setup.output);
+        let seeds = BTreeSet::from([logits.clone()]);
+        let seeds = if purpose == Purpose::Activations { BTreeSet::new() } else { seeds };
+        let walk = Walk::new(graph, wanted, &seeds, purpose)?;
+        let mut values = walk.values();
+        values.insert(logits.clone());
+        let network = Network::with_values(graph, files, &values)?;
+        let loss = Loss::Squared;
+        let mut this =
+            Self { walk, network, setup, data, values: values.into_iter().collect(), logits, loss, purpose };
+        let shape = this.forward(0..1)?.get(&this.logits).map(|a| a.shape().to_vec()).unwrap_or_default();
+        if classes(&shape, 1)? > 1 {
+            this.loss = Loss::CrossEntropy;
+        }
+        Ok(this)
+    }
+
+    /// The loss that is differentiated.
+    pub fn loss(&self) -> Loss {
+        self.loss
+    }
+
+    /// Replaces a weight.
+    pub fn set(&mut self, graph: &Graph, files: &ModelBytes, weights: &BTreeMap<String, Array>) -> Result<(), NetworkError> {
+        for (name, array) in weights {
+            self.walk.set(name, array.clone());
+        }
+        self.network = Network::with_values(graph, files, &self.values.iter().cloned().collect())?;
+        Ok(())
+    }
+
+    /// Samples per run, so that the values in between stay within about 96 MB.
+    fn batch(&self) -> Result<usize, NetworkError> {
+        let one: usize = self.forward(0..1)?.values().map(|array| array.shape().iter().product::<usize>()).sum();
+        let fits = (24 << 20) / one.max(1);
+        Ok(fits.clamp(1, 100).min(if self.setup.batch == 1 { 1 } else { usize::MAX }))
+    }
+
+    fn forward(&self, range: std::ops::Range<usize>) -> Result<BTreeMap<String, Array>, NetworkError> {
+        let mut all = self.setup.inputs(self.data, range)?;
+        let values = self.network.run(&all, &self.values)?;
+        all.extend(self.values.iter().cloned().zip(values));
+        Ok(all)
+    }
+
+    /// Mean derivatives over the samples `range`, by constant, and the mean loss where there are labels.
+    pub fn back(&self, range: std::ops::Range<usize>) -> Result<(Pairs, Option<f64>), NetworkError> {
+        let count = range.len();
+        let values = self.forward(range.clone())?;
+        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
+        let logits = logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        if logits.iter().any(|value| !value.is_finite()) {
+            return Err(NetworkError::data("the network's answers", "finite numbers", "one that is none"));
+        }
+        let (seed, loss) = self.seed(&logits, self.data.labels_of(range), count)?;
+        let seeds = if self.purpose == Purpose::Activations {
+            Pairs::new()
+        } else {
+            Pairs::from([(self.logits.clone(), seed)])
+        };
+        Ok((self.walk.back(&values, seeds)?, loss))
+    }
+
+    /// Derivatives of the mean loss by the logits.
+    fn seed(
+        &self,
+        logits: &ArrayD<f32>,
+        labels: Option<&[u32]>,
+        samples: usize,
+    ) -> Result<(Pair, Option<f64>), NetworkError> {
+        let classes = classes(logits.shape(), samples)?;
+        let rows = logits.len() / classes.max(1);
+        let share = 1.0 / rows.max(1) as f32;
+        let labels = labels.filter(|labels| labels.len() == rows);
+        if self.loss == Loss::Squared {
+            // Without a target the float model's own answer is it, and its gradient nothing.
+            let curvature = ArrayD::from_elem(logits.raw_dim(), share);
+            let target = |i: usize| labels.and_then(|labels| labels.get(i)).map_or(0.0, |label| *label as f32);
+            let mut loss = 0.0;
+            let gradient = labels.map(|_| {
+                let mut g = logits.clone();
+                for (i, value) in g.iter_mut().enumerate() {
+                    let error = *value - target(i);
+                    loss += 0.5 * f64::from(error) * f64::from(error) * f64::from(share);
+                    *value = error * share;
+                }
+                g
+            });
+            let loss = labels.map(|_| loss);
+            return Ok((Pair { gradient, curvature: Some(curvature) }, loss));
+        }
+        let mut p = logits.as_standard_layout().into_owned();
+        let mut loss = 0.0;
+        for (i, row) in p.as_slice_mut().unwrap_or_default().chunks_exact_mut(classes).enumerate() {
+            let most = row.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
+            row.iter_mut().for_each(|x| *x = libm::expf(*x - most));
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|x| *x /= sum);
+            if let Some(label) = labels.and_then(|labels| labels.get(i)) {
+                let own = row.get(*label as usize).copied().unwrap_or(0.0);
+                loss -= f64::from(libm::logf(own.max(1e-30))) / rows as f64;
+            }
+        }
+        let curvature = Some(p.mapv(|p| p * (1.0 - p) * share));
+        let gradient = labels.map(|labels| {
+            let mut g = p;
+            for (row, label) in g.as_slice_mut().unwrap_or_default().chunks_exact_mut(classes).zip(labels) {
+                if let Some(own) = row.get_mut(*label as usize) {
+                    *own -= 1.0;
+                }
+                row.iter_mut().for_each(|g| *g *= share);
+            }
+            g
+        });
+        Ok((Pair { gradient, curvature }, labels.map(|_| loss)))
+    }
+}
+
+/// Importance computed: values by the names of the weights.
+#[derive(Debug, Clone)]
+pub struct Computed {
+    /// What it is.
+    pub kind: Kind,
+    /// Shape and values of each weight's.
+    pub tensors: Vec<(String, Vec<usize>, Vec<f64>)>,
+    /// Samples it is the mean of.
+    pub samples: usize,
+    /// The loss, in words.
+    pub loss: &'static str,
+    /// Weights that the output does not depend on, or that no linear layer takes.
+    pub without: Vec<String>,
+}
+
+/// Computes importance of one kind over the first `samples` samples; `progress` hears of samples done.
+pub fn compute(
+    kind: Kind,
+    files: &ModelBytes,
+    setup: &Setup,
+    data: &DataSet,
+    samples: usize,
+    progress: &dyn Fn(usize),
+    go_on: GoOn,
+) -> Result<Computed, NetworkError> {
+    let mut sums = Sums::new(kind, files, setup, data)?;
+    sums.add(0..samples.min(data.samples), progress, go_on)?;
+    sums.finish()
+}
+
+/// Sums over samples, which can be added range by range in any order of work.
+#[derive(Debug)]
+pub struct Sums<'a> {
+    kind: Kind,
+    files: &'a ModelBytes,
+    setup: &'a Setup,
+    data: &'a DataSet,
+    graph: Graph,
+    wanted: BTreeSet<String>,
+    sums: BTreeMap<String, ArrayD<f64>>,
+    samples: usize,
+    loss: &'static str,
+}
+
+impl<'a> Sums<'a> {
+    /// Prepares; an operator that cannot be walked is named.
+    pub fn new(
+        kind: Kind,
+        files: &'a ModelBytes,
+        setup: &'a Setup,
+        data: &'a DataSet,
+    ) -> Result<Self, NetworkError> {
+        let graph = flattened(files, setup, data)?;
+        let weights = formats::open(files, &Limits::default())?;
+        let wanted = weights.tensors.iter().map(|tensor| tensor.name.clone());
+        let wanted = wanted.filter(|name| graph.constants.contains(name)).collect();
+        if kind == Kind::Gradient && data.labels.is_none() {
+            return Err(NetworkError::data("the gradient", "labels", "none"));
+        }
+        Ok(Self { kind, files, setup, data, graph, wanted, sums: BTreeMap::new(), samples: 0, loss: "" })
+    }
+
+    /// Adds the samples `range`.
+    pub fn add(
+        &mut self,
+        range: std::ops::Range<usize>,
+        progress: &dyn Fn(usize),
+        go_on: GoOn,
+    ) -> Result<(), NetworkError> {
+        let purpose = match self.kind {
+            Kind::Hessian => Purpose::Loss { second: true },
+            Kind::GaussNewton | Kind::Gradient => Purpose::Loss { second: false },
+            Kind::Activations => Purpose::Activations,
+        };
+        let differentiator =
+            Differentiator::new(&self.graph, self.files, self.setup, self.data, &self.wanted, purpose)?;
+        self.loss = match differentiator.loss() {
+            Loss::CrossEntropy => "softmax cross-entropy",
+            Loss::Squared => "half the squared error",
+        };
+        let batch = differentiator.batch()?;
+        let mut start = range.start;
+        while start < range.end {
+            if !go_on() {
+                return Err(NetworkError::Cancelled);
+            }
+            let end = (start + batch).min(range.end);
+            let (pairs, _) = differentiator.back(start..end)?;
+            for (name, pair) in pairs {
+                let found = if self.kind == Kind::Gradient { pair.gradient } else { pair.curvature };
+                let Some(found) = found else { continue };
+                let share = (end - start) as f64;
+                let sum = self.sums.entry(name).or_insert_with(|| ArrayD::zeros(found.raw_dim()));
+                if sum.shape() == found.shape() {
+                    sum.zip_mut_with(&found, |sum, x| *sum += f64::from(*x) * share);
+                }
+            }
+            self.samples += end - start;
+            start = end;
+            progress(self.samples);
+        }
+        Ok(())
+    }
+
+    /// The sums as they are, to be merged elsewhere: name, shape, values.
+    pub fn parts(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
+        let part = |(name, sum): (&String, &ArrayD<f64>)| {
+            (name.clone(), sum.shape().to_vec(), sum.iter().copied().collect())
+        };
+        self.sums.iter().map(part).collect()
+    }
+
+    /// Adds another's sums over `samples` samples.
+    pub fn merge(&mut self, parts: Vec<(String, Vec<usize>, Vec<f64>)>, samples: usize) {
+        for (name, shape, values) in parts {
+            let Ok(array) = ArrayD::from_shape_vec(ndarray::IxDyn(&shape), values) else { continue };
+            match self.sums.get_mut(&name) {
+                Some(sum) if sum.shape() == array.shape() => *sum += &array,
+                Some(_) => {}
+                None => {
+                    self.sums.insert(name, array);
+                }
+            }
+        }
+        self.samples += samples;
+    }
+
+    /// The means.
+    pub fn finish(self) -> Result<Computed, NetworkError> {
+        let share = 1.0 / self.samples.max(1) as f64;
+        let without = self.wanted.iter().filter(|name| !self.sums.contains_key(*name)).cloned().collect();
+        let tensors: Vec<_> = self
+            .sums
+            .into_iter()
+            .map(|(name, sum)| (name, sum.shape().to_vec(), sum.iter().map(|x| x * share).collect::<Vec<f64>>()))
+            .collect();
+        if tensors.is_empty() {
+            return Err(NetworkError::graph("its weights", "some that its output depends on", "none"));
+        }
+        Ok(Computed { kind: self.kind, tensors, samples: self.samples, loss: self.loss, without })
+    }
+}
+
+impl Computed {
+    /// As a safetensors file, with what it was computed from in its metadata; negative curvatures become 0.
+    ///
+    /// `half` stores bfloat16, which is half as large and exact enough to weigh errors with.
+    pub fn to_safetensors(&self, network: &str, data: &DataSet, setup: &Setup, half: bool) -> Result<Vec<u8>, NetworkError> {
+        let dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
+        let headers: Vec<TensorHeader> = self
+            .tensors
+            .iter()
+            .map(|(name, shape, _)| TensorHeader {
+                name: name.clone(),
+                dtype,
+                shape: shape.iter().map(|n| *n as u64).collect(),
+            })
+            .collect();
+        let signed = self.kind == Kind::Gradient;
+        let negative = self.tensors.iter().flat_map(|(_, _, values)| values).filter(|x| **x < 0.0).count();
+        let mut metadata = BTreeMap::from([
+            ("quantscope.kind".to_owned(), self.kind.id().to_owned()),
+            ("quantscope.network".to_owned(), network.to_owned()),
+            ("quantscope.data".to_owned(), format!("{}, the first {} samples", data.kind, self.samples)),
+            ("quantscope.preprocess".to_owned(), setup.preprocess.to_line()),
+            ("quantscope.loss".to_owned(), self.loss.to_owned()),
+        ]);
+        if !signed && negative > 0 {
+            metadata.insert("quantscope.negative".to_owned(), format!("{negative} negative values stored as 0"));
+        }
+        let mut writer = Writer::safetensors(Vec::new(), &headers, &metadata)?;
+        let mut bytes = Vec::new();
+        for (_, _, values) in &self.tensors {
+            bytes.clear();
+            let floats: Vec<f32> = values.iter().map(|x| if signed { *x as f32 } else { x.max(0.0) as f32 }).collect();
+            dtype.extend_bytes(&floats, &mut bytes);
+            writer.write(&bytes)?;
+        }
+        Ok(writer.finish()?)
+    }
+}
