@@ -90,6 +90,36 @@ pub enum Action {
         #[arg(long, value_name = "FILE")]
         importance_file: Option<PathBuf>,
     },
+    /// Run a network: accuracy of its float weights, or of what recipes make of them
+    Accuracy {
+        #[command(flatten)]
+        network: NetworkArguments,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Measure a curve of each of these methods, in place of one recipe
+        #[arg(long, value_delimiter = ',', value_name = "ID,…")]
+        methods: Vec<String>,
+        /// Points per curve
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=200))]
+        points: u16,
+        /// Measure the predicted and the real change of loss of each tensor on its own
+        #[arg(long)]
+        per_tensor: bool,
+    },
+    /// Compute importance from a network and data: curvature, squared activations, gradient
+    Importance {
+        #[command(flatten)]
+        network: NetworkArguments,
+        /// hessian, gauss-newton, activations or gradient
+        #[arg(long, default_value = "hessian", value_parser = ["hessian", "gauss-newton", "activations", "gradient"])]
+        kind: String,
+        /// The .safetensors to write
+        #[arg(long, short)]
+        output: PathBuf,
+        /// Store bfloat16: half the size
+        #[arg(long)]
+        half: bool,
+    },
     /// Choi et al.'s Table 1 for the pruned network of its first rows, beside ours: all layers together
     Table1 {
         /// The folder with `lenet/lenet_pruned.safetensors` and its Hessian
@@ -288,4 +318,23 @@ pub fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {
     };
     recipe.check().map_err(|e| wrong(e.to_string()))?;
     Ok(recipe)
+}
+
+/// A network and data to run it on.
+#[derive(Debug, Clone, Args)]
+pub struct NetworkArguments {
+    /// The network, as ONNX
+    pub network: PathBuf,
+    /// The data: MNIST idx (images and labels), CIFAR-10 binary batches, .npz or .npy; several files add up
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE…")]
+    pub data: Vec<PathBuf>,
+    /// Preprocessing, such as `scale=255&mean=0.5&std=0.25&layout=hwc`; guessed from the first labelled samples if absent
+    #[arg(long, value_name = "LINE")]
+    pub preprocess: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub samples: Option<u32>,
+    /// Take the weights from this file, by name, in place of the network's own
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use super::arguments::{Action, Arguments, RecipeArguments, read_recipe};
 use super::progress::Bars;
-use super::{Failure, print, table1};
+use super::{Failure, network, print, table1};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
@@ -69,6 +69,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
         Action::Recipe { file, recipe } => show_recipe(&context, file.as_deref(), &recipe),
+        Action::Accuracy { network, recipe, methods, points, per_tensor } => {
+            network::accuracy(&context, &network, &recipe, &methods, points, per_tensor)
+        }
+        Action::Importance { network, kind, output, half } => {
+            network::importance(&context, &network, &kind, &output, half)
+        }
         Action::Table1 { data } => table1::run(&context, &data),
         Action::Methods => {
             let table = methods::markdown();
@@ -448,7 +454,7 @@ fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments)
 }
 
 /// Writes a file so that it is there whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     replace(path, |out| Ok(out.write_all(bytes)?))
 }
 

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod network;
 mod print;
 mod progress;
 mod table1;

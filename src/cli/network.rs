@@ -1,0 +1,323 @@
+//! Commands that run a network.
+
+use super::arguments::{NetworkArguments, RecipeArguments};
+use super::commands::{Context, write_whole};
+use super::{Failure, print};
+use crate::engine::native::{Files, open_files};
+use crate::engine::report::Point;
+use crate::formats::Source;
+use crate::network::data::{DataSet, Preprocess};
+use crate::network::evaluate::{Bench, Quantized, Setup};
+use crate::network::importance::{Kind, compute};
+use crate::network::measure::{Measures, Outputs, measure};
+use crate::network::model::ModelBytes;
+use crate::network::{Graph, Network};
+use crate::quantize::methods::{self, METHODS};
+use crate::recipe::Recipe;
+use serde_json::json;
+use std::path::Path;
+
+/// A network on its bench, with data and the float model's answers.
+pub struct Measuring {
+    pub bench: Bench,
+    pub data: DataSet,
+    pub setup: Setup,
+    /// Answers of the float weights, and the labels.
+    pub reference: Outputs,
+    pub samples: usize,
+}
+
+fn read(path: &Path) -> Result<ModelBytes, Failure> {
+    Ok(ModelBytes::read(&open_files(path)?)?)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Reads a data set from files.
+pub fn read_data(paths: &[std::path::PathBuf]) -> Result<DataSet, Failure> {
+    let files = paths.iter().map(|path| Ok((name_of(path), open_files(path)?)));
+    let files: Vec<(String, Files)> = files.collect::<Result<_, crate::formats::FormatError>>()?;
+    let sources: Vec<(String, &dyn Source)> =
+        files.iter().map(|(name, file)| (name.clone(), file as &dyn Source)).collect();
+    Ok(DataSet::open(&sources)?)
+}
+
+impl Measuring {
+    /// Opens everything and runs the float weights.
+    pub fn open(
+        context: &Context,
+        arguments: &NetworkArguments,
+        importance: Option<&Path>,
+    ) -> Result<Self, Failure> {
+        let network = read(&arguments.network)?;
+        let weights = match &arguments.weights {
+            Some(path) => Some((read(path)?, name_of(path))),
+            None => None,
+        };
+        let name = name_of(&arguments.network);
+        let weights = Some(weights.unwrap_or_else(|| (network.clone(), name)));
+        let importance = importance.map(read).transpose()?;
+        let bench = Bench::new(network, weights, importance, context.jobs)?;
+        bench.shared()?;
+        let data = read_data(&arguments.data)?;
+        let samples = arguments.samples.map_or(data.samples, |n| (n as usize).min(data.samples));
+        let float = bench.float()?;
+        let graph = Graph::parse(float.model())?;
+        let network = Network::load(&float)?;
+        let setup = match &arguments.preprocess {
+            Some(line) => Setup::new(&graph, &data, Preprocess::from_line(line)?)?,
+            None => Setup::guess(&graph, &network, &data)?,
+        };
+        let mut this = Self { bench, data, setup, reference: Outputs::default(), samples };
+        this.reference = this.outputs(context, &network, "running the float weights")?;
+        this.setup.check_labels(&this.data, &this.reference)?;
+        Ok(this)
+    }
+
+    /// Runs a network on all samples.
+    fn outputs(&self, context: &Context, network: &Network, what: &'static str) -> Result<Outputs, Failure> {
+        let mut all = Outputs::default();
+        let chunk = 10 * self.setup.batch.max(1);
+        for start in (0..self.samples).step_by(chunk) {
+            let end = (start + chunk).min(self.samples);
+            let outputs = self.setup.run(network, &self.data, start..end, &|| true)?;
+            all.classes = outputs.classes;
+            all.values.extend(outputs.values);
+            context.bars.show(what, end as u64, self.samples as u64);
+        }
+        context.bars.clear();
+        Ok(all)
+    }
+
+    /// Measures the network with other weights against labels and the float weights.
+    pub fn measure(&self, context: &Context, files: &ModelBytes) -> Result<Measures, Failure> {
+        let network = Network::load(files)?;
+        let outputs = self.outputs(context, &network, "running the quantized weights")?;
+        Ok(measure(&outputs, self.data.labels_of(0..self.samples), Some(&self.reference)))
+    }
+
+    /// Measures of the float weights.
+    pub fn float_measures(&self) -> Measures {
+        measure(&self.reference, self.data.labels_of(0..self.samples), None)
+    }
+
+    /// Carries out a recipe and measures it.
+    pub fn point(&mut self, context: &Context, recipe: &Recipe) -> Result<(Quantized, Measures), Failure> {
+        let quantized = self.bench.quantize(recipe)?;
+        let measures = self.measure(context, &quantized.files)?;
+        Ok((quantized, measures))
+    }
+
+    /// The recipes of a method's curve: its points with their parameter.
+    pub fn curve(&mut self, base: &Recipe, id: &str, points: usize) -> Result<Vec<(Recipe, Point)>, Failure> {
+        let mut base = base.clone();
+        if base.method != id {
+            id.clone_into(&mut base.method);
+            base.settings.clear();
+        }
+        let swept = methods::find(id).map_or("k", |method| method.swept);
+        let sweep = self.bench.opened(&base)?.session.sweep(&base, &[id], points)?;
+        let points = sweep.curves.into_iter().flat_map(|curve| curve.points);
+        Ok(points.filter_map(|point| Some((base.with(swept, point.parameter.clone()?), point))).collect())
+    }
+}
+
+fn percent(share: &crate::network::measure::Share) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", 100.0 * share.value(), 100.0 * share.low, 100.0 * share.high)
+}
+
+fn lines(measures: &Measures) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(top1) = &measures.top1 {
+        lines.push(format!("top-1                {} % of {} answers", percent(top1), top1.of));
+    }
+    if let Some(top5) = &measures.top5 {
+        lines.push(format!("top-5                {} %", percent(top5)));
+    }
+    if let Some(loss) = measures.loss {
+        lines.push(format!("loss                 {loss:.5} nats"));
+    }
+    if let Some(against) = &measures.against {
+        lines.push(format!("agrees with float    {} %", percent(&against.agreement)));
+        if let Some(p) = against.p_value {
+            lines.push(format!(
+                "answers changed      {} lost, {} won, McNemar p = {p:.3}",
+                against.lost, against.won
+            ));
+        }
+        if let (Some(change), Some(error)) = (against.loss_change, against.loss_error) {
+            lines.push(format!("loss change          {change:.5} ± {error:.5} nats"));
+        }
+        lines.push(format!("output SQNR          {:.2} dB", against.sqnr_db));
+        lines.push(format!("divergence           {:.3e} nats", against.divergence));
+    }
+    lines
+}
+
+pub fn accuracy(
+    context: &Context,
+    network: &NetworkArguments,
+    recipe: &RecipeArguments,
+    ids: &[String],
+    points: u16,
+    per_tensor: bool,
+) -> Result<(), Failure> {
+    let mut measuring = Measuring::open(context, network, recipe.importance_file.as_deref())?;
+    let preprocess = measuring.setup.preprocess.to_line();
+    let float = measuring.float_measures();
+    if !ids.is_empty() {
+        return curves(context, &mut measuring, &recipe.recipe()?, ids, points);
+    }
+    if recipe.is_empty() {
+        let mut text = lines(&float);
+        text.push(format!("preprocessing        {preprocess}"));
+        let json = json!({"float": float, "preprocess": preprocess, "samples": measuring.samples});
+        return context.say(&text.join("\n"), &json);
+    }
+    let (quantized, measures) = measuring.point(context, &recipe.recipe()?)?;
+    let outcome = &quantized.outcome;
+    let mut text = vec![
+        format!("recipe               {}", outcome.recipe),
+        format!("file                 {} bytes, ratio {:.2} over {} parameters", outcome.file_bytes, outcome.ratio, outcome.parameters),
+    ];
+    if let Some(top1) = &float.top1 {
+        text.push(format!("float                {} %", percent(top1)));
+    }
+    text.extend(lines(&measures));
+    if let Some(predicted) = quantized.predicted_change() {
+        text.push(format!("predicted change     {predicted:.5} (½ Σ h δ², the importance file taken as curvature)"));
+    }
+    text.push(format!("preprocessing        {preprocess}"));
+    let mut tensors = Vec::new();
+    if per_tensor {
+        let mut cells = Vec::new();
+        for (name, predicted) in quantized.predicted.clone().unwrap_or_default() {
+            let files = measuring.bench.decoded_only(&quantized.file, &|tensor| tensor == name)?;
+            let alone = measuring.measure(context, &files)?;
+            let change = alone.against.as_ref().and_then(|against| against.loss_change);
+            let text = change.map_or_else(|| "–".to_owned(), |change| format!("{change:.6}"));
+            cells.push(vec![name.clone(), format!("{predicted:.6}"), text]);
+            tensors.push(json!({"tensor": name, "predicted": predicted, "measured": alone}));
+        }
+        text.push(String::new());
+        text.push(print::table(&["tensor", "predicted change", "measured change"], &cells));
+    }
+    let json = json!({
+        "float": float,
+        "quantized": measures,
+        "predicted_loss_change": quantized.predicted_change(),
+        "tensors": tensors,
+        "outcome": outcome,
+        "preprocess": preprocess,
+    });
+    context.say(&text.join("\n"), &json)
+}
+
+fn curves(
+    context: &Context,
+    measuring: &mut Measuring,
+    base: &Recipe,
+    ids: &[String],
+    points: u16,
+) -> Result<(), Failure> {
+    if let Some(unknown) = ids.iter().find(|id| methods::find(id).is_none()) {
+        let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
+        return Err(Failure::Usage(format!("methods: expected some of {}, found {unknown}", known.join(", "))));
+    }
+    let (mut cells, mut rows) = (Vec::new(), Vec::new());
+    for id in ids {
+        for (recipe, _) in measuring.curve(base, id, usize::from(points))? {
+            let (quantized, measures) = measuring.point(context, &recipe)?;
+            let outcome = &quantized.outcome;
+            let against = measures.against.as_ref();
+            let number = |x: Option<f64>| x.map_or_else(|| "–".to_owned(), |x| format!("{x:.5}"));
+            cells.push(vec![
+                id.clone(),
+                outcome.point.parameter.as_ref().map(ToString::to_string).unwrap_or_default(),
+                format!("{:.4}", outcome.point.entropy_bits),
+                format!("{:.2}", outcome.ratio),
+                measures.top1.as_ref().map_or_else(|| "–".to_owned(), percent),
+                number(measures.loss),
+                number(against.and_then(|a| a.loss_change)),
+                number(quantized.predicted_change()),
+                against.map_or_else(String::new, |a| format!("{:.2}", 100.0 * a.agreement.value())),
+            ]);
+            rows.push(json!({
+                "method": id,
+                "recipe": outcome.recipe,
+                "outcome": outcome,
+                "measures": measures,
+                "predicted_loss_change": quantized.predicted_change(),
+            }));
+        }
+    }
+    let header =
+        ["method", "setting", "entropy", "ratio", "top-1 %", "loss", "loss change", "predicted", "agreement %"];
+    let float = measuring.float_measures();
+    let text = format!("{}\nfloat: {}", print::table(&header, &cells), lines(&float).join("; "));
+    context.say(&text, &json!({"float": float, "points": rows, "preprocess": measuring.setup.preprocess.to_line()}))
+}
+
+pub fn importance(
+    context: &Context,
+    network: &NetworkArguments,
+    kind: &str,
+    output: &Path,
+    half: bool,
+) -> Result<(), Failure> {
+    let kind = Kind::from_id(kind).ok_or_else(|| Failure::Usage(format!("kind: found {kind}")))?;
+    let mut one = network.clone();
+    one.samples = Some(1);
+    let measuring = Measuring::open(context, &one, None)?;
+    let samples = network.samples.map_or(measuring.data.samples, |n| (n as usize).min(measuring.data.samples));
+    let files = measuring.bench.float()?;
+    let show = |done: usize| context.bars.show("walking back", done as u64, samples as u64);
+    let computed = compute(kind, &files, &measuring.setup, &measuring.data, samples, &show, &|| true);
+    context.bars.clear();
+    let computed = computed?;
+    let name = name_of(&network.network);
+    let bytes = computed.to_safetensors(&name, &measuring.data, &measuring.setup, half)?;
+    write_whole(output, &bytes)?;
+    let cells: Vec<Vec<String>> = computed
+        .tensors
+        .iter()
+        .map(|(name, shape, values)| {
+            let sum: f64 = values.iter().sum();
+            let most = values.iter().fold(0.0f64, |a, b| a.max(*b));
+            let zeros = values.iter().filter(|x| **x == 0.0).count();
+            let shape: Vec<u64> = shape.iter().map(|n| *n as u64).collect();
+            vec![
+                name.clone(),
+                print::shape(&shape),
+                format!("{:.4e}", sum / values.len().max(1) as f64),
+                format!("{most:.4e}"),
+                zeros.to_string(),
+            ]
+        })
+        .collect();
+    let mut text = print::table(&["tensor", "shape", "mean", "largest", "zeros"], &cells);
+    let preprocess = measuring.setup.preprocess.to_line();
+    text.push_str(&format!(
+        "\n\n{}: {} of {} over {} samples ({preprocess})",
+        output.display(),
+        kind.id(),
+        computed.loss,
+        computed.samples
+    ));
+    if !computed.without.is_empty() {
+        text.push_str(&format!("\nnote: none for {}", crate::importance::list(&computed.without)));
+    }
+    let json = json!({
+        "kind": kind.id(),
+        "samples": computed.samples,
+        "preprocess": preprocess,
+        "without": computed.without,
+        "tensors": computed.tensors.iter().map(|(name, shape, values)| json!({
+            "name": name, "shape": shape, "mean": values.iter().sum::<f64>() / values.len().max(1) as f64,
+        })).collect::<Vec<_>>(),
+    });
+    context.say(&text, &json)
+}
+
