@@ -110,8 +110,8 @@ pub enum Action {
     Importance {
         #[command(flatten)]
         network: NetworkArguments,
-        /// hessian, gauss-newton, activations or gradient
-        #[arg(long, default_value = "hessian", value_parser = ["hessian", "gauss-newton", "activations", "gradient"])]
+        /// What to compute
+        #[arg(long, default_value = "hessian", value_parser = ["hessian", "gauss-newton", "exact", "activations", "gradient"])]
         kind: String,
         /// The .safetensors to write
         #[arg(long, short)]

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | hessian | Choi, El-Khamy and Lee 2017, section 3.1: the diagonal by the backward pass, with f″ | only for f″ of smooth activations |
 //! | gauss-newton | the same without f″ | no |
+//! | exact | the Gauss-Newton diagonal with nothing dropped: Σ over classes of p times the squared gradient, sample by sample | no |
 //! | activations | mean squared input of each weight, forward runs only | no |
 //! | gradient | mean gradient | yes |
 //!
@@ -22,13 +23,18 @@ use crate::tensor::Dtype;
 use ndarray::ArrayD;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Probability of classes that the exact diagonal may leave out.
+const LEFT_OUT: f32 = 1e-4;
+
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Kind {
     /// The diagonal Hessian.
     Hessian,
-    /// The diagonal Gauss-Newton approximation.
+    /// The diagonal Gauss-Newton approximation by the same pass.
     GaussNewton,
+    /// The diagonal of the Gauss-Newton matrix itself.
+    Exact,
     /// Mean squared inputs.
     Activations,
     /// The mean gradient.
@@ -37,13 +43,15 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Hessian, Self::GaussNewton, Self::Activations, Self::Gradient];
+    pub const ALL: [Self; 5] =
+        [Self::Hessian, Self::GaussNewton, Self::Exact, Self::Activations, Self::Gradient];
 
     /// Its name in files and on the command line.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Hessian => "hessian",
             Self::GaussNewton => "gauss-newton",
+            Self::Exact => "exact",
             Self::Activations => "activations",
             Self::Gradient => "gradient",
         }
@@ -203,6 +211,57 @@ impl<'a> Differentiator<'a> {
         Ok((self.walk.back(&values, seeds)?, loss))
     }
 
+    /// The Gauss-Newton diagonal of one sample, by constant: Σ pᵢ (∂(−log pᵢ)/∂w)² over its answers' classes, the likeliest first
+    /// until what is left has a probability below [`LEFT_OUT`]. Answers of one sample are taken as one loss, their mean.
+    fn squared_gradients(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
+        let values = self.forward(sample..sample + 1)?;
+        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
+        let logits = logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let classes = classes(logits.shape(), 1)?;
+        let rows = logits.len() / classes.max(1);
+        let mut sums: BTreeMap<String, ArrayD<f32>> = BTreeMap::new();
+        let mut take = |seed: ArrayD<f32>, share: f32| -> Result<(), NetworkError> {
+            let pair = Pair { gradient: Some(seed), curvature: None };
+            for (name, pair) in self.walk.back(&values, Pairs::from([(self.logits.clone(), pair)]))? {
+                let Some(g) = pair.gradient else { continue };
+                let sum = sums.entry(name).or_insert_with(|| ArrayD::zeros(g.raw_dim()));
+                sum.zip_mut_with(&g, |sum, g| *sum += share * g * g);
+            }
+            Ok(())
+        };
+        if self.loss == Loss::Squared {
+            for i in 0..logits.len() {
+                let mut seed = ArrayD::zeros(logits.raw_dim());
+                seed.iter_mut().skip(i).take(1).for_each(|g| *g = 1.0);
+                take(seed, 1.0 / rows.max(1) as f32)?;
+            }
+            return Ok(sums);
+        }
+        let (seed, _) = self.seed(&logits, Some(&vec![u32::MAX; rows]), 1)?;
+        // With no label of its own the seed's gradient is the probabilities, over the number of rows.
+        let p = seed.gradient.unwrap_or_else(|| ArrayD::zeros(logits.raw_dim()));
+        for row in 0..rows {
+            let of_row: Vec<f32> = p.iter().skip(row * classes).take(classes).map(|p| p * rows as f32).collect();
+            let mut order: Vec<usize> = (0..classes).collect();
+            order.sort_by(|a, b| of_row.get(*b).unwrap_or(&0.0).total_cmp(of_row.get(*a).unwrap_or(&0.0)));
+            let mut left = 1.0f32;
+            for class in order {
+                if left < LEFT_OUT {
+                    break;
+                }
+                let own = of_row.get(class).copied().unwrap_or(0.0);
+                left -= own;
+                let mut seed = ArrayD::zeros(logits.raw_dim());
+                let slots = seed.iter_mut().skip(row * classes).take(classes);
+                for (i, (g, p)) in slots.zip(&of_row).enumerate() {
+                    *g = p - f32::from(i == class);
+                }
+                take(seed, own / rows as f32)?;
+            }
+        }
+        Ok(sums)
+    }
+
     /// Derivatives of the mean loss by the logits.
     fn seed(
         &self,
@@ -329,7 +388,7 @@ impl<'a> Sums<'a> {
     ) -> Result<(), NetworkError> {
         let purpose = match self.kind {
             Kind::Hessian => Purpose::Loss { second: true },
-            Kind::GaussNewton | Kind::Gradient => Purpose::Loss { second: false },
+            Kind::GaussNewton | Kind::Gradient | Kind::Exact => Purpose::Loss { second: false },
             Kind::Activations => Purpose::Activations,
         };
         let differentiator =
@@ -338,17 +397,14 @@ impl<'a> Sums<'a> {
             Loss::CrossEntropy => "softmax cross-entropy",
             Loss::Squared => "half the squared error",
         };
-        let batch = differentiator.batch()?;
+        let batch = if self.kind == Kind::Exact { 1 } else { differentiator.batch()? };
         let mut start = range.start;
         while start < range.end {
             if !go_on() {
                 return Err(NetworkError::Cancelled);
             }
             let end = (start + batch).min(range.end);
-            let (pairs, _) = differentiator.back(start..end)?;
-            for (name, pair) in pairs {
-                let found = if self.kind == Kind::Gradient { pair.gradient } else { pair.curvature };
-                let Some(found) = found else { continue };
+            for (name, found) in self.derivatives(&differentiator, start..end)? {
                 let share = (end - start) as f64;
                 let sum = self.sums.entry(name).or_insert_with(|| ArrayD::zeros(found.raw_dim()));
                 if sum.shape() == found.shape() {
@@ -360,6 +416,20 @@ impl<'a> Sums<'a> {
             progress(self.samples);
         }
         Ok(())
+    }
+
+    /// Means over the samples `range`, by constant.
+    fn derivatives(
+        &self,
+        differentiator: &Differentiator,
+        range: std::ops::Range<usize>,
+    ) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
+        if self.kind == Kind::Exact {
+            return differentiator.squared_gradients(range.start);
+        }
+        let (pairs, _) = differentiator.back(range)?;
+        let wanted = |pair: Pair| if self.kind == Kind::Gradient { pair.gradient } else { pair.curvature };
+        Ok(pairs.into_iter().filter_map(|(name, pair)| Some((name, wanted(pair)?))).collect())
     }
 
     /// The sums as they are, to be merged elsewhere: name, shape, values.

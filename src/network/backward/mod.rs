@@ -204,6 +204,18 @@ fn back_of(operator: &str) -> Option<Back> {
     })
 }
 
+/// Whether a node's outputs do not change with its inputs, or are no floats: shapes, comparisons, integers.
+fn is_flat(node: &Node) -> bool {
+    match node.operator.as_str() {
+        "Shape" | "Size" | "ConstantOfShape" | "Range" | "ArgMax" | "ArgMin" | "Equal" | "Greater" | "GreaterOrEqual"
+        | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "NonZero" | "Floor" | "Ceil"
+        | "Round" | "Sign" => true,
+        // Float, half, double and bfloat16 are floats.
+        "Cast" => !matches!(node.int("to", 1), 1 | 10 | 11 | 16),
+        _ => false,
+    }
+}
+
 /// The operators whose weights have squared inputs as their importance.
 fn is_linear(operator: &str) -> bool {
     matches!(operator, "Conv" | "Gemm" | "MatMul" | "LSTM")
@@ -240,7 +252,8 @@ impl<'a> Walk<'a> {
             if is_fixed {
                 fixed.extend(outputs());
             }
-            if node.inputs.iter().any(|input| needs.contains(input)) && (is_fixed || !is_activations) {
+            let follows = node.inputs.iter().any(|input| needs.contains(input)) && !is_flat(node);
+            if follows && (is_fixed || !is_activations) {
                 needs.extend(outputs());
             }
         }
@@ -251,7 +264,7 @@ impl<'a> Walk<'a> {
             let follows = node.outputs.iter().any(|output| leads.contains(output));
             let is_source = is_activations && is_linear(&node.operator);
             let needed = node.inputs.iter().any(|input| needs.contains(input));
-            if needed && (is_source || follows) {
+            if needed && !is_flat(node) && (is_source || follows) {
                 if back_of(&node.operator).is_none() {
                     return Err(unsupported(node));
                 }

@@ -66,43 +66,65 @@ impl Window {
         self.output[0] * self.output[1]
     }
 
-    /// Where tap (ky, kx) of output row `oy` and column `ox` lies, unless in the padding.
-    fn pixel(&self, oy: usize, ox: usize, ky: usize, kx: usize) -> Option<usize> {
-        let y = (oy * self.stride[0] + ky * self.dilation[0]).checked_sub(self.pad[0])?;
-        let x = (ox * self.stride[1] + kx * self.dilation[1]).checked_sub(self.pad[1])?;
-        (y < self.input[0] && x < self.input[1]).then_some(y * self.input[1] + x)
-    }
-
-    /// Visits (tap, position, pixel) of every tap that lies on the image.
-    fn visit(&self, mut f: impl FnMut(usize, usize, usize)) {
+    /// Visits runs of neighbouring positions whose tap lies on the image: tap, first position, first pixel, length; pixels of a
+    /// run are a stride apart.
+    fn runs(&self, mut f: impl FnMut(usize, usize, usize, usize)) {
+        let [height, width] = self.input;
         for ky in 0..self.kernel[0] {
             for kx in 0..self.kernel[1] {
                 let tap = ky * self.kernel[1] + kx;
+                let (dy, dx) = (ky * self.dilation[0], kx * self.dilation[1]);
+                let first = self.pad[1].saturating_sub(dx).div_ceil(self.stride[1]);
+                // One past the last column whose tap is left of the image's end.
+                let end = (width + self.pad[1]).saturating_sub(dx).div_ceil(self.stride[1]).min(self.output[1]);
+                if first >= end {
+                    continue;
+                }
                 for oy in 0..self.output[0] {
-                    for ox in 0..self.output[1] {
-                        if let Some(pixel) = self.pixel(oy, ox, ky, kx) {
-                            f(tap, oy * self.output[1] + ox, pixel);
-                        }
-                    }
+                    let Some(y) = (oy * self.stride[0] + dy).checked_sub(self.pad[0]).filter(|y| *y < height) else {
+                        continue;
+                    };
+                    let x = first * self.stride[1] + dx - self.pad[1];
+                    f(tap, oy * self.output[1] + first, y * width + x, end - first);
                 }
             }
         }
     }
 
+    /// Visits (tap, position, pixel) of every tap that lies on the image.
+    fn visit(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let stride = self.stride[1];
+        self.runs(|tap, position, pixel, count| {
+            (0..count).for_each(|i| f(tap, position + i, pixel + i * stride));
+        });
+    }
+
     /// Patches of an image of any channels as columns: (channel, tap) × position.
     pub(super) fn columns(&self, image: &[f32], columns: &mut [f32]) {
-        let (positions, pixels) = (self.positions(), self.input[0] * self.input[1]);
+        let (positions, pixels, stride) = (self.positions(), self.input[0] * self.input[1], self.stride[1]);
         columns.fill(0.0);
-        for (plane, rows) in image.chunks_exact(pixels.max(1)).zip(columns.chunks_exact_mut(self.taps() * positions)) {
-            self.visit(|tap, position, pixel| rows[tap * positions + position] = plane[pixel]);
+        for (plane, rows) in
+            image.chunks_exact(pixels.max(1)).zip(columns.chunks_exact_mut(self.taps() * positions))
+        {
+            self.runs(|tap, position, pixel, count| {
+                let row = &mut rows[tap * positions + position..][..count];
+                let pixels = plane[pixel..].iter().step_by(stride);
+                row.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from);
+            });
         }
     }
 
     /// Adds columns back to the pixels they came from.
     pub(super) fn add_columns(&self, columns: &[f32], image: &mut [f32]) {
-        let (positions, pixels) = (self.positions(), self.input[0] * self.input[1]);
-        for (plane, rows) in image.chunks_exact_mut(pixels.max(1)).zip(columns.chunks_exact(self.taps() * positions)) {
-            self.visit(|tap, position, pixel| plane[pixel] += rows[tap * positions + position]);
+        let (positions, pixels, stride) = (self.positions(), self.input[0] * self.input[1], self.stride[1]);
+        for (plane, rows) in
+            image.chunks_exact_mut(pixels.max(1)).zip(columns.chunks_exact(self.taps() * positions))
+        {
+            self.runs(|tap, position, pixel, count| {
+                let row = &rows[tap * positions + position..][..count];
+                let pixels = plane[pixel..].iter_mut().step_by(stride);
+                pixels.zip(row).for_each(|(to, from)| *to += *from);
+            });
         }
     }
 }
