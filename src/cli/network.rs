@@ -180,14 +180,19 @@ pub fn accuracy(
     let outcome = &quantized.outcome;
     let mut text = vec![
         format!("recipe               {}", outcome.recipe),
-        format!("file                 {} bytes, ratio {:.2} over {} parameters", outcome.file_bytes, outcome.ratio, outcome.parameters),
+        format!(
+            "file                 {} bytes, ratio {:.2} over {} parameters",
+            outcome.file_bytes, outcome.ratio, outcome.parameters
+        ),
     ];
     if let Some(top1) = &float.top1 {
         text.push(format!("float                {} %", percent(top1)));
     }
     text.extend(lines(&measures));
     if let Some(predicted) = quantized.predicted_change() {
-        text.push(format!("predicted change     {predicted:.5} (½ Σ h δ², the importance file taken as curvature)"));
+        text.push(format!(
+            "predicted change     {predicted:.5} (½ Σ h δ², the importance file taken as curvature)"
+        ));
     }
     text.push(format!("preprocessing        {preprocess}"));
     let mut tensors = Vec::new();
@@ -224,7 +229,10 @@ fn curves(
 ) -> Result<(), Failure> {
     if let Some(unknown) = ids.iter().find(|id| methods::find(id).is_none()) {
         let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
-        return Err(Failure::Usage(format!("methods: expected some of {}, found {unknown}", known.join(", "))));
+        return Err(Failure::Usage(format!(
+            "methods: expected some of {}, found {unknown}",
+            known.join(", ")
+        )));
     }
     let (mut cells, mut rows) = (Vec::new(), Vec::new());
     for id in ids {
@@ -253,11 +261,23 @@ fn curves(
             }));
         }
     }
-    let header =
-        ["method", "setting", "entropy", "ratio", "top-1 %", "loss", "loss change", "predicted", "agreement %"];
+    let header = [
+        "method",
+        "setting",
+        "entropy",
+        "ratio",
+        "top-1 %",
+        "loss",
+        "loss change",
+        "predicted",
+        "agreement %",
+    ];
     let float = measuring.float_measures();
     let text = format!("{}\nfloat: {}", print::table(&header, &cells), lines(&float).join("; "));
-    context.say(&text, &json!({"float": float, "points": rows, "preprocess": measuring.setup.preprocess.to_line()}))
+    context.say(
+        &text,
+        &json!({"float": float, "points": rows, "preprocess": measuring.setup.preprocess.to_line()}),
+    )
 }
 
 pub fn importance(
@@ -271,7 +291,8 @@ pub fn importance(
     let mut one = network.clone();
     one.samples = Some(1);
     let measuring = Measuring::open(context, &one, None)?;
-    let samples = network.samples.map_or(measuring.data.samples, |n| (n as usize).min(measuring.data.samples));
+    let samples =
+        network.samples.map_or(measuring.data.samples, |n| (n as usize).min(measuring.data.samples));
     let files = measuring.bench.float()?;
     let show = |done: usize| context.bars.show("walking back", done as u64, samples as u64);
     let computed = compute(kind, &files, &measuring.setup, &measuring.data, samples, &show, &|| true);
@@ -320,4 +341,3 @@ pub fn importance(
     });
     context.say(&text, &json)
 }
-

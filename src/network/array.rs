@@ -71,14 +71,10 @@ impl Array {
     pub(crate) fn to_value(&self) -> Result<ValueOrView<'static>, NetworkError> {
         let failed = |error: &dyn std::fmt::Display| NetworkError::Run(error.to_string());
         let value = match self {
-            Self::F32(array) => {
-                Value::from_shape(array.shape(), array.iter().copied().collect::<Vec<f32>>())
-                    .map_err(|error| failed(&error))?
-            }
-            Self::I32(array) => {
-                Value::from_shape(array.shape(), array.iter().copied().collect::<Vec<i32>>())
-                    .map_err(|error| failed(&error))?
-            }
+            Self::F32(array) => Value::from_shape(array.shape(), array.iter().copied().collect::<Vec<f32>>())
+                .map_err(|error| failed(&error))?,
+            Self::I32(array) => Value::from_shape(array.shape(), array.iter().copied().collect::<Vec<i32>>())
+                .map_err(|error| failed(&error))?,
         };
         Ok(ValueOrView::Value(value))
     }

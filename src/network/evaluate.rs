@@ -129,7 +129,8 @@ impl Bench {
         let mut bytes = self.network.bytes.clone();
         for tensor in &model.tensors {
             let mut values = Vec::new();
-            TensorReader::new(&self.weights, tensor, &Limits::default())?.read(0..tensor.len(), &mut values)?;
+            TensorReader::new(&self.weights, tensor, &Limits::default())?
+                .read(0..tensor.len(), &mut values)?;
             self.put(&mut bytes, tensor, &values)?;
         }
         Ok(self.network.with(bytes))
@@ -150,7 +151,11 @@ impl Bench {
     }
 
     /// The network with those tensors of a compressed file that `wanted` names, the others as they were.
-    pub fn decoded_only(&self, file: &[u8], wanted: &dyn Fn(&str) -> bool) -> Result<ModelBytes, NetworkError> {
+    pub fn decoded_only(
+        &self,
+        file: &[u8],
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<ModelBytes, NetworkError> {
         let reader = open_container(&file)?;
         let mut bytes = self.float()?.bytes;
         each_tensor(file, &reader, &mut |tensor, values| {
@@ -166,11 +171,19 @@ impl Bench {
         let Some(place) = self.places.tensors.iter().find(same) else { return Ok(()) };
         if place.shape != tensor.shape {
             let expected = format!("shape {:?} as in the network", place.shape);
-            return Err(NetworkError::graph(format!("tensor {}", shown(name)), expected, format!("{:?}", tensor.shape)));
+            return Err(NetworkError::graph(
+                format!("tensor {}", shown(name)),
+                expected,
+                format!("{:?}", tensor.shape),
+            ));
         }
         let Storage::Stored(span) = place.storage else {
             let expected = "raw data in the network's file";
-            return Err(NetworkError::graph(format!("tensor {}", shown(name)), expected, "numbers of varying length"));
+            return Err(NetworkError::graph(
+                format!("tensor {}", shown(name)),
+                expected,
+                "numbers of varying length",
+            ));
         };
         let mut converted = Vec::new();
         let values = if place.dtype == tensor.dtype {
@@ -192,9 +205,11 @@ impl Bench {
     pub fn shared(&self) -> Result<usize, NetworkError> {
         let model = formats::open(&self.weights, &Limits::default())?;
         let names: Vec<&str> = self.places.tensors.iter().map(|tensor| matching_name(&tensor.name)).collect();
-        let shared = model.tensors.iter().filter(|tensor| names.contains(&matching_name(&tensor.name))).count();
+        let shared =
+            model.tensors.iter().filter(|tensor| names.contains(&matching_name(&tensor.name))).count();
         if shared == 0 {
-            let list = |names: Vec<&str>| names.iter().take(3).map(|n| shown(n)).collect::<Vec<_>>().join(", ");
+            let list =
+                |names: Vec<&str>| names.iter().take(3).map(|n| shown(n)).collect::<Vec<_>>().join(", ");
             let found = list(model.tensors.iter().map(|tensor| tensor.name.as_str()).collect());
             return Err(NetworkError::graph("the weights", format!("names such as {}", list(names)), found));
         }
@@ -220,7 +235,8 @@ impl Bench {
             }
             let read = |source: &ModelBytes, tensor: &Tensor| -> Result<Vec<f32>, NetworkError> {
                 let mut floats = Vec::new();
-                TensorReader::new(source, tensor, &Limits::default())?.read_f32(0..tensor.len(), &mut floats)?;
+                TensorReader::new(source, tensor, &Limits::default())?
+                    .read_f32(0..tensor.len(), &mut floats)?;
                 Ok(floats)
             };
             let mut decoded = Vec::new();
@@ -228,7 +244,9 @@ impl Bench {
             let (h, before) = (read(importance, h)?, read(&self.weights, before)?);
             let pairs = before.iter().zip(&decoded).zip(&h);
             let sum: f64 = pairs
-                .map(|((w, d), h)| f64::from(*h) * (f64::from(*w) - f64::from(*d)) * (f64::from(*w) - f64::from(*d)))
+                .map(|((w, d), h)| {
+                    f64::from(*h) * (f64::from(*w) - f64::from(*d)) * (f64::from(*w) - f64::from(*d))
+                })
                 .filter(|change| change.is_finite())
                 .sum();
             changes.push((tensor.name.clone(), 0.5 * sum));
@@ -353,7 +371,8 @@ impl Setup {
             let end = (start + self.batch.max(1)).min(range.end);
             let answer = network.run(&self.inputs(data, start..end)?, &wanted)?;
             let array = answer.first().and_then(Array::as_floats);
-            let array = array.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+            let array =
+                array.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
             all.classes = classes(array.shape(), end - start)?;
             all.values.extend(array.iter());
             start = end;
@@ -361,7 +380,11 @@ impl Setup {
         if let Some(at) = all.not_finite() {
             let sample = range.start + at / (all.values.len() / range.len().max(1)).max(1);
             let part = format!("the network's answer to sample {sample}");
-            return Err(NetworkError::data(part, "finite numbers", all.values.get(at).unwrap_or(&0.0).to_string()));
+            return Err(NetworkError::data(
+                part,
+                "finite numbers",
+                all.values.get(at).unwrap_or(&0.0).to_string(),
+            ));
         }
         Ok(all)
     }

@@ -121,7 +121,10 @@ pub struct Graph {
 
 impl std::fmt::Debug for Graph {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Graph").field("nodes", &self.nodes.len()).field("inputs", &self.inputs).finish_non_exhaustive()
+        f.debug_struct("Graph")
+            .field("nodes", &self.nodes.len())
+            .field("inputs", &self.inputs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -138,6 +141,7 @@ impl Graph {
             return Err(NetworkError::graph("the file", "a graph", "none"));
         };
         sort(graph)?;
+        spell_out_windows(graph);
         let constants: BTreeSet<String> = graph
             .initializer
             .iter()
@@ -151,7 +155,8 @@ impl Graph {
             let shape = dims.into_iter().flatten();
             let shape = shape.map(|dim| dim.dim_value.and_then(|n| usize::try_from(n).ok())).collect();
             let kind = tensor.and_then(|tensor| tensor.elem_type);
-            let is_float = matches!(kind, Some(DataType::FLOAT | DataType::FLOAT16 | DataType::DOUBLE) | None);
+            let is_float =
+                matches!(kind, Some(DataType::FLOAT | DataType::FLOAT16 | DataType::DOUBLE) | None);
             (!constants.contains(&name)).then_some(InputInfo { name, shape, is_float })
         });
         let inputs = inputs.collect();
@@ -165,7 +170,11 @@ impl Graph {
 
     /// The names of all values that nodes of the graph itself give.
     pub fn values(&self) -> impl Iterator<Item = &str> {
-        self.nodes.iter().flat_map(|node| node.outputs.iter()).map(String::as_str).filter(|name| !name.is_empty())
+        self.nodes
+            .iter()
+            .flat_map(|node| node.outputs.iter())
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
     }
 
     /// The conditions of `If` nodes, in order; each must be known before its node can be replaced.
@@ -242,6 +251,39 @@ impl Graph {
     }
 }
 
+/// Gives windows the strides and dilations of 1 that ONNX lets them leave out and the runtime wants to see.
+fn spell_out_windows(graph: &mut GraphProto) {
+    let ranks: BTreeMap<String, usize> =
+        graph.initializer.iter().filter_map(|t| Some((t.name.clone()?, t.dims.len()))).collect();
+    for node in &mut graph.node {
+        let operator = node.op_type.as_deref().unwrap_or_default();
+        if !matches!(operator, "Conv" | "ConvTranspose" | "MaxPool" | "AveragePool") {
+            continue;
+        }
+        let kernel =
+            node.attribute.iter().find(|a| a.name.as_deref() == Some("kernel_shape")).map(|a| a.ints.len());
+        let weight = || node.input.get(1).and_then(|name| ranks.get(name)).map(|rank| rank.saturating_sub(2));
+        let Some(rank) = kernel.or_else(weight).filter(|rank| (1..=8).contains(rank)) else { continue };
+        let has = |name: &str| node.attribute.iter().any(|attribute| attribute.name.as_deref() == Some(name));
+        let mut missing = Vec::new();
+        if !has("strides") {
+            missing.push(("strides", vec![1; rank]));
+        }
+        if !has("dilations") && operator != "AveragePool" {
+            missing.push(("dilations", vec![1; rank]));
+        }
+        if !has("pads") && !has("auto_pad") {
+            missing.push(("pads", vec![0; 2 * rank]));
+        }
+        node.attribute.extend(missing.into_iter().map(|(name, ints)| AttributeProto {
+            name: Some(name.to_owned()),
+            ints,
+            r#type: Some(rten_onnx::onnx::AttributeType::INTS),
+            ..Default::default()
+        }));
+    }
+}
+
 fn is_constant(node: &NodeProto) -> bool {
     node.op_type.as_deref() == Some("Constant")
 }
@@ -262,7 +304,8 @@ fn array_of_attribute(attribute: &AttributeProto) -> Option<Array> {
 }
 
 fn array_of(tensor: &TensorProto) -> Option<Array> {
-    let shape: Vec<usize> = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok()).collect::<Option<_>>()?;
+    let shape: Vec<usize> =
+        tensor.dims.iter().map(|dim| usize::try_from(*dim).ok()).collect::<Option<_>>()?;
     let raw = tensor.raw_data.as_ref().map(|raw| raw.borrow());
     let raw = raw.as_deref();
     let narrow = |i: i64| i.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32;
@@ -311,7 +354,10 @@ fn inline(
     nodes: &mut Vec<NodeProto>,
     initializers: &mut Vec<TensorProto>,
 ) -> Result<(), NetworkError> {
-    sort_from(&mut branch, taken)?;
+    // A name of its own hides one of the graph.
+    let own: BTreeSet<&String> = branch.node.iter().flat_map(|node| &node.output).collect();
+    let given = taken.iter().filter(|name| !own.contains(name)).cloned().collect();
+    sort_from(&mut branch, &given)?;
     let label = label(node);
     if branch.output.len() != node.output.len() {
         let expected = format!("{} outputs of its branch", node.output.len());
@@ -389,9 +435,12 @@ fn sort(graph: &mut GraphProto) -> Result<(), NetworkError> {
     let mut known: BTreeSet<&str> = graph.input.iter().filter_map(|value| value.name.as_deref()).collect();
     known.extend(graph.initializer.iter().filter_map(|tensor| tensor.name.as_deref()));
     known.extend(graph.node.iter().flat_map(|node| node.output.iter()).map(String::as_str));
-    let lost = graph.output.iter().filter_map(|value| value.name.as_deref()).find(|name| !known.contains(name));
+    let lost =
+        graph.output.iter().filter_map(|value| value.name.as_deref()).find(|name| !known.contains(name));
     match lost {
-        Some(name) => Err(NetworkError::graph(format!("output {}", shown(name)), "a node that gives it", "none")),
+        Some(name) => {
+            Err(NetworkError::graph(format!("output {}", shown(name)), "a node that gives it", "none"))
+        }
         None => Ok(()),
     }
 }
@@ -465,5 +514,103 @@ fn needed(node: &NodeProto, inside: &BTreeSet<String>, needs: &mut BTreeSet<Stri
         }
         let outputs = graph.output.iter().filter_map(|value| value.name.clone());
         needs.extend(outputs.filter(|name| !inside.contains(name)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::model::ModelBytes;
+    use crate::network::testing::{Builder, Value};
+    use crate::network::{Network, testing};
+
+    fn sentence(builder: Builder) -> String {
+        builder.parse().unwrap_err().to_string()
+    }
+
+    #[test]
+    fn nodes_are_put_behind_what_they_depend_on() {
+        let builder = Builder::default().input("x", &[-1]).node("Relu", &["b"], &["c"], vec![]);
+        let graph = builder.node("Neg", &["x"], &["b"], vec![]).output("c").parse().unwrap();
+        assert_eq!(graph.nodes.iter().map(|n| n.operator.as_str()).collect::<Vec<_>>(), ["Neg", "Relu"]);
+    }
+
+    #[test]
+    fn graphs_that_contradict_themselves_are_refused_in_a_sentence() {
+        let x = || Builder::default().input("x", &[-1]);
+        assert_eq!(
+            sentence(x().node("Add", &["x", "lost"], &["y"], vec![]).output("y")),
+            "the network's graph: node node0_Add: expected its input lost, found none"
+        );
+        assert_eq!(
+            sentence(
+                x().node("Add", &["x", "b"], &["a"], vec![]).node("Neg", &["a"], &["b"], vec![]).output("b")
+            ),
+            "the network's graph: node node0_Add: expected no cycle, found an input that depends on its own output"
+        );
+        assert_eq!(
+            sentence(x().node("Neg", &["x"], &["y"], vec![]).node("Abs", &["x"], &["y"], vec![]).output("y")),
+            "the network's graph: node node1_Abs: expected outputs that nothing else gives, found y"
+        );
+        assert_eq!(
+            sentence(x().node("Neg", &["x"], &["y"], vec![]).output("z")),
+            "the network's graph: output z: expected a node that gives it, found none"
+        );
+        assert!(sentence(x().node("Neg", &["x"], &["y"], vec![])).contains("expected an output"));
+        assert!(Graph::parse(b"\x08\x08junk").is_err());
+    }
+
+    #[test]
+    fn an_unknown_operator_is_named_with_its_node() {
+        let builder = Builder::default().input("x", &[-1]).node("Blend", &["x"], &["y"], vec![]).output("y");
+        let error = Network::load(&builder.files()).unwrap_err();
+        assert_eq!(error.to_string(), "operator Blend of node node0_Blend is not supported by the runtime");
+    }
+
+    /// An `If` whose branches both call their result `r`, a name the graph has too.
+    fn branches() -> Builder {
+        let branch = |factor: f32| {
+            let builder =
+                Builder::default().floats("f", &[1], &[factor]).node("Mul", &["x", "f"], &["r"], vec![]);
+            Value::Graph(builder.output("r").into_graph())
+        };
+        Builder::default()
+            .input("x", &[-1])
+            .scalar_bool("flag", true)
+            .floats("f", &[1], &[5.0])
+            .node("Mul", &["x", "f"], &["r"], vec![])
+            .node("If", &["flag"], &["y"], vec![("then_branch", branch(2.0)), ("else_branch", branch(3.0))])
+            .output("y")
+            .output("r")
+    }
+
+    #[test]
+    fn a_branch_takes_its_nodes_place() {
+        for (flag, expected) in [(true, 2.0), (false, 3.0)] {
+            let graph = branches().parse().unwrap();
+            assert_eq!(graph.conditions(), ["flag"]);
+            let flat = graph.inlined(&BTreeMap::from([("flag".to_owned(), flag)])).unwrap();
+            assert!(flat.conditions().is_empty());
+            let bytes = flat.to_bytes(&BTreeSet::new()).unwrap();
+            let network = Network::load(&ModelBytes::read(&bytes).unwrap()).unwrap();
+            let x = BTreeMap::from([("x".to_owned(), Array::floats(&[1], vec![1.0]).unwrap())]);
+            let outputs = network.run(&x, &["y".to_owned(), "r".to_owned()]).unwrap();
+            assert_eq!(outputs[0], Array::floats(&[1], vec![expected]).unwrap());
+            assert_eq!(outputs[1], Array::floats(&[1], vec![5.0]).unwrap());
+        }
+    }
+
+    #[test]
+    fn windows_without_strides_run() {
+        let x = testing::numbers(9, 1);
+        let network = Builder::default()
+            .input("x", &[1, 1, 3, 3])
+            .floats("w", &[1, 1, 3, 3], &[1.0; 9])
+            .node("Conv", &["x", "w"], &["y"], vec![("pads", Value::Ints(vec![0; 4]))])
+            .output("y");
+        let network = Network::load(&network.files()).unwrap();
+        let inputs = BTreeMap::from([("x".to_owned(), Array::floats(&[1, 1, 3, 3], x.clone()).unwrap())]);
+        let y = network.run(&inputs, &["y".to_owned()]).unwrap();
+        assert!((y[0].as_floats().unwrap()[[0, 0, 0, 0]] - x.iter().sum::<f32>()).abs() < 1e-5);
     }
 }

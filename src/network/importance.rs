@@ -171,7 +171,12 @@ impl<'a> Differentiator<'a> {
     }
 
     /// Replaces a weight.
-    pub fn set(&mut self, graph: &Graph, files: &ModelBytes, weights: &BTreeMap<String, Array>) -> Result<(), NetworkError> {
+    pub fn set(
+        &mut self,
+        graph: &Graph,
+        files: &ModelBytes,
+        weights: &BTreeMap<String, Array>,
+    ) -> Result<(), NetworkError> {
         for (name, array) in weights {
             self.walk.set(name, array.clone());
         }
@@ -181,7 +186,8 @@ impl<'a> Differentiator<'a> {
 
     /// Samples per run, so that the values in between stay within about 96 MB.
     fn batch(&self) -> Result<usize, NetworkError> {
-        let one: usize = self.forward(0..1)?.values().map(|array| array.shape().iter().product::<usize>()).sum();
+        let one: usize =
+            self.forward(0..1)?.values().map(|array| array.shape().iter().product::<usize>()).sum();
         let fits = (24 << 20) / one.max(1);
         Ok(fits.clamp(1, 100).min(if self.setup.batch == 1 { 1 } else { usize::MAX }))
     }
@@ -198,7 +204,8 @@ impl<'a> Differentiator<'a> {
         let count = range.len();
         let values = self.forward(range.clone())?;
         let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
-        let logits = logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let logits =
+            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
         if logits.iter().any(|value| !value.is_finite()) {
             return Err(NetworkError::data("the network's answers", "finite numbers", "one that is none"));
         }
@@ -216,7 +223,8 @@ impl<'a> Differentiator<'a> {
     fn squared_gradients(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
         let values = self.forward(sample..sample + 1)?;
         let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
-        let logits = logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let logits =
+            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
         let classes = classes(logits.shape(), 1)?;
         let rows = logits.len() / classes.max(1);
         let mut sums: BTreeMap<String, ArrayD<f32>> = BTreeMap::new();
@@ -241,7 +249,8 @@ impl<'a> Differentiator<'a> {
         // With no label of its own the seed's gradient is the probabilities, over the number of rows.
         let p = seed.gradient.unwrap_or_else(|| ArrayD::zeros(logits.raw_dim()));
         for row in 0..rows {
-            let of_row: Vec<f32> = p.iter().skip(row * classes).take(classes).map(|p| p * rows as f32).collect();
+            let of_row: Vec<f32> =
+                p.iter().skip(row * classes).take(classes).map(|p| p * rows as f32).collect();
             let mut order: Vec<usize> = (0..classes).collect();
             order.sort_by(|a, b| of_row.get(*b).unwrap_or(&0.0).total_cmp(of_row.get(*a).unwrap_or(&0.0)));
             let mut left = 1.0f32;
@@ -276,7 +285,8 @@ impl<'a> Differentiator<'a> {
         if self.loss == Loss::Squared {
             // Without a target the float model's own answer is it, and its gradient nothing.
             let curvature = ArrayD::from_elem(logits.raw_dim(), share);
-            let target = |i: usize| labels.and_then(|labels| labels.get(i)).map_or(0.0, |label| *label as f32);
+            let target =
+                |i: usize| labels.and_then(|labels| labels.get(i)).map_or(0.0, |label| *label as f32);
             let mut loss = 0.0;
             let gradient = labels.map(|_| {
                 let mut g = logits.clone();
@@ -462,7 +472,9 @@ impl<'a> Sums<'a> {
         let tensors: Vec<_> = self
             .sums
             .into_iter()
-            .map(|(name, sum)| (name, sum.shape().to_vec(), sum.iter().map(|x| x * share).collect::<Vec<f64>>()))
+            .map(|(name, sum)| {
+                (name, sum.shape().to_vec(), sum.iter().map(|x| x * share).collect::<Vec<f64>>())
+            })
             .collect();
         if tensors.is_empty() {
             return Err(NetworkError::graph("its weights", "some that its output depends on", "none"));
@@ -475,7 +487,13 @@ impl Computed {
     /// As a safetensors file, with what it was computed from in its metadata; negative curvatures become 0.
     ///
     /// `half` stores bfloat16, which is half as large and exact enough to weigh errors with.
-    pub fn to_safetensors(&self, network: &str, data: &DataSet, setup: &Setup, half: bool) -> Result<Vec<u8>, NetworkError> {
+    pub fn to_safetensors(
+        &self,
+        network: &str,
+        data: &DataSet,
+        setup: &Setup,
+        half: bool,
+    ) -> Result<Vec<u8>, NetworkError> {
         let dtype = if half { Dtype::Bf16 } else { Dtype::F32 };
         let headers: Vec<TensorHeader> = self
             .tensors
@@ -496,16 +514,206 @@ impl Computed {
             ("quantscope.loss".to_owned(), self.loss.to_owned()),
         ]);
         if !signed && negative > 0 {
-            metadata.insert("quantscope.negative".to_owned(), format!("{negative} negative values stored as 0"));
+            metadata
+                .insert("quantscope.negative".to_owned(), format!("{negative} negative values stored as 0"));
         }
         let mut writer = Writer::safetensors(Vec::new(), &headers, &metadata)?;
         let mut bytes = Vec::new();
         for (_, _, values) in &self.tensors {
             bytes.clear();
-            let floats: Vec<f32> = values.iter().map(|x| if signed { *x as f32 } else { x.max(0.0) as f32 }).collect();
+            let floats: Vec<f32> =
+                values.iter().map(|x| if signed { *x as f32 } else { x.max(0.0) as f32 }).collect();
             dtype.extend_bytes(&floats, &mut bytes);
             writer.write(&bytes)?;
         }
         Ok(writer.finish()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::data::{Preprocess, Series, Values};
+    use crate::network::testing::{Builder, Value, numbers};
+
+    const SAMPLES: usize = 7;
+
+    fn data(features: usize, labels: Option<Vec<u32>>) -> DataSet {
+        let values = Values::F32(numbers(SAMPLES * features, 1));
+        let series = Series { name: "x".to_owned(), shape: vec![SAMPLES, features], values };
+        DataSet { kind: "test".to_owned(), series: vec![series], labels, samples: SAMPLES }
+    }
+
+    fn computed(kind: Kind, files: &ModelBytes, data: &DataSet) -> BTreeMap<String, Vec<f64>> {
+        let graph = Graph::parse(files.model()).unwrap();
+        let setup = Setup::new(&graph, data, Preprocess::raw()).unwrap();
+        let computed = compute(kind, files, &setup, data, SAMPLES, &|_| (), &|| true).unwrap();
+        computed.tensors.into_iter().map(|(name, _, values)| (name, values)).collect()
+    }
+
+    /// Two layers: 3 inputs, `hidden` tanh units, 4 classes.
+    struct Net {
+        hidden: usize,
+        weights: Vec<f64>,
+    }
+
+    impl Net {
+        fn new(hidden: usize) -> Self {
+            let weights = numbers(hidden * 3 + 4 * hidden, 11).into_iter().map(f64::from).collect();
+            Self { hidden, weights }
+        }
+
+        fn files(&self) -> ModelBytes {
+            let floats: Vec<f32> = self.weights.iter().map(|w| *w as f32).collect();
+            let (a, b) = floats.split_at(self.hidden * 3);
+            Builder::default()
+                .input("x", &[-1, 3])
+                .floats("a", &[self.hidden, 3], a)
+                .floats("b", &[4, self.hidden], b)
+                .node("Gemm", &["x", "a"], &["z"], vec![("transB", Value::Int(1))])
+                .node("Tanh", &["z"], &["t"], vec![])
+                .node("Gemm", &["t", "b"], &["y"], vec![("transB", Value::Int(1))])
+                .output("y")
+                .files()
+        }
+
+        fn logits(&self, weights: &[f64], x: &[f64]) -> Vec<f64> {
+            let (a, b) = weights.split_at(self.hidden * 3);
+            let t: Vec<f64> =
+                a.chunks(3).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum::<f64>().tanh()).collect();
+            b.chunks(self.hidden).map(|row| row.iter().zip(&t).map(|(w, t)| w * t).sum()).collect()
+        }
+
+        fn p(logits: &[f64]) -> Vec<f64> {
+            let sum: f64 = logits.iter().map(|z| z.exp()).sum();
+            logits.iter().map(|z| z.exp() / sum).collect()
+        }
+
+        fn samples(data: &DataSet) -> Vec<Vec<f64>> {
+            let Values::F32(values) = &data.series[0].values else { panic!() };
+            values.chunks(3).map(|x| x.iter().map(|x| f64::from(*x)).collect()).collect()
+        }
+
+        /// The mean loss with the weights moved at one place.
+        fn loss(&self, data: &DataSet, at: usize, by: f64) -> f64 {
+            let mut weights = self.weights.clone();
+            weights[at] += by;
+            let labels = data.labels.as_ref().unwrap();
+            let losses = Self::samples(data)
+                .into_iter()
+                .zip(labels)
+                .map(|(x, label)| -Self::p(&self.logits(&weights, &x))[*label as usize].ln());
+            losses.sum::<f64>() / SAMPLES as f64
+        }
+
+        /// The Gauss-Newton diagonal from finite differences of the logits.
+        fn gauss_newton(&self, data: &DataSet, at: usize) -> f64 {
+            let step = 1e-5;
+            let moved = |by: f64| {
+                let mut weights = self.weights.clone();
+                weights[at] += by;
+                weights
+            };
+            let (up, down) = (moved(step), moved(-step));
+            let each = Self::samples(data).into_iter().map(|x| {
+                let (up, down) = (self.logits(&up, &x), self.logits(&down, &x));
+                let j: Vec<f64> = up.iter().zip(&down).map(|(u, d)| (u - d) / (2.0 * step)).collect();
+                let p = Self::p(&self.logits(&self.weights, &x));
+                let mean: f64 = j.iter().zip(&p).map(|(j, p)| j * p).sum();
+                j.iter().zip(&p).map(|(j, p)| p * j * j).sum::<f64>() - mean * mean
+            });
+            each.sum::<f64>() / SAMPLES as f64
+        }
+    }
+
+    fn close(expected: &[f64], found: &[f64], tolerance: f64) {
+        let scale = expected.iter().fold(1e-9f64, |a, b| a.max(b.abs()));
+        assert_eq!(expected.len(), found.len());
+        for (e, f) in expected.iter().zip(found) {
+            assert!((e - f).abs() < tolerance * scale, "{expected:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_last_layers_hessian_equals_second_differences_of_the_loss() {
+        let net = Net::new(5);
+        let data = data(3, Some(vec![0, 3, 1, 2, 2, 0, 1]));
+        let step = 1e-3;
+        let second = |at: usize| {
+            (net.loss(&data, at, step) - 2.0 * net.loss(&data, at, 0.0) + net.loss(&data, at, -step))
+                / (step * step)
+        };
+        let expected: Vec<f64> = (15..35).map(second).collect();
+        close(&expected, &computed(Kind::Hessian, &net.files(), &data)["b"], 1e-4);
+    }
+
+    #[test]
+    fn the_gradient_equals_differences_of_the_loss() {
+        let net = Net::new(4);
+        let data = data(3, Some(vec![0, 3, 1, 2, 2, 0, 1]));
+        let slope = |at: usize| (net.loss(&data, at, 1e-5) - net.loss(&data, at, -1e-5)) / 2e-5;
+        let found = computed(Kind::Gradient, &net.files(), &data);
+        close(&(0..12).map(slope).collect::<Vec<_>>(), &found["a"], 1e-4);
+        close(&(12..28).map(slope).collect::<Vec<_>>(), &found["b"], 1e-4);
+    }
+
+    #[test]
+    fn the_exact_kind_is_the_gauss_newton_diagonal_of_every_layer() {
+        let net = Net::new(4);
+        let data = data(3, None);
+        let found = computed(Kind::Exact, &net.files(), &data);
+        close(&(0..12).map(|at| net.gauss_newton(&data, at)).collect::<Vec<_>>(), &found["a"], 2e-3);
+        close(&(12..28).map(|at| net.gauss_newton(&data, at)).collect::<Vec<_>>(), &found["b"], 2e-3);
+    }
+
+    #[test]
+    fn squared_activations_are_means_of_squared_inputs() {
+        let net = Net::new(2);
+        let data = data(3, None);
+        let found = computed(Kind::Activations, &net.files(), &data);
+        let samples = Net::samples(&data);
+        let samples = Net::samples(&data);
+        let mean = |j: usize| samples.iter().map(|x| x[j] * x[j]).sum::<f64>() / SAMPLES as f64;
+        close(&[mean(0), mean(1), mean(2), mean(0), mean(1), mean(2)], &found["a"], 1e-5);
+    }
+
+    #[test]
+    fn importance_reads_back_under_the_weights_names_with_what_it_came_from() {
+        let net = Net::new(2);
+        let data = data(3, None);
+        let files = net.files();
+        let graph = Graph::parse(files.model()).unwrap();
+        let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
+        let computed = compute(Kind::GaussNewton, &files, &setup, &data, 5, &|_| (), &|| true).unwrap();
+        for half in [false, true] {
+            let bytes = computed.to_safetensors("net.onnx", &data, &setup, half).unwrap();
+            let model = formats::open(&bytes, &Limits::default()).unwrap();
+            assert_eq!(model.metadata["quantscope.kind"], "gauss-newton");
+            assert_eq!(model.metadata["quantscope.data"], "test, the first 5 samples");
+            assert_eq!(model.tensors.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn work_can_be_cancelled_and_split() {
+        let net = Net::new(2);
+        let data = data(3, None);
+        let files = net.files();
+        let graph = Graph::parse(files.model()).unwrap();
+        let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
+        let stopped = compute(Kind::Hessian, &files, &setup, &data, SAMPLES, &|_| (), &|| false);
+        assert!(matches!(stopped, Err(NetworkError::Cancelled)));
+        let whole = computed(Kind::GaussNewton, &files, &data);
+        let (files, setup, data) = (&files, &setup, &data);
+        let part = move |range: std::ops::Range<usize>| {
+            let mut sums = Sums::new(Kind::GaussNewton, files, setup, data).unwrap();
+            sums.add(range, &|_| (), &|| true).unwrap();
+            sums
+        };
+        let (mut first, second) = (part(0..3), part(3..SAMPLES));
+        first.merge(second.parts(), SAMPLES - 3);
+        for (name, _, values) in first.finish().unwrap().tensors {
+            close(&whole[&name], &values, 1e-6);
+        }
     }
 }

@@ -19,6 +19,8 @@ pub mod graph;
 pub mod importance;
 pub mod measure;
 pub mod model;
+#[cfg(test)]
+mod testing;
 
 pub use array::Array;
 pub use graph::Graph;
@@ -81,11 +83,19 @@ pub enum NetworkError {
 }
 
 impl NetworkError {
-    pub(crate) fn graph(part: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(crate) fn graph(
+        part: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Self::Graph { part: part.into(), expected: expected.into(), found: found.into() }
     }
 
-    pub(crate) fn data(part: impl Into<String>, expected: impl Into<String>, found: impl Into<String>) -> Self {
+    pub(crate) fn data(
+        part: impl Into<String>,
+        expected: impl Into<String>,
+        found: impl Into<String>,
+    ) -> Self {
         Self::Data { part: part.into(), expected: expected.into(), found: found.into() }
     }
 }

@@ -13,7 +13,10 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
     let window = Window::of(step, x.shape(), w.shape().get(2..).unwrap_or_default())?;
     let groups = usize::try_from(step.node.int("group", 1)).unwrap_or(1).max(1);
     let (out_channels, in_channels) = (w.shape()[0], x.shape().get(1).copied().unwrap_or(0));
-    if out_channels % groups != 0 || in_channels % groups != 0 || w.shape().get(1) != Some(&(in_channels / groups)) {
+    if out_channels % groups != 0
+        || in_channels % groups != 0
+        || w.shape().get(1) != Some(&(in_channels / groups))
+    {
         return Err(step.unsupported());
     }
     let wants = [step.wants(0), step.wants(1)];
@@ -21,7 +24,8 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
     let (mut for_x, mut for_w) = (Pair::default(), Pair::default());
     for (cotangent, power) in [(&pair.gradient, Power::One), (&pair.curvature, Power::Two)] {
         let Some(g) = cotangent else { continue };
-        let (dx, dw) = shape.back(g, &power.of(&x), &power.of(&w), wants).ok_or_else(|| step.unsupported())?;
+        let (dx, dw) =
+            shape.back(g, &power.of(&x), &power.of(&w), wants).ok_or_else(|| step.unsupported())?;
         match power {
             Power::One => (for_x.gradient, for_w.gradient) = (Some(dx), Some(dw)),
             Power::Two => (for_x.curvature, for_w.curvature) = (Some(dx), Some(dw)),
@@ -71,7 +75,9 @@ impl Shape {
             for group in 0..*groups {
                 let first_out = group * per_out;
                 let at = (n * self.out_channels + first_out) * positions;
-                let g = ArrayView2::from_shape((per_out, positions), g_all.get(at..at + per_out * positions)?).ok()?;
+                let g =
+                    ArrayView2::from_shape((per_out, positions), g_all.get(at..at + per_out * positions)?)
+                        .ok()?;
                 let at = (n * self.in_channels + group * per_in) * pixels;
                 if wants[1] {
                     window.columns(x_all.get(at..at + per_in * pixels)?, columns.as_slice_mut()?);
@@ -86,7 +92,11 @@ impl Shape {
                 }
             }
         }
-        let dx = if wants[0] { Floats::from_shape_vec(IxDyn(x.shape()), dx).ok()? } else { Floats::zeros(IxDyn(&[0])) };
+        let dx = if wants[0] {
+            Floats::from_shape_vec(IxDyn(x.shape()), dx).ok()?
+        } else {
+            Floats::zeros(IxDyn(&[0]))
+        };
         let dw = dw.into_shape_with_order(IxDyn(w.shape())).ok()?;
         Some((dx, dw))
     }

@@ -147,9 +147,8 @@ pub(super) fn binary(step: &mut Step) -> Result<(), NetworkError> {
         return Ok(());
     }
     let (Some(wide_a), Some(wide_b)) = (wide(&a), wide(&b)) else { return Err(step.unsupported()) };
-    let times = |factor: &Floats, own: &[usize]| {
-        pair.through(|g, power| unbroadcast(g * &power.of(factor), own))
-    };
+    let times =
+        |factor: &Floats, own: &[usize]| pair.through(|g, power| unbroadcast(g * &power.of(factor), own));
     // The second derivative of a function of one operand, the other held.
     let bent = |given: Pair, bend: &Floats, own: &[usize]| match (&pair.gradient, given.curvature) {
         (Some(g), Some(h)) if second => {

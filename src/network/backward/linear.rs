@@ -52,9 +52,7 @@ pub(super) fn matmul(step: &mut Step) -> Result<(), NetworkError> {
     let (a, b) = (step.input(0)?.clone(), step.input(1)?.clone());
     let wants = [step.wants(0), step.wants(1)];
     let (mut for_a, mut for_b) = (Pair::default(), Pair::default());
-    for (cotangent, power) in
-        [(&pair.gradient, super::Power::One), (&pair.curvature, super::Power::Two)]
-    {
+    for (cotangent, power) in [(&pair.gradient, super::Power::One), (&pair.curvature, super::Power::Two)] {
         let Some(g) = cotangent else { continue };
         let (da, db) = products(g, &power.of(&a), &power.of(&b), wants).ok_or_else(|| step.unsupported())?;
         match power {
@@ -83,7 +81,8 @@ fn products(g: &Floats, a: &Floats, b: &Floats, wants: [bool; 2]) -> Products {
         let at = g.ndim().checked_sub(usize::from(b.ndim() != 1))?;
         g = g.insert_axis(ndarray::Axis(at));
     }
-    if b.ndim() == 1 {
+    // The runtime keeps the column where A has more than two dimensions.
+    if b.ndim() == 1 && g.ndim() < a2.ndim() {
         let at = g.ndim();
         g = g.insert_axis(ndarray::Axis(at));
     }

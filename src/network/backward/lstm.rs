@@ -70,7 +70,13 @@ struct Direction<'a> {
 }
 
 impl Direction<'_> {
-    fn forward(&self, x: &Floats, bias: &Matrix, start: (Matrix, Matrix), reverse: bool) -> Option<Vec<Moment>> {
+    fn forward(
+        &self,
+        x: &Floats,
+        bias: &Matrix,
+        start: (Matrix, Matrix),
+        reverse: bool,
+    ) -> Option<Vec<Moment>> {
         let steps = x.shape().first().copied()?;
         let (mut state, mut cell) = start;
         let mut moments = Vec::with_capacity(steps);
@@ -122,7 +128,8 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
     let bias = step.optional(3).cloned();
     let state = |index: usize, direction: usize| -> Matrix {
         let given = step.optional(index).filter(|a| a.shape() == [directions, samples, hidden]);
-        let given = given.and_then(|a| a.index_axis(Axis(0), direction).into_dimensionality().ok().map(|v| v.to_owned()));
+        let given = given
+            .and_then(|a| a.index_axis(Axis(0), direction).into_dimensionality().ok().map(|v| v.to_owned()));
         given.unwrap_or_else(|| Matrix::zeros((samples, hidden)))
     };
     let second = step.second();
@@ -290,8 +297,12 @@ fn walk(
             let parts: Option<Vec<_>> = parts.iter().map(|two| get(two).map(|m| m.view())).collect();
             ndarray::concatenate(Axis(1), &parts?).ok()
         };
-        let z = Two { gradient: join(&|two| two.gradient.as_ref()), curvature: join(&|two| two.curvature.as_ref()) };
-        let input = x.index_axis(Axis(0), moment.time).into_dimensionality::<ndarray::Ix2>().map(|v| v.to_owned());
+        let z = Two {
+            gradient: join(&|two| two.gradient.as_ref()),
+            curvature: join(&|two| two.curvature.as_ref()),
+        };
+        let input =
+            x.index_axis(Axis(0), moment.time).into_dimensionality::<ndarray::Ix2>().map(|v| v.to_owned());
         let Ok(input) = input else { return (None, by_x) };
         sums.w.add(z.map(|g, power| g.t().dot(&power_of(power, &input))));
         sums.r.add(z.map(|g, power| g.t().dot(&power_of(power, &moment.before))));

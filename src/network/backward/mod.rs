@@ -191,15 +191,16 @@ fn back_of(operator: &str) -> Option<Back> {
         "MatMul" => linear::matmul,
         "LSTM" => lstm::back,
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Sum" => elementwise::binary,
-        "Relu" | "LeakyRelu" | "Elu" | "Clip" | "Sigmoid" | "Tanh" | "Erf" | "Gelu" | "Softplus" | "HardSigmoid"
-        | "HardSwish" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Neg" | "Abs" | "Sin" | "Cos" => elementwise::unary,
+        "Relu" | "LeakyRelu" | "Elu" | "Clip" | "Sigmoid" | "Tanh" | "Erf" | "Gelu" | "Softplus"
+        | "HardSigmoid" | "HardSwish" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Neg" | "Abs" | "Sin"
+        | "Cos" => elementwise::unary,
         "BatchNormalization" => normalise::batch,
         "LayerNormalization" => normalise::layer,
         "Softmax" | "LogSoftmax" => normalise::softmax,
         "MaxPool" | "AveragePool" => pool::back,
         "GlobalAveragePool" | "ReduceMean" | "ReduceSum" => reduce::back,
-        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout" | "Cast" | "Transpose" | "Concat"
-        | "Split" | "Slice" | "Pad" | "Gather" | "Expand" => movement::back,
+        "Flatten" | "Reshape" | "Squeeze" | "Unsqueeze" | "Identity" | "Dropout" | "Cast" | "Transpose"
+        | "Concat" | "Split" | "Slice" | "Pad" | "Gather" | "Expand" => movement::back,
         _ => return None,
     })
 }
@@ -207,9 +208,9 @@ fn back_of(operator: &str) -> Option<Back> {
 /// Whether a node's outputs do not change with its inputs, or are no floats: shapes, comparisons, integers.
 fn is_flat(node: &Node) -> bool {
     match node.operator.as_str() {
-        "Shape" | "Size" | "ConstantOfShape" | "Range" | "ArgMax" | "ArgMin" | "Equal" | "Greater" | "GreaterOrEqual"
-        | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf" | "NonZero" | "Floor" | "Ceil"
-        | "Round" | "Sign" => true,
+        "Shape" | "Size" | "ConstantOfShape" | "Range" | "ArgMax" | "ArgMin" | "Equal" | "Greater"
+        | "GreaterOrEqual" | "Less" | "LessOrEqual" | "Not" | "And" | "Or" | "Xor" | "IsNaN" | "IsInf"
+        | "NonZero" | "Floor" | "Ceil" | "Round" | "Sign" => true,
         // Float, half, double and bfloat16 are floats.
         "Cast" => !matches!(node.int("to", 1), 1 | 10 | 11 | 16),
         _ => false,
@@ -275,7 +276,8 @@ impl<'a> Walk<'a> {
         cone.reverse();
         let used = cone.iter().filter_map(|index| graph.nodes.get(*index)).flat_map(|node| &node.inputs);
         let used: BTreeSet<&String> = used.filter(|input| graph.constants.contains(*input)).collect();
-        let constants = used.into_iter().filter_map(|name| Some((name.clone(), graph.constant(name)?))).collect();
+        let constants =
+            used.into_iter().filter_map(|name| Some((name.clone(), graph.constant(name)?))).collect();
         Ok(Self { graph, purpose, needs, wanted: wanted.clone(), cone, constants })
     }
 
@@ -307,7 +309,8 @@ impl<'a> Walk<'a> {
         let mut found = Pairs::new();
         for index in self.cone.iter().rev() {
             let Some(node) = self.graph.nodes.get(*index) else { continue };
-            let mut outputs: Vec<Option<Pair>> = node.outputs.iter().map(|output| pairs.remove(output)).collect();
+            let mut outputs: Vec<Option<Pair>> =
+                node.outputs.iter().map(|output| pairs.remove(output)).collect();
             if self.purpose == Purpose::Activations && is_linear(&node.operator) {
                 outputs = ones(node, values);
             }

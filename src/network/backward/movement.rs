@@ -19,7 +19,9 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
         for output in 0..step.node.outputs.len() {
             let Some(pair) = step.outputs.get(output).cloned().flatten() else { continue };
             let positions = positions(step, index, output, &shape).ok_or_else(|| step.unsupported())?;
-            sums.add(pair.try_through(|g, _| scatter(g, &positions, &shape).ok_or_else(|| step.unsupported()))?);
+            sums.add(
+                pair.try_through(|g, _| scatter(g, &positions, &shape).ok_or_else(|| step.unsupported()))?,
+            );
         }
         step.give(index, sums);
     }
@@ -59,7 +61,9 @@ fn positions(step: &Step, index: usize, output: usize, shape: &[usize]) -> Optio
         "Concat" => {
             let axis = axis_of(node.int("axis", 0), rank)?;
             let whole = step.output(0).ok()?.shape().to_vec();
-            let before: usize = (0..index).map(|i| step.input(i).map_or(0, |a| a.shape().get(axis).copied().unwrap_or(0))).sum();
+            let before: usize = (0..index)
+                .map(|i| step.input(i).map_or(0, |a| a.shape().get(axis).copied().unwrap_or(0)))
+                .sum();
             let mut all = Positions::from_elem(IxDyn(&whole), -1);
             let own = *shape.get(axis)?;
             if before + own > *whole.get(axis)? {
@@ -94,7 +98,9 @@ fn positions(step: &Step, index: usize, output: usize, shape: &[usize]) -> Optio
             let wanted: Option<Vec<usize>> = step
                 .integers(1)?
                 .into_iter()
-                .map(|i| usize::try_from(if i < 0 { i + extent } else { i }).ok().filter(|i| (*i as i64) < extent))
+                .map(|i| {
+                    usize::try_from(if i < 0 { i + extent } else { i }).ok().filter(|i| (*i as i64) < extent)
+                })
                 .collect();
             x.select(Axis(axis), &wanted?)
         }
@@ -110,7 +116,8 @@ fn positions(step: &Step, index: usize, output: usize, shape: &[usize]) -> Optio
 
 fn slice(step: &Step, mut x: Positions) -> Option<Positions> {
     let node = step.node;
-    let list = |index: usize, name: &str| step.integers(index).or_else(|| node.ints(name).map(<[i64]>::to_vec));
+    let list =
+        |index: usize, name: &str| step.integers(index).or_else(|| node.ints(name).map(<[i64]>::to_vec));
     let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
     let axes = list(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
     let steps = list(4, "steps").unwrap_or_else(|| vec![1; starts.len()]);

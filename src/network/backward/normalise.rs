@@ -51,14 +51,16 @@ pub(super) fn layer(step: &mut Step) -> Result<(), NetworkError> {
     let tail: Vec<usize> = x.shape().get(axis..).unwrap_or_default().to_vec();
     let n: usize = tail.iter().product();
     let scale = step.input(1)?.as_standard_layout().into_owned();
-    let Some(scale_wide) = scale.broadcast(IxDyn(&tail)).map(|v| v.iter().copied().collect::<Vec<f32>>()) else {
+    let Some(scale_wide) = scale.broadcast(IxDyn(&tail)).map(|v| v.iter().copied().collect::<Vec<f32>>())
+    else {
         return Err(step.unsupported());
     };
     let mut normal = x.clone();
     let mut inverses = Vec::new();
     for row in normal.as_slice_mut().unwrap_or_default().chunks_exact_mut(n.max(1)) {
         let mean = row.iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
-        let variance = row.iter().map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean)).sum::<f64>() / n as f64;
+        let variance =
+            row.iter().map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean)).sum::<f64>() / n as f64;
         let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
         row.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * inverse) as f32);
         inverses.push(inverse as f32);
@@ -94,12 +96,16 @@ fn layer_row(row: &mut [f32], normal: &[f32], scale: &[f32], inverse: f32, power
     for (value, scale) in row.iter_mut().zip(scale) {
         *value *= power.number(*scale * inverse);
     }
-    let sum = |f: &dyn Fn(f32, f32) -> f32| row.iter().zip(normal).map(|(c, x)| f64::from(f(*c, *x))).sum::<f64>() as f32;
+    let sum = |f: &dyn Fn(f32, f32) -> f32| {
+        row.iter().zip(normal).map(|(c, x)| f64::from(f(*c, *x))).sum::<f64>() as f32
+    };
     let (s0, s1, s2) = (sum(&|c, _| c), sum(&|c, x| c * x), sum(&|c, x| c * x * x));
     for (value, x) in row.iter_mut().zip(normal) {
         *value = match power {
             Power::One => *value - s0 / n - x * s1 / n,
-            Power::Two => *value * (1.0 - 2.0 * (1.0 + x * x) / n) + (s0 + 2.0 * x * s1 + x * x * s2) / (n * n),
+            Power::Two => {
+                *value * (1.0 - 2.0 * (1.0 + x * x) / n) + (s0 + 2.0 * x * s1 + x * x * s2) / (n * n)
+            }
         };
     }
 }
@@ -130,4 +136,3 @@ fn softmax_back(g: &Floats, p: &Floats, axis: usize, is_log: bool, power: Power)
         (true, Power::Two) => g * &p.mapv(|p| 1.0 - 2.0 * p) + p * p * &sum(g.clone()),
     }
 }
-

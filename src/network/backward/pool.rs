@@ -19,7 +19,7 @@ impl Window {
     /// The window of a node over an input of shape `x` (samples, channels, then one or two dimensions).
     pub(super) fn of(step: &Step, x: &[usize], kernel: &[usize]) -> Result<Self, NetworkError> {
         let node = step.node;
-    let refused = || unsupported(node);
+        let refused = || unsupported(node);
         let spatial = x.get(2..).unwrap_or_default();
         let rank = spatial.len();
         if !(rank == 1 || rank == 2) || kernel.len() != rank {
@@ -76,12 +76,14 @@ impl Window {
                 let (dy, dx) = (ky * self.dilation[0], kx * self.dilation[1]);
                 let first = self.pad[1].saturating_sub(dx).div_ceil(self.stride[1]);
                 // One past the last column whose tap is left of the image's end.
-                let end = (width + self.pad[1]).saturating_sub(dx).div_ceil(self.stride[1]).min(self.output[1]);
+                let end =
+                    (width + self.pad[1]).saturating_sub(dx).div_ceil(self.stride[1]).min(self.output[1]);
                 if first >= end {
                     continue;
                 }
                 for oy in 0..self.output[0] {
-                    let Some(y) = (oy * self.stride[0] + dy).checked_sub(self.pad[0]).filter(|y| *y < height) else {
+                    let Some(y) = (oy * self.stride[0] + dy).checked_sub(self.pad[0]).filter(|y| *y < height)
+                    else {
                         continue;
                     };
                     let x = first * self.stride[1] + dx - self.pad[1];
@@ -133,7 +135,8 @@ impl Window {
 pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
     let pair = step.pair();
     let x = step.input(0)?.as_standard_layout().into_owned();
-    let kernel: Vec<usize> = step.node.ints("kernel_shape").unwrap_or_default().iter().map(|n| *n as usize).collect();
+    let kernel: Vec<usize> =
+        step.node.ints("kernel_shape").unwrap_or_default().iter().map(|n| *n as usize).collect();
     let window = Window::of(step, x.shape(), &kernel)?;
     let is_max = step.node.operator == "MaxPool";
     let count_all = step.node.int("count_include_pad", 0) != 0;
@@ -166,7 +169,9 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
                     }
                 }
             } else {
-                window.visit(|_, position, pixel| out[pixel] += g[position] * power.number(1.0 / sizes[position]));
+                window.visit(|_, position, pixel| {
+                    out[pixel] += g[position] * power.number(1.0 / sizes[position])
+                });
             }
         }
         Ok(dx)

@@ -8,7 +8,9 @@ const PIXELS: usize = 3 * 32 * 32;
 /// Whether bytes are whole records with labels below 10.
 pub(super) fn is_cifar(bytes: &[u8]) -> bool {
     let records = bytes.chunks(1 + PIXELS);
-    !bytes.is_empty() && bytes.len().is_multiple_of(1 + PIXELS) && records.into_iter().all(|r| r.first() < Some(&10))
+    !bytes.is_empty()
+        && bytes.len().is_multiple_of(1 + PIXELS)
+        && records.into_iter().all(|r| r.first() < Some(&10))
 }
 
 pub(super) fn read(bytes: &[u8]) -> Result<Contents, NetworkError> {

@@ -135,11 +135,14 @@ impl DataSet {
                 "labels alone",
             ));
         };
-        let samples = series.iter().find(|s| s.name == "x").unwrap_or(first).shape.first().copied().unwrap_or(0);
+        let samples =
+            series.iter().find(|s| s.name == "x").unwrap_or(first).shape.first().copied().unwrap_or(0);
         if samples == 0 {
             return Err(NetworkError::data("the data", "at least one sample", "none"));
         }
-        if let Some(labels) = labels.as_ref().filter(|labels| labels.is_empty() || labels.len() % samples != 0) {
+        if let Some(labels) =
+            labels.as_ref().filter(|labels| labels.is_empty() || labels.len() % samples != 0)
+        {
             let found = format!("{} labels for {samples} samples", labels.len());
             return Err(NetworkError::data("the labels", "as many as samples", found));
         }
@@ -351,7 +354,8 @@ mod tests {
     #[test]
     fn cifar_batches_add_up() {
         let record = |label: u8, value: u8| [vec![label], vec![value; 3072]].concat();
-        let data = open(&[("a.bin", record(3, 1)), ("b.bin", [record(9, 2), record(0, 3)].concat())]).unwrap();
+        let data =
+            open(&[("a.bin", record(3, 1)), ("b.bin", [record(9, 2), record(0, 3)].concat())]).unwrap();
         assert_eq!((data.samples, data.series[0].shape.as_slice()), (3, &[3, 3, 32, 32][..]));
         assert_eq!(data.labels, Some(vec![3, 9, 0]));
     }
@@ -391,8 +395,11 @@ mod tests {
             shape: shape.to_vec(),
             is_float,
         };
-        let inputs =
-            [info("x", &[None, None], true), info("state", &[Some(2), None, Some(1)], true), info("sr", &[], false)];
+        let inputs = [
+            info("x", &[None, None], true),
+            info("state", &[Some(2), None, Some(1)], true),
+            info("sr", &[], false),
+        ];
         let bindings = data.binding(&inputs).unwrap();
         assert_eq!(bindings.iter().map(|b| b.axis).collect::<Vec<_>>(), [Some(0), Some(1), None]);
         let batch = data.batch(&bindings, &Preprocess::raw(), 1..3).unwrap();
@@ -400,6 +407,9 @@ mod tests {
         assert_eq!(batch["state"], Array::floats(&[2, 2, 1], vec![1.0, 2.0, 4.0, 5.0]).unwrap());
         assert_eq!(batch["sr"], Array::integers(&[], vec![16000]).unwrap());
         let error = data.binding(&[info("audio", &[None], true), info("sr", &[], false)]).unwrap_err();
-        assert!(error.to_string().starts_with("data: input audio: expected an array of that name"), "{error}");
+        assert!(
+            error.to_string().starts_with("data: input audio: expected an array of that name"),
+            "{error}"
+        );
     }
 }

@@ -13,7 +13,11 @@ pub(super) fn read(name: &str, source: &dyn Source) -> Result<Contents, NetworkE
     }
     let bytes: u64 = model.tensors.iter().map(Tensor::size_bytes).sum();
     if bytes > MOST_BYTES {
-        return Err(NetworkError::data(shown(name), format!("at most {MOST_BYTES} bytes"), bytes.to_string()));
+        return Err(NetworkError::data(
+            shown(name),
+            format!("at most {MOST_BYTES} bytes"),
+            bytes.to_string(),
+        ));
     }
     let mut contents = Contents { kind: model.format.name(), series: Vec::new(), labels: None };
     let whole = model.tensors.len() == 1;
@@ -21,7 +25,8 @@ pub(super) fn read(name: &str, source: &dyn Source) -> Result<Contents, NetworkE
         let is_integer = !tensor.dtype.is_float();
         let named = ["y", "label", "labels", "targets"].contains(&tensor.name.as_str());
         let stem = name.to_ascii_lowercase();
-        let by_file = whole && model.format == FileFormat::Npy && (stem.starts_with('y') || stem.contains("label"));
+        let by_file =
+            whole && model.format == FileFormat::Npy && (stem.starts_with('y') || stem.contains("label"));
         let values = values(source, tensor)?;
         if (named || by_file) && is_integer {
             contents.labels = Some(labels(tensor, &values)?);
@@ -44,7 +49,11 @@ fn labels(tensor: &Tensor, values: &Values) -> Result<Vec<u32>, NetworkError> {
         .iter()
         .map(|label| {
             u32::try_from(*label).map_err(|_| {
-                NetworkError::data(format!("labels {}", shown(&tensor.name)), "classes from 0", label.to_string())
+                NetworkError::data(
+                    format!("labels {}", shown(&tensor.name)),
+                    "classes from 0",
+                    label.to_string(),
+                )
             })
         })
         .collect()
@@ -57,15 +66,24 @@ fn values(source: &dyn Source, tensor: &Tensor) -> Result<Values, NetworkError> 
     Ok(match tensor.dtype {
         Dtype::U8 | Dtype::Bool => Values::U8(bytes),
         Dtype::I8 => Values::I32(bytes.iter().map(|b| i32::from(*b as i8)).collect()),
-        Dtype::I16 => Values::I32(bytes.as_chunks().0.iter().map(|b| i32::from(i16::from_le_bytes(*b))).collect()),
-        Dtype::U16 => Values::I32(bytes.as_chunks().0.iter().map(|b| i32::from(u16::from_le_bytes(*b))).collect()),
+        Dtype::I16 => {
+            Values::I32(bytes.as_chunks().0.iter().map(|b| i32::from(i16::from_le_bytes(*b))).collect())
+        }
+        Dtype::U16 => {
+            Values::I32(bytes.as_chunks().0.iter().map(|b| i32::from(u16::from_le_bytes(*b))).collect())
+        }
         Dtype::I32 => Values::I32(bytes.as_chunks().0.iter().map(|b| i32::from_le_bytes(*b)).collect()),
         Dtype::U32 => {
             Values::I32(bytes.as_chunks().0.iter().map(|b| wide(i64::from(u32::from_le_bytes(*b)))).collect())
         }
         Dtype::I64 => Values::I32(bytes.as_chunks().0.iter().map(|b| wide(i64::from_le_bytes(*b))).collect()),
         Dtype::U64 => Values::I32(
-            bytes.as_chunks().0.iter().map(|b| wide(i64::try_from(u64::from_le_bytes(*b)).unwrap_or(i64::MAX))).collect(),
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| wide(i64::try_from(u64::from_le_bytes(*b)).unwrap_or(i64::MAX)))
+                .collect(),
         ),
         dtype if dtype.is_float() => {
             let mut values = Vec::new();

@@ -86,7 +86,9 @@ impl Preprocess {
         let mut preprocess = Self::default();
         for pair in line.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let wrong = |expected: &str| NetworkError::data(crate::formats::shown(key), expected, crate::formats::shown(value));
+            let wrong = |expected: &str| {
+                NetworkError::data(crate::formats::shown(key), expected, crate::formats::shown(value))
+            };
             let list = || -> Option<Vec<f32>> {
                 let numbers: Vec<f32> =
                     value.split(',').map(|n| n.trim().parse::<f32>().ok()).collect::<Option<_>>()?;
@@ -110,7 +112,13 @@ impl Preprocess {
                         _ => return Err(wrong("auto, chw or hwc")),
                     }
                 }
-                _ => return Err(NetworkError::data("preprocessing", "scale, mean, std or layout", crate::formats::shown(key))),
+                _ => {
+                    return Err(NetworkError::data(
+                        "preprocessing",
+                        "scale, mean, std or layout",
+                        crate::formats::shown(key),
+                    ));
+                }
             }
         }
         Ok(preprocess)
@@ -168,7 +176,11 @@ impl Preprocess {
         let text = |shape: Vec<String>| format!("samples of shape {}", shape.join("×"));
         let expected = wanted.iter().map(|n| n.map_or("any".to_owned(), |n| n.to_string())).collect();
         let found = now.iter().map(usize::to_string).collect();
-        Err(NetworkError::data(format!("input {}", crate::formats::shown(&input.name)), text(expected), text(found)))
+        Err(NetworkError::data(
+            format!("input {}", crate::formats::shown(&input.name)),
+            text(expected),
+            text(found),
+        ))
     }
 
     /// Scales, subtracts and divides; `inner` elements lie between two of neighbouring channels.
@@ -213,18 +225,28 @@ mod tests {
     #[test]
     fn colours_beside_each_other_become_planes() {
         let wanted = input(&[None, Some(3), Some(1), Some(2)]);
-        let preprocess = Preprocess { scale: 1.0, mean: vec![0.0, 10.0, 20.0], std: vec![1.0, 2.0, 4.0], layout: Layout::Auto };
+        let preprocess = Preprocess {
+            scale: 1.0,
+            mean: vec![0.0, 10.0, 20.0],
+            std: vec![1.0, 2.0, 4.0],
+            layout: Layout::Auto,
+        };
         let array = preprocess.apply(&wanted, &[1, 1, 2, 3], vec![1.0, 12.0, 24.0, 2.0, 14.0, 28.0]).unwrap();
         assert_eq!(array, Array::floats(&[1, 3, 1, 2], vec![1.0, 2.0, 1.0, 2.0, 1.0, 2.0]).unwrap());
         // The same numbers as planes give the same array.
-        let planes = preprocess.apply(&wanted, &[1, 3, 1, 2], vec![1.0, 2.0, 12.0, 14.0, 24.0, 28.0]).unwrap();
+        let planes =
+            preprocess.apply(&wanted, &[1, 3, 1, 2], vec![1.0, 2.0, 12.0, 14.0, 24.0, 28.0]).unwrap();
         assert_eq!(planes, array);
     }
 
     #[test]
     fn grey_images_and_flat_ones_are_shaped() {
         let values = vec![0.0, 255.0, 51.0, 102.0];
-        let grey = Preprocess::default().apply(&input(&[None, Some(1), Some(2), Some(2)]), &[1, 2, 2], values.clone());
+        let grey = Preprocess::default().apply(
+            &input(&[None, Some(1), Some(2), Some(2)]),
+            &[1, 2, 2],
+            values.clone(),
+        );
         assert_eq!(grey.unwrap(), Array::floats(&[1, 1, 2, 2], vec![0.0, 1.0, 0.2, 0.4]).unwrap());
         let flat = Preprocess::default().apply(&input(&[None, Some(4)]), &[1, 2, 2], values);
         assert_eq!(flat.unwrap(), Array::floats(&[1, 4], vec![0.0, 1.0, 0.2, 0.4]).unwrap());
@@ -234,7 +256,10 @@ mod tests {
     fn a_shape_that_does_not_fit_is_refused_in_a_sentence() {
         let wanted = input(&[None, Some(1), Some(28), Some(28)]);
         let error = Preprocess::default().apply(&wanted, &[1, 3, 32, 32], vec![0.0; 3072]).unwrap_err();
-        assert_eq!(error.to_string(), "data: input x: expected samples of shape 1×28×28, found samples of shape 3×32×32");
+        assert_eq!(
+            error.to_string(),
+            "data: input x: expected samples of shape 1×28×28, found samples of shape 3×32×32"
+        );
         let preprocess = Preprocess { mean: vec![0.0; 2], ..Preprocess::default() };
         assert!(preprocess.apply(&wanted, &[1, 28, 28], vec![0.0; 784]).is_err());
     }
