@@ -79,6 +79,8 @@ pub struct Recipe {
     pub coder: Coder,
     /// How the zeros of pruned weights are stored.
     pub positions: Positions,
+    /// Hash of retrained codebooks that take the places of the method's own values; they are kept in a `.qsz`.
+    pub codebook: Option<String>,
 }
 
 impl Default for Recipe {
@@ -94,6 +96,7 @@ impl Default for Recipe {
             settings: BTreeMap::new(),
             coder: Coder::Rans,
             positions: Positions::Symbols,
+            codebook: None,
         }
     }
 }
@@ -103,7 +106,7 @@ fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -
 }
 
 /// Keys of the one-line form other than the method's own parameters.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "scope",
     "include",
     "exclude",
@@ -116,6 +119,7 @@ const KEYS: [&str; 12] = [
     "method",
     "coder",
     "positions",
+    "codebook",
 ];
 
 impl Recipe {
@@ -206,6 +210,9 @@ impl Recipe {
         if self.positions != default.positions {
             put("positions", self.positions.id());
         }
+        if let Some(hash) = &self.codebook {
+            put("codebook", hash);
+        }
         line
     }
 
@@ -256,6 +263,7 @@ impl Recipe {
             "alpha" => self.importance.alpha = number()?,
             "floor" => self.importance.floor = number()?,
             "ihash" => self.importance.hash = Some(value.to_owned()),
+            "codebook" => self.codebook = Some(value.to_owned()),
             "prune" => self.pruning = pruning_from(value)?,
             "method" => value.clone_into(&mut self.method),
             "coder" => {
@@ -365,7 +373,7 @@ mod tests {
     #[test]
     fn every_field_survives_the_one_line_form_and_json() {
         let line = "method=lloyd&k=8&seed=3&start=density&scope=tensor&include=conv*,fc?.weight&exclude=a%26b&rank=2\
-                    &importance=adam&alpha=0.25&floor=0.001&ihash=abc&prune=fraction:0.9&coder=huffman&positions=gaps";
+                    &importance=adam&alpha=0.25&floor=0.001&ihash=abc&prune=fraction:0.9&coder=huffman&positions=gaps&codebook=0f";
         let recipe = Recipe::from_line(line).unwrap();
         assert_eq!(recipe.exclude, ["a&b"]);
         assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap(), recipe);

@@ -84,6 +84,11 @@ impl Reader {
         &self.ledger
     }
 
+    /// Number of codebooks.
+    pub fn codebooks(&self) -> usize {
+        self.codebooks.len() as usize
+    }
+
     /// The codebook of this index.
     pub fn codebook(&self, index: usize) -> Result<Codebook, ContainerError> {
         let (offset, bytes) = self.codebooks.get("codebook", index)?;

@@ -276,6 +276,12 @@ pub fn parameters(reader: &Reader) -> u64 {
     reader.manifest().tensors.iter().filter(own).map(Entry::len).sum()
 }
 
+/// The values of a container's codebooks, in order.
+pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
+    let read = |index| Ok(reader.codebook(index)?.levels().to_vec());
+    (0..reader.codebooks()).map(read).collect()
+}
+
 /// Opens a `.qsz` with the default limits.
 pub fn open_container(file: &dyn Source) -> Result<Reader, EngineError> {
     Ok(Reader::open(file, Limits::default())?)

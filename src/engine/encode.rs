@@ -71,7 +71,7 @@ impl Plan {
     /// The codebooks of the container, in group order.
     pub(super) fn codebooks(&self) -> Result<Vec<Codebook>, EngineError> {
         let pruned = self.has_zero_symbol();
-        let codebook = |g: &PlanGroup| Ok(Codebook::new(g.quantizer.levels.clone(), pruned)?);
+        let codebook = |g: &PlanGroup| Ok(Codebook::new(g.levels().to_vec(), pruned)?);
         self.groups.iter().map(codebook).collect()
     }
 
@@ -88,7 +88,7 @@ impl Plan {
         for (group, len) in self.segments(fate, range)? {
             for symbol in symbols.get(done..done + len).ok_or(EngineError::Message)? {
                 let level = symbol.checked_sub(zero_symbol).map(usize::from);
-                values.push(level.and_then(|l| group.quantizer.levels.get(l)).copied().unwrap_or(0.0));
+                values.push(level.and_then(|l| group.levels().get(l)).copied().unwrap_or(0.0));
             }
             done += len;
         }

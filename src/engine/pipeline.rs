@@ -140,6 +140,32 @@ impl<S: Source + Sync> Opened<S> {
         input(&self.source, self.session.model(), self.importance.as_ref().zip(self.session.importance()))
     }
 
+    /// Solves a recipe: everything an encoder needs to know.
+    ///
+    /// `levels` are the retrained codebooks that the recipe asks for.
+    pub fn plan(
+        &mut self,
+        recipe: &Recipe,
+        levels: Option<&[Vec<f32>]>,
+        progress: Progress,
+    ) -> Result<Plan, EngineError> {
+        let jobs = self.jobs;
+        let own = Recipe { codebook: None, ..recipe.clone() };
+        let mut plan = self.session.plan(&own)?;
+        while !plan.is_ready() {
+            let stage = Stage { what: "solving", jobs, progress };
+            let parts = stage.all(plan.tasks(), |task| super::prepare(self.input(), &plan, task))?;
+            plan.absorb(self.session.model(), &parts)?;
+        }
+        if let Some(levels) = levels {
+            plan.set_levels(levels)?;
+        }
+        if recipe.codebook.is_some() && recipe.codebook != plan.recipe().codebook {
+            return Err(EngineError::Settings(super::plan::without_codebook(levels.is_some())));
+        }
+        Ok(plan)
+    }
+
     /// Compresses the file by a recipe into `out`: `out` again, what was measured, and the plan.
     ///
     /// Memory is bounded by the sketch and a few blocks per thread.
@@ -149,19 +175,29 @@ impl<S: Source + Sync> Opened<S> {
         out: W,
         progress: Progress,
     ) -> Result<(W, Outcome, Plan), EngineError> {
-        let jobs = self.jobs;
-        let mut plan = self.session.plan(recipe)?;
-        while !plan.is_ready() {
-            let stage = Stage { what: "solving", jobs, progress };
-            let parts = stage.all(plan.tasks(), |task| super::prepare(self.input(), &plan, task))?;
-            plan.absorb(self.session.model(), &parts)?;
-        }
-        let mut assembler = Assembler::new(&self.session, &plan, &self.name, self.source.len(), out)?;
-        let stage = Stage { what: "compressing", jobs, progress };
-        let encode = |task: &Task| super::encode(self.input(), &plan, task);
-        stage.each(plan.tasks(), encode, &mut |_, part| assembler.absorb(&part))?;
-        let (out, outcome) = assembler.finish()?;
+        let plan = self.plan(recipe, None, progress)?;
+        let (out, outcome) = self.encode(&plan, out, progress)?;
         Ok((out, outcome, plan))
+    }
+
+    /// Carries out a plan.
+    pub fn encode<W: Write>(
+        &self,
+        plan: &Plan,
+        out: W,
+        progress: Progress,
+    ) -> Result<(W, Outcome), EngineError> {
+        let mut assembler = Assembler::new(&self.session, plan, &self.name, self.source.len(), out)?;
+        let stage = Stage { what: "compressing", jobs: self.jobs, progress };
+        let encode = |task: &Task| super::encode(self.input(), plan, task);
+        stage.each(plan.tasks(), encode, &mut |_, part| assembler.absorb(&part))?;
+        assembler.finish()
+    }
+
+    /// For each tensor of the model, which value each of its weights has among the plan's levels.
+    pub fn assignments(&self, plan: &Plan) -> Result<Vec<Vec<u32>>, EngineError> {
+        let whole = |(index, tensor)| super::assignments(self.input(), plan, &Task::whole(index, tensor));
+        self.session.model().tensors.iter().enumerate().map(whole).collect()
     }
 
     /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source.

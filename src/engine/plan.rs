@@ -35,6 +35,8 @@ pub(super) struct PlanGroup {
     pub quantizer: Quantizer,
     /// Magnitudes up to this become exact zeros, if pruning is on.
     pub threshold: Option<f32>,
+    /// Values that symbols decode to in place of the quantizer's own, once they have been retrained.
+    pub tuned: Option<Vec<f32>>,
 }
 
 /// What the tasks must do next.
@@ -106,6 +108,9 @@ impl Plan {
         not_finite: &[String],
     ) -> Result<Self, EngineError> {
         let (method, settings) = recipe.check()?;
+        if recipe.codebook.is_some() {
+            return Err(EngineError::Settings(without_codebook(false)));
+        }
         let mut plan = Self {
             recipe: recipe.clone(),
             fates: Vec::with_capacity(model.tensors.len()),
@@ -164,7 +169,7 @@ impl Plan {
             }
             for group in &groups.all {
                 let quantizer = Solution::unused().quantizer;
-                plan.groups.push(PlanGroup { quantizer, threshold: group.threshold });
+                plan.groups.push(PlanGroup { quantizer, threshold: group.threshold, tuned: None });
                 plan.pools.push(Counts { zeros: group.pruned.count, ..Counts::default() });
             }
             plan.tasks = plan.quantized_tasks(model);
@@ -178,7 +183,11 @@ impl Plan {
                 levels: solution.counts.clone(),
                 gaps: GapCounts::new(),
             });
-            plan.groups.push(PlanGroup { quantizer: solution.quantizer, threshold: group.threshold });
+            plan.groups.push(PlanGroup {
+                quantizer: solution.quantizer,
+                threshold: group.threshold,
+                tuned: None,
+            });
         }
         plan.after_solving(model)?;
         Ok(plan)
@@ -202,6 +211,32 @@ impl Plan {
     /// The recipe with everything filled in.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// The values that symbols decode to, codebook by codebook.
+    pub fn levels(&self) -> Vec<Vec<f32>> {
+        self.groups.iter().map(|group| group.levels().to_vec()).collect()
+    }
+
+    /// Puts retrained values in the places of [`levels`](Self::levels); which symbol a weight gets stays as it was.
+    ///
+    /// Their hash goes into the recipe, which can be replayed with them alone.
+    pub fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
+        let own: Vec<usize> = self.groups.iter().map(|group| group.quantizer.levels.len()).collect();
+        let given: Vec<usize> = levels.iter().map(Vec::len).collect();
+        if own != given {
+            let refused = SettingsError {
+                field: "codebook".to_owned(),
+                expected: format!("{} codebooks of the recipe's sizes", own.len()),
+                found: format!("{} of other sizes", given.len()),
+            };
+            return Err(EngineError::Settings(refused));
+        }
+        for (group, levels) in self.groups.iter_mut().zip(levels) {
+            group.tuned = Some(levels.clone());
+        }
+        self.recipe.codebook = Some(levels_hash(levels));
+        Ok(())
     }
 
     /// The plan as bytes, for the way to a worker.
@@ -343,6 +378,11 @@ impl Plan {
 }
 
 impl PlanGroup {
+    /// The values that symbols decode to.
+    pub(super) fn levels(&self) -> &[f32] {
+        self.tuned.as_deref().unwrap_or(&self.quantizer.levels)
+    }
+
     fn symbols(&self, values: &[f32], h: Option<&[f32]>, zero_symbol: bool, symbols: &mut Vec<u16>) {
         let start = symbols.len();
         self.quantizer.symbols(values, h, symbols);
@@ -383,6 +423,25 @@ impl Counts {
     }
 }
 
+/// Why a recipe with retrained codebooks cannot be carried out.
+pub(super) fn without_codebook(has_others: bool) -> SettingsError {
+    SettingsError {
+        field: "codebook".to_owned(),
+        expected: "the retrained codebooks of this hash, from the .qsz that holds them".to_owned(),
+        found: if has_others { "others" } else { "none" }.to_owned(),
+    }
+}
+
+/// The hash by which a recipe refers to retrained codebooks.
+pub fn levels_hash(levels: &[Vec<f32>]) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for codebook in levels {
+        hasher.update(&(codebook.len() as u64).to_le_bytes());
+        codebook.iter().for_each(|level| hasher.update(&level.to_le_bytes()));
+    }
+    format!("{:032x}", hasher.digest128())
+}
+
 fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
     if counts.len() > sums.len() {
         sums.resize(counts.len(), 0);
@@ -396,6 +455,37 @@ fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
 fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
     let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
     if tensor.is_sequential() { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
+}
+
+/// For every weight of a task the place of its value among all [levels](Plan::levels), one codebook behind the other; `u32::MAX`
+/// for one that was pruned. Nothing for tensors that are kept.
+pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
+    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
+    if !matches!(fate, Fate::Quantized { .. }) {
+        return Ok(Vec::new());
+    }
+    let mut starts = Vec::with_capacity(plan.groups.len());
+    let mut next = 0u32;
+    for group in &plan.groups {
+        starts.push(next);
+        next += group.quantizer.levels.len() as u32;
+    }
+    let Fate::Quantized { first_group, group_len, .. } = *fate else { return Ok(Vec::new()) };
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut all = Vec::new();
+    let mut symbols = Vec::new();
+    let zero_symbol = u16::from(plan.has_zero_symbol());
+    for range in task.blocks() {
+        blocks.read(range.clone())?;
+        symbols.clear();
+        plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+        for (at, symbol) in range.zip(&symbols) {
+            let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
+            let start = starts.get(group).copied().ok_or(EngineError::Message)?;
+            all.push(symbol.checked_sub(zero_symbol).map_or(u32::MAX, |level| start + u32::from(level)));
+        }
+    }
+    Ok(all)
 }
 
 /// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, gathers its weights, or
@@ -440,7 +530,7 @@ fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, Eng
             group.solve(method, &settings)?
         };
         let Solution { quantizer, counts, .. } = solution;
-        let group_plan = PlanGroup { quantizer, threshold: group.threshold };
+        let group_plan = PlanGroup { quantizer, threshold: group.threshold, tuned: None };
         solved.push(Solved { group: group_plan, counts, pruned: group.pruned.count });
     }
     Ok(pack(&solved))

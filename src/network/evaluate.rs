@@ -5,13 +5,14 @@
 //! and the rate is that of real bytes.
 
 use super::data::{Binding, DataSet, Preprocess};
+use super::finetune::{Assignments, values_of};
 use super::measure::Outputs;
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
 use crate::container::Reader;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::Outcome;
-use crate::engine::{EngineError, open_container};
+use crate::engine::{EngineError, Plan, open_container};
 use crate::formats::{self, Limits, Part, Source, TensorReader, matching_name, shown};
 use crate::model::Model;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
@@ -136,10 +137,58 @@ impl Bench {
         Ok(self.network.with(bytes))
     }
 
+    /// Solves a recipe, with retrained codebooks where it asks for them.
+    pub fn plan(&mut self, recipe: &Recipe, levels: Option<&[Vec<f32>]>) -> Result<Plan, NetworkError> {
+        Ok(self.opened(recipe)?.plan(recipe, levels, &|_, _, _| ())?)
+    }
+
+    /// For each weight, by the name it has in the network, which of the plan's values it has.
+    pub fn assignments(&mut self, plan: &Plan) -> Result<Assignments, NetworkError> {
+        let places: Vec<String> = self.places.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let opened = self.opened(plan.recipe())?;
+        let codes = opened.assignments(plan)?;
+        let mut all = Assignments::new();
+        for (tensor, codes) in opened.session.model().tensors.iter().zip(codes) {
+            let same = |place: &&String| matching_name(place) == matching_name(&tensor.name);
+            if let Some(place) = places.iter().find(same).filter(|_| !codes.is_empty()) {
+                all.insert(place.clone(), codes);
+            }
+        }
+        Ok(all)
+    }
+
+    /// The network `files` with its assigned weights set to their values among `levels`.
+    pub(super) fn assigned(
+        &self,
+        files: &ModelBytes,
+        assignments: &Assignments,
+        levels: &[Vec<f32>],
+    ) -> Result<ModelBytes, NetworkError> {
+        let flat = levels.concat();
+        let mut bytes = files.bytes.clone();
+        for place in &self.places.tensors {
+            let Some(codes) = assignments.get(&place.name) else { continue };
+            let mut values = Vec::new();
+            place.dtype.extend_bytes(&values_of(codes, &flat), &mut values);
+            self.put(&mut bytes, place, &values)?;
+        }
+        Ok(files.with(bytes))
+    }
+
     /// Carries out a recipe.
     pub fn quantize(&mut self, recipe: &Recipe) -> Result<Quantized, NetworkError> {
+        self.quantize_with(recipe, None)
+    }
+
+    /// Carries out a recipe with retrained codebooks, where there are some.
+    pub fn quantize_with(
+        &mut self,
+        recipe: &Recipe,
+        levels: Option<&[Vec<f32>]>,
+    ) -> Result<Quantized, NetworkError> {
         let opened = self.opened(recipe)?;
-        let (file, outcome, _) = opened.compress(recipe, Vec::new(), &|_, _, _| ())?;
+        let plan = opened.plan(recipe, levels, &|_, _, _| ())?;
+        let (file, outcome) = opened.encode(&plan, Vec::new(), &|_, _, _| ())?;
         let files = self.decoded(&file)?;
         let predicted = if self.importance.is_some() { Some(self.predicted(&file)?) } else { None };
         Ok(Quantized { files, outcome, predicted, file })

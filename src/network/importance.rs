@@ -170,20 +170,6 @@ impl<'a> Differentiator<'a> {
         self.loss
     }
 
-    /// Replaces a weight.
-    pub fn set(
-        &mut self,
-        graph: &Graph,
-        files: &ModelBytes,
-        weights: &BTreeMap<String, Array>,
-    ) -> Result<(), NetworkError> {
-        for (name, array) in weights {
-            self.walk.set(name, array.clone());
-        }
-        self.network = Network::with_values(graph, files, &self.values.iter().cloned().collect())?;
-        Ok(())
-    }
-
     /// Samples per run, so that the values in between stay within about 96 MB.
     fn batch(&self) -> Result<usize, NetworkError> {
         let one: usize =
@@ -209,7 +195,10 @@ impl<'a> Differentiator<'a> {
         if logits.iter().any(|value| !value.is_finite()) {
             return Err(NetworkError::data("the network's answers", "finite numbers", "one that is none"));
         }
-        let (seed, loss) = self.seed(&logits, self.data.labels_of(range), count)?;
+        let (mut seed, loss) = self.seed(&logits, self.data.labels_of(range), count)?;
+        if self.purpose == Purpose::Gradient {
+            seed.curvature = None;
+        }
         let seeds = if self.purpose == Purpose::Activations {
             Pairs::new()
         } else {
@@ -398,7 +387,8 @@ impl<'a> Sums<'a> {
     ) -> Result<(), NetworkError> {
         let purpose = match self.kind {
             Kind::Hessian => Purpose::Loss { second: true },
-            Kind::GaussNewton | Kind::Gradient | Kind::Exact => Purpose::Loss { second: false },
+            Kind::GaussNewton => Purpose::Loss { second: false },
+            Kind::Gradient | Kind::Exact => Purpose::Gradient,
             Kind::Activations => Purpose::Activations,
         };
         let differentiator =
@@ -671,7 +661,6 @@ mod tests {
         let net = Net::new(2);
         let data = data(3, None);
         let found = computed(Kind::Activations, &net.files(), &data);
-        let samples = Net::samples(&data);
         let samples = Net::samples(&data);
         let mean = |j: usize| samples.iter().map(|x| x[j] * x[j]).sum::<f64>() / SAMPLES as f64;
         close(&[mean(0), mean(1), mean(2), mean(0), mean(1), mean(2)], &found["a"], 1e-5);

@@ -101,6 +101,8 @@ pub enum Purpose {
         /// Whether f″ times the gradient is added to curvatures.
         second: bool,
     },
+    /// First derivatives of the loss alone.
+    Gradient,
     /// Mean squared inputs of every linear layer: curvature 1 at each layer's output, and no further.
     Activations,
 }
@@ -292,13 +294,6 @@ impl<'a> Walk<'a> {
             })
             .cloned()
             .collect()
-    }
-
-    /// Replaces constants, for weights that change between walks.
-    pub fn set(&mut self, name: &str, array: Array) {
-        if let Some(constant) = self.constants.get_mut(name) {
-            *constant = array;
-        }
     }
 
     /// Walks back from `seeds`: the derivatives by every wanted constant, summed over the samples.
