@@ -106,6 +106,18 @@ pub enum Action {
         #[arg(long)]
         per_tensor: bool,
     },
+    /// Retrain a recipe's shared values on labelled data and write the .qsz
+    Finetune {
+        #[command(flatten)]
+        network: NetworkArguments,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        #[command(flatten)]
+        tuning: TuningArguments,
+        /// The .qsz to write
+        #[arg(long, short)]
+        output: PathBuf,
+    },
     /// Compute importance from a network and data: curvature, squared activations, gradient
     Importance {
         #[command(flatten)]
@@ -120,9 +132,9 @@ pub enum Action {
         #[arg(long)]
         half: bool,
     },
-    /// Choi et al.'s Table 1 for the pruned network of its first rows, beside ours: all layers together
+    /// Choi et al.'s Table 1 beside ours, LeNet and ResNet-32, with measured accuracy
     Table1 {
-        /// The folder with `lenet/lenet_pruned.safetensors` and its Hessian
+        /// The folder with lenet, resnet32 and mnist_test: networks, pruned weights, Hessians and test images
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },
@@ -337,4 +349,21 @@ pub struct NetworkArguments {
     /// Take the weights from this file, by name, in place of the network's own
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+}
+
+/// How shared values are retrained.
+#[derive(Debug, Clone, Args)]
+pub struct TuningArguments {
+    /// Data to learn from; without it the first half of the data teaches and the second half examines
+    #[arg(long, num_args = 1.., value_name = "FILE…")]
+    pub train: Vec<PathBuf>,
+    /// Times every sample is seen
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub epochs: u32,
+    /// Samples per step
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub batch: u32,
+    /// Largest step, as a share of the mean distance between neighbouring values
+    #[arg(long, default_value_t = 0.02)]
+    pub rate: f64,
 }

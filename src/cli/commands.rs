@@ -72,6 +72,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Accuracy { network, recipe, methods, points, per_tensor } => {
             network::accuracy(&context, &network, &recipe, &methods, points, per_tensor)
         }
+        Action::Finetune { network, recipe, tuning, output } => {
+            network::finetune(&context, &network, &recipe, &tuning, &output)
+        }
         Action::Importance { network, kind, output, half } => {
             network::importance(&context, &network, &kind, &output, half)
         }
@@ -414,7 +417,10 @@ fn verify(
         )));
     }
     let show = |what, done, total| context.bars.show(what, done, total);
-    let (bytes, _, plan) = opened.compress(&recipe, Vec::new(), &show)?;
+    // Retrained values are in the file itself.
+    let levels = if recipe.codebook.is_some() { Some(engine::codebooks(&reader)?) } else { None };
+    let plan = opened.plan(&recipe, levels.as_deref(), &show)?;
+    let (bytes, _) = opened.encode(&plan, Vec::new(), &show)?;
     let verification = opened.verify(&plan, &compressed, &show)?;
     context.bars.clear();
     let mut original = vec![0; usize::try_from(compressed.len()).unwrap_or(0)];

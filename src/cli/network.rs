@@ -1,6 +1,6 @@
 //! Commands that run a network.
 
-use super::arguments::{NetworkArguments, RecipeArguments};
+use super::arguments::{NetworkArguments, RecipeArguments, TuningArguments};
 use super::commands::{Context, write_whole};
 use super::{Failure, print};
 use crate::engine::native::{Files, open_files};
@@ -8,6 +8,7 @@ use crate::engine::report::Point;
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::{Bench, Quantized, Setup};
+use crate::network::finetune::Schedule;
 use crate::network::importance::{Kind, compute};
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
@@ -124,7 +125,8 @@ impl Measuring {
     }
 }
 
-fn percent(share: &crate::network::measure::Share) -> String {
+/// A share in per cent with its interval.
+pub fn percent(share: &crate::network::measure::Share) -> String {
     format!("{:.2} [{:.2}, {:.2}]", 100.0 * share.value(), 100.0 * share.low, 100.0 * share.high)
 }
 
@@ -340,4 +342,66 @@ pub fn importance(
         })).collect::<Vec<_>>(),
     });
     context.say(&text, &json)
+}
+
+/// Retrains the codebooks of a recipe and writes the compressed file.
+pub fn finetune(
+    context: &Context,
+    network: &NetworkArguments,
+    recipe: &RecipeArguments,
+    tuning: &TuningArguments,
+    output: &Path,
+) -> Result<(), Failure> {
+    let recipe_file = recipe.importance_file.as_deref();
+    let recipe = recipe.recipe()?;
+    let mut measuring = Measuring::open(context, network, recipe_file)?;
+    let held_out = !tuning.train.is_empty();
+    // Without data of its own to learn from, the first half teaches and the second half examines.
+    let half = measuring.samples / 2;
+    let (train, range, tested) = if held_out {
+        let train = read_data(&tuning.train)?;
+        let all = train.samples;
+        (train, 0..all, 0..measuring.samples)
+    } else {
+        (measuring.data.clone(), 0..half, half..measuring.samples)
+    };
+    let schedule = Schedule { epochs: tuning.epochs as usize, batch: tuning.batch as usize, rate: tuning.rate };
+    let setup = measuring.setup.clone();
+    let show = |done: usize, of: usize| context.bars.show("retraining", done as u64, of as u64);
+    let tuned = crate::network::finetune::finetune(
+        &mut measuring.bench,
+        &recipe,
+        &setup,
+        &train,
+        range.clone(),
+        schedule,
+        &show,
+        &|| true,
+    );
+    context.bars.clear();
+    let tuned = tuned?;
+    write_whole(output, &tuned.quantized.file)?;
+    let before = measuring.bench.quantize(&recipe)?;
+    let on = |files: &ModelBytes| -> Result<Measures, Failure> {
+        let outputs = measuring.setup.run(&Network::load(files)?, &measuring.data, tested.clone(), &|| true)?;
+        let classes = measuring.reference.classes;
+        let values = measuring.reference.values.get(tested.start * classes..tested.end * classes);
+        let reference = Outputs { values: values.unwrap_or_default().to_vec(), classes };
+        Ok(measure(&outputs, measuring.data.labels_of(tested.clone()), Some(&reference)))
+    };
+    let (then, now) = (on(&before.files)?, on(&tuned.quantized.files)?);
+    let text = [
+        format!("retrained on         {} samples, measured on {} others", range.len(), tested.len()),
+        "before".to_owned(),
+        lines(&then).join("\n"),
+        "after".to_owned(),
+        lines(&now).join("\n"),
+        format!("losses by epoch      {}", tuned.losses.iter().map(|l| format!("{l:.5}")).collect::<Vec<_>>().join(" ")),
+        format!("file                 {} bytes, ratio {:.2}", tuned.quantized.outcome.file_bytes, tuned.quantized.outcome.ratio),
+        format!("recipe               {}", tuned.quantized.outcome.recipe),
+    ];
+    let json = json!({
+        "before": then, "after": now, "losses": tuned.losses, "schedule": schedule, "outcome": tuned.quantized.outcome,
+    });
+    context.say(&text.join("\n"), &json)
 }
