@@ -301,7 +301,7 @@ pub fn importance(
     context.bars.clear();
     let computed = computed?;
     let name = name_of(&network.network);
-    let bytes = computed.to_safetensors(&name, &measuring.data, &measuring.setup, half)?;
+    let bytes = computed.to_safetensors(&name, &measuring.data.kind, &measuring.setup, half)?;
     write_whole(output, &bytes)?;
     let cells: Vec<Vec<String>> = computed
         .tensors

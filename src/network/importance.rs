@@ -326,7 +326,7 @@ pub struct Computed {
     /// Samples it is the mean of.
     pub samples: usize,
     /// The loss, in words.
-    pub loss: &'static str,
+    pub loss: String,
     /// Weights that the output does not depend on, or that no linear layer takes.
     pub without: Vec<String>,
 }
@@ -432,6 +432,11 @@ impl<'a> Sums<'a> {
         Ok(pairs.into_iter().filter_map(|(name, pair)| Some((name, wanted(pair)?))).collect())
     }
 
+    /// The loss, in words.
+    pub fn loss(&self) -> &'static str {
+        self.loss
+    }
+
     /// The sums as they are, to be merged elsewhere: name, shape, values.
     pub fn parts(&self) -> Vec<(String, Vec<usize>, Vec<f64>)> {
         let part = |(name, sum): (&String, &ArrayD<f64>)| {
@@ -469,7 +474,7 @@ impl<'a> Sums<'a> {
         if tensors.is_empty() {
             return Err(NetworkError::graph("its weights", "some that its output depends on", "none"));
         }
-        Ok(Computed { kind: self.kind, tensors, samples: self.samples, loss: self.loss, without })
+        Ok(Computed { kind: self.kind, tensors, samples: self.samples, loss: self.loss.to_owned(), without })
     }
 }
 
@@ -480,7 +485,7 @@ impl Computed {
     pub fn to_safetensors(
         &self,
         network: &str,
-        data: &DataSet,
+        data_kind: &str,
         setup: &Setup,
         half: bool,
     ) -> Result<Vec<u8>, NetworkError> {
@@ -499,9 +504,9 @@ impl Computed {
         let mut metadata = BTreeMap::from([
             ("quantscope.kind".to_owned(), self.kind.id().to_owned()),
             ("quantscope.network".to_owned(), network.to_owned()),
-            ("quantscope.data".to_owned(), format!("{}, the first {} samples", data.kind, self.samples)),
+            ("quantscope.data".to_owned(), format!("{data_kind}, the first {} samples", self.samples)),
             ("quantscope.preprocess".to_owned(), setup.preprocess.to_line()),
-            ("quantscope.loss".to_owned(), self.loss.to_owned()),
+            ("quantscope.loss".to_owned(), self.loss.clone()),
         ]);
         if !signed && negative > 0 {
             metadata
@@ -675,7 +680,7 @@ mod tests {
         let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
         let computed = compute(Kind::GaussNewton, &files, &setup, &data, 5, &|_| (), &|| true).unwrap();
         for half in [false, true] {
-            let bytes = computed.to_safetensors("net.onnx", &data, &setup, half).unwrap();
+            let bytes = computed.to_safetensors("net.onnx", &data.kind, &setup, half).unwrap();
             let model = formats::open(&bytes, &Limits::default()).unwrap();
             assert_eq!(model.metadata["quantscope.kind"], "gauss-newton");
             assert_eq!(model.metadata["quantscope.data"], "test, the first 5 samples");

@@ -29,6 +29,11 @@ pub struct ModelBytes {
 }
 
 impl ModelBytes {
+    /// Bytes in memory, with where each file lies in them.
+    pub fn new(bytes: Vec<u8>, parts: Vec<Part>) -> Self {
+        Self { bytes, parts }
+    }
+
     /// Reads them whole.
     pub fn read(source: &dyn Source) -> Result<Self, NetworkError> {
         let bytes = read_part(source, "the network", 0, source.len(), MOST_BYTES)?;

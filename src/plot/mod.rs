@@ -25,6 +25,8 @@
 //! # Ok::<(), plot::PlotError>(())
 //! ```
 
+#[cfg(feature = "network")]
+mod accuracy;
 mod axes;
 mod frame;
 mod histogram;
@@ -35,6 +37,8 @@ pub mod svg;
 mod theme;
 mod ticks;
 
+#[cfg(feature = "network")]
+pub use accuracy::{Accuracy, Measured, MeasuredSeries, mark_dominated};
 pub use frame::{Frame, Spacing};
 pub use histogram::Histogram;
 pub use marker::{MARKERS, Marker};
@@ -82,6 +86,19 @@ pub fn rate_distortion<B: DrawingBackend>(
     scale: Scale,
 ) -> Result<Frame, PlotError> {
     let (scene, frame) = rate_distortion::layout(chart, backend.get_size(), 0.0, theme, scale)?;
+    scene.paint(backend, &theme.font, 1.0)?;
+    Ok(frame)
+}
+
+/// Draws a chart of measured points over the whole of `backend`.
+#[cfg(feature = "network")]
+pub fn accuracy<B: DrawingBackend>(
+    backend: &mut B,
+    chart: &Accuracy,
+    theme: &Theme,
+    scale: Scale,
+) -> Result<Frame, PlotError> {
+    let (scene, frame) = accuracy::layout(chart, backend.get_size(), 0.0, theme, scale)?;
     scene.paint(backend, &theme.font, 1.0)?;
     Ok(frame)
 }

@@ -59,11 +59,7 @@ struct Shared {
 impl Link {
     /// Starts a worker; `heard` is called for everything it says but that it is ready.
     pub fn new(heard: impl Fn(Heard) + 'static) -> Result<Self, String> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = BOOTSTRAP_URL
-            .with(|url| Worker::new_with_options(url, &options))
-            .map_err(|error| format!("a worker could not be started: {}", sentence(&error)))?;
+        let worker = bare()?;
         let shared = Rc::new(Shared {
             worker,
             ready: Cell::new(false),
@@ -76,7 +72,7 @@ impl Link {
         shared.worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
         let error = shared.clone().on_error(heard);
         shared.worker.set_onerror(Some(error.as_ref().unchecked_ref()));
-        shared.hand_over_module()?;
+        hand_over_module(&shared.worker)?;
         Ok(Self { shared, _message: message, _error: error })
     }
 
@@ -112,13 +108,29 @@ struct Hello {
     module: JsValue,
 }
 
+fn hand_over_module(worker: &Worker) -> Result<(), String> {
+    let hello = Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
+    let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
+    worker.post_message(&hello).map_err(|error| sentence(&error))
+}
+
+fn bare() -> Result<Worker, String> {
+    let options = WorkerOptions::new();
+    options.set_type(WorkerType::Module);
+    BOOTSTRAP_URL
+        .with(|url| Worker::new_with_options(url, &options))
+        .map_err(|error| format!("a worker could not be started: {}", sentence(&error)))
+}
+
+/// A worker of this binary that nobody listens to yet.
+#[cfg(feature = "network")]
+pub fn spawn() -> Result<Worker, String> {
+    let worker = bare()?;
+    hand_over_module(&worker)?;
+    Ok(worker)
+}
+
 impl Shared {
-    fn hand_over_module(&self) -> Result<(), String> {
-        let hello =
-            Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
-        let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
-        self.worker.post_message(&hello).map_err(|error| sentence(&error))
-    }
 
     fn on_message(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(MessageEvent)> {
         Closure::new(move |event: MessageEvent| {

@@ -5,6 +5,8 @@
 //! ([`solver`]) each hold a session, one for what moves under the sliders and one for the curves, so that a long sweep
 //! never delays a slider. The page talks to them in the words of [`protocol`].
 
+#[cfg(feature = "network")]
+pub mod accuracy;
 mod archive;
 mod blobs;
 mod canvas;

@@ -1,0 +1,82 @@
+//! What panel and workers say to each other, packed by postcard; one question at a time, one answer each.
+
+use crate::formats::Part;
+use crate::network::evaluate::Setup;
+use crate::network::finetune::Schedule;
+use crate::network::importance::Kind;
+use js_sys::Uint8Array;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use wasm_bindgen::{JsCast, JsValue};
+
+/// A question to a worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Ask {
+    /// Put a network on the bench, with weights of another file where it is not the weight file itself.
+    Open { network: Vec<u8>, parts: Vec<Part>, weights: Option<Vec<u8>>, name: String },
+    /// Use this importance file, or none.
+    Importance(Option<Vec<u8>>),
+    /// Read a data set.
+    Data(Vec<(String, Vec<u8>)>),
+    /// Find out how samples are preprocessed.
+    Guess,
+    /// Preprocess like this.
+    Preprocess(String),
+    /// Run samples as this setup says.
+    Use(Setup),
+    /// The first samples as grey or coloured pixels.
+    Pictures(usize),
+    /// The points of a method's curve.
+    Curve { recipe: String, method: String, points: usize },
+    /// Run samples with the float weights, or with what a recipe leaves of them, in one tensor alone if so asked.
+    Run { recipe: Option<String>, only: Option<String>, range: (usize, usize) },
+    /// Sums of derivatives over samples.
+    Walk { kind: Kind, range: (usize, usize) },
+    /// Retrain a recipe's codebooks on the samples of the range; keeps the network for [`RunTuned`](Self::RunTuned).
+    Tune { recipe: String, schedule: Schedule, range: (usize, usize) },
+    /// Run samples with the retrained weights.
+    RunTuned { range: (usize, usize) },
+}
+
+/// What a recipe's file came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Size {
+    pub recipe: String,
+    pub file_bytes: u64,
+    pub ratio: f64,
+    pub bits: f64,
+    pub entropy_bits: f64,
+    /// ½ Σ h δ² by tensor, where there is importance.
+    pub predicted: Option<Vec<(String, f64)>>,
+}
+
+/// A worker's answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Tell {
+    /// It listens.
+    Ready,
+    Done,
+    Data { kind: String, samples: usize, labels: Option<Vec<u32>> },
+    Setup(Setup),
+    Pictures { width: usize, height: usize, channels: usize, pixels: Vec<u8> },
+    /// Recipes with the entropy of their symbols.
+    Curve(Vec<(String, f64)>),
+    Ran { outputs: Vec<f32>, classes: usize, size: Option<Size> },
+    Walked { parts: Vec<(String, Vec<usize>, Vec<f64>)>, loss: String },
+    Tuned { file: Vec<u8>, size: Size, losses: Vec<f64> },
+    /// How far a long job has come.
+    Progress(usize, usize),
+    Failed(String),
+    /// Its last words.
+    Panicked(String),
+}
+
+/// A message as the bytes that are posted.
+pub fn pack<T: Serialize>(message: &T) -> Uint8Array {
+    Uint8Array::from(crate::engine::pack(message).as_slice())
+}
+
+/// Reads a message.
+pub fn unpack<T: DeserializeOwned>(value: &JsValue) -> Option<T> {
+    let array: &Uint8Array = value.dyn_ref()?;
+    crate::engine::unpack(&array.to_vec()).ok()
+}

@@ -1,0 +1,245 @@
+//! A worker's side: keeps a network on the bench and answers questions about it.
+
+use super::words::{Ask, Size, Tell, pack, unpack};
+use crate::formats::Source;
+use crate::network::data::{DataSet, Preprocess, Values};
+use crate::network::evaluate::{Bench, Quantized, Setup};
+use crate::network::finetune::finetune;
+use crate::network::importance::Sums;
+use crate::network::model::ModelBytes;
+use crate::network::{Graph, Network};
+use crate::quantize::methods;
+use crate::recipe::Recipe;
+use std::cell::RefCell;
+use wasm_bindgen::prelude::*;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+/// What a worker remembers.
+#[derive(Debug, Default)]
+struct State {
+    bench: Option<Bench>,
+    data: Option<DataSet>,
+    setup: Option<Setup>,
+    /// The network run last, by recipe and tensor, with what its file came to.
+    loaded: Option<(Loaded, Network, Option<Size>)>,
+    /// What a recipe gave last.
+    quantized: Option<(String, Quantized)>,
+    tuned: Option<Network>,
+}
+
+type Loaded = (Option<String>, Option<String>);
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+/// Starts listening, and says so.
+pub fn start(scope: &DedicatedWorkerGlobalScope) {
+    let dying = scope.clone();
+    std::panic::set_hook(Box::new(move |info| say(&dying, &Tell::Panicked(info.to_string()))));
+    let answering = scope.clone();
+    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        STATE.with(|state| {
+            let told = match unpack::<Ask>(&event.data()) {
+                Some(ask) => state.borrow_mut().answer(ask, &|done, of| say(&answering, &Tell::Progress(done, of))),
+                None => Err("a message does not fit (a defect of Quantscope)".to_owned()),
+            };
+            say(&answering, &told.unwrap_or_else(Tell::Failed));
+        });
+    });
+    scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
+    listener.forget();
+    say(scope, &Tell::Ready);
+}
+
+fn say(scope: &DedicatedWorkerGlobalScope, tell: &Tell) {
+    if let Err(error) = scope.post_message(&pack(tell)) {
+        web_sys::console::error_1(&error);
+    }
+}
+
+/// An error with its causes, in one sentence.
+fn sentence(error: impl std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+fn missing(what: &str) -> String {
+    format!("{what} first (a defect of Quantscope)")
+}
+
+impl State {
+    fn answer(&mut self, ask: Ask, progress: &dyn Fn(usize, usize)) -> Result<Tell, String> {
+        match ask {
+            Ask::Open { network, parts, weights, name } => {
+                *self = Self { data: self.data.take(), ..Self::default() };
+                let network = ModelBytes::new(network, parts);
+                let own = weights.map(|bytes| ModelBytes::new(bytes, Vec::new()));
+                let weights = own.unwrap_or_else(|| network.clone());
+                let bench = Bench::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
+                bench.shared().map_err(sentence)?;
+                Graph::parse(bench.network().model()).map_err(sentence)?;
+                self.bench = Some(bench);
+                Ok(Tell::Done)
+            }
+            Ask::Importance(bytes) => {
+                let importance = bytes.map(|bytes| ModelBytes::new(bytes, Vec::new()));
+                self.bench()?.set_importance(importance);
+                self.quantized = None;
+                self.loaded = None;
+                Ok(Tell::Done)
+            }
+            Ask::Data(files) => {
+                let files: Vec<(String, &dyn Source)> =
+                    files.iter().map(|(name, bytes)| (name.clone(), bytes as &dyn Source)).collect();
+                let data = DataSet::open(&files).map_err(sentence)?;
+                let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
+                self.data = Some(data);
+                self.setup = None;
+                Ok(Tell::Data { kind, samples, labels })
+            }
+            Ask::Guess => self.guess(),
+            Ask::Preprocess(line) => {
+                let preprocess = Preprocess::from_line(&line).map_err(sentence)?;
+                let graph = Graph::parse(self.bench()?.network().model()).map_err(sentence)?;
+                let data = self.data.as_ref().ok_or_else(|| missing("choose data"))?;
+                Ok(Tell::Setup(Setup::new(&graph, data, preprocess).map_err(sentence)?))
+            }
+            Ask::Use(setup) => {
+                self.setup = Some(setup);
+                Ok(Tell::Done)
+            }
+            Ask::Pictures(count) => self.pictures(count),
+            Ask::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
+            Ask::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
+            Ask::Walk { kind, range } => {
+                let files = self.bench()?.float().map_err(sentence)?;
+                let (data, setup) = self.at_hand()?;
+                let mut sums = Sums::new(kind, &files, setup, data).map_err(sentence)?;
+                let count = range.1 - range.0;
+                sums.add(range.0..range.1, &|done| progress(done, count), &|| true).map_err(sentence)?;
+                Ok(Tell::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
+            }
+            Ask::Tune { recipe, schedule, range } => {
+                let recipe = Recipe::from_line(&recipe).map_err(sentence)?;
+                let (Some(bench), Some(data), Some(setup)) = (&mut self.bench, &self.data, &self.setup) else {
+                    return Err(missing("choose data"));
+                };
+                let range = range.0..range.1;
+                let tuned = finetune(bench, &recipe, setup, data, range, schedule, progress, &|| true);
+                let tuned = tuned.map_err(sentence)?;
+                self.tuned = Some(Network::load(&tuned.quantized.files).map_err(sentence)?);
+                let size = size(&tuned.quantized);
+                Ok(Tell::Tuned { file: tuned.quantized.file, size, losses: tuned.losses })
+            }
+            Ask::RunTuned { range } => {
+                let network = self.tuned.as_ref().ok_or_else(|| missing("retrain"))?;
+                let (data, setup) = self.at_hand()?;
+                let outputs = setup.run(network, data, range.0..range.1, &|| true).map_err(sentence)?;
+                Ok(Tell::Ran { outputs: outputs.values, classes: outputs.classes, size: None })
+            }
+        }
+    }
+
+    fn bench(&mut self) -> Result<&mut Bench, String> {
+        self.bench.as_mut().ok_or_else(|| missing("open a network"))
+    }
+
+    fn at_hand(&self) -> Result<(&DataSet, &Setup), String> {
+        let data = self.data.as_ref().ok_or_else(|| missing("choose data"))?;
+        let setup = self.setup.as_ref().ok_or_else(|| missing("set preprocessing"))?;
+        Ok((data, setup))
+    }
+
+    fn guess(&mut self) -> Result<Tell, String> {
+        let files = self.bench()?.float().map_err(sentence)?;
+        let graph = Graph::parse(files.model()).map_err(sentence)?;
+        let network = Network::load(&files).map_err(sentence)?;
+        let data = self.data.as_ref().ok_or_else(|| missing("choose data"))?;
+        Ok(Tell::Setup(Setup::guess(&graph, &network, data).map_err(sentence)?))
+    }
+
+    fn pictures(&self, count: usize) -> Result<Tell, String> {
+        let (data, setup) = self.at_hand()?;
+        let none = Tell::Pictures { width: 0, height: 0, channels: 0, pixels: Vec::new() };
+        let Some(binding) = setup.bindings.first() else { return Ok(none) };
+        let Some(series) = data.series.get(binding.series) else { return Ok(none) };
+        // As the network will see them: in planes, whatever way they lie in the file.
+        let count = count.min(data.samples);
+        let inputs = setup.inputs(data, 0..count).map_err(sentence)?;
+        let Some(array) = inputs.get(&binding.input.name).and_then(|array| array.as_floats()) else { return Ok(none) };
+        let (channels, height, width) = match *array.shape() {
+            [_, c @ (1 | 3), h, w] => (c, h, w),
+            _ => return Ok(none),
+        };
+        if !matches!(series.values, Values::U8(_) | Values::F32(_)) || height * width > 1 << 16 {
+            return Ok(none);
+        }
+        let (low, high) = array.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+        let scale = 255.0 / (high - low).max(1e-20);
+        let pixels = array.iter().map(|x| ((x - low) * scale) as u8).collect();
+        Ok(Tell::Pictures { width, height, channels, pixels })
+    }
+
+    fn curve(&mut self, line: &str, id: &str, points: usize) -> Result<Tell, String> {
+        let mut base = Recipe::from_line(line).map_err(sentence)?;
+        if base.method != id {
+            id.clone_into(&mut base.method);
+            base.settings.clear();
+        }
+        let swept = methods::find(id).map_or("k", |method| method.swept);
+        let opened = self.bench()?.opened(&base).map_err(sentence)?;
+        let sweep = opened.session.sweep(&base, &[id], points).map_err(sentence)?;
+        let points = sweep.curves.into_iter().flat_map(|curve| curve.points);
+        let recipes = points.filter_map(|point| {
+            Some((base.with(swept, point.parameter.clone()?).to_line(), point.entropy_bits))
+        });
+        Ok(Tell::Curve(recipes.collect()))
+    }
+
+    fn run(&mut self, recipe: Option<String>, only: Option<String>, range: std::ops::Range<usize>) -> Result<Tell, String> {
+        let key = (recipe, only);
+        if self.loaded.as_ref().is_none_or(|(loaded, ..)| *loaded != key) {
+            let (files, size) = self.files(&key)?;
+            self.loaded = Some((key, Network::load(&files).map_err(sentence)?, size));
+        }
+        let Some((_, network, size)) = &self.loaded else { return Err(missing("load")) };
+        let (data, setup) = self.at_hand()?;
+        let outputs = setup.run(network, data, range, &|| true).map_err(sentence)?;
+        setup.check_labels(data, &outputs).map_err(sentence)?;
+        Ok(Tell::Ran { outputs: outputs.values, classes: outputs.classes, size: size.clone() })
+    }
+
+    /// The network that a recipe leaves, in all tensors or in one.
+    fn files(&mut self, (recipe, only): &Loaded) -> Result<(ModelBytes, Option<Size>), String> {
+        let Some(line) = recipe else { return Ok((self.bench()?.float().map_err(sentence)?, None)) };
+        if self.quantized.as_ref().is_none_or(|(before, _)| before != line) {
+            let recipe = Recipe::from_line(line).map_err(sentence)?;
+            let quantized = self.bench()?.quantize(&recipe).map_err(sentence)?;
+            self.quantized = Some((line.clone(), quantized));
+        }
+        let (Some((_, quantized)), Some(bench)) = (&self.quantized, &self.bench) else { return Err(missing("open")) };
+        let files = match only {
+            None => quantized.files.clone(),
+            Some(name) => bench.decoded_only(&quantized.file, &|tensor| tensor == name).map_err(sentence)?,
+        };
+        Ok((files, Some(size(quantized))))
+    }
+}
+
+fn size(quantized: &Quantized) -> Size {
+    let outcome = &quantized.outcome;
+    Size {
+        recipe: outcome.recipe.clone(),
+        file_bytes: outcome.file_bytes,
+        ratio: outcome.ratio,
+        bits: outcome.file_bytes as f64 * 8.0 / outcome.parameters.max(1) as f64,
+        entropy_bits: outcome.point.entropy_bits,
+        predicted: quantized.predicted.clone(),
+    }
+}
