@@ -135,9 +135,6 @@ fn files_of_other_kinds_are_named() {
     for (path, named) in [
         ("stories260K/stories260K_q8_0.gguf", "a GGUF file"),
         ("mlperf_tiny/pretrainedResnet.h5", "an HDF5 file"),
-        ("resnet32/resnet32.onnx", "an ONNX model"),
-        ("lenet/lenet.onnx", "an ONNX model"),
-        ("silero/silero_vad_16k_op15.onnx", "an ONNX model"),
         ("mnist_test/t10k-images-idx3-ubyte.gz", "a gzip file"),
         ("silero/LICENSE", "a text file"),
         (

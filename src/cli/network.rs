@@ -365,7 +365,8 @@ pub fn finetune(
     } else {
         (measuring.data.clone(), 0..half, half..measuring.samples)
     };
-    let schedule = Schedule { epochs: tuning.epochs as usize, batch: tuning.batch as usize, rate: tuning.rate };
+    let schedule =
+        Schedule { epochs: tuning.epochs as usize, batch: tuning.batch as usize, rate: tuning.rate };
     let setup = measuring.setup.clone();
     let show = |done: usize, of: usize| context.bars.show("retraining", done as u64, of as u64);
     let tuned = crate::network::finetune::finetune(
@@ -383,7 +384,8 @@ pub fn finetune(
     write_whole(output, &tuned.quantized.file)?;
     let before = measuring.bench.quantize(&recipe)?;
     let on = |files: &ModelBytes| -> Result<Measures, Failure> {
-        let outputs = measuring.setup.run(&Network::load(files)?, &measuring.data, tested.clone(), &|| true)?;
+        let outputs =
+            measuring.setup.run(&Network::load(files)?, &measuring.data, tested.clone(), &|| true)?;
         let classes = measuring.reference.classes;
         let values = measuring.reference.values.get(tested.start * classes..tested.end * classes);
         let reference = Outputs { values: values.unwrap_or_default().to_vec(), classes };
@@ -396,8 +398,14 @@ pub fn finetune(
         lines(&then).join("\n"),
         "after".to_owned(),
         lines(&now).join("\n"),
-        format!("losses by epoch      {}", tuned.losses.iter().map(|l| format!("{l:.5}")).collect::<Vec<_>>().join(" ")),
-        format!("file                 {} bytes, ratio {:.2}", tuned.quantized.outcome.file_bytes, tuned.quantized.outcome.ratio),
+        format!(
+            "losses by epoch      {}",
+            tuned.losses.iter().map(|l| format!("{l:.5}")).collect::<Vec<_>>().join(" ")
+        ),
+        format!(
+            "file                 {} bytes, ratio {:.2}",
+            tuned.quantized.outcome.file_bytes, tuned.quantized.outcome.ratio
+        ),
         format!("recipe               {}", tuned.quantized.outcome.recipe),
     ];
     let json = json!({

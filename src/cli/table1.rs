@@ -181,7 +181,12 @@ fn networks(data: &Path) -> Vec<Case> {
 
 impl Case {
     /// The rows of this network: for each method the smallest file that keeps accuracy.
-    fn smallest(&self, context: &Context, cells: &mut Vec<Vec<String>>, rows: &mut Vec<Value>) -> Result<(), Failure> {
+    fn smallest(
+        &self,
+        context: &Context,
+        cells: &mut Vec<Vec<String>>,
+        rows: &mut Vec<Value>,
+    ) -> Result<(), Failure> {
         let mut measuring = Measuring::open(context, &self.arguments, Some(&self.hessian))?;
         let float = measuring.float_measures();
         let value = |measures: &Measures| measures.top1.as_ref().map_or(0.0, |share| 100.0 * share.value());
@@ -192,7 +197,8 @@ impl Case {
             return Ok(());
         };
         for (name, id, weighted, ..) in ROWS {
-            let mut base = Recipe { pruning, coder: Coder::Rans, positions: Positions::Symbols, ..Recipe::default() };
+            let mut base =
+                Recipe { pruning, coder: Coder::Rans, positions: Positions::Symbols, ..Recipe::default() };
             id.clone_into(&mut base.method);
             base.importance.kind = if weighted { ImportanceKind::File } else { ImportanceKind::None };
             let mut points = measuring.curve(&base, id, POINTS)?;
@@ -222,7 +228,8 @@ impl Case {
                 Pruning::Fraction(share) => format!(" {:.0} %", 100.0 * share),
                 _ => String::new(),
             };
-            let settings: Vec<String> = recipe.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let settings: Vec<String> =
+                recipe.settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
             cells.push(vec![
                 format!("{}{pruned}, {name}", self.title),
                 settings.join(" "),
@@ -252,7 +259,8 @@ impl Case {
             return Ok(Some(*only));
         }
         for pruning in &self.pruning {
-            let fine = Recipe { pruning: *pruning, ..Recipe::default() }.with("step", crate::quantize::Value::Number(0.01));
+            let fine = Recipe { pruning: *pruning, ..Recipe::default() }
+                .with("step", crate::quantize::Value::Number(0.01));
             let (_, measures) = measuring.point(context, &fine)?;
             if measures.top1.as_ref().is_some_and(|share| 100.0 * share.value() >= least) {
                 return Ok(Some(*pruning));

@@ -24,7 +24,9 @@ mod sketch;
 mod verify;
 
 pub use crate::importance::Importance;
-pub use assemble::{Assembler, Export, check_blocks, codebooks, decode_to, is_container, open_container, parameters};
+pub use assemble::{
+    Assembler, Export, check_blocks, codebooks, decode_to, is_container, open_container, parameters,
+};
 pub use encode::encode;
 pub use plan::{Plan, assignments, levels_hash, prepare};
 pub use session::Session;

@@ -4,11 +4,11 @@
 //! ∂L/∂c = Σ ∂L/∂w. Steps are Adam's (D. Kingma and J. Ba, 2015) on mini-batches of labelled samples, their size a share of the
 //! mean distance between neighbouring values, falling to nothing along half a cosine. Zeros that pruning made stay zeros.
 
+use super::NetworkError;
 use super::backward::Purpose;
 use super::data::DataSet;
 use super::evaluate::{Bench, GoOn, Quantized, Setup};
 use super::importance::{Differentiator, flattened};
-use super::NetworkError;
 use crate::recipe::Recipe;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,8 @@ pub fn finetune(
     let assignments = bench.assignments(&start)?;
     let mut levels = start.levels();
     let spacing: Vec<f64> = levels.iter().map(|codebook| spacing(codebook)).collect();
-    let owner: Vec<usize> = levels.iter().enumerate().flat_map(|(i, codebook)| vec![i; codebook.len()]).collect();
+    let owner: Vec<usize> =
+        levels.iter().enumerate().flat_map(|(i, codebook)| vec![i; codebook.len()]).collect();
     let mut moments = vec![Moments::default(); owner.len()];
     let batch = schedule.batch.max(1);
     let starts: Vec<usize> = range.clone().step_by(batch).collect();
@@ -82,7 +83,8 @@ pub fn finetune(
             let graph = flattened(&files, setup, data)?;
             let wanted: BTreeSet<String> =
                 assignments.keys().filter(|name| graph.constants.contains(*name)).cloned().collect();
-            let differentiator = Differentiator::new(&graph, &files, setup, data, &wanted, Purpose::Gradient)?;
+            let differentiator =
+                Differentiator::new(&graph, &files, setup, data, &wanted, Purpose::Gradient)?;
             let (pairs, loss) = differentiator.back(start..end)?;
             total += loss.unwrap_or(0.0) * (end - start) as f64;
             let mut sums = vec![0.0f64; owner.len()];
@@ -196,7 +198,12 @@ mod tests {
             let outputs: Outputs = setup.run(&network, &data, 0..samples, &|| true).unwrap();
             measure(&outputs, data.labels.as_deref(), None).loss.unwrap()
         };
-        assert!(loss(&tuned.quantized) < loss(&before) - 0.01, "{} {}", loss(&tuned.quantized), loss(&before));
+        assert!(
+            loss(&tuned.quantized) < loss(&before) - 0.01,
+            "{} {}",
+            loss(&tuned.quantized),
+            loss(&before)
+        );
         assert!(tuned.losses.last() < tuned.losses.first());
         // The recipe names its codebook, and with it gives the same bytes again.
         let again = Recipe::from_line(&tuned.quantized.outcome.recipe).unwrap();

@@ -92,7 +92,12 @@ pub(super) fn layout(
     }
     let (from, to) = (x.0.max(y.0), x.1.min(y.1));
     if chart.diagonal && from < to {
-        scene.dashes(&[frame.to_pixels(from, from), frame.to_pixels(to, to)], dash, scale.whole(1.0), theme.muted.into());
+        scene.dashes(
+            &[frame.to_pixels(from, from), frame.to_pixels(to, to)],
+            dash,
+            scale.whole(1.0),
+            theme.muted.into(),
+        );
     }
     for series in &chart.series {
         draw_series(&mut scene, &frame, series, y, theme, scale);
@@ -153,8 +158,13 @@ mod tests {
     use super::*;
 
     fn series(points: &[(f64, f64)]) -> MeasuredSeries {
-        let point = |(x, y): &(f64, f64)| Measured { x: *x, y: *y, interval: (y - 1.0, y + 1.0), dominated: false };
-        MeasuredSeries { points: points.iter().map(point).collect(), joined: true, ..MeasuredSeries::default() }
+        let point =
+            |(x, y): &(f64, f64)| Measured { x: *x, y: *y, interval: (y - 1.0, y + 1.0), dominated: false };
+        MeasuredSeries {
+            points: points.iter().map(point).collect(),
+            joined: true,
+            ..MeasuredSeries::default()
+        }
     }
 
     #[test]

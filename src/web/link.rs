@@ -109,7 +109,8 @@ struct Hello {
 }
 
 fn hand_over_module(worker: &Worker) -> Result<(), String> {
-    let hello = Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
+    let hello =
+        Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
     let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
     worker.post_message(&hello).map_err(|error| sentence(&error))
 }
@@ -131,7 +132,6 @@ pub fn spawn() -> Result<Worker, String> {
 }
 
 impl Shared {
-
     fn on_message(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(MessageEvent)> {
         Closure::new(move |event: MessageEvent| {
             if self.dead.get() {

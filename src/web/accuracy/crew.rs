@@ -50,7 +50,8 @@ impl Crew {
     /// Starts `count` workers; `progress` hears how far long jobs have come.
     pub fn new(count: usize, progress: impl Fn(usize, usize) + 'static) -> Result<Self, String> {
         let slots = (0..count.max(1)).map(|_| None).collect();
-        let inner = Inner { slots, queue: VecDeque::new(), context: Vec::new(), progress: Box::new(progress) };
+        let inner =
+            Inner { slots, queue: VecDeque::new(), context: Vec::new(), progress: Box::new(progress) };
         let crew = Self(Rc::new(RefCell::new(inner)));
         for index in 0..count.max(1) {
             hire(&crew.0, index)?;
@@ -77,13 +78,13 @@ impl Crew {
     }
 
     /// Tells every worker, and those hired later; nobody waits for what they say.
-    pub fn tell(&self, ask: &Ask) {
+    pub fn tell(&self, ask: Ask) {
         let mut inner = self.0.borrow_mut();
         for slot in inner.slots.iter_mut().flatten().filter(|slot| slot.ready) {
             slot.told += 1;
-            post(&slot.worker, ask);
+            post(&slot.worker, &ask);
         }
-        inner.context.push(ask.clone());
+        inner.context.push(ask);
     }
 
     /// Drops every question; busy workers are replaced.
@@ -135,7 +136,8 @@ fn hire(inner: &Rc<RefCell<Inner>>, index: usize) -> Result<(), String> {
         mourn(&weak, index, event.message());
     });
     worker.set_onerror(Some(died.as_ref().unchecked_ref()));
-    let slot = Slot { worker, _heard: heard, _died: died, ready: false, told: 0, pending: None, last_words: None };
+    let slot =
+        Slot { worker, _heard: heard, _died: died, ready: false, told: 0, pending: None, last_words: None };
     if let Some(place) = inner.borrow_mut().slots.get_mut(index) {
         *place = Some(slot);
     }
@@ -154,7 +156,8 @@ fn dispatch(inner: &Rc<RefCell<Inner>>) {
 
 fn hear(weak: &Weak<RefCell<Inner>>, index: usize, message: &JsValue) {
     let Some(inner) = weak.upgrade() else { return };
-    let told = unpack::<Tell>(message).unwrap_or_else(|| Tell::Failed("a worker said something unreadable".to_owned()));
+    let told = unpack::<Tell>(message)
+        .unwrap_or_else(|| Tell::Failed("a worker said something unreadable".to_owned()));
     let answered = {
         let mut borrowed = inner.borrow_mut();
         let Inner { slots, context, progress, .. } = &mut *borrowed;

@@ -31,10 +31,8 @@ pub enum Ask {
     Run { recipe: Option<String>, only: Option<String>, range: (usize, usize) },
     /// Sums of derivatives over samples.
     Walk { kind: Kind, range: (usize, usize) },
-    /// Retrain a recipe's codebooks on the samples of the range; keeps the network for [`RunTuned`](Self::RunTuned).
-    Tune { recipe: String, schedule: Schedule, range: (usize, usize) },
-    /// Run samples with the retrained weights.
-    RunTuned { range: (usize, usize) },
+    /// Retrain a recipe's codebooks on the samples of one range, then run those of another with what came of it.
+    Tune { recipe: String, schedule: Schedule, teach: (usize, usize), examine: (usize, usize) },
 }
 
 /// What a recipe's file came to.
@@ -55,14 +53,36 @@ pub enum Tell {
     /// It listens.
     Ready,
     Done,
-    Data { kind: String, samples: usize, labels: Option<Vec<u32>> },
+    Data {
+        kind: String,
+        samples: usize,
+        labels: Option<Vec<u32>>,
+    },
     Setup(Setup),
-    Pictures { width: usize, height: usize, channels: usize, pixels: Vec<u8> },
+    Pictures {
+        width: usize,
+        height: usize,
+        channels: usize,
+        pixels: Vec<u8>,
+    },
     /// Recipes with the entropy of their symbols.
     Curve(Vec<(String, f64)>),
-    Ran { outputs: Vec<f32>, classes: usize, size: Option<Size> },
-    Walked { parts: Vec<(String, Vec<usize>, Vec<f64>)>, loss: String },
-    Tuned { file: Vec<u8>, size: Size, losses: Vec<f64> },
+    Ran {
+        outputs: Vec<f32>,
+        classes: usize,
+        size: Option<Size>,
+    },
+    Walked {
+        parts: Vec<(String, Vec<usize>, Vec<f64>)>,
+        loss: String,
+    },
+    Tuned {
+        file: Vec<u8>,
+        size: Size,
+        losses: Vec<f64>,
+        outputs: Vec<f32>,
+        classes: usize,
+    },
     /// How far a long job has come.
     Progress(usize, usize),
     Failed(String),

@@ -4,7 +4,7 @@ use super::words::{Ask, Size, Tell, pack, unpack};
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess, Values};
 use crate::network::evaluate::{Bench, Quantized, Setup};
-use crate::network::finetune::finetune;
+use crate::network::finetune::{Schedule, finetune};
 use crate::network::importance::Sums;
 use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network};
@@ -24,7 +24,6 @@ struct State {
     loaded: Option<(Loaded, Network, Option<Size>)>,
     /// What a recipe gave last.
     quantized: Option<(String, Quantized)>,
-    tuned: Option<Network>,
 }
 
 type Loaded = (Option<String>, Option<String>);
@@ -41,7 +40,9 @@ pub fn start(scope: &DedicatedWorkerGlobalScope) {
     let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         STATE.with(|state| {
             let told = match unpack::<Ask>(&event.data()) {
-                Some(ask) => state.borrow_mut().answer(ask, &|done, of| say(&answering, &Tell::Progress(done, of))),
+                Some(ask) => {
+                    state.borrow_mut().answer(ask, &|done, of| say(&answering, &Tell::Progress(done, of)))
+                }
                 None => Err("a message does not fit (a defect of Quantscope)".to_owned()),
             };
             say(&answering, &told.unwrap_or_else(Tell::Failed));
@@ -77,14 +78,13 @@ impl State {
     fn answer(&mut self, ask: Ask, progress: &dyn Fn(usize, usize)) -> Result<Tell, String> {
         match ask {
             Ask::Open { network, parts, weights, name } => {
-                *self = Self { data: self.data.take(), ..Self::default() };
                 let network = ModelBytes::new(network, parts);
                 let own = weights.map(|bytes| ModelBytes::new(bytes, Vec::new()));
                 let weights = own.unwrap_or_else(|| network.clone());
                 let bench = Bench::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
                 bench.shared().map_err(sentence)?;
                 Graph::parse(bench.network().model()).map_err(sentence)?;
-                self.bench = Some(bench);
+                *self = Self { bench: Some(bench), data: self.data.take(), ..Self::default() };
                 Ok(Tell::Done)
             }
             Ask::Importance(bytes) => {
@@ -99,6 +99,10 @@ impl State {
                     files.iter().map(|(name, bytes)| (name.clone(), bytes as &dyn Source)).collect();
                 let data = DataSet::open(&files).map_err(sentence)?;
                 let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
+                if let Some(bench) = &self.bench {
+                    let graph = Graph::parse(bench.network().model()).map_err(sentence)?;
+                    Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
+                }
                 self.data = Some(data);
                 self.setup = None;
                 Ok(Tell::Data { kind, samples, labels })
@@ -125,25 +129,35 @@ impl State {
                 sums.add(range.0..range.1, &|done| progress(done, count), &|| true).map_err(sentence)?;
                 Ok(Tell::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
             }
-            Ask::Tune { recipe, schedule, range } => {
-                let recipe = Recipe::from_line(&recipe).map_err(sentence)?;
-                let (Some(bench), Some(data), Some(setup)) = (&mut self.bench, &self.data, &self.setup) else {
-                    return Err(missing("choose data"));
-                };
-                let range = range.0..range.1;
-                let tuned = finetune(bench, &recipe, setup, data, range, schedule, progress, &|| true);
-                let tuned = tuned.map_err(sentence)?;
-                self.tuned = Some(Network::load(&tuned.quantized.files).map_err(sentence)?);
-                let size = size(&tuned.quantized);
-                Ok(Tell::Tuned { file: tuned.quantized.file, size, losses: tuned.losses })
-            }
-            Ask::RunTuned { range } => {
-                let network = self.tuned.as_ref().ok_or_else(|| missing("retrain"))?;
-                let (data, setup) = self.at_hand()?;
-                let outputs = setup.run(network, data, range.0..range.1, &|| true).map_err(sentence)?;
-                Ok(Tell::Ran { outputs: outputs.values, classes: outputs.classes, size: None })
+            Ask::Tune { recipe, schedule, teach, examine } => {
+                self.tune(&recipe, schedule, teach, examine, progress)
             }
         }
+    }
+
+    fn tune(
+        &mut self,
+        recipe: &str,
+        schedule: Schedule,
+        teach: (usize, usize),
+        examine: (usize, usize),
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<Tell, String> {
+        let recipe = Recipe::from_line(recipe).map_err(sentence)?;
+        let (Some(bench), Some(data), Some(setup)) = (&mut self.bench, &self.data, &self.setup) else {
+            return Err(missing("choose data"));
+        };
+        let tuned = finetune(bench, &recipe, setup, data, teach.0..teach.1, schedule, progress, &|| true);
+        let tuned = tuned.map_err(sentence)?;
+        let network = Network::load(&tuned.quantized.files).map_err(sentence)?;
+        let outputs = setup.run(&network, data, examine.0..examine.1, &|| true).map_err(sentence)?;
+        Ok(Tell::Tuned {
+            size: size(&tuned.quantized),
+            file: tuned.quantized.file,
+            losses: tuned.losses,
+            outputs: outputs.values,
+            classes: outputs.classes,
+        })
     }
 
     fn bench(&mut self) -> Result<&mut Bench, String> {
@@ -172,7 +186,9 @@ impl State {
         // As the network will see them: in planes, whatever way they lie in the file.
         let count = count.min(data.samples);
         let inputs = setup.inputs(data, 0..count).map_err(sentence)?;
-        let Some(array) = inputs.get(&binding.input.name).and_then(|array| array.as_floats()) else { return Ok(none) };
+        let Some(array) = inputs.get(&binding.input.name).and_then(|array| array.as_floats()) else {
+            return Ok(none);
+        };
         let (channels, height, width) = match *array.shape() {
             [_, c @ (1 | 3), h, w] => (c, h, w),
             _ => return Ok(none),
@@ -180,7 +196,8 @@ impl State {
         if !matches!(series.values, Values::U8(_) | Values::F32(_)) || height * width > 1 << 16 {
             return Ok(none);
         }
-        let (low, high) = array.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
+        let (low, high) =
+            array.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
         let scale = 255.0 / (high - low).max(1e-20);
         let pixels = array.iter().map(|x| ((x - low) * scale) as u8).collect();
         Ok(Tell::Pictures { width, height, channels, pixels })
@@ -202,7 +219,12 @@ impl State {
         Ok(Tell::Curve(recipes.collect()))
     }
 
-    fn run(&mut self, recipe: Option<String>, only: Option<String>, range: std::ops::Range<usize>) -> Result<Tell, String> {
+    fn run(
+        &mut self,
+        recipe: Option<String>,
+        only: Option<String>,
+        range: std::ops::Range<usize>,
+    ) -> Result<Tell, String> {
         let key = (recipe, only);
         if self.loaded.as_ref().is_none_or(|(loaded, ..)| *loaded != key) {
             let (files, size) = self.files(&key)?;
@@ -223,7 +245,9 @@ impl State {
             let quantized = self.bench()?.quantize(&recipe).map_err(sentence)?;
             self.quantized = Some((line.clone(), quantized));
         }
-        let (Some((_, quantized)), Some(bench)) = (&self.quantized, &self.bench) else { return Err(missing("open")) };
+        let (Some((_, quantized)), Some(bench)) = (&self.quantized, &self.bench) else {
+            return Err(missing("open"));
+        };
         let files = match only {
             None => quantized.files.clone(),
             Some(name) => bench.decoded_only(&quantized.file, &|tensor| tensor == name).map_err(sentence)?,

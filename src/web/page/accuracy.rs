@@ -43,7 +43,8 @@ pub fn connect(app: &Rc<App>) {
     });
     let asked = app.clone();
     on(&app.document, "sample-open", move |event| {
-        let files: Vec<File> = Array::from(&detail(&event)).iter().filter_map(|f| f.dyn_into().ok()).collect();
+        let files: Vec<File> =
+            Array::from(&detail(&event)).iter().filter_map(|f| f.dyn_into().ok()).collect();
         let mut files = files.into_iter();
         if let Some(file) = files.next() {
             if let Some(curvature) = files.next() {
@@ -88,7 +89,8 @@ pub fn tell(app: &App) {
             put("importance", &loaded.file);
         }
         put("recipe", &JsValue::from_str(&state.solvable().to_line()));
-        put("methods", &JsValue::from_str(&state.shown.join(",")));
+        let methods: Vec<&str> = state.shown.iter().map(String::as_str).collect();
+        put("methods", &JsValue::from_str(&methods.join(",")));
         init.set_detail(&object);
     }
     if let Ok(event) = CustomEvent::new_with_event_init_dict("accuracy-state", &init) {

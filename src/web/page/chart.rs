@@ -10,7 +10,7 @@ use crate::web::canvas;
 use plotters_canvas::CanvasBackend;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, KeyboardEvent, MouseEvent};
+use web_sys::{Document, HtmlElement, KeyboardEvent, MouseEvent, Window};
 
 /// How far from a point the pointer may be, in CSS pixels.
 const REACH: f64 = 28.0;
@@ -117,9 +117,8 @@ fn x_title(rate: Rate) -> &'static str {
 }
 
 /// The style sheet's colours.
-pub fn theme(app: &App) -> Theme {
-    let style =
-        app.document.document_element().and_then(|root| app.window.get_computed_style(&root).ok().flatten());
+pub fn theme(window: &Window, document: &Document) -> Theme {
+    let style = document.document_element().and_then(|root| window.get_computed_style(&root).ok().flatten());
     let colour = |name: &str, otherwise: Colour| {
         let text = style.as_ref().and_then(|style| style.get_property_value(name).ok()).unwrap_or_default();
         colour_from_hex(text.trim()).unwrap_or(otherwise)
@@ -154,7 +153,13 @@ pub fn draw(app: &App) {
         sized.clear();
         let frame = CanvasBackend::with_canvas_object(sized.canvas.clone()).filter(|_| !empty).and_then(
             |mut backend| {
-                plot::rate_distortion(&mut backend, &chart, &theme(app), Scale::new(sized.scale)).ok()
+                plot::rate_distortion(
+                    &mut backend,
+                    &chart,
+                    &theme(&app.window, &app.document),
+                    Scale::new(sized.scale),
+                )
+                .ok()
             },
         );
         view.frame = frame;
@@ -248,7 +253,14 @@ fn draw_chosen(app: &App) {
     let (x, y) = frame.to_pixels(rate(point, state.rate), quality(point, state.weighted));
     if let (Some(mut layer), Some(at)) = (layer, view.chosen) {
         // A mark that cannot be drawn leaves the tooltip to say where the point is.
-        let _ = plot::highlight(&mut layer, &frame, &view.chart, at, &theme(app), Scale::new(view.scale));
+        let _ = plot::highlight(
+            &mut layer,
+            &frame,
+            &view.chart,
+            at,
+            &theme(&app.window, &app.document),
+            Scale::new(view.scale),
+        );
     }
     show(&e.chart_tooltip, true);
     set_text(&e.chart_tooltip, &lines(&state, curve, point).join("\n"));
@@ -342,7 +354,7 @@ fn save(app: &App) {
     let state = app.state.borrow();
     let (chart, _) = describe(&state);
     let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
-    match plot::svg::rate_distortion(&chart, &title(&state), SVG_SIZE, &theme(app)) {
+    match plot::svg::rate_distortion(&chart, &title(&state), SVG_SIZE, &theme(&app.window, &app.document)) {
         Ok(svg) => download::text(app, &format!("{name}.curves.svg"), &svg),
         Err(error) => super::notice::error(app, &error.to_string()),
     }

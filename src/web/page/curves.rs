@@ -2,7 +2,7 @@
 
 use super::dom::{self, append, clear, make, on, part, set, set_text};
 use super::state::{Rate, State};
-use super::{App, download, format, recipe};
+use super::{App, accuracy, download, format, recipe};
 use crate::engine::report::{Curve, Point, Sweep, sweep_csv};
 use crate::plot::Marker;
 use crate::quantize::{Value, methods};
@@ -49,6 +49,7 @@ pub fn connect(app: &Rc<App>) {
             };
         }
         refresh(&toggled);
+        accuracy::tell(&toggled);
         changed(&toggled);
     });
     let rows = app.clone();

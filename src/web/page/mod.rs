@@ -1,10 +1,11 @@
 //! The page: one struct of handles, one of state, one file per panel.
 
+mod accuracy;
 mod archive;
 mod chart;
 mod compress;
 mod curves;
-mod dom;
+pub(super) mod dom;
 mod download;
 mod elements;
 mod figures;
@@ -18,6 +19,9 @@ mod recipe;
 mod state;
 mod tensors;
 mod theme;
+
+#[cfg(feature = "network")]
+pub(super) use chart::theme as chart_theme;
 
 use super::pool::{Failure, News, Pool};
 use super::protocol::{Answer, Job};
@@ -139,6 +143,7 @@ impl App {
         overlay::connect(self);
         compress::connect(self);
         archive::connect(self);
+        accuracy::connect(self);
         permalink::connect(self);
         let main = self.elements.main.clone();
         on(&self.elements.skip, "click", move |_| {
@@ -229,6 +234,7 @@ impl App {
         recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
         compress::show_stale(self);
         self.redraw_selection();
+        accuracy::tell(self);
         if problem.is_some() {
             return;
         }

@@ -53,7 +53,12 @@ pub fn draw(app: &App) {
     let chart = describe(app, overlay);
     if let Some(mut backend) = CanvasBackend::with_canvas_object(sized.canvas.clone()) {
         // What cannot be drawn, such as a histogram without a bin, leaves the canvas empty.
-        let _ = plot::histogram(&mut backend, &chart, &theme(app), Scale::new(sized.scale));
+        let _ = plot::histogram(
+            &mut backend,
+            &chart,
+            &theme(&app.window, &app.document),
+            Scale::new(sized.scale),
+        );
     }
     set_text(&app.elements.overlay_caption, &caption(overlay));
 }
@@ -73,7 +78,12 @@ fn save(app: &App) {
     let state = app.state.borrow();
     let Some(overlay) = &state.overlay else { return };
     let name = state.file.as_ref().map_or("weights", |file| download::stem(&file.name));
-    match plot::svg::histogram(&describe(app, overlay), &title(&state), SVG_SIZE, &theme(app)) {
+    match plot::svg::histogram(
+        &describe(app, overlay),
+        &title(&state),
+        SVG_SIZE,
+        &theme(&app.window, &app.document),
+    ) {
         Ok(svg) => download::text(app, &format!("{name}.weights.svg"), &svg),
         Err(error) => super::notice::error(app, &error.to_string()),
     }
