@@ -358,7 +358,7 @@ impl Setup {
     /// Tries the usual ways of preprocessing on the first labelled samples and takes the one with most right answers; the
     /// first that fits where there are no labels.
     pub fn guess(graph: &Graph, network: &Network, data: &DataSet) -> Result<Self, NetworkError> {
-        const TRIED: usize = 200;
+        const TRIED: usize = 128;
         let sample = data.series.first().map(|series| series.sample_shape().to_vec()).unwrap_or_default();
         let bytes = data.series.first().is_some_and(|series| series.values.is_bytes());
         let channels = match sample.as_slice() {
@@ -382,7 +382,7 @@ impl Setup {
             if best.as_ref().is_none_or(|(most, _)| right > *most) {
                 best = Some((right, setup));
             }
-            if data.labels.is_none() {
+            if data.labels.is_none() || right == count as u64 {
                 break;
             }
         }

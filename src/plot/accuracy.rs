@@ -50,12 +50,23 @@ pub struct Accuracy {
     pub x_title: String,
     /// Title of the vertical axis, with its unit.
     pub y_title: String,
+    /// Points outside these values are left out, horizontally and vertically.
+    pub limits: Option<((f64, f64), (f64, f64))>,
     /// A point that is marked, as (series, point).
     pub chosen: Option<(usize, usize)>,
 }
 
-fn shown(chart: &Accuracy) -> impl Iterator<Item = &Measured> {
-    chart.series.iter().flat_map(|series| &series.points).filter(|p| drawable(p.x) && drawable(p.y))
+impl Accuracy {
+    fn shows(&self, point: &Measured) -> bool {
+        let ((left, right), (low, high)) =
+            self.limits.unwrap_or(((f64::MIN, f64::MAX), (f64::MIN, f64::MAX)));
+        let inside = point.x >= left && point.x <= right && point.y >= low && point.y <= high;
+        drawable(point.x) && drawable(point.y) && inside
+    }
+
+    fn shown(&self) -> impl Iterator<Item = &Measured> {
+        self.series.iter().flat_map(|series| &series.points).filter(|point| self.shows(point))
+    }
 }
 
 /// Lays the chart out on `size` device pixels.
@@ -71,8 +82,8 @@ pub(super) fn layout(
     let axes = Axes {
         size,
         header,
-        x_range: axis_range(extent(shown(chart).map(|p| p.x))),
-        y_range: axis_range(extent(shown(chart).map(|p| p.y).chain(base))),
+        x_range: axis_range(extent(chart.shown().map(|p| p.x))),
+        y_range: axis_range(extent(chart.shown().map(|p| p.y).chain(base))),
         y_spacing: Spacing::Linear,
         counts: false,
         x_title: &chart.x_title,
@@ -100,10 +111,10 @@ pub(super) fn layout(
         );
     }
     for series in &chart.series {
-        draw_series(&mut scene, &frame, series, y, theme, scale);
+        draw_series(&mut scene, &frame, (chart, series), y, theme, scale);
     }
     let chosen = chart.chosen.and_then(|(s, p)| chart.series.get(s)?.points.get(p));
-    if let Some(point) = chosen.filter(|p| drawable(p.x) && drawable(p.y)) {
+    if let Some(point) = chosen.filter(|point| chart.shows(point)) {
         let centre = frame.to_pixels(point.x, point.y);
         let (radius, width) = (scale.pixels(8.0), scale.whole(2.0));
         scene.add(Shape::Ring { centre, radius, width, ink: theme.accent.into() });
@@ -114,13 +125,13 @@ pub(super) fn layout(
 fn draw_series(
     scene: &mut Scene,
     frame: &Frame,
-    series: &MeasuredSeries,
+    (chart, series): (&Accuracy, &MeasuredSeries),
     y_range: (f64, f64),
     theme: &Theme,
     scale: Scale,
 ) {
     let colour = theme.series_colour(series.colour);
-    let points: Vec<&Measured> = series.points.iter().filter(|p| drawable(p.x) && drawable(p.y)).collect();
+    let points: Vec<&Measured> = series.points.iter().filter(|point| chart.shows(point)).collect();
     for point in &points {
         let (low, high) = (point.interval.0.max(y_range.0), point.interval.1.min(y_range.1));
         if low < high {

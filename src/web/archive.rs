@@ -67,10 +67,9 @@ pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, Stri
 }
 
 /// Decodes into a weight file of another format.
-pub fn decode(file: &JsValue, npz: bool, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+pub fn decode(file: &JsValue, export: Export, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
-    let export = if npz { Export::Npz } else { Export::Safetensors };
     let (mut done, total) = (0, decoded_bytes(&reader));
     let count = &mut |bytes: u64| {
         done += bytes;

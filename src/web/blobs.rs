@@ -1,6 +1,6 @@
 //! Files of the browser as byte sources and byte sinks; for workers, where blocking reads exist.
 
-use crate::formats::Source;
+use crate::formats::{Part, Source};
 use js_sys::{Array, Uint8Array};
 use std::cell::RefCell;
 use std::io;
@@ -15,6 +15,7 @@ const WINDOW_BYTES: u64 = 1 << 16;
 pub struct BlobSource {
     blob: Blob,
     len: u64,
+    parts: Vec<Part>,
     reader: FileReaderSync,
     window: RefCell<(u64, Vec<u8>)>,
 }
@@ -27,9 +28,15 @@ impl BlobSource {
         Ok(Self {
             len: blob.size() as u64,
             blob: blob.clone(),
+            parts: Vec::new(),
             reader,
             window: RefCell::new((0, Vec::new())),
         })
+    }
+
+    /// Says which files the blob joins.
+    pub fn of_parts(self, parts: Vec<Part>) -> Self {
+        Self { parts, ..self }
     }
 
     fn array(&self, offset: u64, len: u64) -> io::Result<Uint8Array> {
@@ -70,6 +77,10 @@ impl Source for BlobSource {
         }
         self.array(offset, buffer.len() as u64)?.copy_to(buffer);
         Ok(())
+    }
+
+    fn parts(&self) -> &[Part] {
+        &self.parts
     }
 }
 

@@ -15,7 +15,6 @@ mod oneshot;
 mod page;
 mod pool;
 mod protocol;
-mod sample;
 mod session;
 mod solver;
 mod worker;

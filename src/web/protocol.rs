@@ -5,6 +5,7 @@
 //! not copied.
 
 use crate::engine::{Task, pack, report, unpack};
+use crate::formats::Part;
 use crate::recipe::Recipe;
 use js_sys::{Array, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,13 @@ impl Default for Context {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Job {
     /// Tell what a file is: [`Answer::Opened`] or [`Answer::Archive`].
-    Open(#[serde(with = "handle")] JsValue),
+    Open {
+        /// The file, a `Blob`.
+        #[serde(with = "handle")]
+        file: JsValue,
+        /// The files it joins, where it is several.
+        parts: Vec<Part>,
+    },
     /// Match an importance file to the context's model: [`Answer::Matched`].
     Match {
         /// The importance file, a `Blob`.
@@ -96,8 +103,8 @@ pub enum Job {
         /// The compressed file, a `Blob`.
         #[serde(with = "handle")]
         file: JsValue,
-        /// Write .npz instead of safetensors.
-        npz: bool,
+        /// What to write.
+        target: Target,
     },
     /// Check every checksum of a compressed file: [`Answer::Checked`].
     Check(#[serde(with = "handle")] JsValue),
@@ -153,6 +160,28 @@ pub enum Job {
     Seal,
     /// Sum up what [`Job::Verify`] gave, an array in task order: [`Answer::Verified`].
     Collect(#[serde(with = "handle")] JsValue),
+}
+
+/// What a compressed file is decoded into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Target {
+    /// A .safetensors file.
+    Safetensors,
+    /// A .npz file.
+    Npz,
+    /// The context's ONNX model with other weights.
+    Onnx,
+}
+
+impl Target {
+    /// Extension of a file of this kind.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Safetensors => "safetensors",
+            Self::Npz => "npz",
+            Self::Onnx => "onnx",
+        }
+    }
 }
 
 /// A message from a worker.

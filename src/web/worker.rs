@@ -2,11 +2,11 @@
 
 use super::archive;
 use super::blobs::BlobSource;
-use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request};
+use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request, Target};
 use super::session::Held;
 use crate::container::Reader;
-use crate::engine::{self, Importance, Input, Plan, Task};
-use crate::formats::{self, Limits};
+use crate::engine::{self, Export, Importance, Input, Plan, Task};
+use crate::formats::{self, Limits, Part};
 use crate::model::Model;
 use js_sys::{Array, Uint8Array};
 use std::cell::RefCell;
@@ -140,7 +140,7 @@ impl State {
 
     fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
         match job {
-            Job::Open(file) => open(&file),
+            Job::Open { file, parts } => open(&file, parts),
             Job::Match { file, recipe } => {
                 let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
                 let importance =
@@ -168,7 +168,17 @@ impl State {
                 bytes(engine::encode(files.input(), files.plan()?, &task))
             }
             Job::Verify(task) => self.verify(&task),
-            Job::Decode { file, npz } => archive::decode(&file, npz, progress),
+            Job::Decode { file, target } => {
+                let export = match target {
+                    Target::Safetensors => Export::Safetensors,
+                    Target::Npz => Export::Npz,
+                    Target::Onnx => {
+                        let files = self.files()?;
+                        Export::Onnx(&files.source, &files.model)
+                    }
+                };
+                archive::decode(&file, export, progress)
+            }
             Job::Check(file) => archive::check(&file, progress),
             job => self.held.work(job),
         }
@@ -199,8 +209,8 @@ fn matched(importance: &Importance) -> Answer {
     }
 }
 
-fn open(file: &JsValue) -> Result<Answer, String> {
-    let source = BlobSource::new(file)?;
+fn open(file: &JsValue, parts: Vec<Part>) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?.of_parts(parts);
     if engine::is_container(&source) {
         return archive::open(&source).map(Answer::Archive);
     }

@@ -15,8 +15,8 @@ pub enum Ask {
     Open { network: Vec<u8>, parts: Vec<Part>, weights: Option<Vec<u8>>, name: String },
     /// Use this importance file, or none.
     Importance(Option<Vec<u8>>),
-    /// Read a data set.
-    Data(Vec<(String, Vec<u8>)>),
+    /// Read a data set, and check that it fits the network on the bench if so asked.
+    Data { files: Vec<(String, Vec<u8>)>, check: bool },
     /// Find out how samples are preprocessed.
     Guess,
     /// Preprocess like this.

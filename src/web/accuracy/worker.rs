@@ -94,12 +94,12 @@ impl State {
                 self.loaded = None;
                 Ok(Tell::Done)
             }
-            Ask::Data(files) => {
+            Ask::Data { files, check } => {
                 let files: Vec<(String, &dyn Source)> =
                     files.iter().map(|(name, bytes)| (name.clone(), bytes as &dyn Source)).collect();
                 let data = DataSet::open(&files).map_err(sentence)?;
                 let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
-                if let Some(bench) = &self.bench {
+                if check && let Some(bench) = &self.bench {
                     let graph = Graph::parse(bench.network().model()).map_err(sentence)?;
                     Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
                 }

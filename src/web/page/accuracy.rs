@@ -4,6 +4,7 @@
 
 use super::dom::{on, set};
 use super::{App, files, notice, recipe};
+use crate::formats::Part;
 use crate::recipe::{ImportanceKind, Recipe};
 use js_sys::{Array, Object, Reflect};
 use std::rc::Rc;
@@ -49,9 +50,11 @@ pub fn connect(app: &Rc<App>) {
         if let Some(file) = files.next() {
             if let Some(curvature) = files.next() {
                 take_importance(&asked, curvature);
+                // Weights proper: biases and running statistics are few, and a common step is too coarse for them.
+                asked.state.borrow_mut().recipe.min_rank = 2;
             }
             let name = file.name();
-            files::open(&asked, file.into(), name);
+            files::open(&asked, file.into(), name, Vec::new());
         }
     });
     let asked = app.clone();
@@ -85,6 +88,8 @@ pub fn tell(app: &App) {
         };
         put("file", &file.blob);
         put("name", &JsValue::from_str(&file.name));
+        let part = |part: &Part| Array::of2(&part.name.as_str().into(), &(part.span.len as f64).into());
+        put("parts", &file.parts.iter().map(part).collect::<Array>());
         if let Some(loaded) = &file.importance {
             put("importance", &loaded.file);
         }

@@ -5,7 +5,7 @@ use super::files::unexpected;
 use super::state::OpenArchive;
 use super::{App, compress, files, format, ledger, notice, permalink, recipe};
 use crate::recipe::Recipe;
-use crate::web::protocol::{Answer, Archive, Job};
+use crate::web::protocol::{Answer, Archive, Job, Target};
 use std::rc::Rc;
 use web_sys::Blob;
 
@@ -14,12 +14,17 @@ pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
     let click = app.clone();
     on(&e.archive_verify, "click", move |_| check(&click));
-    for (button, npz) in [(&e.archive_safetensors, false), (&e.archive_npz, true)] {
+    let targets = [
+        (&e.archive_safetensors, Target::Safetensors),
+        (&e.archive_npz, Target::Npz),
+        (&e.archive_onnx, Target::Onnx),
+    ];
+    for (button, target) in targets {
         let click = app.clone();
         on(button, "click", move |_| {
             let open = click.state.borrow().archive.clone();
             if let Some(open) = open {
-                compress::decode(&click, open.blob, &open.name, npz);
+                compress::decode(&click, open.blob, &open.name, target);
             }
         });
     }

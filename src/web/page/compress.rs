@@ -6,8 +6,9 @@ use super::state::{Compressed, OpenFile};
 use super::{App, download, format, ledger, notice};
 use crate::engine::Task;
 use crate::engine::report::{Outcome as Report, Verification};
+use crate::model::FileFormat;
 use crate::web::pool::Outcome;
-use crate::web::protocol::{Answer, Context, Job};
+use crate::web::protocol::{Answer, Context, Job, Target};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -24,12 +25,17 @@ pub fn connect(app: &Rc<App>) {
             download::blob(&click, &made.name, &made.blob);
         }
     });
-    for (button, npz) in [(&e.download_safetensors, false), (&e.download_npz, true)] {
+    let targets = [
+        (&e.download_safetensors, Target::Safetensors),
+        (&e.download_npz, Target::Npz),
+        (&e.download_onnx, Target::Onnx),
+    ];
+    for (button, target) in targets {
         let click = app.clone();
         on(button, "click", move |_| {
             let made = click.state.borrow().compressed.clone();
             if let Some(made) = made {
-                decode(&click, made.blob, &made.name, npz);
+                decode(&click, made.blob, &made.name, target);
             }
         });
     }
@@ -215,21 +221,45 @@ pub fn show_stale(app: &App) {
 }
 
 /// Decodes a compressed file into another format and offers it.
-pub fn decode(app: &Rc<App>, blob: Blob, name: &str, npz: bool) {
-    let target = format!("{}.decoded.{}", download::stem(name), if npz { "npz" } else { "safetensors" });
-    let flow = notice::begin(app, &format!("Decoding to {target}"));
+pub fn decode(app: &Rc<App>, blob: Blob, name: &str, target: Target) {
+    let named = format!("{}.decoded.{}", download::stem(name), target.extension());
+    let flow = notice::begin(app, &format!("Decoding to {named}"));
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result =
-            app.pool.run(Job::Decode { file: blob.into(), npz }).await.and_then(|answer| match answer {
+            app.pool.run(Job::Decode { file: blob.into(), target }).await.and_then(|answer| match answer {
                 Answer::Blob(file) => {
                     file.dyn_into::<Blob>().map_err(|_| "a worker gave no file".to_owned().into())
                 }
                 other => Err(unexpected(&other)),
             });
-        let result = result.map(|file| download::blob(&app, &target, &file));
+        let result = result.map(|file| hand_out(&app, &named, &file, target));
         notice::conclude(&app, flow, result);
     });
+}
+
+/// Offers the decoded file; an ONNX model that came with files of external data comes back as several files.
+fn hand_out(app: &App, name: &str, file: &Blob, target: Target) {
+    let state = app.state.borrow();
+    let parts = state.file.as_ref().map(|file| file.parts.as_slice()).unwrap_or_default();
+    if target != Target::Onnx || parts.is_empty() {
+        return download::blob(app, name, file);
+    }
+    for (index, part) in parts.iter().enumerate() {
+        let (start, end) = (part.span.offset as f64, (part.span.offset + part.span.len) as f64);
+        if let Ok(slice) = file.slice_with_f64_and_f64(start, end) {
+            // The model asks for its data by these names.
+            download::blob(app, if index == 0 { name } else { &part.name }, &slice);
+        }
+    }
+}
+
+/// Offers ONNX only where the open file can be the template.
+pub fn show_onnx(app: &App) {
+    let is_onnx =
+        app.state.borrow().file.as_ref().is_some_and(|file| file.opened.format == FileFormat::Onnx.name());
+    show(&app.elements.download_onnx, is_onnx);
+    show(&app.elements.archive_onnx, is_onnx);
 }
 
 fn download_recipe(app: &App) {

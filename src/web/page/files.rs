@@ -2,15 +2,16 @@
 
 use super::dom::{on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile};
-use super::{App, archive, figures, format, notice, permalink, recipe, tensors};
+use super::{App, archive, compress, figures, format, notice, permalink, recipe, tensors};
+use crate::formats::Part;
 use crate::recipe::ImportanceKind;
+use crate::web::blobs::sentence;
 use crate::web::pool::{Failure, Outcome};
 use crate::web::protocol::{Answer, Context, Job};
-use crate::web::{blobs, sample};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, DragEvent, Element, FileList};
+use web_sys::{Blob, DragEvent, Element, File, FileList};
 
 /// Solvers lost to one file before it is no longer read again by itself.
 const MOST_DEATHS: u32 = 3;
@@ -28,11 +29,6 @@ pub fn connect(app: &Rc<App>) {
     on(&e.file_input, "change", move |_| take(&chosen, chosen.elements.file_input.files(), false));
     let chosen = app.clone();
     on(&e.importance_input, "change", move |_| take(&chosen, chosen.elements.importance_input.files(), true));
-    let wanted = app.clone();
-    on(&e.sample_button, "click", move |_| match blobs::blob_from_bytes(&sample::bytes()) {
-        Ok(blob) => open(&wanted, blob, sample::NAME.to_owned()),
-        Err(sentence) => notice::error(&wanted, &sentence),
-    });
     connect_drop(app);
 }
 
@@ -74,18 +70,15 @@ fn mark_zone(app: &App, over: bool) {
 fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
     let Some(files) = files else { return };
     let Some(file) = files.item(0) else { return };
-    let (more, name) = (files.length() > 1, file.name());
+    let name = file.name();
     if as_importance {
         app.state.borrow_mut().importance_file = Some((file.into(), name));
         recipe::show_importance(app);
         importance_changed(app);
     } else {
-        open(app, file.into(), name.clone());
-        if more {
-            notice::error(
-                app,
-                &format!("Several files were dropped; {name} is opened, the others are left out."),
-            );
+        match join((0..files.length()).filter_map(|index| files.item(index)).collect()) {
+            Ok((blob, name, parts)) => open(app, blob, name, parts),
+            Err(sentence) => notice::error(app, &sentence),
         }
     }
     // The same file can be chosen again.
@@ -94,12 +87,32 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
     }
 }
 
+/// Several files as one: an ONNX model, then the files of its external data.
+fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
+    files.sort_by_key(|file| !file.name().ends_with(".onnx"));
+    let first = files.first().ok_or("no file was chosen")?;
+    let name = first.name();
+    if files.len() == 1 {
+        return Ok((first.clone().into(), name, Vec::new()));
+    }
+    if !name.ends_with(".onnx") {
+        return Err(
+            "Open one weight file at a time, or an .onnx model together with the files of its external data."
+                .to_owned(),
+        );
+    }
+    let parts = Part::list(files.iter().map(|file| (file.name(), file.size() as u64)));
+    let all: Array = files.iter().map(JsValue::from).collect();
+    let blob = Blob::new_with_blob_sequence(&all).map_err(|error| sentence(&error))?;
+    Ok((blob, name, parts))
+}
+
 /// Opens a weight file or a compressed file.
-pub fn open(app: &Rc<App>, blob: Blob, name: String) {
+pub fn open(app: &Rc<App>, blob: Blob, name: String, parts: Vec<Part>) {
     let flow = notice::begin(app, &format!("Opening {name}"));
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = open_flow(&app, flow, blob, &name).await.map_err(|failure| match failure {
+        let result = open_flow(&app, flow, blob, &name, parts).await.map_err(|failure| match failure {
             Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
             Failure::Cancelled => Failure::Cancelled,
         });
@@ -107,8 +120,8 @@ pub fn open(app: &Rc<App>, blob: Blob, name: String) {
     });
 }
 
-async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str) -> Outcome<()> {
-    match app.pool.run(Job::Open(blob.clone().into())).await? {
+async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<Part>) -> Outcome<()> {
+    match app.pool.run(Job::Open { file: blob.clone().into(), parts: parts.clone() }).await? {
         Answer::Archive(found) => {
             notice::check(app, flow)?;
             archive::show(app, blob, name, found);
@@ -116,8 +129,15 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str) -> Outcome<
         }
         Answer::Opened(opened) => {
             let rows = Rc::new(Vec::new());
-            let file =
-                OpenFile { blob, name: name.to_owned(), opened, importance: None, rows, hash: String::new() };
+            let file = OpenFile {
+                blob,
+                name: name.to_owned(),
+                parts,
+                opened,
+                importance: None,
+                rows,
+                hash: String::new(),
+            };
             let file = analyse(app, flow, file).await?;
             app.deaths.set(0);
             adopt(app, file, true);
@@ -202,6 +222,7 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
             state.row_limit = tensors::PAGE_ROWS;
         }
     }
+    compress::show_onnx(app);
     if fresh {
         app.elements.tensor_filter.set_value("");
         show(&app.elements.result, false);

@@ -2,6 +2,7 @@
 
 use super::super::protocol::{Archive, Context, Opened};
 use crate::engine::report::{Bound, Curve, Outcome, Overlay, TensorRow, Verification};
+use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -28,6 +29,8 @@ pub struct OpenFile {
     pub blob: Blob,
     /// Its name.
     pub name: String,
+    /// The files that `blob` joins, where it is several.
+    pub parts: Vec<Part>,
     /// What the reader found.
     pub opened: Opened,
     /// Its importance, where the recipe asks for one.

@@ -9,12 +9,12 @@ use crate::plot::{
 use crate::quantize::methods::METHODS;
 use crate::web::canvas;
 use crate::web::page::chart_theme;
-use crate::web::page::dom::{append, clear, fact, make, on, set, set_text, show};
+use crate::web::page::dom::{append, clear, fact, make, on, part, set, set_text, show, stamp};
 use plotters_canvas::CanvasBackend;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlCanvasElement, HtmlElement, HtmlSelectElement, MouseEvent};
+use web_sys::{Element, HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlSelectElement, MouseEvent};
 
 /// Runs that are drawn alike: indexes into the state's runs.
 struct Group {
@@ -36,6 +36,9 @@ impl Group {
 
 /// How far from a point the pointer may be, in CSS pixels.
 const REACH: f64 = 26.0;
+/// What counts as near the float weights: percentage points, nats.
+const NEAR_POINTS: f64 = 3.0;
+const NEAR_LOSS: f64 = 0.1;
 
 impl Panel {
     pub(super) fn show_facts(&self, at: usize) {
@@ -265,6 +268,14 @@ impl Panel {
             "top1" => float.top1,
             _ => None,
         };
+        let base = level.map_or(1.0, |share| share.value());
+        let everything = (f64::MIN, f64::MAX);
+        let near =
+            self.element::<HtmlInputElement>("accuracy-near").checked().then(|| match y_kind.as_str() {
+                "loss" | "divergence" => (everything, (f64::MIN, NEAR_LOSS)),
+                "sqnr" => (everything, everything),
+                _ => (everything, (100.0 * base - NEAR_POINTS, 100.0)),
+            });
         Accuracy {
             series,
             baseline: level.map(|share| (100.0 * share.value(), 100.0 * share.low, 100.0 * share.high)),
@@ -285,6 +296,7 @@ impl Panel {
                 _ => "agreement with the float weights, % (no labels)",
             }
             .to_owned(),
+            limits: near,
             chosen: state.chosen,
         }
     }
@@ -315,6 +327,7 @@ impl Panel {
         Accuracy {
             series,
             diagonal: true,
+            limits: Some(((-7.0, 2.0), (-7.0, 2.0))),
             x_title: "predicted change of the loss, ½ Σ h δ², log₁₀ nats".to_owned(),
             y_title: "measured change, log₁₀ nats".to_owned(),
             ..Accuracy::default()
@@ -353,8 +366,14 @@ impl Panel {
         let keys: Element = self.element("accuracy-keys");
         clear(&keys);
         for series in &chart.series {
-            let item = make(&self.document, "li", "", &series.title);
-            set(&item, "data-slot", &series.colour.to_string());
+            let item = make(&self.document, "li", "", "");
+            let chip = stamp(&self.element("toggle-template"));
+            let swatch: Element = part(&chip, ".swatch");
+            set(&swatch, "class", &format!("swatch s{}", series.colour));
+            let mark: Element = part(&chip, ".mark");
+            set(&mark, "d", &series.marker.path_data((10.0, 7.0), 3.6));
+            append(&item, &swatch);
+            append(&item, &make(&self.document, "span", "", &series.title));
             append(&keys, &item);
         }
         if chart.baseline.is_some() {

@@ -8,6 +8,7 @@ use crate::formats::Part;
 use crate::network::finetune::Schedule;
 use crate::network::importance::{Computed, Kind};
 use crate::network::measure::{Measures, Outputs, measure};
+use crate::quantize::Value;
 use crate::quantize::methods::METHODS;
 use crate::recipe::Recipe;
 use crate::web::blobs::blob_from_bytes;
@@ -24,13 +25,35 @@ use web_sys::{
 };
 
 /// Samples of the first, coarse round.
-const COARSE: usize = 1000;
+const COARSE: usize = 256;
 /// Fewer samples than this are not worth a second worker.
 const FEW: usize = 400;
 /// Points of a curve.
 const POINTS: usize = 8;
+/// The method whose curve takes longest to solve.
+const SLOWEST: &str = "ecsq";
+/// Times that points are added where a curve falls, and how much of the answers must change for that.
+const REFINEMENTS: u32 = 2;
+const FALL: f64 = 0.08;
 /// Samples that teach at most, so that retraining takes seconds.
 const MOST_TAUGHT: usize = 2000;
+
+/// A point that is wanted: its method and recipe.
+type Wanted = (String, String);
+
+fn number(value: &Value) -> Option<f64> {
+    match value {
+        Value::Integer(n) => Some(*n as f64),
+        Value::Number(x) => Some(*x),
+        Value::Choice(_) => None,
+    }
+}
+
+/// Three significant digits, as short recipes have them.
+fn rounded(x: f64) -> f64 {
+    let scale = libm::exp10(2.0 - libm::floor(libm::log10(x)));
+    libm::round(x * scale) / scale
+}
 
 /// A network of several files as one: the model first, the others behind it, and where each lies.
 fn joined(mut files: Vec<(String, Vec<u8>)>) -> (String, Vec<u8>, Vec<Part>) {
@@ -50,8 +73,13 @@ fn method_of(line: &str) -> String {
 
 impl Panel {
     pub(super) async fn load_data(self: &Rc<Self>, read: Vec<(String, Vec<u8>)>) -> Result<(), Stop> {
+        // Data that do not fit what is open are refused before anything is given up for them.
+        let check = {
+            let state = self.state.borrow();
+            state.benched && state.awaited.is_none()
+        };
         let Tell::Data { kind, samples, labels } =
-            self.answer(self.crew.ask(Ask::Data(read.clone()))).await?
+            self.answer(self.crew.ask(Ask::Data { files: read.clone(), check })).await?
         else {
             return Err(unexpected());
         };
@@ -118,7 +146,7 @@ impl Panel {
             self.crew.forget();
             self.answer(self.crew.ask(ask.clone())).await?;
             self.crew.tell(ask);
-            self.crew.tell(Ask::Data(data_files));
+            self.crew.tell(Ask::Data { files: data_files, check: false });
             let mut state = self.state.borrow_mut();
             state.benched = true;
             state.weighed_by = 0;
@@ -158,7 +186,11 @@ impl Panel {
     }
 
     fn progress(&self, done: usize, of: usize) {
-        self.element::<HtmlProgressElement>("accuracy-progress").set_value(done as f64 / of.max(1) as f64);
+        self.set_progress(done as f64 / of.max(1) as f64);
+    }
+
+    fn set_progress(&self, share: f64) {
+        self.element::<HtmlProgressElement>("accuracy-progress").set_value(share);
     }
 
     pub(super) fn coarse(&self) -> usize {
@@ -258,61 +290,113 @@ impl Panel {
         Ok((all, found))
     }
 
-    /// Every method's curve, coarse first, then on all samples.
+    /// Every method's curve: coarse first, then finer where the measure falls, then on all samples.
     pub(super) async fn curves(me: Rc<Self>) -> Result<(), Stop> {
         me.prepare().await?;
-        let wanted = me.wanted_points().await?;
-        me.state.borrow_mut().leave_curves_but(&wanted);
         let (total, coarse) = (me.samples(), me.coarse());
-        let rounds = if total > coarse { vec![coarse, total] } else { vec![total] };
-        let steps = wanted.len() * rounds.len();
-        let mut done = 0;
-        for until in rounds {
-            me.run_float(until).await?;
-            // A point to each worker; those of the same recipe later find their weights where they left them, or solve again.
-            let mut asked = Vec::new();
-            for (method, recipe) in &wanted {
-                let at = me.run_of(recipe, method);
-                me.state.borrow_mut().mark_curve(at);
-                let from = me.state.borrow().runs.get(at).map_or(0, |run| run.samples);
-                let ask = Ask::Run { recipe: Some(recipe.clone()), only: None, range: (from, until) };
-                asked.push((at, (from < until).then(|| me.crew.ask(ask))));
+        me.run_float(coarse).await?;
+        let (line, mut methods) = me.methods();
+        // The slowest to solve comes last and is asked for first, so that one worker is at it while the others measure.
+        methods.sort_by_key(|method| *method == SLOWEST);
+        let ask =
+            |method: &str| Ask::Curve { recipe: line.clone(), method: method.to_owned(), points: POINTS };
+        let asked: Vec<_> = methods.iter().rev().map(|method| (*method, me.crew.ask(ask(method)))).collect();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        for (method, receiver) in asked.into_iter().rev() {
+            if method == SLOWEST {
+                me.run_points(&wanted, coarse, (0.0, 0.3)).await?;
             }
-            for (at, receiver) in asked {
-                if let Some(receiver) = receiver {
-                    let Tell::Ran { outputs, classes, size } = me.answer(receiver).await? else {
-                        return Err(unexpected());
-                    };
-                    me.state.borrow_mut().take_run(at, Outputs { values: outputs, classes }, until, size);
-                }
-                done += 1;
-                me.progress(done, steps);
-                me.draw();
-            }
+            let Tell::Curve(points) = me.answer(receiver).await? else { return Err(unexpected()) };
+            wanted.extend(points.into_iter().map(|(recipe, _)| (method.to_owned(), recipe)));
+        }
+        me.run_points(&wanted, coarse, (0.3, 0.5)).await?;
+        me.state.borrow_mut().leave_curves_but(&wanted);
+        for pass in 1..=REFINEMENTS {
+            let between = me.falls(&wanted);
+            me.run_points(&between, coarse, (0.4 + 0.1 * f64::from(pass), 0.5 + 0.1 * f64::from(pass)))
+                .await?;
+            wanted.extend(between);
+        }
+        if coarse < total {
+            me.run_float(total).await?;
+            me.run_points(&wanted, total, (0.7, 1.0)).await?;
         }
         Ok(())
     }
 
-    /// Methods and recipes of the points that the curves are made of: the middle of every curve first, then halves, quarters.
-    async fn wanted_points(self: &Rc<Self>) -> Result<Vec<(String, String)>, Stop> {
-        let (line, shown) = {
-            let state = self.state.borrow();
-            (state.open.recipe.clone(), state.open.methods.clone())
-        };
+    /// The open recipe, and the methods whose curves are shown.
+    fn methods(&self) -> (String, Vec<&'static str>) {
+        let state = self.state.borrow();
+        let shown = &state.open.methods;
         let methods =
             METHODS.iter().map(|method| method.id).filter(|id| shown.iter().any(|shown| shown == id));
-        let ask =
-            |method: &str| Ask::Curve { recipe: line.clone(), method: method.to_owned(), points: POINTS };
-        let asked: Vec<_> = methods.map(|method| (method, self.crew.ask(ask(method)))).collect();
-        let mut wanted = Vec::new();
-        for (method, receiver) in asked {
-            let Tell::Curve(points) = self.answer(receiver).await? else { return Err(unexpected()) };
-            let count = points.len();
-            let places = (0..count).map(|index| spread(index, count));
-            wanted.extend(places.zip(points).map(|(place, (recipe, _))| (place, method.to_owned(), recipe)));
+        (state.open.recipe.clone(), methods.collect())
+    }
+
+    /// Runs points of curves on the samples up to `until` that they have not seen; `progress` is where the bar begins and ends.
+    async fn run_points(
+        self: &Rc<Self>,
+        wanted: &[Wanted],
+        until: usize,
+        progress: (f64, f64),
+    ) -> Result<(), Stop> {
+        // A point to each worker: the weights are solved where they are run. The middle of each curve first, then quarters.
+        let mut order: Vec<(usize, &Wanted)> =
+            wanted.iter().enumerate().map(|(index, point)| (spread(index % POINTS, POINTS), point)).collect();
+        order.sort();
+        let mut asked = Vec::new();
+        for (_, (method, recipe)) in order {
+            let at = self.run_of(recipe, method);
+            self.state.borrow_mut().mark_curve(at);
+            let start = self.state.borrow().runs.get(at).map_or(0, |run| run.samples);
+            if start < until {
+                let ask = Ask::Run { recipe: Some(recipe.clone()), only: None, range: (start, until) };
+                asked.push((at, self.crew.ask(ask)));
+            }
         }
-        wanted.sort();
-        Ok(wanted.into_iter().map(|(_, method, recipe)| (method, recipe)).collect())
+        let steps = asked.len().max(1);
+        for (done, (at, receiver)) in asked.into_iter().enumerate() {
+            let Tell::Ran { outputs, classes, size } = self.answer(receiver).await? else {
+                return Err(unexpected());
+            };
+            self.state.borrow_mut().take_run(at, Outputs { values: outputs, classes }, until, size);
+            let share = (done + 1) as f64 / steps as f64;
+            self.set_progress(progress.0 + (progress.1 - progress.0) * share);
+            self.draw();
+        }
+        Ok(())
+    }
+
+    /// Points between neighbours of a curve whose answers differ much.
+    fn falls(&self, wanted: &[Wanted]) -> Vec<Wanted> {
+        let state = self.state.borrow();
+        let mut between = Vec::new();
+        for method in METHODS {
+            let mut curve: Vec<(f64, Recipe, f64)> = wanted
+                .iter()
+                .filter(|(id, _)| id == method.id)
+                .filter_map(|(_, line)| {
+                    let run = state.runs.iter().find(|run| run.recipe == *line)?;
+                    let recipe = Recipe::from_line(line).ok()?;
+                    let value = number(recipe.settings.get(method.swept)?)?;
+                    Some((value, recipe, run.measures.against.as_ref()?.agreement.value()))
+                })
+                .collect();
+            curve.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for pair in curve.windows(2) {
+                let [(low, recipe, before), (high, _, after)] = pair else { continue };
+                let middle = (low * high).sqrt();
+                let value = match recipe.settings.get(method.swept) {
+                    Some(Value::Integer(_)) => Value::Integer(middle.round() as u64),
+                    _ => Value::Number(rounded(middle)),
+                };
+                let fresh = number(&value).is_some_and(|x| x > *low && x < *high);
+                if fresh && (before - after).abs() > FALL {
+                    between.push((method.id.to_owned(), recipe.with(method.swept, value).to_line()));
+                }
+            }
+        }
+        between
     }
 
     /// The place of a recipe's run, a new one if there is none.

@@ -35,6 +35,8 @@ struct Panel {
     /// Which wish is being carried out; a newer one ends it.
     flow: Cell<u32>,
     busy: Cell<bool>,
+    /// What is under way is reading data, which another weight file does not end.
+    reading: Cell<bool>,
 }
 
 /// Why a flow ended early; `None` when something newer took over.
@@ -70,6 +72,7 @@ pub fn start(window: &Window) {
         state: RefCell::default(),
         flow: Cell::new(0),
         busy: Cell::new(false),
+        reading: Cell::new(false),
     });
     panel.connect();
     panel.dispatch("accuracy-hello", &JsValue::UNDEFINED);
@@ -150,7 +153,7 @@ impl Panel {
             let me = self.clone();
             on(&self.element::<HtmlElement>(id), "click", move |_| action(&me));
         }
-        for id in ["accuracy-x", "accuracy-y"] {
+        for id in ["accuracy-x", "accuracy-y", "accuracy-near"] {
             let me = self.clone();
             on(&self.element::<HtmlElement>(id), "change", move |_| me.draw());
         }
@@ -191,6 +194,12 @@ impl Panel {
     fn connect_drop(self: &Rc<Self>) {
         let zone: Element = self.element("accuracy-setup");
         let me = self.clone();
+        on(&zone, "dragover", move |event| {
+            event.prevent_default();
+            event.stop_propagation();
+            show(&me.element::<HtmlElement>("drop-veil"), false);
+        });
+        let me = self.clone();
         on(&zone, "drop", move |event: Event| {
             let Some(drag) = event.dyn_ref::<web_sys::DragEvent>() else { return };
             let files = array_of(drag.data_transfer().and_then(|data| data.files()));
@@ -198,8 +207,7 @@ impl Panel {
                 files.into_iter().partition(|f| f.name().ends_with(".onnx"));
             event.prevent_default();
             event.stop_propagation();
-            let veil: HtmlElement = me.element("drop-veil");
-            show(&veil, false);
+            show(&me.element::<HtmlElement>("drop-veil"), false);
             if !networks.is_empty() {
                 me.take_network(networks);
             }
@@ -239,7 +247,9 @@ impl Panel {
             fresh
         };
         if fresh {
-            self.cancel();
+            if !self.reading.get() {
+                self.cancel();
+            }
             self.forget_setup();
         }
         self.sync();
@@ -248,21 +258,31 @@ impl Panel {
 
     /// Measures a sample once its file, its importance and its data are there.
     fn begin_awaited(self: &Rc<Self>) {
-        let here = {
+        let awaited = {
             let mut state = self.state.borrow_mut();
-            let open = &state.open;
-            let arrived = |(name, curvature): &(String, bool)| {
-                *name == open.name && (open.importance.is_some() || !curvature)
-            };
-            let here = state.data.is_some() && state.awaited.as_ref().is_some_and(arrived);
-            if here {
-                state.awaited = None;
-            }
-            here
+            let here = state.data.is_some()
+                && state.awaited.as_ref().is_some_and(|(name, _)| *name == state.open.name);
+            if here { state.awaited.take() } else { None }
         };
-        if here {
-            self.start("Measuring the curves", Self::curves);
+        if let Some((_, curvature)) = awaited {
+            self.start("Measuring the curves", move |me| async move {
+                // What does not depend on the importance goes ahead while the page reads it.
+                me.prepare().await?;
+                while curvature && me.state.borrow().open.importance.is_none() {
+                    me.pause(10).await?;
+                }
+                Self::curves(me).await
+            });
         }
+    }
+
+    async fn pause(&self, millis: i32) -> Result<(), Stop> {
+        let window = self.window.clone();
+        let promise = js_sys::Promise::new(&mut |resolve, _| {
+            let _ = window.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
+        });
+        let elapsed = JsFuture::from(promise);
+        self.unless_stopped(async { elapsed.await.map(|_| ()).map_err(|error| Some(sentence(&error))) }).await
     }
 
     fn forget_setup(&self) {
@@ -324,6 +344,7 @@ impl Panel {
             me.begin_awaited();
             Ok(())
         });
+        self.reading.set(true);
     }
 
     fn take_network(self: &Rc<Self>, files: Vec<File>) {
@@ -357,6 +378,7 @@ impl Panel {
             self.cancel();
         }
         self.busy.set(true);
+        self.reading.set(false);
         self.say("");
         set_text(&self.element::<Element>("accuracy-job-title"), what);
         self.element::<HtmlProgressElement>("accuracy-progress").set_value(0.0);
