@@ -32,6 +32,20 @@ pub(crate) fn sorted_pairs(pairs: &[(f32, f32)]) -> Vec<(f32, f32)> {
     sorted_by_key(pairs, |(w, h)| u64::from(key_f32(*w)) << 32 | u64::from(key_f32(*h)))
 }
 
+/// Positions of `names` in the order of their bytes; equal names stay in order.
+pub(crate) fn by_name(names: &[&str]) -> Vec<usize> {
+    let mut positions: Vec<usize> = (0..names.len()).collect();
+    positions.sort_unstable_by(|a, b| names.get(*a).cmp(&names.get(*b)).then(a.cmp(b)));
+    positions
+}
+
+/// As [`sorted_by_key`], for items that cannot be copied.
+pub(crate) fn into_sorted_by_key<T>(items: Vec<T>, key: impl Fn(&T) -> u64) -> Vec<T> {
+    let order: Vec<usize> = ascending(items.iter().map(key)).collect();
+    let mut items: Vec<Option<T>> = items.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|position| items.get_mut(position)?.take()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +69,8 @@ mod tests {
             [(-1.0, 5.0), (1.0, 0.5), (1.0, 2.0)]
         );
         assert!(ascending([]).next().is_none());
+        assert_eq!(by_name(&["b", "a", "b", ""]), [3, 1, 0, 2]);
+        let words = vec!["ccc".to_owned(), "a".to_owned(), "bb".to_owned(), "d".to_owned()];
+        assert_eq!(into_sorted_by_key(words, |word| word.len() as u64), ["a", "d", "bb", "ccc"]);
     }
 }

@@ -105,6 +105,9 @@ pub enum Action {
         /// Measure the predicted and the real change of loss of each tensor on its own
         #[arg(long)]
         per_tensor: bool,
+        /// Write the network's answers as .npz: `float`, and `quantized` where a recipe is given
+        #[arg(long, value_name = "FILE.npz")]
+        outputs: Option<PathBuf>,
     },
     /// Retrain a recipe's shared values on labelled data and write the .qsz
     Finetune {

@@ -69,8 +69,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
         Action::Recipe { file, recipe } => show_recipe(&context, file.as_deref(), &recipe),
-        Action::Accuracy { network, recipe, methods, points, per_tensor } => {
-            network::accuracy(&context, &network, &recipe, &methods, points, per_tensor)
+        Action::Accuracy { network, recipe, methods, points, per_tensor, outputs } => {
+            let wanted =
+                network::Wanted { methods: &methods, points, per_tensor, outputs: outputs.as_deref() };
+            network::accuracy(&context, &network, &recipe, &wanted)
         }
         Action::Finetune { network, recipe, tuning, output } => {
             network::finetune(&context, &network, &recipe, &tuning, &output)

@@ -95,8 +95,12 @@ impl Measuring {
     /// Measures the network with other weights against labels and the float weights.
     pub fn measure(&self, context: &Context, files: &ModelBytes) -> Result<Measures, Failure> {
         let network = Network::load(files)?;
-        let outputs = self.outputs(context, &network, "running the quantized weights")?;
-        Ok(measure(&outputs, self.data.labels_of(0..self.samples), Some(&self.reference)))
+        Ok(self.compare(&self.outputs(context, &network, "running the quantized weights")?))
+    }
+
+    /// Measures answers against labels and the float weights' answers.
+    fn compare(&self, answers: &Outputs) -> Measures {
+        measure(answers, self.data.labels_of(0..self.samples), Some(&self.reference))
     }
 
     /// Measures of the float weights.
@@ -158,27 +162,47 @@ fn lines(measures: &Measures) -> Vec<String> {
     lines
 }
 
+/// What is wanted beside the measures of one recipe.
+pub struct Wanted<'a> {
+    /// Methods whose curves are measured instead.
+    pub methods: &'a [String],
+    /// Points of each curve.
+    pub points: u16,
+    /// Each tensor quantized alone.
+    pub per_tensor: bool,
+    /// Where the answers are written.
+    pub outputs: Option<&'a Path>,
+}
+
+/// Measures the float weights, a recipe or curves.
 pub fn accuracy(
     context: &Context,
     network: &NetworkArguments,
     recipe: &RecipeArguments,
-    ids: &[String],
-    points: u16,
-    per_tensor: bool,
+    wanted: &Wanted,
 ) -> Result<(), Failure> {
     let mut measuring = Measuring::open(context, network, recipe.importance_file.as_deref())?;
     let preprocess = measuring.setup.preprocess.to_line();
     let float = measuring.float_measures();
-    if !ids.is_empty() {
-        return curves(context, &mut measuring, &recipe.recipe()?, ids, points);
+    if !wanted.methods.is_empty() {
+        return curves(context, &mut measuring, &recipe.recipe()?, wanted.methods, wanted.points);
     }
     if recipe.is_empty() {
+        if let Some(path) = wanted.outputs {
+            write_whole(path, &Outputs::npz(&[("float", &measuring.reference)])?)?;
+        }
         let mut text = lines(&float);
         text.push(format!("preprocessing        {preprocess}"));
         let json = json!({"float": float, "preprocess": preprocess, "samples": measuring.samples});
         return context.say(&text.join("\n"), &json);
     }
-    let (quantized, measures) = measuring.point(context, &recipe.recipe()?)?;
+    let quantized = measuring.bench.quantize(&recipe.recipe()?)?;
+    let answers =
+        measuring.outputs(context, &Network::load(&quantized.files)?, "running the quantized weights")?;
+    let measures = measuring.compare(&answers);
+    if let Some(path) = wanted.outputs {
+        write_whole(path, &Outputs::npz(&[("float", &measuring.reference), ("quantized", &answers)])?)?;
+    }
     let outcome = &quantized.outcome;
     let mut text = vec![
         format!("recipe               {}", outcome.recipe),
@@ -198,7 +222,7 @@ pub fn accuracy(
     }
     text.push(format!("preprocessing        {preprocess}"));
     let mut tensors = Vec::new();
-    if per_tensor {
+    if wanted.per_tensor {
         let mut cells = Vec::new();
         for (name, predicted) in quantized.predicted.clone().unwrap_or_default() {
             let files = measuring.bench.decoded_only(&quantized.file, &|tensor| tensor == name)?;

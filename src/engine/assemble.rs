@@ -162,7 +162,7 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
     let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
     let formula = total(&|pool| super::evaluate::formula_bits(pool, &plan.recipe));
     Point {
-        parameter: settings.and_then(|s| s.values().get(swept).cloned()),
+        parameter: settings.and_then(|s| s.value(swept).cloned()),
         levels: plan.groups.iter().map(|g| g.quantizer.levels.len() as u64).max().unwrap_or(0),
         weights: measured.weights,
         pruned: measured.zeros,

@@ -147,7 +147,7 @@ impl<'a> Evaluated<'a> {
         let formula: f64 = pools.iter().map(|pool| formula_bits(pool, recipe)).sum();
         let formula = formula + codebook_bits + gap_bits;
         Point {
-            parameter: settings.values().get(method.swept).cloned(),
+            parameter: settings.value(method.swept).cloned(),
             levels: self.solutions.iter().map(|s| s.quantizer.levels.len() as u64).max().unwrap_or(0),
             weights: self.groups.weights,
             pruned: if self.groups.preview {

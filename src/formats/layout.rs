@@ -2,6 +2,7 @@
 
 use super::error::shown;
 use super::{FormatError, Limits};
+use crate::order::by_name;
 use crate::tensor::{Dtype, Storage, Tensor};
 use std::collections::BTreeMap;
 
@@ -147,7 +148,7 @@ pub(super) fn shape_text(shape: &[u64]) -> String {
 
 /// Points every tensor that has the same elements as an earlier one at it.
 pub(super) fn mark_ties(tensors: &mut [Tensor]) {
-    let mut first = BTreeMap::new();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (index, tensor) in tensors.iter_mut().enumerate() {
         let (offset, deflated) = match tensor.storage {
             Storage::Stored(span) => (span.offset, false),
@@ -157,22 +158,23 @@ pub(super) fn mark_ties(tensors: &mut [Tensor]) {
         if tensor.is_empty() {
             continue;
         }
-        let place =
-            (offset, deflated, tensor.offset, tensor.dtype, tensor.shape.clone(), tensor.strides.clone());
-        match first.entry(place) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(index);
+        let Tensor { offset: inside, dtype, shape, strides, .. } = &*tensor;
+        let place = format!("{offset} {deflated} {inside} {} {shape:?} {strides:?}", dtype.name());
+        match first.get(&place) {
+            Some(origin) => tensor.same_as = Some(*origin),
+            None => {
+                first.insert(place, index);
             }
-            std::collections::btree_map::Entry::Occupied(entry) => tensor.same_as = Some(*entry.get()),
         }
     }
 }
 
 /// An error if two of `names` are equal.
 pub(super) fn check_unique<'a>(part: &str, names: impl Iterator<Item = &'a str>) -> Result<(), FormatError> {
-    let mut names: Vec<&str> = names.collect();
-    names.sort_unstable();
-    match names.iter().zip(names.iter().skip(1)).find(|(a, b)| a == b) {
+    let names: Vec<&str> = names.collect();
+    let order = by_name(&names);
+    let sorted = || order.iter().filter_map(|at| names.get(*at));
+    match sorted().zip(sorted().skip(1)).find(|(a, b)| a == b) {
         Some((name, _)) => Err(FormatError::damaged(part, "unique names", format!("{} twice", shown(name)))),
         None => Ok(()),
     }

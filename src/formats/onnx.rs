@@ -11,6 +11,7 @@ use super::layout::{Declared, check_unique, element_count, mark_ties};
 use super::protobuf::{Value, Wire};
 use super::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
+use crate::order::into_sorted_by_key;
 use crate::tensor::{Dtype, Span, Storage};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +42,7 @@ struct Found {
 struct Left {
     constants: u64,
     sparse: u64,
-    types: BTreeSet<u64>,
+    types: Vec<u64>,
     functions: u64,
 }
 
@@ -83,29 +84,33 @@ fn is_graph(wire: &mut Wire, mut graph: Span) -> bool {
 /// The names of the files that hold data of this model, as it gives them, sorted.
 pub(super) fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
     let (found, _, _) = scan(source, limits)?;
-    let names: BTreeSet<String> =
-        found.iter().filter(|tensor| tensor.is_external).map(Found::location).collect::<Result<_, _>>()?;
+    let mut names = BTreeSet::new();
+    for tensor in found.iter().filter(|tensor| tensor.is_external) {
+        names.insert(tensor.location()?);
+    }
     Ok(names.into_iter().collect())
 }
 
 /// Locates the weights of an ONNX model.
 pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let (mut found, left, metadata) = scan(source, limits)?;
-    let mut uses = BTreeMap::new();
+    let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
     for tensor in &found {
-        *uses.entry(tensor.name.clone()).or_insert(0u32) += 1;
+        if !seen.insert(tensor.name.clone()) {
+            repeated.insert(tensor.name.clone());
+        }
     }
     // Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.
     for tensor in &mut found {
-        if uses.get(&tensor.name).is_some_and(|uses| *uses > 1) && !tensor.path.is_empty() {
+        if repeated.contains(&tensor.name) && !tensor.path.is_empty() {
             tensor.name = format!("{}/{}", tensor.path, tensor.name);
         }
     }
     check_unique("the names of initializers and constants", found.iter().map(|tensor| tensor.name.as_str()))?;
-    let mut tensors =
+    let tensors =
         found.into_iter().map(|tensor| tensor.locate(source, limits)).collect::<Result<Vec<_>, _>>()?;
     // In the order of their bytes, so that a model with other weights can be written in one go.
-    tensors.sort_by_key(|tensor| match tensor.storage {
+    let mut tensors = into_sorted_by_key(tensors, |tensor| match tensor.storage {
         Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. } => span.offset,
     });
     mark_ties(&mut tensors);
@@ -292,7 +297,9 @@ impl Scan<'_> {
         match float_type(found.data_type) {
             Some(_) if !single => {}
             None if (17..=24).contains(&found.data_type) => {
-                self.left.types.insert(found.data_type);
+                if !self.left.types.contains(&found.data_type) {
+                    self.left.types.push(found.data_type);
+                }
                 return Ok(());
             }
             _ => {

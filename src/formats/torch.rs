@@ -172,8 +172,10 @@ fn legacy_storages(
 fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
     match pickle_at(source, 0, limits) {
         Ok(pickle) => {
-            let named: BTreeSet<String> =
-                pickle.globals().map(|(module, name)| format!("{module}.{name}")).collect();
+            let mut named = BTreeSet::new();
+            pickle.globals().for_each(|(module, name)| {
+                named.insert(format!("{module}.{name}"));
+            });
             let named: Vec<String> = named.iter().take(3).map(|name| shown(name)).collect();
             let names =
                 if named.is_empty() { String::new() } else { format!(" that names {}", named.join(", ")) };

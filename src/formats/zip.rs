@@ -11,6 +11,7 @@ use super::inflate::check_ratio;
 use super::layout::check_unique;
 use super::source::read_part;
 use super::{FormatError, Limits, Source};
+use crate::order;
 use crate::tensor::{Span, Storage};
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
@@ -68,8 +69,8 @@ impl Archive {
         entries.retain(|entry| !entry.name.ends_with('/'));
         check_unique("the zip directory", entries.iter().map(|entry| entry.name.as_str()))?;
         check_disjoint(&entries, span.offset)?;
-        let mut by_name: Vec<usize> = (0..entries.len()).collect();
-        by_name.sort_unstable_by_key(|index| entries.get(*index).map(|entry| entry.name.as_str()));
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        let by_name = order::by_name(&names);
         Ok(Self { entries, by_name })
     }
 

@@ -8,6 +8,9 @@ use crate::recipe::ImportanceKind;
 use crate::tensor::Tensor;
 use std::collections::BTreeMap;
 
+/// Positions of tensors by a name for what they are found by; one type, so that the page carries one map.
+type Places = BTreeMap<String, usize>;
+
 type Partners = (Vec<Option<Tensor>>, Vec<String>);
 
 /// The partner of each tensor of `model` in `other`, with notes on what stayed alone.
@@ -24,14 +27,15 @@ fn wants_importance(tensor: &Tensor) -> bool {
 }
 
 fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
-    let mut by_name: BTreeMap<&str, &Tensor> = BTreeMap::new();
-    for tensor in other.tensors.iter().filter(|t| t.dtype.is_float()) {
-        by_name.insert(matching_name(&tensor.name), tensor);
+    let mut places = Places::new();
+    for (place, tensor) in other.tensors.iter().enumerate().filter(|(_, t)| t.dtype.is_float()) {
+        places.insert(matching_name(&tensor.name).to_owned(), place);
     }
     let mut alone = Vec::new();
     let mut partners = Vec::with_capacity(model.tensors.len());
     for tensor in &model.tensors {
-        let found = by_name.get(matching_name(&tensor.name)).filter(|_| wants_importance(tensor));
+        let place = places.get(matching_name(&tensor.name)).filter(|_| wants_importance(tensor));
+        let found = place.and_then(|place| other.tensors.get(*place));
         if let Some(partner) = found
             && partner.shape != tensor.shape
         {
@@ -43,7 +47,7 @@ fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
         if found.is_none() && wants_importance(tensor) {
             alone.push(tensor.name.clone());
         }
-        partners.push(found.map(|partner| (*partner).clone()));
+        partners.push(found.cloned());
     }
     if partners.iter().all(Option::is_none) {
         let theirs: Vec<String> = other.tensors.iter().chain(&other.extras).map(|t| t.name.clone()).collect();
@@ -62,18 +66,19 @@ fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
 
 /// Adam's `exp_avg_sq` tensors in parameter order.
 fn second_moments(other: &Model) -> Vec<&Tensor> {
-    let mut found: BTreeMap<(&str, u64), &Tensor> = BTreeMap::new();
-    for tensor in other.extras.iter().chain(&other.tensors) {
+    let all: Vec<&Tensor> = other.extras.iter().chain(&other.tensors).collect();
+    let mut places = Places::new();
+    for (place, tensor) in all.iter().enumerate() {
         let Some(path) = tensor.name.strip_suffix(".exp_avg_sq") else { continue };
         let (path, number) = path.rsplit_once('.').unwrap_or(("", path));
         if path.rsplit('.').next() != Some("state") {
             continue;
         }
-        if let Ok(number) = number.parse() {
-            found.insert((path, number), tensor);
+        if let Ok(number) = number.parse::<u64>() {
+            places.insert(format!("{path} {number:020}"), place);
         }
     }
-    found.into_values().collect()
+    places.values().filter_map(|place| all.get(*place).copied()).collect()
 }
 
 /// Buffers that a state dict holds beside its parameters, and that no optimizer sees.
@@ -127,16 +132,27 @@ fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError>
     Ok((partners, notes))
 }
 
+/// The tensor's shape and how many of that shape `seen` has counted before.
+fn nth_of_shape(seen: &mut Places, tensor: &Tensor) -> String {
+    let shape = format!("{:?}", tensor.shape);
+    let count = seen.get(&shape).map_or(0, |count| count + 1);
+    let name = format!("{shape} {count}");
+    seen.insert(shape, count);
+    name
+}
+
 /// Matches by shape; `None` unless model and optimizer have the same number of every shape.
 fn by_shape(model: &Model, moments: &[&Tensor]) -> Option<Vec<Option<Tensor>>> {
-    let mut by_shape: BTreeMap<&[u64], Vec<&Tensor>> = BTreeMap::new();
-    for moment in moments.iter().rev() {
-        by_shape.entry(&moment.shape).or_default().push(moment);
+    let (mut theirs, mut ours, mut by_shape) = (Places::new(), Places::new(), Places::new());
+    for (place, moment) in moments.iter().enumerate() {
+        by_shape.insert(nth_of_shape(&mut theirs, moment), place);
     }
     let mut partners: Vec<Option<Tensor>> = vec![None; model.tensors.len()];
+    let mut matched = 0;
     for (index, tensor) in parameters(model) {
-        let moment = by_shape.get_mut(tensor.shape.as_slice())?.pop()?;
-        *partners.get_mut(index)? = Some(moment.clone());
+        let moment = moments.get(*by_shape.get(&nth_of_shape(&mut ours, tensor))?)?;
+        *partners.get_mut(index)? = Some((*moment).clone());
+        matched += 1;
     }
-    by_shape.values().all(Vec::is_empty).then_some(partners)
+    (matched == moments.len()).then_some(partners)
 }

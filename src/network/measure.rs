@@ -5,6 +5,9 @@
 //! - Loss is softmax cross-entropy in nats; outputs that already are probabilities are taken as such.
 //! - Divergence is that of the quantized model's distribution from the float model's, Kullback and Leibler 1951, in nats.
 
+use crate::export::{ExportError, TensorHeader, Writer};
+use crate::tensor::Dtype;
+
 /// Two-sided 95 % quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -63,6 +66,22 @@ impl Outputs {
     /// Rows.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
         self.values.chunks_exact(self.classes.max(1))
+    }
+
+    /// Several networks' answers to the same samples as a NumPy archive: float32 arrays of rows × classes, by name.
+    pub fn npz(named: &[(&str, &Self)]) -> Result<Vec<u8>, ExportError> {
+        let header = |(name, outputs): &(&str, &Self)| TensorHeader {
+            name: (*name).to_owned(),
+            dtype: Dtype::F32,
+            shape: vec![outputs.rows().len() as u64, outputs.classes as u64],
+        };
+        let headers: Vec<TensorHeader> = named.iter().map(header).collect();
+        let mut writer = Writer::npz(Vec::new(), &headers)?;
+        for (_, outputs) in named {
+            let bytes: Vec<u8> = outputs.rows().flatten().flat_map(|x| x.to_le_bytes()).collect();
+            writer.write(&bytes)?;
+        }
+        writer.finish()
     }
 
     /// The first score that is no number.

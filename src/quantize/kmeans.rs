@@ -114,7 +114,9 @@ impl Search {
         let coarse = (n >= COARSEST).then(|| Box::new(Self::new(coarser(&points, n / COARSENING))));
         let one = Path::new(&points, vec![0, n as u32], f64::INFINITY);
         let all = Path::new(&points, (0..=n as u32).collect(), 0.0);
-        let paths = BTreeMap::from([(n, all), (1, one)]);
+        let mut paths = BTreeMap::new();
+        paths.insert(1, one);
+        paths.insert(n, all);
         Self { points, paths, workspace: Workspace::default(), coarse, passes: 0 }
     }
 

@@ -124,7 +124,7 @@ pub struct SettingsError {
 /// Checked values for every parameter of a method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    values: BTreeMap<&'static str, Value>,
+    values: Vec<(&'static str, Value)>,
 }
 
 impl Settings {
@@ -147,22 +147,22 @@ impl Settings {
 
     /// The whole-number parameter `id`; 0 if the method has none of that name.
     pub fn integer(&self, id: &str) -> u64 {
-        if let Some(Value::Integer(n)) = self.values.get(id) { *n } else { 0 }
+        if let Some(Value::Integer(n)) = self.value(id) { *n } else { 0 }
     }
 
     /// The real parameter `id`; 0 if the method has none of that name.
     pub fn number(&self, id: &str) -> f64 {
-        if let Some(Value::Number(x)) = self.values.get(id) { *x } else { 0.0 }
+        if let Some(Value::Number(x)) = self.value(id) { *x } else { 0.0 }
     }
 
     /// The word chosen for `id`; empty if the method has none of that name.
     pub fn choice(&self, id: &str) -> &str {
-        if let Some(Value::Choice(word)) = self.values.get(id) { word } else { "" }
+        if let Some(Value::Choice(word)) = self.value(id) { word } else { "" }
     }
 
-    /// All values, by parameter.
-    pub fn values(&self) -> &BTreeMap<&'static str, Value> {
-        &self.values
+    /// The value of the parameter `id`, if the method has one of that name.
+    pub fn value(&self, id: &str) -> Option<&Value> {
+        self.values.iter().find(|(known, _)| *known == id).map(|(_, value)| value)
     }
 }
 

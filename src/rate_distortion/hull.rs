@@ -4,14 +4,14 @@
 //! *lower convex hull* are best for some price of a bit (Everett 1963); between two of them, mixing beats the rest.
 //! Cost: O(n log n). Points that are not finite are never chosen.
 
+use crate::order::{key_f64, sorted_by_key};
+
 /// Positions of the Pareto-optimal points, by ascending rate; of equal points the first.
 pub fn pareto(points: &[(f64, f64)]) -> Vec<usize> {
-    let mut order: Vec<usize> =
+    let order: Vec<usize> =
         (0..points.len()).filter(|i| points[*i].0.is_finite() && points[*i].1.is_finite()).collect();
-    order.sort_by(|a, b| {
-        let (a_point, b_point) = (points[*a], points[*b]);
-        a_point.0.total_cmp(&b_point.0).then(a_point.1.total_cmp(&b_point.1)).then(a.cmp(b))
-    });
+    let by_distortion = sorted_by_key(&order, |i| key_f64(points[*i].1));
+    let mut order = sorted_by_key(&by_distortion, |i| key_f64(points[*i].0));
     let mut least = f64::INFINITY;
     order.retain(|i| {
         let better = points[*i].1 < least;

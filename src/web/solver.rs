@@ -5,7 +5,6 @@ use super::oneshot::{Receiver, Sender, channel};
 use super::pool::{Failure, Outcome};
 use super::protocol::{Answer, Job, Reply, Request};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 
 /// One worker and the questions it has not answered yet.
@@ -13,7 +12,7 @@ pub struct Solver(Rc<Inner>);
 
 struct Inner {
     link: RefCell<Option<Link>>,
-    questions: RefCell<BTreeMap<u32, Sender<Outcome<Answer>>>>,
+    questions: RefCell<Vec<(u32, Sender<Outcome<Answer>>)>>,
     next: Cell<u32>,
     /// Told, with its last words, that the worker died and another one without a session took its place.
     lost: Box<dyn Fn(String)>,
@@ -30,7 +29,7 @@ impl Solver {
     pub fn new(lost: impl Fn(String) + 'static) -> Result<Self, String> {
         let inner = Rc::new(Inner {
             link: RefCell::new(None),
-            questions: RefCell::new(BTreeMap::new()),
+            questions: RefCell::default(),
             next: Cell::new(0),
             lost: Box::new(lost),
         });
@@ -45,7 +44,7 @@ impl Solver {
         self.0.next.set(id.wrapping_add(1));
         match &*self.0.link.borrow() {
             Some(link) => {
-                self.0.questions.borrow_mut().insert(id, sender);
+                self.0.questions.borrow_mut().push((id, sender));
                 link.post(Request::Job { id, job });
             }
             None => sender.send(Err(Failure::Sentence("the solver could not be started again".to_owned()))),
@@ -64,8 +63,12 @@ fn spawn(inner: &Rc<Inner>) -> Result<(), String> {
 fn hear(weak: &Weak<Inner>, heard: Heard) {
     let Some(inner) = weak.upgrade() else { return };
     let answer = |id: u32, answer| {
-        let sender = inner.questions.borrow_mut().remove(&id);
-        if let Some(sender) = sender {
+        let sender = {
+            let mut questions = inner.questions.borrow_mut();
+            let at = questions.iter().position(|(asked, _)| *asked == id);
+            at.map(|at| questions.remove(at))
+        };
+        if let Some((_, sender)) = sender {
             sender.send(answer);
         }
     };
@@ -81,7 +84,7 @@ fn die(inner: &Rc<Inner>, words: &str) {
     *inner.link.borrow_mut() = None;
     let orphans = std::mem::take(&mut *inner.questions.borrow_mut());
     let _ = spawn(inner);
-    for sender in orphans.into_values() {
+    for (_, sender) in orphans {
         sender.send(Err(Failure::Cancelled));
     }
     (inner.lost)(format!("The solver died and was replaced: {words}"));

@@ -67,7 +67,7 @@ pub fn drawn(state: &State) -> Sweep {
     let curves = methods::METHODS
         .iter()
         .filter(|method| state.shown.contains(method.id))
-        .filter_map(|method| state.curves.get(method.id))
+        .filter_map(|method| state.curves.get(slot(method.id))?.as_ref())
         .map(|(_, curve)| curve.clone())
         .collect();
     Sweep { curves, bounds: state.bounds.clone() }
@@ -137,7 +137,11 @@ async fn ask_all(app: &Rc<App>) {
             let mut order = methods::METHODS.iter().filter(is_current).chain(others);
             order.find_map(|method| {
                 let question = question(&recipe, method);
-                let answered = state.curves.get(method.id).is_some_and(|(asked, _)| *asked == question);
+                let answered = state
+                    .curves
+                    .get(slot(method.id))
+                    .and_then(Option::as_ref)
+                    .is_some_and(|(asked, _)| *asked == question);
                 (!answered && !refused.contains(&question)).then(|| (method.id, question, recipe.clone()))
             })
         };
@@ -166,7 +170,10 @@ fn keep(app: &Rc<App>, method: &str, question: String, sweep: Sweep) {
         state.bounds = sweep.bounds;
         let untouched = !state.recipe_is_chosen && state.recipe.method == method;
         let guess = untouched.then(|| first_point(&curve)).flatten();
-        state.curves.insert(method.to_owned(), (question, curve.clone()));
+        state.curves.resize(methods::METHODS.len(), None);
+        if let Some(place) = state.curves.get_mut(slot(method)) {
+            *place = Some((question, curve.clone()));
+        }
         guess
     };
     if let Some(value) = first_guess {

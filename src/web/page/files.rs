@@ -89,7 +89,9 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
 
 /// Several files as one: an ONNX model, then the files of its external data.
 fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
-    files.sort_by_key(|file| !file.name().ends_with(".onnx"));
+    if let Some(model) = files.iter().position(|file| file.name().ends_with(".onnx")) {
+        files.swap(0, model);
+    }
     let first = files.first().ok_or("no file was chosen")?;
     let name = first.name();
     if files.len() == 1 {

@@ -4,7 +4,7 @@ use super::super::protocol::{Archive, Context, Opened};
 use crate::engine::report::{Bound, Curve, Outcome, Overlay, TensorRow, Verification};
 use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use web_sys::Blob;
@@ -131,8 +131,8 @@ pub struct State {
     pub file: Option<OpenFile>,
     /// The open compressed file, where that is shown.
     pub archive: Option<OpenArchive>,
-    /// Curves with the question they answer, by method.
-    pub curves: BTreeMap<String, (String, Curve)>,
+    /// Curves with the question they answer, in the order of the table of methods.
+    pub curves: Vec<Option<(String, Curve)>>,
     /// Shannon bounds.
     pub bounds: Vec<Bound>,
     /// The weights with the codebook of the current recipe.
@@ -143,7 +143,10 @@ pub struct State {
 
 impl Default for State {
     fn default() -> Self {
-        let shown = crate::quantize::methods::METHODS.iter().map(|method| method.id.to_owned()).collect();
+        let mut shown = BTreeSet::new();
+        for method in crate::quantize::methods::METHODS {
+            shown.insert(method.id.to_owned());
+        }
         Self {
             recipe: Recipe::default(),
             recipe_is_chosen: false,
@@ -158,7 +161,7 @@ impl Default for State {
             row_limit: super::tensors::PAGE_ROWS,
             file: None,
             archive: None,
-            curves: BTreeMap::new(),
+            curves: Vec::new(),
             bounds: Vec::new(),
             overlay: None,
             compressed: None,

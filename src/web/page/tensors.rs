@@ -3,9 +3,9 @@
 use super::dom::{self, append, children, clear, on, part, set, set_text, show};
 use super::state::{Order, State};
 use super::{App, format, recipe};
-use crate::engine::report::TensorRow;
+use crate::engine::report::{Stats, TensorRow};
+use crate::order::{ascending, by_name, key_f64};
 use crate::recipe::{Recipe, matches};
-use std::cmp::Ordering;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -126,32 +126,40 @@ fn mark_order(app: &App, order: &Order) {
     }
 }
 
-fn sort(indices: &mut [usize], rows: &[TensorRow], order: &Order) {
-    let compare = |a: &TensorRow, b: &TensorRow| -> Ordering {
-        let number = |row: &TensorRow| {
-            let stats = row.stats.as_ref();
-            stats.map_or(f64::NEG_INFINITY, |stats| match order.column.as_str() {
-                "min" => f64::from(stats.min),
-                "max" => f64::from(stats.max),
-                "mean" => stats.mean,
-                "std" => stats.std,
-                _ => stats.zeros as f64 / stats.count.max(1) as f64,
-            })
-        };
+fn sort(indices: &mut Vec<usize>, rows: &[TensorRow], order: &Order) {
+    if order.column.is_empty() {
+        return;
+    }
+    let number = |row: &TensorRow| {
+        let stats = row.stats.as_ref();
+        let of = |value: fn(&Stats) -> f64| stats.map_or(f64::NEG_INFINITY, value);
         match order.column.as_str() {
-            "name" => a.name.cmp(&b.name),
-            "shape" => a.shape.cmp(&b.shape),
-            "dtype" => a.dtype.cmp(&b.dtype),
-            "share" => a.share.total_cmp(&b.share),
-            _ => number(a).total_cmp(&number(b)),
+            "share" => row.share,
+            "min" => of(|stats| f64::from(stats.min)),
+            "max" => of(|stats| f64::from(stats.max)),
+            "mean" => of(|stats| stats.mean),
+            "std" => of(|stats| stats.std),
+            _ => of(|stats| stats.zeros as f64 / stats.count.max(1) as f64),
         }
     };
-    if !order.column.is_empty() {
-        indices.sort_unstable_by(|a, b| {
-            let ordering = rows.get(*a).zip(rows.get(*b)).map_or(Ordering::Equal, |(a, b)| compare(a, b));
-            if order.descending { ordering.reverse() } else { ordering }.then(a.cmp(b))
-        });
+    let text = |row: &TensorRow| match order.column.as_str() {
+        "name" => Some(row.name.clone()),
+        // Dimensions with leading zeros are ordered as numbers are.
+        "shape" => Some(row.shape.iter().map(|dimension| format!("{dimension:020} ")).collect()),
+        "dtype" => Some(row.dtype.clone()),
+        _ => None,
+    };
+    let listed: Vec<(usize, &TensorRow)> =
+        indices.iter().filter_map(|index| Some((*index, rows.get(*index)?))).collect();
+    let texts: Option<Vec<String>> = listed.iter().map(|(_, row)| text(row)).collect();
+    let mut positions = match texts {
+        Some(texts) => by_name(&texts.iter().map(String::as_str).collect::<Vec<_>>()),
+        None => ascending(listed.iter().map(|(_, row)| key_f64(number(row)))).collect(),
+    };
+    if order.descending {
+        positions.reverse();
     }
+    *indices = positions.into_iter().filter_map(|position| Some(listed.get(position)?.0)).collect();
 }
 
 fn row_element(app: &App, index: usize, row: &TensorRow, most: f64, recipe: &Recipe) -> Element {
