@@ -24,7 +24,7 @@ use ndarray::ArrayD;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Probability of classes that the exact diagonal may leave out.
-const LEFT_OUT: f32 = 1e-4;
+const LEFT_OUT: f32 = 1e-8;
 
 /// What is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
