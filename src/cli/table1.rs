@@ -20,7 +20,13 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// Points of a curve among which the smallest file is looked for.
-const POINTS: usize = 40;
+const POINTS: usize = 100;
+
+/// Points below the smallest one found that are tried too.
+const BELOW: usize = 6;
+
+/// A recipe that keeps the accuracy, with what it gave.
+type Found = (Recipe, crate::engine::report::Outcome, Measures);
 
 /// The paper's rows: name, our method, whether by importance, ratio, value bits per kept weight as the ratio implies.
 const ROWS: [(&str, &str, bool, f64, f64); 4] = [
@@ -197,30 +203,39 @@ impl Case {
             return Ok(());
         };
         for (name, id, weighted, ..) in ROWS {
-            let mut base =
-                Recipe { pruning, coder: Coder::Rans, positions: Positions::Symbols, ..Recipe::default() };
+            // Many zeros are cheaper as gaps between the others.
+            let sparse = matches!(pruning, Pruning::Threshold(_));
+            let positions = if sparse { Positions::Gaps } else { Positions::Symbols };
+            let mut base = Recipe { pruning, coder: Coder::Rans, positions, ..Recipe::default() };
             id.clone_into(&mut base.method);
             base.importance.kind = if weighted { ImportanceKind::File } else { ImportanceKind::None };
             let mut points = measuring.curve(&base, id, POINTS)?;
             points.sort_by(|(_, a), (_, b)| a.rans_bits.total_cmp(&b.rans_bits));
-            // Accuracy rises with rate but for noise: halve, then go down from there while it holds.
+            // Accuracy rises with rate but for noise: halve, then look at a few points below for one that holds all the same.
             let (mut low, mut high) = (0, points.len().saturating_sub(1));
             let mut best = None;
-            while low < high || best.is_none() && low == high {
-                let middle = (low + high) / 2;
-                let Some((recipe, _)) = points.get(middle) else { break };
+            let mut holds = |at: usize, best: &mut Option<Found>| -> Result<bool, Failure> {
+                let Some((recipe, _)) = points.get(at) else { return Ok(false) };
                 let (quantized, measures) = measuring.point(context, recipe)?;
-                if value(&measures) >= least {
-                    best = Some((recipe.clone(), quantized.outcome, measures));
-                    if middle == low {
-                        break;
-                    }
+                let holds = value(&measures) >= least;
+                if holds {
+                    *best = Some((recipe.clone(), quantized.outcome, measures));
+                }
+                Ok(holds)
+            };
+            while low < high {
+                let middle = (low + high) / 2;
+                if holds(middle, &mut best)? {
                     high = middle;
-                } else if middle + 1 > high {
-                    break;
                 } else {
                     low = middle + 1;
                 }
+            }
+            if best.is_none() {
+                holds(high, &mut best)?;
+            }
+            for at in (high.saturating_sub(BELOW)..high).rev() {
+                holds(at, &mut best)?;
             }
             let Some((recipe, outcome, measures)) = best else { continue };
             let against = measures.against.as_ref();

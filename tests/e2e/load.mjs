@@ -41,10 +41,3 @@ pageTest("360 pixels are wide enough", { viewport: { width: 360, height: 740 } }
   await page.table();
   assert.ok((await page.overflow()) <= 0, "with a file open");
 });
-
-pageTest("the bundled sample opens", {}, async (page) => {
-  await page.page.click(S.sampleButton);
-  await page.page.waitForSelector(S.view("bench"));
-  await page.settled();
-  assert.ok((await page.page.locator(S.tensorRows).count()) > 1);
-});

@@ -6,7 +6,6 @@ export const S = {
 
   fileInput: "#file-input",
   dropZone: "#drop-zone",
-  sampleButton: "#sample-button",
   fileName: "#file-name",
 
   // The operating point.

@@ -2,3 +2,4 @@
 import "./load.mjs";
 import "./job.mjs";
 import "./faults.mjs";
+import "./accuracy.mjs";

@@ -158,6 +158,12 @@ impl Panel {
         self.state.borrow().runs.get(index).cloned()
     }
 
+    /// The run of the point that is chosen, if one is.
+    pub(super) fn chosen(&self) -> Option<Run> {
+        let chosen = self.state.borrow().chosen;
+        chosen.and_then(|(s, p)| self.run_at(s, p))
+    }
+
     pub(super) fn describe_run(&self, run: &Run) -> String {
         let title = METHODS.iter().find(|m| m.id == run.method).map_or(run.method.as_str(), |m| m.title);
         let size = run.size.as_ref();
@@ -180,10 +186,7 @@ impl Panel {
     }
 
     pub(super) fn adopt(&self) {
-        let chosen = self.state.borrow().chosen;
-        if let Some(run) =
-            chosen.and_then(|(s, p)| self.run_at(s, p)).filter(|run| run.origin != Origin::Retrained)
-        {
+        if let Some(run) = self.chosen().filter(|run| run.origin != Origin::Retrained) {
             self.dispatch("accuracy-recipe", &run.recipe.into());
         }
     }

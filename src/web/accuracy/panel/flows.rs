@@ -428,6 +428,21 @@ impl Panel {
         Ok(())
     }
 
+    /// Hands out the float network's answers, and those of the chosen point, as .npz.
+    pub(super) async fn save_answers(me: Rc<Self>) -> Result<(), Stop> {
+        me.prepare().await?;
+        me.run_float(me.samples()).await?;
+        let chosen = me.chosen();
+        let bytes = {
+            let state = me.state.borrow();
+            let mut named = vec![("float", &state.float.outputs)];
+            named.extend(chosen.as_ref().map(|run| ("quantized", &run.outputs)));
+            Outputs::npz(&named).map_err(|error| Some(error.to_string()))?
+        };
+        me.download("answers.npz", &bytes);
+        Ok(())
+    }
+
     pub(super) async fn measure_tensors(me: Rc<Self>) -> Result<(), Stop> {
         me.prepare().await?;
         let line = me.state.borrow().open.recipe.clone();

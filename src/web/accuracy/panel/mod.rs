@@ -141,12 +141,13 @@ impl Panel {
             me.take_network(files);
         });
         self.connect_drop();
-        let actions: [(&str, fn(&Rc<Self>)); 6] = [
+        let actions: [(&str, fn(&Rc<Self>)); 7] = [
             ("accuracy-measure", |me| me.start("Measuring the curves", Self::curves)),
             ("accuracy-this", |me| me.start("Measuring this recipe", Self::measure_this)),
             ("accuracy-tensors", |me| me.start("Measuring tensor by tensor", Self::measure_tensors)),
             ("accuracy-compute", |me| me.start("Computing importance", Self::compute_importance)),
             ("accuracy-tune", |me| me.start("Retraining the codebook", Self::tune)),
+            ("accuracy-answers", |me| me.start("Running the network", Self::save_answers)),
             ("accuracy-cancel", Self::cancel),
         ];
         for (id, action) in actions {
@@ -317,9 +318,9 @@ impl Panel {
             state.open.file.is_some() && !state.data_files.is_empty() && (is_onnx || state.network.is_some());
         let busy = self.busy.get();
         for id in
-            ["accuracy-measure", "accuracy-this", "accuracy-tensors", "accuracy-compute", "accuracy-tune"]
+            ["measure", "this", "tensors", "compute", "tune", "answers"].map(|id| format!("accuracy-{id}"))
         {
-            self.element::<HtmlButtonElement>(id).set_disabled(!ready || busy);
+            self.element::<HtmlButtonElement>(&id).set_disabled(!ready || busy);
         }
         show(&self.element::<HtmlElement>("accuracy-job"), busy);
         show(&self.element::<HtmlElement>("accuracy-save"), state.last_file.is_some());
