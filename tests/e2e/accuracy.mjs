@@ -113,7 +113,7 @@ pageTest("LeNet on 10,000 images: accuracy, curvature, retraining", { fetches, s
   const [, from, to] = said2.match(/loss from ([\d.]+) to ([\d.]+)/).map(Number);
   assert.ok(to < from, said2);
   const archive = await page.download(A("save"), "lenet.retrained.qsz");
-  await native("verify", archive, "--source", lenet);
+  await native("verify", archive, "--source", lenet, "--importance-file", weighted);
 });
 
 pageTest("ResNet-32 on 1,000 images", { fetches, skip: has(resnet, cifar) }, async (page) => {

@@ -100,8 +100,12 @@ impl State {
                 let data = DataSet::open(&files).map_err(sentence)?;
                 let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
                 if check && let Some(bench) = &self.bench {
-                    let graph = Graph::parse(bench.network().model()).map_err(sentence)?;
-                    Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
+                    let files = bench.float().map_err(sentence)?;
+                    let graph = Graph::parse(files.model()).map_err(sentence)?;
+                    let network = Network::load(&files).map_err(sentence)?;
+                    let setup = Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
+                    let outputs = setup.run(&network, &data, 0..1, &|| true).map_err(sentence)?;
+                    setup.check_labels(&data, &outputs).map_err(sentence)?;
                 }
                 self.data = Some(data);
                 self.setup = None;
