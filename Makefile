@@ -20,7 +20,7 @@ WASM_TESTS := $(patsubst tests/%.rs,--test %,$(patsubst %/main.rs,%.rs,$(shell g
 
 say = @printf '\n== %s\n' "$(1)" >&2
 
-.PHONY: help serve dist test check fmt figures bench bench-page setup setup-test test-native test-wasm test-e2e
+.PHONY: help serve dist test check fmt figures samples bench bench-page setup setup-test test-native test-wasm test-e2e
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -33,7 +33,8 @@ dist: setup ## build the page into dist/, a folder that any static host can serv
 	cargo fetch --locked
 	@# Trunk stops at NO_COLOR=1: it wants true or false.
 	env -u NO_COLOR trunk build --release
-	@printf 'dist/ is ready: %s, of which gzipped wasm %s bytes\n' "$$(du -sh dist | cut -f1)" "$$(cat dist/*.wasm | gzip -9 | wc -c)"
+	@printf 'dist/ is ready: %s, of which gzipped wasm %s bytes, and %s more when accuracy is asked for\n' \
+	  "$$(du -sh dist | cut -f1)" "$$(cat dist/page*.wasm | gzip -9 | wc -c)" "$$(gzip -9 <dist/accuracy_bg.wasm | wc -c)"
 
 test: setup-test ## run every test: native, wasm, and the page in a real browser
 	@scripts/test.sh
@@ -59,6 +60,7 @@ check: setup ## check format, clippy and documentation, with warnings denied
 	cargo clippy --locked --all-targets -- -D warnings
 	$(call say,Clippy in wasm)
 	cargo clippy $(WASM) --lib --bin page $(WASM_TESTS) -- -D warnings
+	cargo clippy $(WASM) --features network --lib --bin accuracy -- -D warnings
 	$(call say,Documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 
@@ -68,6 +70,9 @@ fmt: ## format the code
 figures: ## draw the charts and tables of docs/reproduction.md and docs/methods.md anew
 	$(call say,Figures (needs ../shared/data or QUANTSCOPE_DATA))
 	scripts/figures.sh
+
+samples: ## train the sample networks and compute their curvature anew (needs python3)
+	scripts/samples.sh
 
 bench-page: setup-test dist ## time the page in Chromium on a 244 MB file with AlexNet's shapes
 	$(call say,A file with AlexNet's shapes)

@@ -104,7 +104,7 @@ fn samples_reach_the_accuracy_of_their_index() {
         let found = json(&["accuracy", &file("model"), "--data", &file("data")]);
         let right = found["float"]["top1"]["count"].as_f64().unwrap();
         assert_eq!(
-            (right / 6.0 * 100.0).round() / 100.0,
+            (right / 6.0 * 100.0).round_ties_even() / 100.0,
             sample["accuracy"].as_f64().unwrap(),
             "{}",
             sample["id"]

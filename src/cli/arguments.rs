@@ -137,7 +137,7 @@ pub enum Action {
     },
     /// Choi et al.'s Table 1 beside ours, LeNet and ResNet-32, with measured accuracy
     Table1 {
-        /// The folder with lenet, resnet32 and mnist_test: networks, pruned weights, Hessians and test images
+        /// The folder with `lenet`, `resnet32` and `mnist_test`: networks, pruned weights, Hessians and test images
         #[arg(long, value_name = "DIR")]
         data: PathBuf,
     },

@@ -318,7 +318,7 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
             )));
         }
     };
-    let parts = template.as_ref().map(|t| t.parts()).unwrap_or_default();
+    let parts = template.as_ref().map(Source::parts).unwrap_or_default();
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
     let total = decoded_bytes(&reader);

@@ -8,7 +8,7 @@ use crate::engine::report::Point;
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::{Bench, Quantized, Setup};
-use crate::network::finetune::Schedule;
+use crate::network::finetune::{Lesson, Schedule};
 use crate::network::importance::{Kind, compute};
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
@@ -16,6 +16,7 @@ use crate::network::{Graph, Network};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
 use serde_json::json;
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// A network on its bench, with data and the float model's answers.
@@ -346,15 +347,10 @@ pub fn importance(
         .collect();
     let mut text = print::table(&["tensor", "shape", "mean", "largest", "zeros"], &cells);
     let preprocess = measuring.setup.preprocess.to_line();
-    text.push_str(&format!(
-        "\n\n{}: {} of {} over {} samples ({preprocess})",
-        output.display(),
-        kind.id(),
-        computed.loss,
-        computed.samples
-    ));
+    let (place, id, loss, samples) = (output.display(), kind.id(), &computed.loss, computed.samples);
+    let _ = write!(text, "\n\n{place}: {id} of {loss} over {samples} samples ({preprocess})");
     if !computed.without.is_empty() {
-        text.push_str(&format!("\nnote: none for {}", crate::importance::list(&computed.without)));
+        let _ = write!(text, "\nnote: none for {}", crate::importance::list(&computed.without));
     }
     let json = json!({
         "kind": kind.id(),
@@ -396,9 +392,7 @@ pub fn finetune(
     let tuned = crate::network::finetune::finetune(
         &mut measuring.bench,
         &recipe,
-        &setup,
-        &train,
-        range.clone(),
+        Lesson { setup: &setup, data: &train, range: range.clone() },
         schedule,
         &show,
         &|| true,

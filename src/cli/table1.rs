@@ -224,7 +224,7 @@ impl Case {
                 Ok(holds)
             };
             while low < high {
-                let middle = (low + high) / 2;
+                let middle = usize::midpoint(low, high);
                 if holds(middle, &mut best)? {
                     high = middle;
                 } else {

@@ -437,7 +437,9 @@ pub fn levels_hash(levels: &[Vec<f32>]) -> String {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     for codebook in levels {
         hasher.update(&(codebook.len() as u64).to_le_bytes());
-        codebook.iter().for_each(|level| hasher.update(&level.to_le_bytes()));
+        for level in codebook {
+            hasher.update(&level.to_le_bytes());
+        }
     }
     format!("{:032x}", hasher.digest128())
 }

@@ -151,9 +151,8 @@ pub(super) fn mark_ties(tensors: &mut [Tensor]) {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (index, tensor) in tensors.iter_mut().enumerate() {
         let (offset, deflated) = match tensor.storage {
-            Storage::Stored(span) => (span.offset, false),
+            Storage::Stored(span) | Storage::Varints { span, .. } => (span.offset, false),
             Storage::Deflated { span, .. } => (span.offset, true),
-            Storage::Varints { span, .. } => (span.offset, false),
         };
         if tensor.is_empty() {
             continue;

@@ -72,6 +72,11 @@ pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> 
     Err(foreign::by_content(source, &head))
 }
 
+/// Whether a file of this name should be an ONNX model, which may come with other files; what it is, its content tells.
+pub fn is_named_onnx(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with(".onnx")
+}
+
 /// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to.
 pub fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
     if onnx::is_onnx(source) { onnx::companions(source, limits) } else { Ok(Vec::new()) }

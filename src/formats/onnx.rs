@@ -54,8 +54,7 @@ pub(super) fn is_onnx(source: &dyn Source) -> bool {
     while let Ok(Some(field)) = wire.field(&mut rest) {
         match (field.number, field.value) {
             (1, Value::Varint(version)) if version <= 64 => {}
-            (5, Value::Varint(_)) => {}
-            (2 | 3 | 4 | 6 | 8 | 14 | 20 | 25 | 26, Value::Bytes(_)) => {}
+            (5, Value::Varint(_)) | (2 | 3 | 4 | 6 | 8 | 14 | 20 | 25 | 26, Value::Bytes(_)) => {}
             (7, Value::Bytes(graph)) => return is_graph(&mut wire, graph),
             _ => return false,
         }

@@ -305,12 +305,11 @@ impl Bench {
     }
 }
 
+/// Takes a tensor and its elements' little-endian bytes.
+type Take<'a> = dyn FnMut(&Tensor, &[u8]) -> Result<(), NetworkError> + 'a;
+
 /// Decodes a compressed file tensor by tensor.
-fn each_tensor(
-    file: &[u8],
-    reader: &Reader,
-    take: &mut dyn FnMut(&Tensor, &[u8]) -> Result<(), NetworkError>,
-) -> Result<(), NetworkError> {
+fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), NetworkError> {
     let mut bytes = Vec::new();
     for (index, entry) in reader.manifest().tensors.iter().enumerate() {
         let decoder = reader.decoder(index).map_err(EngineError::from)?;

@@ -47,17 +47,27 @@ struct Moments {
     second: f64,
 }
 
-/// Retrains the codebooks of `recipe` on the samples `range`; `progress` hears of steps done and of all.
+/// What teaches: some samples of a data set, preprocessed as a setup says.
+#[derive(Debug, Clone)]
+pub struct Lesson<'a> {
+    /// How samples are preprocessed.
+    pub setup: &'a Setup,
+    /// The data set.
+    pub data: &'a DataSet,
+    /// Its samples that teach.
+    pub range: std::ops::Range<usize>,
+}
+
+/// Retrains the codebooks of `recipe` on the samples of `lesson`; `progress` hears of steps done and of all.
 pub fn finetune(
     bench: &mut Bench,
     recipe: &Recipe,
-    setup: &Setup,
-    data: &DataSet,
-    range: std::ops::Range<usize>,
+    lesson: Lesson,
     schedule: Schedule,
     progress: &dyn Fn(usize, usize),
     go_on: GoOn,
 ) -> Result<Tuned, NetworkError> {
+    let Lesson { setup, data, range } = lesson;
     if data.labels.is_none() {
         return Err(NetworkError::data("retraining", "labels", "none"));
     }
@@ -191,8 +201,15 @@ mod tests {
         let recipe = Recipe::from_line("method=kmeans&k=3").unwrap();
         let before = bench.quantize(&recipe).unwrap();
         let schedule = Schedule { epochs: 30, batch: 20, rate: 0.1 };
-        let tuned =
-            finetune(&mut bench, &recipe, &setup, &data, 0..samples, schedule, &|_, _| (), &|| true).unwrap();
+        let tuned = finetune(
+            &mut bench,
+            &recipe,
+            Lesson { setup: &setup, data: &data, range: 0..samples },
+            schedule,
+            &|_, _| (),
+            &|| true,
+        )
+        .unwrap();
         let loss = |quantized: &Quantized| {
             let network = Network::load(&quantized.files).unwrap();
             let outputs: Outputs = setup.run(&network, &data, 0..samples, &|| true).unwrap();

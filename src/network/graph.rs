@@ -165,7 +165,7 @@ impl Graph {
             return Err(NetworkError::graph("the file", "an output", "none"));
         }
         let nodes = graph.node.iter().filter(|node| !is_constant(node)).map(Node::new).collect();
-        Ok(Self { nodes, inputs, outputs, constants, model })
+        Ok(Self { model, nodes, inputs, outputs, constants })
     }
 
     /// The names of all values that nodes of the graph itself give.
@@ -238,15 +238,13 @@ impl Graph {
             let node = graph.node.iter().find(|n| is_constant(n) && n.output.iter().any(|o| o == name))?;
             node.attribute.first()
         };
-        match initializer {
+        if let Some(tensor) = initializer {
+            return array_of(tensor);
+        }
+        let attribute = constant()?;
+        match &attribute.t {
             Some(tensor) => array_of(tensor),
-            None => {
-                let attribute = constant()?;
-                match &attribute.t {
-                    Some(tensor) => array_of(tensor),
-                    None => array_of_attribute(attribute),
-                }
-            }
+            None => array_of_attribute(attribute),
         }
     }
 }

@@ -293,9 +293,13 @@ impl<'a> Differentiator<'a> {
         let mut loss = 0.0;
         for (i, row) in p.as_slice_mut().unwrap_or_default().chunks_exact_mut(classes).enumerate() {
             let most = row.iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b));
-            row.iter_mut().for_each(|x| *x = libm::expf(*x - most));
+            for x in row.iter_mut() {
+                *x = libm::expf(*x - most);
+            }
             let sum: f32 = row.iter().sum();
-            row.iter_mut().for_each(|x| *x /= sum);
+            for x in row.iter_mut() {
+                *x /= sum;
+            }
             if let Some(label) = labels.and_then(|labels| labels.get(i)) {
                 let own = row.get(*label as usize).copied().unwrap_or(0.0);
                 loss -= f64::from(libm::logf(own.max(1e-30))) / rows as f64;
@@ -308,7 +312,9 @@ impl<'a> Differentiator<'a> {
                 if let Some(own) = row.get_mut(*label as usize) {
                     *own -= 1.0;
                 }
-                row.iter_mut().for_each(|g| *g *= share);
+                for g in row {
+                    *g *= share;
+                }
             }
             g
         });
@@ -355,7 +361,7 @@ pub struct Sums<'a> {
     data: &'a DataSet,
     graph: Graph,
     wanted: BTreeSet<String>,
-    sums: BTreeMap<String, ArrayD<f64>>,
+    by_name: BTreeMap<String, ArrayD<f64>>,
     samples: usize,
     loss: &'static str,
 }
@@ -375,7 +381,7 @@ impl<'a> Sums<'a> {
         if kind == Kind::Gradient && data.labels.is_none() {
             return Err(NetworkError::data("the gradient", "labels", "none"));
         }
-        Ok(Self { kind, files, setup, data, graph, wanted, sums: BTreeMap::new(), samples: 0, loss: "" })
+        Ok(Self { kind, files, setup, data, graph, wanted, by_name: BTreeMap::new(), samples: 0, loss: "" })
     }
 
     /// Adds the samples `range`.
@@ -406,7 +412,7 @@ impl<'a> Sums<'a> {
             let end = (start + batch).min(range.end);
             for (name, found) in self.derivatives(&differentiator, start..end)? {
                 let share = (end - start) as f64;
-                let sum = self.sums.entry(name).or_insert_with(|| ArrayD::zeros(found.raw_dim()));
+                let sum = self.by_name.entry(name).or_insert_with(|| ArrayD::zeros(found.raw_dim()));
                 if sum.shape() == found.shape() {
                     sum.zip_mut_with(&found, |sum, x| *sum += f64::from(*x) * share);
                 }
@@ -442,18 +448,18 @@ impl<'a> Sums<'a> {
         let part = |(name, sum): (&String, &ArrayD<f64>)| {
             (name.clone(), sum.shape().to_vec(), sum.iter().copied().collect())
         };
-        self.sums.iter().map(part).collect()
+        self.by_name.iter().map(part).collect()
     }
 
     /// Adds another's sums over `samples` samples.
     pub fn merge(&mut self, parts: Vec<(String, Vec<usize>, Vec<f64>)>, samples: usize) {
         for (name, shape, values) in parts {
             let Ok(array) = ArrayD::from_shape_vec(ndarray::IxDyn(&shape), values) else { continue };
-            match self.sums.get_mut(&name) {
+            match self.by_name.get_mut(&name) {
                 Some(sum) if sum.shape() == array.shape() => *sum += &array,
                 Some(_) => {}
                 None => {
-                    self.sums.insert(name, array);
+                    self.by_name.insert(name, array);
                 }
             }
         }
@@ -463,9 +469,9 @@ impl<'a> Sums<'a> {
     /// The means.
     pub fn finish(self) -> Result<Computed, NetworkError> {
         let share = 1.0 / self.samples.max(1) as f64;
-        let without = self.wanted.iter().filter(|name| !self.sums.contains_key(*name)).cloned().collect();
+        let without = self.wanted.iter().filter(|name| !self.by_name.contains_key(*name)).cloned().collect();
         let tensors: Vec<_> = self
-            .sums
+            .by_name
             .into_iter()
             .map(|(name, sum)| {
                 (name, sum.shape().to_vec(), sum.iter().map(|x| x * share).collect::<Vec<f64>>())
@@ -580,8 +586,8 @@ mod tests {
         }
 
         fn p(logits: &[f64]) -> Vec<f64> {
-            let sum: f64 = logits.iter().map(|z| z.exp()).sum();
-            logits.iter().map(|z| z.exp() / sum).collect()
+            let sum: f64 = logits.iter().map(|z| libm::exp(*z)).sum();
+            logits.iter().map(|z| libm::exp(*z) / sum).collect()
         }
 
         fn samples(data: &DataSet) -> Vec<Vec<f64>> {
@@ -597,7 +603,7 @@ mod tests {
             let losses = Self::samples(data)
                 .into_iter()
                 .zip(labels)
-                .map(|(x, label)| -Self::p(&self.logits(&weights, &x))[*label as usize].ln());
+                .map(|(x, label)| -libm::log(Self::p(&self.logits(&weights, &x))[*label as usize]));
             losses.sum::<f64>() / SAMPLES as f64
         }
 

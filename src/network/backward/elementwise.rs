@@ -13,8 +13,11 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + expf(-x))
 }
 
-/// First and second derivative of a node's function at x.
-fn derivatives(step: &Step) -> Result<Box<dyn Fn(f32) -> (f32, f32)>, NetworkError> {
+/// First and second derivative of a function at x.
+type Derivatives = Box<dyn Fn(f32) -> (f32, f32)>;
+
+/// The derivatives of a node's function.
+fn derivatives(step: &Step) -> Result<Derivatives, NetworkError> {
     let node = step.node;
     Ok(match node.operator.as_str() {
         "Relu" => Box::new(|x| (f32::from(x > 0.0), 0.0)),

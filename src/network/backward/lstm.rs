@@ -164,14 +164,14 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
         };
         all.push(sums.ok_or_else(refused)?);
     }
-    give(step, all, hidden);
+    give(step, &all, hidden);
     if step.wants(0) && !is_activations {
         step.give(0, dx);
     }
     Ok(())
 }
 
-fn give(step: &mut Step, all: Vec<Sums>, hidden: usize) {
+fn give(step: &mut Step, all: &[Sums], hidden: usize) {
     let stack = |pick: &dyn Fn(&Sums) -> &Two| {
         let join = |get: &dyn Fn(&Two) -> Option<&Matrix>| -> Option<Floats> {
             let parts: Option<Vec<_>> = all.iter().map(|sums| get(pick(sums)).map(|m| m.view())).collect();

@@ -157,10 +157,10 @@ fn pad(step: &Step, x: &Positions) -> Option<Positions> {
                 return Some(at);
             }
             match mode {
-                "" | "constant" => None,
                 "edge" => Some(at.clamp(0, extent - 1)),
                 "reflect" if at < 0 => Some(-at),
                 "reflect" => Some(2 * (extent - 1) - at),
+                // Constant.
                 _ => None,
             }
         };

@@ -62,7 +62,9 @@ pub(super) fn layer(step: &mut Step) -> Result<(), NetworkError> {
         let variance =
             row.iter().map(|v| (f64::from(*v) - mean) * (f64::from(*v) - mean)).sum::<f64>() / n as f64;
         let inverse = 1.0 / (variance + f64::from(epsilon)).sqrt();
-        row.iter_mut().for_each(|v| *v = ((f64::from(*v) - mean) * inverse) as f32);
+        for v in row {
+            *v = ((f64::from(*v) - mean) * inverse) as f32;
+        }
         inverses.push(inverse as f32);
     }
     if step.wants(1) {

@@ -170,7 +170,7 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
                 }
             } else {
                 window.visit(|_, position, pixel| {
-                    out[pixel] += g[position] * power.number(1.0 / sizes[position])
+                    out[pixel] += g[position] * power.number(1.0 / sizes[position]);
                 });
             }
         }

@@ -5,14 +5,15 @@
 use super::words::{Ask, Tell, pack, unpack};
 use crate::web::link;
 use crate::web::oneshot::{Receiver, Sender, channel};
+use crate::web::pool::{Failure, Outcome};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use wasm_bindgen::prelude::*;
 use web_sys::{ErrorEvent, MessageEvent, Worker};
 
-/// What comes of a question; `None` for one that was cancelled.
-pub type Answer = Result<Tell, Option<String>>;
+/// What comes of a question.
+pub type Answer = Outcome<Tell>;
 
 struct Pending {
     ask: Ask,
@@ -103,7 +104,7 @@ impl Crew {
             (dropped, busy)
         };
         for pending in dropped {
-            pending.answer.send(Err(None));
+            pending.answer.send(Err(Failure::Cancelled));
         }
         for index in busy {
             let _ = hire(&self.0, index);
@@ -188,7 +189,7 @@ fn hear(weak: &Weak<RefCell<Inner>>, index: usize, message: &JsValue) {
     };
     if let Some((pending, told)) = answered {
         pending.answer.send(match told {
-            Tell::Failed(sentence) => Err(Some(sentence)),
+            Tell::Failed(sentence) => Err(Failure::Sentence(sentence)),
             told => Ok(told),
         });
     }
@@ -205,7 +206,7 @@ fn mourn(weak: &Weak<RefCell<Inner>>, index: usize, words: String) {
             let words = slot.last_words.take().unwrap_or(words);
             if let Some(pending) = slot.pending.take() {
                 let sentence = format!("a worker died of it and was replaced: {words}");
-                pending.answer.send(Err(Some(sentence)));
+                pending.answer.send(Err(Failure::Sentence(sentence)));
             }
             dismiss(&mut Some(slot));
         }

@@ -4,7 +4,7 @@ use super::words::{Ask, Size, Tell, pack, unpack};
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess, Values};
 use crate::network::evaluate::{Bench, Quantized, Setup};
-use crate::network::finetune::{Schedule, finetune};
+use crate::network::finetune::{Lesson, Schedule, finetune};
 use crate::network::importance::Sums;
 use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network};
@@ -151,7 +151,14 @@ impl State {
         let (Some(bench), Some(data), Some(setup)) = (&mut self.bench, &self.data, &self.setup) else {
             return Err(missing("choose data"));
         };
-        let tuned = finetune(bench, &recipe, setup, data, teach.0..teach.1, schedule, progress, &|| true);
+        let tuned = finetune(
+            bench,
+            &recipe,
+            Lesson { setup, data, range: teach.0..teach.1 },
+            schedule,
+            progress,
+            &|| true,
+        );
         let tuned = tuned.map_err(sentence)?;
         let network = Network::load(&tuned.quantized.files).map_err(sentence)?;
         let outputs = setup.run(&network, data, examine.0..examine.1, &|| true).map_err(sentence)?;
@@ -193,10 +200,7 @@ impl State {
         let Some(array) = inputs.get(&binding.input.name).and_then(|array| array.as_floats()) else {
             return Ok(none);
         };
-        let (channels, height, width) = match *array.shape() {
-            [_, c @ (1 | 3), h, w] => (c, h, w),
-            _ => return Ok(none),
-        };
+        let [_, channels @ (1 | 3), height, width] = *array.shape() else { return Ok(none) };
         if !matches!(series.values, Values::U8(_) | Values::F32(_)) || height * width > 1 << 16 {
             return Ok(none);
         }

@@ -3,7 +3,7 @@
 use super::dom::{on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile};
 use super::{App, archive, compress, figures, format, notice, permalink, recipe, tensors};
-use crate::formats::Part;
+use crate::formats::{Part, is_named_onnx};
 use crate::recipe::ImportanceKind;
 use crate::web::blobs::sentence;
 use crate::web::pool::{Failure, Outcome};
@@ -89,7 +89,7 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
 
 /// Several files as one: an ONNX model, then the files of its external data.
 fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
-    if let Some(model) = files.iter().position(|file| file.name().ends_with(".onnx")) {
+    if let Some(model) = files.iter().position(|file| is_named_onnx(&file.name())) {
         files.swap(0, model);
     }
     let first = files.first().ok_or("no file was chosen")?;
@@ -97,7 +97,7 @@ fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
     if files.len() == 1 {
         return Ok((first.clone().into(), name, Vec::new()));
     }
-    if !name.ends_with(".onnx") {
+    if !is_named_onnx(&name) {
         return Err(
             "Open one weight file at a time, or an .onnx model together with the files of its external data."
                 .to_owned(),

@@ -145,7 +145,13 @@ fn sort(indices: &mut Vec<usize>, rows: &[TensorRow], order: &Order) {
     let text = |row: &TensorRow| match order.column.as_str() {
         "name" => Some(row.name.clone()),
         // Dimensions with leading zeros are ordered as numbers are.
-        "shape" => Some(row.shape.iter().map(|dimension| format!("{dimension:020} ")).collect()),
+        "shape" => {
+            let mut text = String::new();
+            for dimension in &row.shape {
+                let _ = write!(text, "{dimension:020} ");
+            }
+            Some(text)
+        }
         "dtype" => Some(row.dtype.clone()),
         _ => None,
     };

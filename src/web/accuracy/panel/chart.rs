@@ -148,7 +148,7 @@ impl Panel {
     pub(super) fn choose(&self, at: Option<(usize, usize)>) {
         self.state.borrow_mut().chosen = at;
         let text =
-            at.and_then(|(s, p)| self.run_at(s, p)).map(|run| self.describe_run(&run)).unwrap_or_default();
+            at.and_then(|(s, p)| self.run_at(s, p)).map(|run| Self::describe_run(&run)).unwrap_or_default();
         set_text(&self.element::<Element>("accuracy-live"), &text);
         self.draw();
     }
@@ -164,7 +164,7 @@ impl Panel {
         chosen.and_then(|(s, p)| self.run_at(s, p))
     }
 
-    pub(super) fn describe_run(&self, run: &Run) -> String {
+    fn describe_run(run: &Run) -> String {
         let title = METHODS.iter().find(|m| m.id == run.method).map_or(run.method.as_str(), |m| m.title);
         let size = run.size.as_ref();
         let mut text = format!("{title}{}", if run.origin == Origin::Retrained { ", retrained" } else { "" });
@@ -274,7 +274,7 @@ impl Panel {
         let base = level.map_or(1.0, |share| share.value());
         let everything = (f64::MIN, f64::MAX);
         let near =
-            self.element::<HtmlInputElement>("accuracy-near").checked().then(|| match y_kind.as_str() {
+            self.element::<HtmlInputElement>("accuracy-near").checked().then_some(match y_kind.as_str() {
                 "loss" | "divergence" => (everything, (f64::MIN, NEAR_LOSS)),
                 "sqnr" => (everything, everything),
                 _ => (everything, (100.0 * base - NEAR_POINTS, 100.0)),

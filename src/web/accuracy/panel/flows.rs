@@ -3,8 +3,8 @@
 use super::super::crew::Answer;
 use super::super::words::{Ask, Size, Tell};
 use super::state::{Chosen, Data, Origin, Run, best, measured, spread};
-use super::{Panel, Stop, paint, percent, unexpected};
-use crate::formats::Part;
+use super::{Panel, paint, percent, unexpected};
+use crate::formats::{Part, is_named_onnx};
 use crate::network::finetune::Schedule;
 use crate::network::importance::{Computed, Kind};
 use crate::network::measure::{Measures, Outputs, measure};
@@ -14,6 +14,7 @@ use crate::recipe::Recipe;
 use crate::web::blobs::blob_from_bytes;
 use crate::web::oneshot::Receiver;
 use crate::web::page::dom::{append, clear, make, set, set_text, show};
+use crate::web::pool::{Failure, Outcome};
 use js_sys::Array;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -57,7 +58,7 @@ fn rounded(x: f64) -> f64 {
 
 /// A network of several files as one: the model first, the others behind it, and where each lies.
 fn joined(mut files: Vec<(String, Vec<u8>)>) -> (String, Vec<u8>, Vec<Part>) {
-    files.sort_by_key(|(name, _)| !name.ends_with(".onnx"));
+    files.sort_by_key(|(name, _)| !is_named_onnx(name));
     let parts = if files.len() > 1 {
         Part::list(files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)))
     } else {
@@ -72,7 +73,7 @@ fn method_of(line: &str) -> String {
 }
 
 impl Panel {
-    pub(super) async fn load_data(self: &Rc<Self>, read: Vec<(String, Vec<u8>)>) -> Result<(), Stop> {
+    pub(super) async fn load_data(self: &Rc<Self>, read: Vec<(String, Vec<u8>)>) -> Outcome<()> {
         // Data that do not fit what is open are refused before anything is given up for them.
         let check = {
             let state = self.state.borrow();
@@ -97,7 +98,7 @@ impl Panel {
     }
 
     /// Takes the network that the open weights belong to: an ONNX file, and files of external data beside it.
-    pub(super) async fn load_network(self: &Rc<Self>, read: Vec<(String, Vec<u8>)>) -> Result<(), Stop> {
+    pub(super) async fn load_network(self: &Rc<Self>, read: Vec<(String, Vec<u8>)>) -> Outcome<()> {
         let (name, network, parts) = joined(read);
         let file = self.state.borrow().open.file.clone();
         if let Some(file) = file {
@@ -120,14 +121,14 @@ impl Panel {
     }
 
     /// Puts the network, weights, importance, data and setup on every worker's bench, as far as they are not there.
-    pub(super) async fn prepare(self: &Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn prepare(self: &Rc<Self>) -> Outcome<()> {
         let (open, network, data_files) = {
             let state = self.state.borrow();
             (state.open.clone(), state.network.clone(), state.data_files.clone())
         };
-        let Some(file) = &open.file else { return Err(Some("Open a weight file first.".to_owned())) };
+        let Some(file) = &open.file else { return Err("Open a weight file first.".to_owned().into()) };
         if data_files.is_empty() {
-            return Err(Some("Choose data first.".to_owned()));
+            return Err("Choose data first.".to_owned().into());
         }
         if !self.state.borrow().benched {
             let bytes = self.read(file).await?;
@@ -168,7 +169,7 @@ impl Panel {
         Ok(())
     }
 
-    async fn prepare_importance(self: &Rc<Self>, importance: Option<&Blob>) -> Result<(), Stop> {
+    async fn prepare_importance(self: &Rc<Self>, importance: Option<&Blob>) -> Outcome<()> {
         let bytes = match importance {
             Some(blob) => Some(self.read(blob).await?),
             None => None,
@@ -197,7 +198,7 @@ impl Panel {
         self.state.borrow().data.as_ref().map_or(0, |data| data.samples.min(COARSE))
     }
 
-    pub(super) async fn preprocess(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn preprocess(me: Rc<Self>) -> Outcome<()> {
         {
             let mut state = me.state.borrow_mut();
             state.setup = None;
@@ -211,7 +212,7 @@ impl Panel {
     }
 
     /// A few samples, each with its label and the float network's answer, so that a wrong guess is seen.
-    pub(super) async fn show_pictures(self: &Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn show_pictures(self: &Rc<Self>) -> Outcome<()> {
         let Tell::Pictures { width, height, channels, pixels } =
             self.answer(self.crew.ask(Ask::Pictures(10))).await?
         else {
@@ -250,7 +251,7 @@ impl Panel {
     }
 
     /// Runs the float weights on the samples up to `until` that they have not seen yet.
-    async fn run_float(self: &Rc<Self>, until: usize) -> Result<(), Stop> {
+    async fn run_float(self: &Rc<Self>, until: usize) -> Outcome<()> {
         let start = self.state.borrow().float.samples;
         if start < until {
             let outputs = self.run_range(None, None, start..until).await?.0;
@@ -265,7 +266,7 @@ impl Panel {
         recipe: Option<&str>,
         only: Option<&str>,
         range: Range<usize>,
-    ) -> Result<(Outputs, Option<Size>), Stop> {
+    ) -> Outcome<(Outputs, Option<Size>)> {
         let workers = if range.len() < FEW { 1 } else { self.crew.len() };
         let share = range.len().div_ceil(workers).max(1);
         let ask = |start: usize| {
@@ -291,7 +292,7 @@ impl Panel {
     }
 
     /// Every method's curve: coarse first, then finer where the measure falls, then on all samples.
-    pub(super) async fn curves(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn curves(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         let (total, coarse) = (me.samples(), me.coarse());
         me.run_float(coarse).await?;
@@ -339,7 +340,7 @@ impl Panel {
         wanted: &[Wanted],
         until: usize,
         progress: (f64, f64),
-    ) -> Result<(), Stop> {
+    ) -> Outcome<()> {
         // A point to each worker: the weights are solved where they are run. The middle of each curve first, then quarters.
         let mut order: Vec<(usize, &Wanted)> =
             wanted.iter().enumerate().map(|(index, point)| (spread(index % POINTS, POINTS), point)).collect();
@@ -387,7 +388,7 @@ impl Panel {
                 let [(low, recipe, before), (high, _, after)] = pair else { continue };
                 let middle = (low * high).sqrt();
                 let value = match recipe.settings.get(method.swept) {
-                    Some(Value::Integer(_)) => Value::Integer(middle.round() as u64),
+                    Some(Value::Integer(_)) => Value::Integer(libm::rint(middle) as u64),
                     _ => Value::Number(rounded(middle)),
                 };
                 let fresh = number(&value).is_some_and(|x| x > *low && x < *high);
@@ -411,7 +412,7 @@ impl Panel {
         state.runs.len() - 1
     }
 
-    pub(super) async fn measure_this(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn measure_this(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         let line = me.state.borrow().open.recipe.clone();
         let at = me.run_of(&line, &method_of(&line));
@@ -429,7 +430,7 @@ impl Panel {
     }
 
     /// Hands out the float network's answers, and those of the chosen point, as .npz.
-    pub(super) async fn save_answers(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn save_answers(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         me.run_float(me.samples()).await?;
         let chosen = me.chosen();
@@ -437,20 +438,20 @@ impl Panel {
             let state = me.state.borrow();
             let mut named = vec![("float", &state.float.outputs)];
             named.extend(chosen.as_ref().map(|run| ("quantized", &run.outputs)));
-            Outputs::npz(&named).map_err(|error| Some(error.to_string()))?
+            Outputs::npz(&named).map_err(|error| error.to_string())?
         };
         me.download("answers.npz", &bytes);
         Ok(())
     }
 
-    pub(super) async fn measure_tensors(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn measure_tensors(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         let line = me.state.borrow().open.recipe.clone();
         let until = me.coarse();
         me.run_float(until).await?;
         let (_, size) = me.run_range(Some(&line), None, 0..1).await?;
         let Some(predicted) = size.and_then(|size| size.predicted) else {
-            return Err(Some(
+            return Err(Failure::Sentence(
                 "Weigh errors by a curvature file first: compute one here, or choose it in the recipe."
                     .to_owned(),
             ));
@@ -487,7 +488,7 @@ impl Panel {
         Ok(())
     }
 
-    pub(super) async fn compute_importance(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn compute_importance(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         let kind =
             Kind::from_id(&me.element::<HtmlSelectElement>("accuracy-kind").value()).unwrap_or(Kind::Hessian);
@@ -518,12 +519,12 @@ impl Panel {
         let tensors = sums.into_iter().map(|(name, (shape, values))| (name, shape, means(values))).collect();
         let computed = Computed { kind, tensors, samples: total, loss: words, without: Vec::new() };
         let bytes =
-            computed.to_safetensors(&name, &data_kind, &setup, false).map_err(|e| Some(e.to_string()))?;
+            computed.to_safetensors(&name, &data_kind, &setup, false).map_err(|error| error.to_string())?;
         let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
         let file_name = format!("{stem}.{}.safetensors", kind.id());
         me.state.borrow_mut().last_file = Some((file_name.clone(), bytes.clone()));
         if kind != Kind::Gradient {
-            let blob = blob_from_bytes(&bytes).map_err(Some)?;
+            let blob = blob_from_bytes(&bytes)?;
             if let Ok(file) = File::new_with_blob_sequence(&Array::of1(&blob), &file_name) {
                 me.dispatch("accuracy-importance", &file);
             }
@@ -535,7 +536,7 @@ impl Panel {
         Ok(())
     }
 
-    pub(super) async fn tune(me: Rc<Self>) -> Result<(), Stop> {
+    pub(super) async fn tune(me: Rc<Self>) -> Outcome<()> {
         me.prepare().await?;
         let line = me.state.borrow().open.recipe.clone();
         let number = |id: &str, default: f64| {

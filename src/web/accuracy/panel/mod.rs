@@ -6,11 +6,13 @@ mod state;
 
 use super::crew::{Answer, Crew};
 use super::words::Tell;
+use crate::formats::is_named_onnx;
 use crate::network::evaluate::Setup;
 use crate::network::measure::Share;
 use crate::web::blobs::{blob_from_bytes, sentence};
 use crate::web::oneshot::Receiver;
 use crate::web::page::dom::{clear, on, set, set_text, show};
+use crate::web::pool::{Failure, Outcome};
 use js_sys::{Array, Reflect, Uint8Array};
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
@@ -39,8 +41,8 @@ struct Panel {
     reading: Cell<bool>,
 }
 
-/// Why a flow ended early; `None` when something newer took over.
-type Stop = Option<String>;
+/// What a button does.
+type Action = fn(&Rc<Panel>);
 
 /// Starts the panel and asks the page what is open.
 pub fn start(window: &Window) {
@@ -141,7 +143,7 @@ impl Panel {
             me.take_network(files);
         });
         self.connect_drop();
-        let actions: [(&str, fn(&Rc<Self>)); 7] = [
+        let actions: [(&str, Action); 7] = [
             ("accuracy-measure", |me| me.start("Measuring the curves", Self::curves)),
             ("accuracy-this", |me| me.start("Measuring this recipe", Self::measure_this)),
             ("accuracy-tensors", |me| me.start("Measuring tensor by tensor", Self::measure_tensors)),
@@ -161,7 +163,7 @@ impl Panel {
         for id in ["accuracy-scale", "accuracy-mean", "accuracy-std", "accuracy-layout"] {
             let me = self.clone();
             on(&self.element::<HtmlElement>(id), "change", move |_| {
-                me.start("Preprocessing", Self::preprocess)
+                me.start("Preprocessing", Self::preprocess);
             });
         }
         let me = self.clone();
@@ -205,7 +207,7 @@ impl Panel {
             let Some(drag) = event.dyn_ref::<web_sys::DragEvent>() else { return };
             let files = array_of(drag.data_transfer().and_then(|data| data.files()));
             let (networks, data): (Vec<File>, Vec<File>) =
-                files.into_iter().partition(|f| f.name().ends_with(".onnx"));
+                files.into_iter().partition(|f| is_named_onnx(&f.name()));
             event.prevent_default();
             event.stop_propagation();
             show(&me.element::<HtmlElement>("drop-veil"), false);
@@ -277,13 +279,14 @@ impl Panel {
         }
     }
 
-    async fn pause(&self, millis: i32) -> Result<(), Stop> {
+    async fn pause(&self, millis: i32) -> Outcome<()> {
         let window = self.window.clone();
         let promise = js_sys::Promise::new(&mut |resolve, _| {
             let _ = window.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
         });
         let elapsed = JsFuture::from(promise);
-        self.unless_stopped(async { elapsed.await.map(|_| ()).map_err(|error| Some(sentence(&error))) }).await
+        self.unless_stopped(async { elapsed.await.map(|_| ()).map_err(|error| sentence(&error).into()) })
+            .await
     }
 
     fn forget_setup(&self) {
@@ -299,7 +302,7 @@ impl Panel {
     /// Shows what is there and what can be done with it.
     fn sync(&self) {
         let state = self.state.borrow();
-        let is_onnx = state.open.name.ends_with(".onnx");
+        let is_onnx = is_named_onnx(&state.open.name);
         let network = match (&state.network, is_onnx) {
             (Some(chosen), _) => chosen.name.clone(),
             (None, true) => format!("{} (the open file)", state.open.name),
@@ -373,7 +376,7 @@ impl Panel {
     fn start<F, Work>(self: &Rc<Self>, what: &str, work: F)
     where
         F: FnOnce(Rc<Self>) -> Work + 'static,
-        Work: Future<Output = Result<(), Stop>>,
+        Work: Future<Output = Outcome<()>>,
     {
         if self.busy.get() {
             self.cancel();
@@ -393,7 +396,7 @@ impl Panel {
                 return;
             }
             me.busy.set(false);
-            if let Err(Some(sentence)) = result {
+            if let Err(Failure::Sentence(sentence)) = result {
                 me.crew.cancel();
                 me.say(&sentence);
             }
@@ -403,20 +406,20 @@ impl Panel {
     }
 
     /// What a future gives, unless something newer has taken over meanwhile.
-    async fn unless_stopped<T>(&self, future: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    async fn unless_stopped<T>(&self, future: impl Future<Output = Outcome<T>>) -> Outcome<T> {
         let flow = self.flow.get();
         let result = future.await;
-        if self.flow.get() == flow { result } else { Err(None) }
+        if self.flow.get() == flow { result } else { Err(Failure::Cancelled) }
     }
 
-    async fn answer(&self, receiver: Receiver<Answer>) -> Result<Tell, Stop> {
+    async fn answer(&self, receiver: Receiver<Answer>) -> Outcome<Tell> {
         self.unless_stopped(receiver).await
     }
 
-    async fn read(&self, blob: &Blob) -> Result<Vec<u8>, Stop> {
+    async fn read(&self, blob: &Blob) -> Outcome<Vec<u8>> {
         let buffer = JsFuture::from(blob.array_buffer());
         let buffer =
-            self.unless_stopped(async { buffer.await.map_err(|error| Some(sentence(&error))) }).await?;
+            self.unless_stopped(async { buffer.await.map_err(|error| sentence(&error).into()) }).await?;
         Ok(Uint8Array::new(&buffer).to_vec())
     }
 
@@ -457,8 +460,8 @@ impl Panel {
     }
 }
 
-fn unexpected() -> Stop {
-    Some("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
+fn unexpected() -> Failure {
+    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }
 
 fn same(a: Option<&Blob>, b: Option<&Blob>) -> bool {
