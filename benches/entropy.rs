@@ -6,11 +6,14 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quantscope::container::{
     Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block,
 };
-use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable};
+use quantscope::entropy::{CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows};
 use quantscope::tensor::Dtype;
 use std::hint::black_box;
 
 const COUNT: usize = 1_000_000;
+
+/// As a matrix of a thousand columns.
+const ROWS: Rows = Rows { length: 1000, start: 0 };
 
 /// Uniform numbers below 2^24, the same in every run.
 fn noise() -> impl Iterator<Item = u32> {
@@ -36,21 +39,27 @@ fn coders(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("entropy");
     group.throughput(Throughput::Elements(COUNT as u64)).sample_size(20);
     for coder in Coder::ALL {
-        let table = CodeTable::new(coder, &counts).unwrap();
+        let mut table = CodeTable::new(coder, &counts).unwrap();
+        if coder == Coder::Context {
+            let context = Context::even(16, Numbering { pruned: false, centre: 8 }).unwrap();
+            let mut seen = ContextCounts::default();
+            context.count(&symbols, ROWS, &mut seen);
+            table = CodeTable::Context(context.starting_from(&seen));
+        }
         let mut bytes = Vec::new();
-        table.encode(&symbols, &mut bytes).unwrap();
+        table.encode(&symbols, ROWS, &mut bytes).unwrap();
         let mut out = Vec::new();
         group.bench_function(format!("{}/encode", coder.id()), |bencher| {
             bencher.iter(|| {
                 out.clear();
-                table.encode(black_box(&symbols), &mut out).unwrap()
+                table.encode(black_box(&symbols), ROWS, &mut out).unwrap()
             });
         });
         let mut decoded = Vec::new();
         group.bench_function(format!("{}/decode", coder.id()), |bencher| {
             bencher.iter(|| {
                 decoded.clear();
-                table.decode(black_box(&bytes), COUNT, &mut decoded).unwrap()
+                table.decode(black_box(&bytes), COUNT, ROWS, &mut decoded).unwrap()
             });
         });
     }
@@ -104,7 +113,7 @@ fn container(criterion: &mut Criterion) {
         };
         let manifest = Manifest { tensors: vec![entry], ..Manifest::default() };
         let mut writer = Writer::new(Vec::new(), manifest, tables).unwrap();
-        writer.write_block(0, 0, &encode_block(&symbols, &table, None).unwrap()).unwrap();
+        writer.write_block(0, 0, &encode_block(&symbols, &table, None, Rows::default()).unwrap()).unwrap();
         let (_, file) = writer.finish().unwrap();
         let reader = Reader::open(&file, Limits::default()).unwrap();
         let decoder = reader.decoder(0).unwrap();

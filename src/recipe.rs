@@ -129,6 +129,13 @@ impl Recipe {
             let ids: Vec<&str> = methods::METHODS.iter().map(|m| m.id).collect();
             refused("method", format!("one of {}", ids.join(", ")), self.method.clone())
         })?;
+        if self.coder == Coder::Context && self.positions == Positions::Gaps {
+            return Err(SettingsError {
+                field: "positions".to_owned(),
+                expected: "symbols, which context-adaptive coding makes as cheap".to_owned(),
+                found: "gaps".to_owned(),
+            });
+        }
         let settings = Settings::new(method.parameters, &self.settings)?;
         let ImportanceChoice { alpha, floor, .. } = self.importance;
         if !(0.0..=4.0).contains(&alpha) {

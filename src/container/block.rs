@@ -4,7 +4,7 @@
 
 use super::deflate::deflated;
 use super::wire::put_varint;
-use crate::entropy::{CodeError, CodeTable, GapTable};
+use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
 
 /// How the bytes of a block are to be read; docs/format.md, "Blocks".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -104,22 +104,23 @@ const fn padding(bits: u64) -> u8 {
 
 /// Encodes the symbols of a block: all of them, or with a gap table only those that are not 0, less 1.
 ///
-/// Pure: the same symbols and tables give the same block anywhere.
+/// `rows` says where the block lies in its tensor. Pure: the same symbols and tables give the same block anywhere.
 pub fn encode_block(
     symbols: &[u16],
     table: &CodeTable,
     gaps: Option<&GapTable>,
+    rows: Rows,
 ) -> Result<EncodedBlock, CodeError> {
     let mut bytes = Vec::new();
     let Some(gaps) = gaps else {
-        let bits = table.encode(symbols, &mut bytes)?;
+        let bits = table.encode(symbols, rows, &mut bytes)?;
         return Ok(EncodedBlock { bytes, encoding: BlockEncoding::Symbols { padding: padding(bits) } });
     };
     let values: Vec<u16> = symbols.iter().filter(|symbol| **symbol != 0).map(|symbol| symbol - 1).collect();
     put_varint(values.len() as u64, &mut bytes);
     let position_bits = gaps.encode(symbols, &mut bytes)?;
     let position_bytes = bytes.len() as u32;
-    let value_bits = table.encode(&values, &mut bytes)?;
+    let value_bits = table.encode(&values, Rows::default(), &mut bytes)?;
     let encoding = BlockEncoding::Gaps {
         position_bytes,
         position_padding: padding(position_bits),

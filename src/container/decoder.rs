@@ -8,7 +8,7 @@ use super::directory::{Kind, Section};
 use super::medium::{read_section, undecodable};
 use super::wire::Cursor;
 use super::{BLOCK_WEIGHTS, Coding, ContainerError, Content, Entry, Reader};
-use crate::entropy::{CodeError, CodeTable, GapTable};
+use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
 use crate::formats::Source;
 
 /// Decodes the blocks of one tensor.
@@ -106,7 +106,8 @@ impl TensorDecoder<'_> {
         let undecodable = |source| undecodable(&self.part(block), stored.offset, source);
         match (stored.encoding, &self.gaps) {
             (BlockEncoding::Symbols { padding }, _) => {
-                let bits = table.decode(&stored.bytes, len, symbols).map_err(undecodable)?;
+                let bits =
+                    table.decode(&stored.bytes, len, self.entry.rows(block), symbols).map_err(undecodable)?;
                 self.check_padding(stored, block, bits, padding)
             }
             (BlockEncoding::Gaps { position_bytes, position_padding, value_padding }, Some(gaps)) => {
@@ -121,7 +122,9 @@ impl TensorDecoder<'_> {
                 let (mut positions, mut values) = (Vec::new(), Vec::new());
                 let bits = gaps.decode(cursor.rest(), non_zeros, len, &mut positions).map_err(undecodable)?;
                 self.check_padding(stored, block, bits, position_padding)?;
-                let bits = table.decode(values_bytes, non_zeros, &mut values).map_err(undecodable)?;
+                let bits = table
+                    .decode(values_bytes, non_zeros, Rows::default(), &mut values)
+                    .map_err(undecodable)?;
                 self.check_padding(stored, block, bits, value_padding)?;
                 scatter(&positions, &values, len, symbols)
                     .ok_or_else(|| self.damaged(stored, block, "symbols below 65536", "65536"))

@@ -2,6 +2,7 @@
 
 use super::wire::{Cursor, put_string, put_varint};
 use super::{BLOCK_WEIGHTS, ContainerError, Limits};
+use crate::entropy::Rows;
 use crate::model::FileFormat;
 use crate::tensor::Dtype;
 use std::collections::{BTreeMap, BTreeSet};
@@ -130,6 +131,11 @@ impl Entry {
         self.len().saturating_sub(before).min(BLOCK_WEIGHTS as u64) as usize
     }
 
+    /// Where a block's elements lie among the tensor's rows: a row is all that shares an index of the leading axis.
+    pub fn rows(&self, block: u64) -> Rows {
+        rows_of(&self.shape, block)
+    }
+
     /// Number of codebooks that the elements use.
     pub fn codebooks(&self) -> u64 {
         match self.content {
@@ -142,6 +148,19 @@ impl Entry {
     /// The tensor in messages.
     pub(super) fn part(&self) -> String {
         format!("tensor {:?}", self.name)
+    }
+}
+
+/// Where block `block` of a tensor of this shape lies among its rows; no rows below rank 2.
+pub fn rows_of(shape: &[u64], block: u64) -> Rows {
+    let [_, inner @ ..] = shape else { return Rows::default() };
+    let length = inner.iter().fold(1u64, |product, dimension| product.saturating_mul(*dimension));
+    match usize::try_from(length) {
+        Ok(length) if length > 0 && !inner.is_empty() => {
+            let start = block.saturating_mul(BLOCK_WEIGHTS as u64) % length as u64;
+            Rows { length, start: start as usize }
+        }
+        _ => Rows::default(),
     }
 }
 

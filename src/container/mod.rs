@@ -62,7 +62,7 @@ pub use codebook::Codebook;
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};
-pub use manifest::{Coding, Content, Entry, Manifest};
+pub use manifest::{Coding, Content, Entry, Manifest, rows_of};
 pub use reader::Reader;
 pub use writer::{Tables, Writer};
 

@@ -155,7 +155,7 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
     let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
     let entropy = total(&|pool| super::evaluate::entropy_total(&pool.symbols(pruning)));
     let codebooks: u64 = plan.groups.iter().map(|g| g.quantizer.levels.len() as u64 * 32).sum();
-    let [fixed, huffman, rans] = Coder::ALL.map(|coder| {
+    let [fixed, huffman, rans] = [Coder::Fixed, Coder::Huffman, Coder::Rans].map(|coder| {
         total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64
     });
     let (method, settings) = plan.recipe.check().ok().unzip();

@@ -1,7 +1,7 @@
 //! The second map: a tensor's blocks to coded blocks, with what quantizing did to every weight.
 
 use super::plan::{BlockReader, Fate, Plan, PlanGroup};
-use super::{EngineError, Input, Task, pack};
+use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack};
 use crate::container::{self, Codebook, EncodedBlock};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -113,6 +113,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         };
         symbols.clear();
         decoded.clear();
+        let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
         plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
         plan.dequantize(fate, range, &symbols, &mut decoded)?;
         for value in &mut decoded {
@@ -125,7 +126,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        encoded.blocks.push(container::encode_block(&symbols, code, gaps)?);
+        encoded.blocks.push(container::encode_block(&symbols, code, gaps, rows)?);
     }
     Ok(pack(&encoded))
 }

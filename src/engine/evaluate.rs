@@ -139,6 +139,7 @@ impl<'a> Evaluated<'a> {
                 Coder::Fixed => fixed,
                 Coder::Huffman => huffman,
                 Coder::Rans => rans,
+                Coder::Context => cost(Coder::Context, Positions::Symbols),
             }
         };
         let distortion = self.distortion();
@@ -278,7 +279,7 @@ pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
             let more: Vec<u64> = counts.iter().map(|count| count + 1).collect();
             code.payload_bits(&more) as f64
         }),
-        Coder::Rans => {
+        Coder::Rans | Coder::Context => {
             counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum()
         }
     }

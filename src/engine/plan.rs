@@ -3,7 +3,8 @@
 use super::evaluate::Pool;
 use super::groups::{self, Groups};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
-use crate::entropy::{CodeTable, GapCounts, GapTable, Positions};
+use crate::container::rows_of;
+use crate::entropy::{CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Positions};
 use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
 use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified};
@@ -75,6 +76,7 @@ struct Counts {
     zeros: u64,
     levels: Vec<u64>,
     gaps: GapCounts,
+    contexts: ContextCounts,
 }
 
 /// Weights left by pruning with their importance, on their way from a worker.
@@ -181,7 +183,7 @@ impl Plan {
             plan.pools.push(Counts {
                 zeros: group.pruned.count,
                 levels: solution.counts.clone(),
-                gaps: GapCounts::new(),
+                ..Counts::default()
             });
             plan.groups.push(PlanGroup {
                 quantizer: solution.quantizer,
@@ -270,6 +272,7 @@ impl Plan {
                 let counted: Counts = unpack(part)?;
                 pool.add(&counted.levels, counted.zeros);
                 pool.gaps.merge(&counted.gaps);
+                pool.contexts.merge(&counted.contexts);
             }
         }
         if self.pass == Pass::Channels { self.after_solving(model) } else { self.after_counting(model) }
@@ -305,12 +308,13 @@ impl Plan {
     }
 
     fn after_solving(&mut self, model: &Model) -> Result<(), EngineError> {
-        if self.recipe.positions == Positions::Gaps {
+        let gaps = self.recipe.positions == Positions::Gaps;
+        if gaps || self.recipe.coder == Coder::Context {
             self.pass = Pass::Count;
-            self.pools.iter_mut().for_each(|pool| {
+            for pool in self.pools.iter_mut().filter(|_| gaps) {
                 pool.zeros = 0;
                 pool.levels.fill(0);
-            });
+            }
             self.tasks = self.quantized_tasks(model);
             Ok(())
         } else {
@@ -320,8 +324,12 @@ impl Plan {
 
     fn after_counting(&mut self, model: &Model) -> Result<(), EngineError> {
         let pruning = self.has_zero_symbol();
-        for counts in std::mem::take(&mut self.pools) {
+        for (table, counts) in std::mem::take(&mut self.pools).into_iter().enumerate() {
             let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
+            if self.recipe.coder == Coder::Context {
+                self.tables.push(CodeTable::Context(self.context(table)?.starting_from(&counts.contexts)));
+                continue;
+            }
             self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions))?);
             if self.recipe.positions == Positions::Gaps {
                 self.gap_tables.push(GapTable::new(&counts.gaps)?);
@@ -330,6 +338,21 @@ impl Plan {
         self.tasks = super::tasks(model);
         self.pass = Pass::Ready;
         Ok(())
+    }
+
+    /// The context table of a pool before anything was counted, numbered by the levels of its first group.
+    fn context(&self, table: usize) -> Result<Context, EngineError> {
+        let first = self.fates.iter().find_map(|fate| match fate {
+            Fate::Quantized { first_group, table: of, .. } if *of == table => Some(*first_group),
+            _ => None,
+        });
+        let levels =
+            first.and_then(|group| self.groups.get(group)).map(PlanGroup::levels).unwrap_or_default();
+        // Channels share a table: it holds the symbols of the largest codebook.
+        let most = self.groups.iter().map(|group| group.levels().len()).max().unwrap_or(0);
+        let pruned = self.has_zero_symbol();
+        let alphabet = (most + usize::from(pruned)).max(1);
+        Ok(Context::even(alphabet, Numbering::of_levels(levels, pruned))?)
     }
 
     /// Whether symbol 0 stands for an exact zero.
@@ -541,12 +564,20 @@ fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, Eng
 fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
     let mut blocks = BlockReader::new(input, plan, task)?;
+    let Fate::Quantized { table, .. } = fate else { return Err(EngineError::Message) };
+    let shape = &input.tensor(task)?.shape;
     let mut counts = Counts::default();
     let mut symbols = Vec::new();
+    let context = if plan.recipe.coder == Coder::Context { Some(plan.context(*table)?) } else { None };
     for range in task.blocks() {
         blocks.read(range.clone())?;
         symbols.clear();
-        plan.quantize(fate, range, &blocks.values, blocks.importance(), &mut symbols)?;
+        plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+        if let Some(context) = &context {
+            let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
+            context.count(&symbols, rows, &mut counts.contexts);
+            continue;
+        }
         for symbol in &symbols {
             if *symbol == 0 {
                 counts.zeros += 1;

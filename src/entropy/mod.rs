@@ -2,34 +2,36 @@
 //!
 //! A *symbol* is a `u16` below the size of its alphabet (1 to 65536). A [`CodeTable`] is built from symbol counts, is
 //! stored beside the payload, and then codes any run of symbols of its alphabet: with a fixed number of bits
-//! ([`fixed`]), a Huffman code ([`huffman`]) or a range asymmetric numeral system ([`rans`]). Where most symbols are
-//! zero, [`gaps`] codes the positions of the others instead.
+//! ([`fixed`]), a Huffman code ([`huffman`]), a range asymmetric numeral system ([`rans`]), or by adaptive binary decisions in
+//! the context of a symbol's neighbours ([`context`]). Where most symbols are zero, [`gaps`] codes the positions of the others instead.
 //!
 //! Nothing here uses floating point, so the same counts give the same bits on every machine. Decoders take hostile
 //! input: they never panic, always stop, and hold no more than the caller asked for.
 //!
 //! ```
-//! use quantscope::entropy::{CodeTable, Coder};
+//! use quantscope::entropy::{CodeTable, Coder, Rows};
 //!
 //! let symbols = [0, 1, 0, 2, 0, 0, 1, 3];
 //! let table = CodeTable::new(Coder::Huffman, &[4, 2, 1, 1])?;
 //! let mut bytes = Vec::new();
-//! assert_eq!(table.encode(&symbols, &mut bytes)?, 14); // 4·1 + 2·2 + 1·3 + 1·3 bits
+//! assert_eq!(table.encode(&symbols, Rows::default(), &mut bytes)?, 14); // 4·1 + 2·2 + 1·3 + 1·3 bits
 //! assert_eq!(bytes, [0b0_10_0_110_0, 0b0_10_111_00]);
 //!
 //! let mut decoded = Vec::new();
-//! assert_eq!(table.decode(&bytes, symbols.len(), &mut decoded)?, 14);
+//! assert_eq!(table.decode(&bytes, symbols.len(), Rows::default(), &mut decoded)?, 14);
 //! assert_eq!(decoded, symbols);
 //! # Ok::<(), quantscope::entropy::CodeError>(())
 //! ```
 
 pub mod bits;
+pub mod context;
 pub mod fixed;
 pub mod gaps;
 pub mod huffman;
 pub mod rans;
 mod table;
 
+pub use context::{Context, ContextCounts, Numbering, Rows};
 pub use gaps::{GapCounts, GapTable};
 pub use table::CodeTable;
 
@@ -46,11 +48,13 @@ pub enum Coder {
     Huffman,
     /// A static range asymmetric numeral system.
     Rans,
+    /// Adaptive binary arithmetic coding in the context of a symbol's neighbours.
+    Context,
 }
 
 impl Coder {
     /// Every coder, simplest first.
-    pub const ALL: [Self; 3] = [Self::Fixed, Self::Huffman, Self::Rans];
+    pub const ALL: [Self; 4] = [Self::Fixed, Self::Huffman, Self::Rans, Self::Context];
 
     /// The name used in recipes.
     pub const fn id(self) -> &'static str {
@@ -58,6 +62,7 @@ impl Coder {
             Self::Fixed => "fixed",
             Self::Huffman => "huffman",
             Self::Rans => "rans",
+            Self::Context => "context",
         }
     }
 
@@ -67,6 +72,7 @@ impl Coder {
             Self::Fixed => "Fixed length",
             Self::Huffman => "Huffman",
             Self::Rans => "Range ANS",
+            Self::Context => "Context-adaptive",
         }
     }
 

@@ -1,10 +1,11 @@
 //! The code of an alphabet, whichever coder made it, with its serialised form.
 
 use super::bits::{BitReader, BitWriter};
+use super::context::{Context, Numbering, Rows};
 use super::fixed::Fixed;
 use super::huffman::Huffman;
 use super::rans::Rans;
-use super::{CodeError, Coder, damaged};
+use super::{CodeError, Coder};
 
 /// Order of the exponential Golomb code of the alphabet's size.
 const ALPHABET_ORDER: u32 = 4;
@@ -18,6 +19,8 @@ pub enum CodeTable {
     Huffman(Huffman),
     /// A static range asymmetric numeral system.
     Rans(Rans),
+    /// Adaptive binary decisions.
+    Context(Context),
 }
 
 impl CodeTable {
@@ -29,6 +32,9 @@ impl CodeTable {
             Coder::Fixed => Self::Fixed(Fixed::new(counts.len())?),
             Coder::Huffman => Self::Huffman(Huffman::of_all(counts)?),
             Coder::Rans => Self::Rans(Rans::new(counts)?),
+            Coder::Context => {
+                Self::Context(Context::even(counts.len(), Numbering { pruned: false, centre: 0 })?)
+            }
         })
     }
 
@@ -38,6 +44,7 @@ impl CodeTable {
             Self::Fixed(_) => Coder::Fixed,
             Self::Huffman(_) => Coder::Huffman,
             Self::Rans(_) => Coder::Rans,
+            Self::Context(_) => Coder::Context,
         }
     }
 
@@ -47,41 +54,56 @@ impl CodeTable {
             Self::Fixed(code) => code.alphabet(),
             Self::Huffman(code) => code.alphabet(),
             Self::Rans(code) => code.alphabet(),
+            Self::Context(code) => code.alphabet(),
         }
     }
 
     /// Bits that symbols with these counts will take, the table not included.
     ///
-    /// Exact for fixed-length and Huffman codes. For rANS it is the information under the model, rounded up; a payload
+    /// Exact for fixed-length and Huffman codes. For adaptive coding, which looks at neighbours, it is the entropy of the
+    /// symbols on their own, below which it usually comes out. For rANS it is the information under the model, rounded up; a payload
     /// takes up to 64 bits more for each of its states.
     pub fn predicted_bits(&self, counts: &[u64]) -> u64 {
         match self {
             Self::Fixed(code) => counts.iter().sum::<u64>() * u64::from(code.width()),
             Self::Huffman(code) => code.payload_bits(counts),
             Self::Rans(code) => code.payload_bits(counts),
+            Self::Context(_) => {
+                let bits = crate::rate_distortion::entropy_bits(counts) * counts.iter().sum::<u64>() as f64;
+                libm::ceil(bits) as u64
+            }
         }
     }
 
-    /// Appends the code of `symbols` to `out`; returns its number of bits, the last byte being filled with zeros.
-    pub fn encode(&self, symbols: &[u16], out: &mut Vec<u8>) -> Result<u64, CodeError> {
+    /// Appends the code of `symbols` to `out`; returns its number of bits, the last byte being filled with zeros. `rows` says
+    /// where the run lies in its tensor.
+    pub fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
         match self {
             Self::Fixed(code) => code.encode(symbols, out),
             Self::Huffman(code) => code.encode(symbols, out),
             Self::Rans(code) => code.encode(symbols, out),
+            Self::Context(code) => code.encode(symbols, rows, out),
         }
     }
 
     /// Appends the `count` symbols that `bytes` holds, and nothing else, to `symbols`; returns the number of bits they
     /// took. Memory is 2 bytes per symbol asked for.
-    pub fn decode(&self, bytes: &[u8], count: usize, symbols: &mut Vec<u16>) -> Result<u64, CodeError> {
+    pub fn decode(
+        &self,
+        bytes: &[u8],
+        count: usize,
+        rows: Rows,
+        symbols: &mut Vec<u16>,
+    ) -> Result<u64, CodeError> {
         match self {
             Self::Fixed(code) => code.decode(bytes, count, symbols),
             Self::Huffman(code) => code.decode(bytes, count, symbols),
             Self::Rans(code) => code.decode(bytes, count, symbols),
+            Self::Context(code) => code.decode(bytes, count, rows, symbols),
         }
     }
 
-    /// Serialises the table: the coder in 2 bits (0 fixed, 1 Huffman, 2 rANS), the size of the alphabet less 1 as an
+    /// Serialises the table: the coder in 2 bits (0 fixed, 1 Huffman, 2 rANS, 3 context), the size of the alphabet less 1 as an
     /// exponential Golomb number of order 4, and the coder's own table.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -92,6 +114,7 @@ impl CodeTable {
             Self::Fixed(_) => {}
             Self::Huffman(code) => code.write_table(&mut writer),
             Self::Rans(code) => code.write_table(&mut writer),
+            Self::Context(code) => code.write_table(&mut writer),
         }
         writer.finish();
         bytes
@@ -106,7 +129,7 @@ impl CodeTable {
             0 => Self::Fixed(Fixed::new(alphabet)?),
             1 => Self::Huffman(Huffman::read_table(alphabet, &mut reader)?),
             2 => Self::Rans(Rans::read_table(alphabet, &mut reader)?),
-            _ => return Err(damaged("code table", "coder 0, 1 or 2", coder)),
+            _ => Self::Context(Context::read_table(alphabet, &mut reader)?),
         };
         reader.finish()?;
         Ok(table)
@@ -176,15 +199,16 @@ mod tests {
             for coder in Coder::ALL {
                 let table = CodeTable::new(coder, &counts).unwrap();
                 let mut bytes = Vec::new();
-                let bits = table.encode(&symbols, &mut bytes).unwrap();
+                let bits = table.encode(&symbols, Rows::default(), &mut bytes).unwrap();
                 prop_assert_eq!(bits.div_ceil(8), bytes.len() as u64);
-                if coder != Coder::Rans {
+                // What depends on neighbours or on states is predicted by its entropy.
+                if matches!(coder, Coder::Fixed | Coder::Huffman) {
                     prop_assert_eq!(bits, table.predicted_bits(&counts));
                 }
                 let read = CodeTable::from_bytes(&table.to_bytes()).unwrap();
                 prop_assert_eq!(&read, &table);
                 let mut decoded = Vec::new();
-                prop_assert_eq!(read.decode(&bytes, symbols.len(), &mut decoded), Ok(bits));
+                prop_assert_eq!(read.decode(&bytes, symbols.len(), Rows::default(), &mut decoded), Ok(bits));
                 prop_assert_eq!(&decoded, &symbols);
             }
         }
@@ -194,9 +218,9 @@ mod tests {
             for coder in Coder::ALL {
                 let table = CodeTable::new(coder, &vec![0; alphabet]).unwrap();
                 let mut bytes = Vec::new();
-                table.encode(&symbols, &mut bytes).unwrap();
+                table.encode(&symbols, Rows::default(), &mut bytes).unwrap();
                 let mut decoded = Vec::new();
-                table.decode(&bytes, symbols.len(), &mut decoded).unwrap();
+                table.decode(&bytes, symbols.len(), Rows::default(), &mut decoded).unwrap();
                 prop_assert_eq!(&decoded, &symbols);
             }
         }
@@ -217,7 +241,7 @@ mod tests {
             for coder in Coder::ALL {
                 let table = CodeTable::new(coder, &counts).unwrap();
                 let mut payload = Vec::new();
-                table.encode(&symbols, &mut payload).unwrap();
+                table.encode(&symbols, Rows::default(), &mut payload).unwrap();
                 for bytes in [payload, table.to_bytes()] {
                     let mut flipped = bytes.clone();
                     if !bytes.is_empty() {
@@ -225,7 +249,7 @@ mod tests {
                     }
                     for bytes in [&bytes[..cut.index(bytes.len() + 1)], &flipped] {
                         let mut decoded = Vec::new();
-                        let _ = table.decode(bytes, symbols.len(), &mut decoded);
+                        let _ = table.decode(bytes, symbols.len(), Rows::default(), &mut decoded);
                         prop_assert!(decoded.len() <= symbols.len());
                         let _ = CodeTable::from_bytes(bytes);
                         let _ = GapTable::from_bytes(bytes);
@@ -238,7 +262,7 @@ mod tests {
         fn tables_of_random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut decoded = Vec::new();
             if let Ok(table) = CodeTable::from_bytes(&bytes) {
-                let _ = table.decode(&bytes, 1000, &mut decoded);
+                let _ = table.decode(&bytes, 1000, Rows::default(), &mut decoded);
             }
             if let Ok(table) = GapTable::from_bytes(&bytes) {
                 let _ = table.decode(&bytes, 100, 1000, &mut Vec::new());
@@ -272,7 +296,7 @@ mod tests {
                 .collect();
             let counts = counts_of(&symbols, counts.len());
             let table = CodeTable::new(Coder::Rans, &counts).unwrap();
-            let bits = table.encode(&symbols, &mut Vec::new()).unwrap() as f64;
+            let bits = table.encode(&symbols, Rows::default(), &mut Vec::new()).unwrap() as f64;
             assert!(bits < information(&counts) * 1.001 + 256.0, "{bits} against {}", information(&counts));
             assert!((bits - table.predicted_bits(&counts) as f64).abs() < 256.0);
         }

@@ -7,7 +7,7 @@ mod properties;
 
 use quantscope::container::{
     BLOCK_WEIGHTS, Codebook, Coding, ContainerError, Content, EncodedBlock, Entry, Ledger, Limits, Manifest,
-    Reader, Tables, Writer, encode_block,
+    Reader, Tables, Writer, encode_block, rows_of,
 };
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable, Positions};
 use quantscope::formats::Source;
@@ -95,9 +95,10 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                 }
                 let counted = if gaps.is_some() { &counts[1..] } else { &counts[..] };
                 let table = CodeTable::new(*coder, counted).unwrap();
-                let encoded =
-                    symbols.chunks(BLOCK_WEIGHTS).map(|b| encode_block(b, &table, gaps.as_ref()).unwrap());
-                blocks.extend(encoded.enumerate().map(|(b, encoded)| (tensor, b, encoded)));
+                for (b, block) in symbols.chunks(BLOCK_WEIGHTS).enumerate() {
+                    let rows = rows_of(&sample.shape, b as u64);
+                    blocks.push((tensor, b, encode_block(block, &table, gaps.as_ref(), rows).unwrap()));
+                }
                 let coding = Coding {
                     first_codebook: tables.codebooks.len(),
                     per_channel: *per_channel,

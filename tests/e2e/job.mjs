@@ -11,13 +11,14 @@ const sources = [
   ["LeNet", real("lenet/lenet.safetensors")],
   ["ResNet-32, a legacy pickle", real("resnet32/resnet32-d509ac18.th")],
 ];
-const recipes = [["kmeans", 16], ["uniform", 0.25]];
+const recipes = [["kmeans", 16, "rans"], ["uniform", 0.25, "context"]];
 
 for (const [title, source] of sources) {
   pageTest(`${title}: dropped, compressed, and decoded natively to the same bytes`, { skip: !source }, async (page) => {
     await page.drop(source);
     await page.opened(source);
-    for (const [method, value] of recipes) {
+    for (const [method, value, coder] of recipes) {
+      await page.page.selectOption(S.coder, coder);
       await page.recipe(method, value);
       const line = page.recipeLine();
       await page.compress();
