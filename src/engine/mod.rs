@@ -6,7 +6,7 @@
 //! ```text
 //! sketch    file ──tasks──▶ histograms, statistics, hash   absorbed by a Session
 //! solve     Session ──recipe──▶ overlay, sweep, Plan        milliseconds, no file needed
-//! prepare   file ──tasks──▶ channel codebooks, gap counts   only for plans that need it
+//! prepare   file ──tasks──▶ channel codebooks, counts of gaps and contexts   only for plans that need it
 //! encode    file ──tasks──▶ coded blocks                    absorbed by an Assembler: the .qsz
 //! verify    file and .qsz ──tasks──▶ comparison bit by bit
 //! ```
