@@ -4,16 +4,12 @@
 //! is it negative, in which class is its magnitude (1, 2, 3, 4, then classes that double), and where in the class. The probability of
 //! a decision is chosen by what the neighbourhood lets expect: a bucket, in half octaves, of a weighted mean of the magnitudes to the
 //! left and above and of running means along the row and down the column. Weights of one input or output channel share a
-//! scale, and that is what the running means find. Each probability is the mean of a fast and a slow estimate that move towards
-//! what happened; they start where the whole group of tensors has it on average, which the table stores, so that short tensors
+//! scale, and that is what the running means find. Probabilities learn ([`super::binary`]); they start where the whole group of tensors has it on average, which the table stores, so that short tensors
 //! do not pay for learning and blocks stay independent.
-//!
-//! Adaptive binary coding: J. Rissanen and G. Langdon, "Universal modeling and coding", IEEE Trans. IT 27, 1981; range coder with carry:
-//! G. Martin, "Range encoding", 1979; two rates: S. Leirens and others have used the mean of a fast and a slow estimate since the 1990s.
-//! No claim of compatibility with any standard is made. Integers only.
 //!
 //! Cost: about three decisions per symbol at two bits, six at five bits; memory for one row.
 
+use super::binary::{Counting, Decisions, Decoder, Encoder, Model, ONE};
 use super::bits::{BitReader, BitWriter};
 use super::{CodeError, check_alphabet, damaged, reserve};
 
@@ -36,14 +32,6 @@ const COLUMN: u32 = 6;
 /// How fast the running means move, as shifts.
 const ROW_RATE: u32 = 4;
 const COLUMN_RATE: u32 = 3;
-/// How fast probabilities move, as shifts.
-const FAST: u32 = 5;
-const SLOW: u32 = 8;
-
-/// One, as a probability.
-const ONE: u32 = 1 << 16;
-/// Probabilities stay this far from 0 and 1.
-const LEAST: u32 = 64;
 /// A start without statistics.
 const EVEN: u8 = 0;
 /// Times that a decision must have been taken for its start to be stored.
@@ -129,13 +117,6 @@ pub struct Context {
     alphabet: usize,
     numbering: Numbering,
     starts: Vec<u8>,
-}
-
-/// What takes or gives decisions: `bit` is told the decision and says which it was.
-trait Decisions {
-    fn bit(&mut self, context: usize, bit: bool) -> bool;
-    /// `count` even decisions.
-    fn even(&mut self, bits: u32, count: u32) -> u32;
 }
 
 /// Class of a magnitude, bits of the place in it, and the place.
@@ -289,156 +270,6 @@ fn walk<E>(
     Ok(())
 }
 
-struct Counting(Vec<[u64; 2]>);
-
-impl Decisions for Counting {
-    fn bit(&mut self, context: usize, bit: bool) -> bool {
-        if let Some(counts) = self.0.get_mut(context) {
-            counts[usize::from(bit)] += 1;
-        }
-        bit
-    }
-
-    fn even(&mut self, bits: u32, _: u32) -> u32 {
-        bits
-    }
-}
-
-/// Adaptive probabilities of a one, as (fast, slow).
-struct Model(Vec<(u32, u32)>);
-
-impl Model {
-    fn probability(&self, context: usize) -> u32 {
-        let (fast, slow) = self.0.get(context).copied().unwrap_or((ONE / 2, ONE / 2));
-        u32::midpoint(fast, slow).clamp(LEAST, ONE - LEAST)
-    }
-
-    fn learn(&mut self, context: usize, bit: bool) {
-        if let Some((fast, slow)) = self.0.get_mut(context) {
-            if bit {
-                *fast += (ONE - *fast) >> FAST;
-                *slow += (ONE - *slow) >> SLOW;
-            } else {
-                *fast -= *fast >> FAST;
-                *slow -= *slow >> SLOW;
-            }
-        }
-    }
-}
-
-/// A range encoder with carry; ones take the lower part.
-struct Encoder<'a> {
-    model: Model,
-    low: u64,
-    range: u32,
-    /// The byte before the run of 0xff bytes that a carry would turn over; none before the first.
-    held: Option<u8>,
-    run: u64,
-    out: &'a mut Vec<u8>,
-}
-
-impl Encoder<'_> {
-    fn shift(&mut self) {
-        let carry = (self.low >> 32) as u8;
-        if self.low < 0xff00_0000 || carry > 0 {
-            if let Some(held) = self.held {
-                self.out.push(held.wrapping_add(carry));
-            }
-            for _ in 0..self.run {
-                self.out.push(0xff_u8.wrapping_add(carry));
-            }
-            self.run = 0;
-            self.held = Some((self.low >> 24) as u8);
-        } else {
-            self.run += 1;
-        }
-        self.low = (self.low & 0x00ff_ffff) << 8;
-    }
-
-    fn take(&mut self, bound: u32, bit: bool) {
-        if bit {
-            self.range = bound;
-        } else {
-            self.low += u64::from(bound);
-            self.range -= bound;
-        }
-        while self.range < 1 << 24 {
-            self.range <<= 8;
-            self.shift();
-        }
-    }
-
-    /// Ends on the number of the remaining interval whose last three bytes are zero, and leaves those out.
-    fn finish(mut self) {
-        self.low = (self.low + 0x00ff_ffff) & !0x00ff_ffff;
-        self.shift();
-        self.shift();
-    }
-}
-
-impl Decisions for Encoder<'_> {
-    fn bit(&mut self, context: usize, bit: bool) -> bool {
-        let bound = (self.range >> 16) * self.model.probability(context);
-        self.take(bound, bit);
-        self.model.learn(context, bit);
-        bit
-    }
-
-    fn even(&mut self, bits: u32, count: u32) -> u32 {
-        for place in (0..count).rev() {
-            self.take(self.range >> 1, bits >> place & 1 == 1);
-        }
-        bits
-    }
-}
-
-/// The decoder of [`Encoder`]; bytes behind the end are zeros, counted.
-struct Decoder<'a> {
-    model: Model,
-    range: u32,
-    code: u32,
-    bytes: &'a [u8],
-    read: usize,
-}
-
-impl Decoder<'_> {
-    fn next(&mut self) {
-        self.code = self.code << 8 | u32::from(self.bytes.get(self.read).copied().unwrap_or(0));
-        self.read += 1;
-    }
-
-    fn give(&mut self, bound: u32) -> bool {
-        let bit = self.code < bound;
-        if bit {
-            self.range = bound;
-        } else {
-            self.code -= bound;
-            self.range -= bound;
-        }
-        while self.range < 1 << 24 {
-            self.range <<= 8;
-            self.next();
-        }
-        bit
-    }
-}
-
-impl Decisions for Decoder<'_> {
-    fn bit(&mut self, context: usize, _: bool) -> bool {
-        let bound = (self.range >> 16) * self.model.probability(context);
-        let bit = self.give(bound);
-        self.model.learn(context, bit);
-        bit
-    }
-
-    fn even(&mut self, _: u32, count: u32) -> u32 {
-        (0..count).fold(0, |bits, _| {
-            let bound = self.range >> 1;
-            bits << 1 | u32::from(self.give(bound))
-        })
-    }
-}
-
 /// The probability that a stored start stands for: 1 to 31 below one half, 33 to 63 above, in steps of 27/32.
 fn start_probability(start: u8) -> u32 {
     let below = (0..start % 32).fold(ONE / 2, |p, _| p * 27 / 32);
@@ -476,7 +307,7 @@ impl Context {
     }
 
     fn model(&self) -> Model {
-        Model(self.starts.iter().map(|start| start_probability(*start)).map(|p| (p, p)).collect())
+        Model::starting(self.starts.iter().map(|start| start_probability(*start)))
     }
 
     /// Adds the decisions of a run to `counts`.
@@ -498,7 +329,7 @@ impl Context {
             return Ok(0);
         }
         let before = out.len();
-        let mut encoder = Encoder { model: self.model(), low: 0, range: u32::MAX, held: None, run: 0, out };
+        let mut encoder = Encoder::new(self.model(), out);
         let mut next = symbols.iter();
         walk(&mut encoder, rows, symbols.len(), |told| match (told, next.as_slice().first()) {
             (Some(number), _) => Ok(number),
@@ -532,8 +363,7 @@ impl Context {
             };
         }
         reserve(symbols, count)?;
-        let mut decoder = Decoder { model: self.model(), range: u32::MAX, code: 0, bytes, read: 0 };
-        (0..4).for_each(|_| decoder.next());
+        let mut decoder = Decoder::new(self.model(), bytes);
         walk(&mut decoder, rows, count, |told| {
             if let Some(number) = told {
                 let symbol =
@@ -544,12 +374,8 @@ impl Context {
             }
             Ok(0)
         })?;
-        // Three bytes of zeros are left out at the end.
-        if decoder.read == bytes.len() + 3 {
-            Ok(bytes.len() as u64 * 8)
-        } else {
-            Err(damaged(PART, format!("{} bytes", decoder.read.saturating_sub(3)), bytes.len()))
-        }
+        decoder.finish().map_err(|read| damaged(PART, format!("{read} bytes"), bytes.len()))?;
+        Ok(bytes.len() as u64 * 8)
     }
 
     pub(super) fn write_table(&self, writer: &mut BitWriter) {

@@ -23,6 +23,7 @@
 //! # Ok::<(), quantscope::entropy::CodeError>(())
 //! ```
 
+mod binary;
 pub mod bits;
 pub mod context;
 pub mod fixed;
