@@ -13,7 +13,7 @@ use std::hint::black_box;
 const COUNT: usize = 1_000_000;
 
 /// As a matrix of a thousand columns.
-const ROWS: Rows = Rows { length: 1000, start: 0 };
+const ROWS: Rows = Rows { length: 1000, start: 0, kernel: 1, width: 1 };
 
 /// Uniform numbers below 2^24, the same in every run.
 fn noise() -> impl Iterator<Item = u32> {

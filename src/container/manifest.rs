@@ -158,7 +158,14 @@ pub fn rows_of(shape: &[u64], block: u64) -> Rows {
     match usize::try_from(length) {
         Ok(length) if length > 0 && !inner.is_empty() => {
             let start = block.saturating_mul(BLOCK_WEIGHTS as u64) % length as u64;
-            Rows { length, start: start as usize }
+            let (kernel, width) = match inner {
+                [_, kernel @ ..] if !kernel.is_empty() => {
+                    let elements = kernel.iter().fold(1u64, |product, side| product.saturating_mul(*side));
+                    (elements.min(length as u64) as usize, kernel.last().map_or(1, |side| *side as usize))
+                }
+                _ => (1, 1),
+            };
+            Rows { length, start: start as usize, kernel, width }
         }
         _ => Rows::default(),
     }

@@ -6,9 +6,11 @@
 //! Adaptive binary coding: J. Rissanen and G. Langdon, "Universal modeling and coding", IEEE Trans. IT 27, 1981; range coder with carry:
 //! G. Martin, "Range encoding", 1979. No claim of compatibility with any standard is made. Integers only.
 
-/// How fast probabilities move, as shifts.
-const FAST: u32 = 5;
-const SLOW: u32 = 8;
+/// How fast the two estimates of a probability move, as shifts, by how often the decision has been taken, in 16 steps of 16.
+const FAST: [u8; 16] = [4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6];
+const SLOW: [u8; 16] = [5, 6, 7, 7, 7, 7, 8, 8, 8, 8, 8, 8, 9, 9, 9, 9];
+/// Where counting ends.
+const MOST_SEEN: u8 = 255;
 
 /// One, as a probability.
 pub(super) const ONE: u32 = 1 << 16;
@@ -37,30 +39,93 @@ impl Decisions for Counting {
     }
 }
 
-/// Adaptive probabilities of a one, as (fast, slow).
-pub(super) struct Model(Vec<(u32, u32)>);
+/// An adaptive probability of a one.
+#[derive(Debug, Clone, Copy)]
+struct Estimate {
+    fast: u16,
+    slow: u16,
+    /// How often the decision has been taken, up to [`MOST_SEEN`].
+    seen: u8,
+}
+
+/// Adaptive probabilities of a one, by context.
+#[derive(Debug)]
+pub(super) struct Model(Vec<Estimate>);
 
 impl Model {
-    /// Probabilities that start there.
+    /// Probabilities that start there, of 2¹⁶.
     pub(super) fn starting(at: impl Iterator<Item = u32>) -> Self {
-        Self(at.map(|p| (p, p)).collect())
+        let estimate =
+            |p: u32| Estimate { fast: p.min(ONE - 1) as u16, slow: p.min(ONE - 1) as u16, seen: 0 };
+        Self(at.map(estimate).collect())
     }
 
-    fn probability(&self, context: usize) -> u32 {
-        let (fast, slow) = self.0.get(context).copied().unwrap_or((ONE / 2, ONE / 2));
-        u32::midpoint(fast, slow).clamp(LEAST, ONE - LEAST)
+    #[inline]
+    pub(super) fn probability(&self, context: usize) -> u32 {
+        let Some(estimate) = self.0.get(context) else { return ONE / 2 };
+        ((u32::from(estimate.fast) + u32::from(estimate.slow)) >> 1).clamp(LEAST, ONE - LEAST)
     }
 
-    fn learn(&mut self, context: usize, bit: bool) {
-        if let Some((fast, slow)) = self.0.get_mut(context) {
-            if bit {
-                *fast += (ONE - *fast) >> FAST;
-                *slow += (ONE - *slow) >> SLOW;
-            } else {
-                *fast -= *fast >> FAST;
-                *slow -= *slow >> SLOW;
-            }
+    #[inline]
+    pub(super) fn learn(&mut self, context: usize, bit: bool) {
+        if let Some(Estimate { fast, slow, seen }) = self.0.get_mut(context) {
+            let step = usize::from(*seen >> 4);
+            let (fast_rate, slow_rate) = (FAST[step], SLOW[step]);
+            *seen += u8::from(*seen < MOST_SEEN);
+            // Towards 2¹⁶ − 1 or 0; both stay in 16 bits.
+            let target = if bit { ONE as i32 - 1 } else { 0 };
+            *fast = (i32::from(*fast) + ((target - i32::from(*fast)) >> fast_rate)) as u16;
+            *slow = (i32::from(*slow) + ((target - i32::from(*slow)) >> slow_rate)) as u16;
         }
+    }
+}
+
+/// Decisions that are only learnt from.
+impl Decisions for Model {
+    fn bit(&mut self, context: usize, bit: bool) -> bool {
+        self.learn(context, bit);
+        bit
+    }
+
+    fn even(&mut self, bits: u32, _: u32) -> u32 {
+        bits
+    }
+}
+
+/// Sums what decisions cost, and learns from them.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub(super) model: Model,
+    pub(super) costs: BitCosts,
+    pub(super) bits: f32,
+}
+
+impl Decisions for Trial {
+    fn bit(&mut self, context: usize, bit: bool) -> bool {
+        self.bits += self.costs.of(self.model.probability(context), bit);
+        self.model.learn(context, bit);
+        bit
+    }
+
+    fn even(&mut self, bits: u32, count: u32) -> u32 {
+        self.bits += count as f32;
+        bits
+    }
+}
+
+/// Bits that a decision costs, by the upper 12 bits of its probability.
+#[derive(Debug)]
+pub(super) struct BitCosts(Vec<f32>);
+
+impl BitCosts {
+    pub(super) fn new() -> Self {
+        Self((0..4096).map(|i| -libm::log2f((i as f32 + 0.5) / 4096.0)).collect())
+    }
+
+    /// The cost of `bit` where a one has this probability.
+    pub(super) fn of(&self, ones: u32, bit: bool) -> f32 {
+        let probability = if bit { ones } else { ONE - ones };
+        self.0.get((probability >> 4) as usize).copied().unwrap_or(0.0)
     }
 }
 

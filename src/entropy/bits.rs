@@ -163,6 +163,11 @@ impl<'a> BitReader<'a> {
         self.next as u64 * 8 - self.filled as u64
     }
 
+    /// The bytes behind the one that the next bit is in, or behind the last bit read where that filled its byte.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.bits().div_ceil(8) as usize..).unwrap_or_default()
+    }
+
     /// Checks that only the zero bits that fill the last byte are left; returns the number of bits read.
     pub fn finish(mut self) -> Result<u64, CodeError> {
         self.refill();

@@ -1,37 +1,30 @@
 //! Context-adaptive binary arithmetic coding: symbols as binary decisions, each with a probability that learns.
 //!
-//! A symbol becomes a signed number v, by its distance from the symbol that stands for zero; v becomes decisions: is it zero,
-//! is it negative, in which class is its magnitude (1, 2, 3, 4, then classes that double), and where in the class. The probability of
-//! a decision is chosen by what the neighbourhood lets expect: a bucket, in half octaves, of a weighted mean of the magnitudes to the
-//! left and above and of running means along the row and down the column. Weights of one input or output channel share a
-//! scale, and that is what the running means find. Probabilities learn ([`super::binary`]); they start where the whole group of tensors has it on average, which the table stores, so that short tensors
-//! do not pay for learning and blocks stay independent.
+//! A symbol becomes a number, its distance from the symbol that stands for zero, and the number its place in the grid that the
+//! [trellis](super::trellis) allows. Neighbours say which place to expect and how far from it the number will be
+//! ([`super::neighbours`]). What is left becomes decisions: is it the expected place, to which side is it, in which class is its
+//! distance (1, 2, 3, 4, then classes that double), and where in the class. Probabilities learn ([`super::binary`]); they start
+//! where the whole group of tensors has it on average, which the table stores, so that short tensors do not pay for
+//! learning and blocks stay independent.
 //!
 //! Cost: about three decisions per symbol at two bits, six at five bits; memory for one row.
 
-use super::binary::{Counting, Decisions, Decoder, Encoder, Model, ONE};
+use super::binary::{BitCosts, Counting, Decisions, Decoder, Encoder, Model, ONE, Trial};
 use super::bits::{BitReader, BitWriter};
+use super::factors;
+use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, PACES, Path, Rows};
+use super::predict::{Predictor, RATES};
+use super::trellis::Trellis;
 use super::{CodeError, check_alphabet, damaged, reserve};
 
-/// Buckets of the expected magnitude.
-const BUCKETS: usize = 40;
 /// Classes of magnitudes: 1, 2, 3, 4, then 2, 4, 8, … wide.
 const CLASSES: usize = 20;
-/// First context of each kind of decision.
-const SIGN: usize = BUCKETS;
-const PREFIX: usize = SIGN + 9;
-const PLACE: usize = PREFIX + BUCKETS * CLASSES;
+/// First context of each kind of decision; the first kind is: is it the expected place.
+const SIGN: usize = 2 * BUCKETS * FRACTIONS * 2;
+const PREFIX: usize = SIGN + BUCKETS * FRACTIONS;
+const PLACE: usize = PREFIX + 2 * BUCKETS * CLASSES;
 const CONTEXTS: usize = PLACE + 4 * CLASSES;
 
-/// Weights of what the expectation is made of: two to the left, one above, the row's and the column's running mean.
-const LEFT: u32 = 1;
-const LEFT_2: u32 = 1;
-const ABOVE: u32 = 1;
-const ROW: u32 = 6;
-const COLUMN: u32 = 6;
-/// How fast the running means move, as shifts.
-const ROW_RATE: u32 = 4;
-const COLUMN_RATE: u32 = 3;
 /// A start without statistics.
 const EVEN: u8 = 0;
 /// Times that a decision must have been taken for its start to be stored.
@@ -41,13 +34,43 @@ const WORTH_STORING: u64 = 16;
 const CENTRE_ORDER: u32 = 4;
 const SKIP_ORDER: u32 = 0;
 
-/// Where a run of symbols lies in its tensor.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Rows {
-    /// Elements from one row to the next; 0 where there are no rows.
-    pub length: usize,
-    /// Column of the first symbol.
-    pub start: usize,
+/// Numbers on which ways to learn are tried.
+const TRIED: usize = 1 << 13;
+
+/// The part of a file that messages speak of.
+const PART: &str = "context code";
+
+/// What becomes of numbers that a predictor is chosen for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quantized {
+    /// Nothing: they are whole.
+    Already,
+    /// They are rounded to whole numbers.
+    ToScalar,
+    /// They are rounded to numbers that a trellis allows, every other at a time.
+    ToTrellis,
+}
+
+impl Quantized {
+    /// Mean squared error of a number of some size.
+    fn noise(self) -> f64 {
+        match self {
+            Self::Already => 0.0,
+            Self::ToScalar => 1.0 / 12.0,
+            Self::ToTrellis => 0.27,
+        }
+    }
+
+    /// The place that a number may get, small ones rather zero, on the even grid of a trellis.
+    fn place(self, number: f32) -> i32 {
+        let magnitude = match self {
+            Self::Already => return libm::rintf(number) as i32,
+            Self::ToScalar => number.abs(),
+            Self::ToTrellis => number.abs() / 2.0,
+        };
+        let place = (magnitude + 0.35) as i32;
+        if number < 0.0 { -place } else { place }
+    }
 }
 
 /// How often each decision went either way, by context; what a table's starts are made of.
@@ -88,7 +111,7 @@ impl Numbering {
         Self { pruned, centre: centre as u16 }
     }
 
-    fn number(self, symbol: u16) -> i32 {
+    pub(super) fn number(self, symbol: u16) -> i32 {
         let (symbol, centre) = (i32::from(symbol), i32::from(self.centre));
         match symbol {
             _ if !self.pruned => symbol - centre,
@@ -98,7 +121,7 @@ impl Numbering {
         }
     }
 
-    fn symbol(self, number: i32) -> Option<u16> {
+    pub(super) fn symbol(self, number: i32) -> Option<u16> {
         let centre = i32::from(self.centre);
         let symbol = match number {
             _ if !self.pruned => number + centre,
@@ -116,6 +139,7 @@ impl Numbering {
 pub struct Context {
     alphabet: usize,
     numbering: Numbering,
+    trellis: Trellis,
     starts: Vec<u8>,
 }
 
@@ -140,25 +164,120 @@ fn class_start(class: usize) -> (u32, u32) {
     }
 }
 
-/// Codes one number: the decisions of `number` when encoding, whatever number `decisions` has when decoding.
-fn code(decisions: &mut impl Decisions, bucket: usize, signs: usize, number: i32) -> i32 {
-    if !decisions.bit(bucket, number != 0) {
-        return 0;
+/// What decisions cost, in bits, with the probabilities of now: by bucket of either grid and distance below
+/// [`PRICED`](Prices::PRICED), and the other two by context.
+#[derive(Debug)]
+pub(super) struct Prices {
+    /// Of a distance that is not zero, and of going on from the last one.
+    distances: Vec<[f32; Self::PRICED]>,
+    is_centre: Vec<[f32; 2]>,
+    signs: Vec<[f32; 2]>,
+}
+
+impl Prices {
+    /// Distances with a price of their own.
+    const PRICED: usize = 16;
+
+    pub(super) fn new() -> Self {
+        Self {
+            distances: vec![[0.0; Self::PRICED]; 2 * BUCKETS],
+            is_centre: vec![[0.0; 2]; SIGN],
+            signs: vec![[0.0; 2]; PREFIX - SIGN],
+        }
     }
-    let negative = decisions.bit(SIGN + signs, number < 0);
-    let (wanted, _, place) = class_of(number.unsigned_abs());
+
+    /// Looks the prices up anew.
+    pub(super) fn update(&mut self, model: &Model, costs: &BitCosts) {
+        let price = |context: usize, bit: bool| costs.of(model.probability(context), bit);
+        for (bucket, prices) in self.distances.iter_mut().enumerate() {
+            let (mut class, mut so_far) = (0, 0.0);
+            for (distance, slot) in prices.iter_mut().enumerate().skip(1) {
+                let (in_class, bits, _) = class_of(distance as u32);
+                while class < in_class {
+                    so_far += price(PREFIX + bucket * CLASSES + class, true);
+                    class += 1;
+                }
+                *slot = so_far + price(PREFIX + bucket * CLASSES + class, false) + bits as f32;
+            }
+        }
+        for (context, prices) in self.is_centre.iter_mut().enumerate() {
+            *prices = [price(context, false), price(context, true)];
+        }
+        for (context, prices) in self.signs.iter_mut().enumerate() {
+            *prices = [price(SIGN + context, false), price(SIGN + context, true)];
+        }
+    }
+
+    /// The price of the number at `place`.
+    #[inline]
+    pub(super) fn of(&self, odd: bool, expected: &Expectation, place: i32) -> f32 {
+        let is_centre = &self.is_centre[centre_context(odd, expected)];
+        let off = place - expected.centre;
+        if off == 0 {
+            return is_centre[0];
+        }
+        let sign = self.signs[sign_context(expected) - SIGN][usize::from((off < 0) != expected.below)];
+        let bucket = expected.bucket + if odd { BUCKETS } else { 0 };
+        let distance = off.unsigned_abs() as usize;
+        let prices = &self.distances[bucket];
+        let far = prices.get(distance).copied().unwrap_or_else(|| {
+            // Beyond: as if every further doubling cost two bits more.
+            prices[Self::PRICED - 1] + 2.0 * ((distance / (Self::PRICED - 1)).ilog2() + 1) as f32
+        });
+        is_centre[1] + sign + far
+    }
+}
+
+/// The context of whether a number is at the expected place: zeros have a context of their own.
+#[inline]
+fn centre_context(odd: bool, expected: &Expectation) -> usize {
+    let bucket = expected.bucket + if odd { BUCKETS } else { 0 };
+    2 * (FRACTIONS * bucket + expected.fraction) + usize::from(expected.centre != 0)
+}
+
+/// The context of the side.
+#[inline]
+fn sign_context(expected: &Expectation) -> usize {
+    SIGN + FRACTIONS * expected.bucket + expected.fraction
+}
+
+/// Codes the place of a number: the decisions of `place` when encoding, whatever `decisions` has when decoding.
+pub(super) fn code(decisions: &mut impl Decisions, odd: bool, expected: &Expectation, place: i32) -> i32 {
+    let off = place - expected.centre;
+    if !decisions.bit(centre_context(odd, expected), off != 0) {
+        return expected.centre;
+    }
+    let bucket = expected.bucket + if odd { BUCKETS } else { 0 };
+    // Sides are told from where the expected value lies.
+    let negative = decisions.bit(sign_context(expected), (off < 0) != expected.below) != expected.below;
+    let distance =
+        code_distance(decisions, |class| PREFIX + bucket * CLASSES + class, Some(PLACE), off.unsigned_abs())
+            as i32;
+    expected.centre + if negative { -distance } else { distance }
+}
+
+/// Codes a distance of at least 1: its class, one decision for each, and the place in the class, its first two bits in
+/// contexts from `places` on, if there are.
+pub(super) fn code_distance(
+    decisions: &mut impl Decisions,
+    classes: impl Fn(usize) -> usize,
+    places: Option<usize>,
+    distance: u32,
+) -> u32 {
+    let (wanted, _, place) = class_of(distance);
     let mut class = 0;
-    while class < CLASSES - 1 && decisions.bit(PREFIX + bucket * CLASSES + class, class < wanted) {
+    while class < CLASSES - 1 && decisions.bit(classes(class), class < wanted) {
         class += 1;
     }
     let (start, bits) = class_start(class);
+    let Some(places) = places else { return start + decisions.even(place, bits) };
     let mut found = 0;
     if bits > 0 {
-        let first = decisions.bit(PLACE + 4 * class, place >> (bits - 1) & 1 == 1);
+        let first = decisions.bit(places + 4 * class, place >> (bits - 1) & 1 == 1);
         found = u32::from(first);
         if bits > 1 {
             let second =
-                decisions.bit(PLACE + 4 * class + 1 + usize::from(first), place >> (bits - 2) & 1 == 1);
+                decisions.bit(places + 4 * class + 1 + usize::from(first), place >> (bits - 2) & 1 == 1);
             found = found << 1 | u32::from(second);
             if bits > 2 {
                 let rest = bits - 2;
@@ -166,108 +285,37 @@ fn code(decisions: &mut impl Decisions, bucket: usize, signs: usize, number: i32
             }
         }
     }
-    let magnitude = (start + found) as i32;
-    if negative { -magnitude } else { magnitude }
+    start + found
 }
 
-/// What has been coded around the next symbol. Magnitudes are in 1/256.
-struct Neighbourhood {
-    rows: Rows,
-    column: usize,
-    above: Vec<i32>,
-    columns: Vec<u32>,
-    left: i32,
-    left_2: i32,
-    /// Symbols coded in this row.
-    in_row: usize,
-    row: u32,
-    first_row: bool,
-}
-
-impl Neighbourhood {
-    /// Before the first of `count` symbols.
-    fn new(rows: Rows, count: usize) -> Self {
-        // Without a second row there is nothing above.
-        let tall = rows.length > 0 && rows.length < count;
-        let rows = if tall {
-            Rows { length: rows.length, start: rows.start % rows.length }
-        } else {
-            Rows::default()
-        };
-        Self {
-            rows,
-            column: rows.start,
-            above: vec![0; rows.length],
-            columns: vec![0; rows.length],
-            left: 0,
-            left_2: 0,
-            in_row: 0,
-            row: 0,
-            first_row: true,
-        }
-    }
-
-    /// The bucket of the expected magnitude, and the context of the sign.
-    fn expectation(&self) -> (usize, usize) {
-        let magnitude = |number: i32| number.unsigned_abs() << 8;
-        let above = self.above.get(self.column).copied().unwrap_or(0);
-        let (up, column) = if self.first_row {
-            (self.row, self.row)
-        } else {
-            (magnitude(above), self.columns.get(self.column).copied().unwrap_or(self.row))
-        };
-        let left = if self.in_row > 0 { magnitude(self.left) } else { self.row };
-        let left_2 = if self.in_row > 1 { magnitude(self.left_2) } else { self.row };
-        let sum = LEFT * left + LEFT_2 * left_2 + ABOVE * up + ROW * self.row + COLUMN * column;
-        let mean = sum / (LEFT + LEFT_2 + ABOVE + ROW + COLUMN);
-        let bucket = match mean.checked_ilog2() {
-            None => 0,
-            Some(0) => 1,
-            Some(octave) => ((2 * octave + (mean >> (octave - 1) & 1)) as usize + 1).min(BUCKETS - 1),
-        };
-        let sign = |number: i32| (number.signum() + 1) as usize;
-        (bucket, 3 * sign(self.left) + sign(above))
-    }
-
-    fn push(&mut self, number: i32) {
-        let magnitude = (number.unsigned_abs() << 8) as i32;
-        let towards = |mean: u32, rate: u32| (mean as i32 + ((magnitude - mean as i32) >> rate)) as u32;
-        self.row = towards(self.row, ROW_RATE);
-        if let Some(column) = self.columns.get_mut(self.column) {
-            // Nothing is known of a new column but what its row has.
-            let (mean, rate) = if self.first_row { (self.row, 2) } else { (*column, COLUMN_RATE) };
-            *column = towards(mean, rate);
-        }
-        if let Some(above) = self.above.get_mut(self.column) {
-            *above = number;
-        }
-        self.left_2 = self.left;
-        self.left = number;
-        self.in_row += 1;
-        self.column += 1;
-        if self.rows.length > 0 && self.column == self.rows.length {
-            (self.column, self.in_row, self.left, self.left_2) = (0, 0, 0, 0);
-            self.first_row = false;
-        }
-    }
-}
-
-/// Codes `count` numbers, each asked for or told by `each`.
+/// Codes the factors of `predictor` and `count` numbers, each asked for by `wanted` and told to `found`; false where the trellis does
+/// not have one.
 fn walk<E>(
     decisions: &mut impl Decisions,
-    rows: Rows,
+    trellis: &Trellis,
+    (rows, mut predictor): (Rows, Predictor),
     count: usize,
-    mut each: impl FnMut(Option<i32>) -> Result<i32, E>,
-) -> Result<(), E> {
-    let mut around = Neighbourhood::new(rows, count);
+    mut wanted: impl FnMut() -> Result<i32, E>,
+    mut found: impl FnMut(i32) -> Result<(), E>,
+) -> Result<bool, E> {
+    predictor.factors.code(decisions, CONTEXTS);
+    let mut columns = Columns::new(rows, count, predictor);
+    let mut path = Path::default();
+    let mut state = 0;
     for _ in 0..count {
-        let wanted = each(None)?;
-        let (bucket, signs) = around.expectation();
-        let number = code(decisions, bucket, signs, wanted);
-        each(Some(number))?;
-        around.push(number);
+        let Some(place) = trellis.place(state, wanted()?) else { return Ok(false) };
+        let around = columns.ahead(0);
+        let expected = columns.expected(&around);
+        let odd = Trellis::is_odd(state);
+        let place =
+            code(decisions, odd, &around.expectation(path, expected, trellis.is_scalar(), odd), place);
+        let number = trellis.number(state, place);
+        state = trellis.next(state, place);
+        found(number)?;
+        path = path.then(number, expected, columns.pace());
+        columns.push(number, around.base, expected, path);
     }
-    Ok(())
+    Ok(true)
 }
 
 /// The probability that a stored start stands for: 1 to 31 below one half, 33 to 63 above, in steps of 27/32.
@@ -289,7 +337,14 @@ impl Context {
         if usize::from(numbering.centre) > alphabet {
             return Err(damaged("context table", format!("a centre up to {alphabet}"), numbering.centre));
         }
-        Ok(Self { alphabet, numbering, starts: vec![EVEN; CONTEXTS] })
+        let trellis = Trellis::new(1).unwrap_or_else(|| unreachable!());
+        Ok(Self { alphabet, numbering, trellis, starts: vec![EVEN; CONTEXTS] })
+    }
+
+    /// The same for symbols that follow a trellis.
+    pub fn along(mut self, trellis: Trellis) -> Self {
+        self.trellis = trellis;
+        self
     }
 
     /// The same with starts where `counts` has the decisions on average.
@@ -306,42 +361,123 @@ impl Context {
         self.alphabet
     }
 
-    fn model(&self) -> Model {
-        Model::starting(self.starts.iter().map(|start| start_probability(*start)))
+    /// How symbols are numbered.
+    pub fn numbering(&self) -> Numbering {
+        self.numbering
+    }
+
+    /// The trellis that symbols follow.
+    pub fn trellis(&self) -> &Trellis {
+        &self.trellis
+    }
+
+    pub(super) fn model(&self) -> Model {
+        let starts = self.starts.iter().map(|start| start_probability(*start));
+        Model::starting(starts.chain(std::iter::repeat_n(ONE / 2, factors::CONTEXTS)))
     }
 
     /// Adds the decisions of a run to `counts`.
     pub fn count(&self, symbols: &[u16], rows: Rows, counts: &mut ContextCounts) {
         let mut counting = Counting(std::mem::take(&mut counts.0));
         counting.0.resize(CONTEXTS, [0; 2]);
+        let predictor = self.predictor(symbols, rows);
         let mut next = symbols.iter();
-        let each = |told: Option<i32>| {
-            let number = told.or_else(|| next.next().map(|symbol| self.numbering.number(*symbol)));
-            Ok::<i32, std::convert::Infallible>(number.unwrap_or(0))
-        };
-        let Ok(()) = walk(&mut counting, rows, symbols.len(), each);
+        let wanted = || Ok(next.next().map_or(0, |symbol| self.numbering.number(*symbol)));
+        let Ok::<_, std::convert::Infallible>(_) =
+            walk(&mut counting, &self.trellis, (rows, predictor), symbols.len(), wanted, |_| Ok(()));
         counts.0 = counting.0;
+    }
+
+    /// The predictor that codes these symbols in fewest bits.
+    fn predictor(&self, symbols: &[u16], rows: Rows) -> Predictor {
+        let numbers: Vec<f32> = symbols.iter().map(|symbol| self.numbering.number(*symbol) as f32).collect();
+        self.predict(&numbers, rows, Quantized::Already)
+    }
+
+    /// The predictor that codes these numbers, which need not be whole, in fewest bits.
+    pub(super) fn predict(&self, numbers: &[f32], rows: Rows, quantized: Quantized) -> Predictor {
+        if rows.length == 0 || rows.length >= numbers.len() {
+            return Predictor::default();
+        }
+        let noise = quantized.noise();
+        let mut best = Predictor::default();
+        let mut least = self.tried(&best, numbers, rows, quantized);
+        let mut consider = |predictor: Predictor, best: &mut Predictor| {
+            let bits = self.tried(&predictor, numbers, rows, quantized);
+            if bits < 0.998 * least {
+                (*best, least) = (predictor, bits);
+            }
+        };
+        let linear = Predictor::fit(numbers, rows, noise);
+        if !linear.is_none() {
+            consider(linear, &mut best);
+        }
+        if let Some(predictor) = Predictor::fit_with_factors(numbers, rows, noise) {
+            consider(predictor, &mut best);
+        }
+        for pace in 1..PACES {
+            consider(best.clone().at_pace(pace), &mut best);
+        }
+        for rate in 1..RATES {
+            consider(best.clone().learning(rate), &mut best);
+        }
+        best
+    }
+
+    /// The bits that numbers take with a predictor, by trying it on the first.
+    fn tried(&self, predictor: &Predictor, numbers: &[f32], rows: Rows, quantized: Quantized) -> f32 {
+        let mut trial = Trial { model: self.model(), costs: BitCosts::new(), bits: 0.0 };
+        let mut predictor = predictor.clone();
+        predictor.factors.code(&mut trial, CONTEXTS);
+        let once = std::mem::take(&mut trial.bits);
+        let first = numbers.get(..TRIED).unwrap_or(numbers);
+        let mut columns = Columns::new(rows, numbers.len(), predictor);
+        let mut path = Path::default();
+        let scalar = quantized != Quantized::ToTrellis;
+        for number in first {
+            let place = quantized.place(*number);
+            let number = if scalar { place } else { 2 * place };
+            let around = columns.ahead(0);
+            let expected = columns.expected(&around);
+            code(&mut trial, false, &around.expectation(path, expected, scalar, false), place);
+            path = path.then(number, expected, columns.pace());
+            columns.push(number, around.base, expected, path);
+        }
+        once + trial.bits * (numbers.len() as f32 / first.len() as f32)
     }
 
     /// Appends the code of `symbols` to `out`; returns its number of bits, whole bytes.
     pub fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode_by(symbols, rows, self.predictor(symbols, rows), out)
+    }
+
+    /// The same with the predictor that [`assign`](Self::assign) chose.
+    pub fn encode_by(
+        &self,
+        symbols: &[u16],
+        rows: Rows,
+        predictor: Predictor,
+        out: &mut Vec<u8>,
+    ) -> Result<u64, CodeError> {
         if symbols.is_empty() {
             return Ok(0);
         }
         let before = out.len();
+        let mut writer = BitWriter::new(out);
+        predictor.write(&mut writer);
+        writer.finish();
         let mut encoder = Encoder::new(self.model(), out);
         let mut next = symbols.iter();
-        walk(&mut encoder, rows, symbols.len(), |told| match (told, next.as_slice().first()) {
-            (Some(number), _) => Ok(number),
-            (None, Some(symbol)) if usize::from(*symbol) < self.alphabet => {
-                next.next();
-                Ok(self.numbering.number(*symbol))
-            }
-            (None, symbol) => {
+        let wanted = || match next.next() {
+            Some(symbol) if usize::from(*symbol) < self.alphabet => Ok(self.numbering.number(*symbol)),
+            symbol => {
                 let symbol = symbol.map_or(0, |symbol| u32::from(*symbol));
                 Err(CodeError::NoCode { symbol, alphabet: self.alphabet as u32 })
             }
-        })?;
+        };
+        if !walk(&mut encoder, &self.trellis, (rows, predictor), symbols.len(), wanted, |_| Ok(()))? {
+            return Err(damaged(PART, "symbols that follow the trellis", "others"));
+        }
         encoder.finish();
         Ok((out.len() - before) as u64 * 8)
     }
@@ -354,7 +490,6 @@ impl Context {
         rows: Rows,
         symbols: &mut Vec<u16>,
     ) -> Result<u64, CodeError> {
-        const PART: &str = "context code";
         if count == 0 {
             return if bytes.is_empty() {
                 Ok(0)
@@ -363,23 +498,25 @@ impl Context {
             };
         }
         reserve(symbols, count)?;
-        let mut decoder = Decoder::new(self.model(), bytes);
-        walk(&mut decoder, rows, count, |told| {
-            if let Some(number) = told {
-                let symbol =
-                    self.numbering.symbol(number).filter(|symbol| usize::from(*symbol) < self.alphabet);
-                symbols.push(symbol.ok_or_else(|| {
-                    damaged(PART, format!("a symbol below {}", self.alphabet), format!("number {number}"))
-                })?);
-            }
-            Ok(0)
-        })?;
-        decoder.finish().map_err(|read| damaged(PART, format!("{read} bytes"), bytes.len()))?;
+        let mut reader = BitReader::new(bytes);
+        let predictor = Predictor::read(&mut reader, rows, count)?;
+        let code = reader.rest();
+        let mut decoder = Decoder::new(self.model(), code);
+        let found = |number: i32| {
+            let symbol = self.numbering.symbol(number).filter(|symbol| usize::from(*symbol) < self.alphabet);
+            symbols.push(symbol.ok_or_else(|| {
+                damaged(PART, format!("a symbol below {}", self.alphabet), format!("number {number}"))
+            })?);
+            Ok(())
+        };
+        walk(&mut decoder, &self.trellis, (rows, predictor), count, || Ok(0), found)?;
+        decoder.finish().map_err(|read| damaged(PART, format!("{read} bytes"), code.len()))?;
         Ok(bytes.len() as u64 * 8)
     }
 
     pub(super) fn write_table(&self, writer: &mut BitWriter) {
         writer.write(u32::from(self.numbering.pruned), 1);
+        writer.write(self.trellis.states().ilog2(), 3);
         writer.write_golomb(u32::from(self.numbering.centre), CENTRE_ORDER);
         let mut skipped = 0;
         for start in &self.starts {
@@ -396,10 +533,13 @@ impl Context {
 
     pub(super) fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
         let pruned = reader.read(1)? == 1;
+        let states = 1 << reader.read(3)?;
+        let trellis = Trellis::new(states)
+            .ok_or_else(|| damaged("context table", "1, 4, 8, 16, 32 or 64 states", states))?;
         let centre = reader.read_golomb(CENTRE_ORDER)?;
         let centre =
             u16::try_from(centre).map_err(|_| damaged("context table", "a centre below 65536", centre))?;
-        let mut table = Self::even(alphabet, Numbering { pruned, centre })?;
+        let mut table = Self::even(alphabet, Numbering { pruned, centre })?.along(trellis);
         let mut at = 0usize;
         loop {
             at = at.saturating_add(reader.read_golomb(SKIP_ORDER)? as usize);
@@ -464,13 +604,13 @@ mod tests {
             for seed in 0..4 {
                 let symbols = source(seed, count, row.max(1));
                 for start in [0, row / 2] {
-                    survives(&plain(121, 60), &symbols, Rows { length: row, start });
+                    survives(&plain(121, 60), &symbols, Rows { length: row, start, ..Rows::default() });
                 }
             }
         }
         let extremes: Vec<u16> = (0..200).map(|i| if i % 3 == 0 { 65_535 } else { i }).collect();
         survives(&plain(65_536, 0), &extremes, Rows::default());
-        survives(&plain(65_536, 65_535), &extremes, Rows { length: 20, start: 0 });
+        survives(&plain(65_536, 65_535), &extremes, Rows { length: 20, start: 0, ..Rows::default() });
         survives(&plain(1, 0), &[0; 5000], Rows::default());
     }
 
@@ -488,7 +628,7 @@ mod tests {
         let mut random = SplitMix64::new(5);
         let symbols: Vec<u16> =
             (0..3000).map(|_| if random.unit() < 0.9 { 0 } else { (random.unit() * 5.0) as u16 }).collect();
-        let bytes = survives(&table, &symbols, Rows { length: 100, start: 0 });
+        let bytes = survives(&table, &symbols, Rows { length: 100, start: 0, ..Rows::default() });
         assert!(bytes < 3000 / 8 + 60, "{bytes}");
         // All negative, all positive.
         assert_eq!(Numbering::of_levels(&[-2.0, -1.0], true).centre, 3);
@@ -505,7 +645,7 @@ mod tests {
             histogram[usize::from(*symbol)] += 1;
         }
         let entropy = crate::rate_distortion::entropy_bits(&histogram) * count as f64 / 8.0;
-        let rows = Rows { length: row, start: 0 };
+        let rows = Rows { length: row, start: 0, ..Rows::default() };
         let blind = survives(&plain(121, 60), &symbols, Rows::default()) as f64;
         let mut counts = ContextCounts::default();
         plain(121, 60).count(&symbols, rows, &mut counts);
@@ -529,7 +669,11 @@ mod tests {
     #[test]
     fn tables_survive_and_lying_ones_are_refused() {
         let mut counts = ContextCounts::default();
-        plain(121, 60).count(&source(1, 9000, 30), Rows { length: 30, start: 0 }, &mut counts);
+        plain(121, 60).count(
+            &source(1, 9000, 30),
+            Rows { length: 30, start: 0, ..Rows::default() },
+            &mut counts,
+        );
         for table in [plain(121, 60).starting_from(&counts), plain(2, 0)] {
             let mut bytes = Vec::new();
             let mut writer = BitWriter::new(&mut bytes);
@@ -546,14 +690,24 @@ mod tests {
         let table = plain(121, 60);
         let symbols = source(2, 500, 10);
         let mut bytes = Vec::new();
-        table.encode(&symbols, Rows { length: 10, start: 0 }, &mut bytes).unwrap();
+        table.encode(&symbols, Rows { length: 10, start: 0, ..Rows::default() }, &mut bytes).unwrap();
         for at in 0..bytes.len() {
             for mask in [1u8, 0x80, 0xff] {
                 let mut broken = bytes.clone();
                 broken[at] ^= mask;
-                let _ = table.decode(&broken, 500, Rows { length: 10, start: 0 }, &mut Vec::new());
+                let _ = table.decode(
+                    &broken,
+                    500,
+                    Rows { length: 10, start: 0, ..Rows::default() },
+                    &mut Vec::new(),
+                );
             }
-            let cut = table.decode(&bytes[..at], 500, Rows { length: 10, start: 0 }, &mut Vec::new());
+            let cut = table.decode(
+                &bytes[..at],
+                500,
+                Rows { length: 10, start: 0, ..Rows::default() },
+                &mut Vec::new(),
+            );
             assert!(cut.is_err(), "cut to {at} bytes");
         }
         assert!(table.decode(&[], 0, Rows::default(), &mut Vec::new()).is_ok());

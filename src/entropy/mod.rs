@@ -23,18 +23,27 @@
 //! # Ok::<(), quantscope::entropy::CodeError>(())
 //! ```
 
+pub mod assign;
 mod binary;
 pub mod bits;
 pub mod context;
+mod factors;
 pub mod fixed;
 pub mod gaps;
 pub mod huffman;
+mod neighbours;
+mod predict;
 pub mod rans;
 mod table;
+pub mod trellis;
 
-pub use context::{Context, ContextCounts, Numbering, Rows};
+pub use assign::Goal;
+pub use context::{Context, ContextCounts, Numbering};
 pub use gaps::{GapCounts, GapTable};
+pub use neighbours::Rows;
+pub use predict::Predictor;
 pub use table::CodeTable;
+pub use trellis::Trellis;
 
 /// The largest alphabet.
 pub const MAX_ALPHABET: usize = 1 << 16;

@@ -1,9 +1,10 @@
 //! The code of an alphabet, whichever coder made it, with its serialised form.
 
 use super::bits::{BitReader, BitWriter};
-use super::context::{Context, Numbering, Rows};
+use super::context::{Context, Numbering};
 use super::fixed::Fixed;
 use super::huffman::Huffman;
+use super::neighbours::Rows;
 use super::rans::Rans;
 use super::{CodeError, Coder};
 

@@ -1,0 +1,339 @@
+//! Rate-distortion optimised assignment: which symbol each weight of a run gets, by what it costs to code.
+//!
+//! Numbers mₙ are chosen on a grid to minimise Σ h·(w − m·step)² + λ·bits, with the bits of the very coder that will code
+//! them. With a trellis a Viterbi search keeps the cheapest path into every state; without one there is a single path.
+//! What a number is expected to be is taken from the cheapest path so far, for all states alike, so that a weight has four
+//! branches to price (two grids, two parities) however many states there are. Prices are those of the probabilities at
+//! the last update: every row, and within long rows every [`SEGMENT`] weights, the best path so far is shown to the model,
+//! as the coder will see it.
+//!
+//! The search: A. Viterbi, IEEE Trans. IT 13, 1967; for sources: Marcellin and Fischer 1990, Fischer and Wang 1992 (see
+//! [`super::trellis`]). Costs are float32, by + − × ÷ alone, the same on every target.
+//!
+//! Cost: some dozen prices and one addition and comparison per state for each weight; 24 bytes of memory per weight, for
+//! [`COMMIT`] weights at a time.
+
+use super::binary::BitCosts;
+use super::context::{Context, Prices, Quantized, code};
+use super::neighbours::{Around, Columns, Expectation, Path, Rows};
+use super::predict::Predictor;
+use super::trellis::{STATES, Trellis};
+
+/// Weights after which prices are looked up anew, at most.
+const SEGMENT: usize = 256;
+/// Weights after which the best path is taken for good.
+const COMMIT: usize = 1 << 14;
+
+/// What an assignment minimises: Σ h·(w − m·step)² + λ·bits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Goal {
+    /// Distance between neighbouring numbers.
+    pub step: f32,
+    /// λ / step²: what a bit is worth.
+    pub bit: f32,
+}
+
+/// The cheapest number of a branch, with its cost.
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    cost: f32,
+    number: i32,
+}
+
+/// Offers by grid and parity.
+type Grids = [[Offer; 2]; 2];
+
+/// A weight's way back: for every state the parity that led to it, and the number of every branch, by the
+/// [class](Trellis::class) of the state it starts from.
+#[derive(Debug, Clone, Copy)]
+struct Back {
+    parities: u64,
+    numbers: [[[i32; 2]; 2]; 4],
+}
+
+impl Context {
+    /// Appends the symbols of `values` (with importance `h`, 1 where there is none) to `symbols`; the predictor that they were
+    /// chosen for.
+    pub fn assign(
+        &self,
+        values: &[f32],
+        h: Option<&[f32]>,
+        rows: Rows,
+        goal: Goal,
+        symbols: &mut Vec<u16>,
+    ) -> Predictor {
+        let scaled: Vec<f32> = values.iter().map(|w| w / goal.step).collect();
+        let quantized = if self.trellis().is_scalar() { Quantized::ToScalar } else { Quantized::ToTrellis };
+        let predictor = self.predict(&scaled, rows, quantized);
+        let search = Search::new(self, &scaled, h, rows, goal);
+        if self.trellis().is_scalar() {
+            search.run_scalar(predictor.clone(), symbols);
+        } else {
+            search.run(predictor.clone(), symbols);
+        }
+        predictor
+    }
+}
+
+struct Search<'a> {
+    context: &'a Context,
+    /// Weights in steps.
+    values: &'a [f32],
+    h: Option<&'a [f32]>,
+    bit: f32,
+    rows: Rows,
+    /// Least and largest number.
+    ends: [i32; 2],
+}
+
+impl<'a> Search<'a> {
+    fn new(context: &'a Context, values: &'a [f32], h: Option<&'a [f32]>, rows: Rows, goal: Goal) -> Self {
+        let last = context.alphabet() as i32 - 1;
+        let centre = i32::from(context.numbering().centre);
+        Self { context, values, h, bit: goal.bit, rows, ends: [-centre, last - centre] }
+    }
+
+    fn importance(&self, i: usize) -> f32 {
+        self.h.and_then(|h| h.get(i)).copied().unwrap_or(1.0)
+    }
+
+    /// One path, whose every number is final.
+    fn run_scalar(&self, predictor: Predictor, symbols: &mut Vec<u16>) {
+        let numbering = self.context.numbering();
+        let costs = BitCosts::new();
+        let mut model = self.context.model();
+        let mut prices = Prices::new();
+        let mut columns = Columns::new(self.rows, self.values.len(), predictor);
+        let mut path = Path::default();
+        let [least, most] = self.ends;
+        let mut stale = SEGMENT;
+        for (i, x) in self.values.iter().enumerate() {
+            if stale >= SEGMENT {
+                prices.update(&model, &costs);
+                stale = 0;
+            }
+            stale += 1;
+            let around = columns.ahead(0);
+            let expected = columns.expected(&around);
+            let expectation = around.expectation(path, expected, true, false);
+            let h = self.importance(i);
+            let nearest = rounded(*x).clamp(least, most);
+            let towards = nearest + (expectation.centre - nearest).signum();
+            let mut best = Offer { cost: f32::INFINITY, number: 0 };
+            for number in [nearest, towards, expectation.centre.clamp(least, most), 0] {
+                let off = x - number as f32;
+                let cost = h * off * off + self.bit * prices.of(false, &expectation, number);
+                if cost < best.cost {
+                    best = Offer { cost, number };
+                }
+            }
+            let number = best.number;
+            code(&mut model, false, &expectation, number);
+            path = path.then(number, expected, columns.pace());
+            columns.push(number, around.base, expected, path);
+            symbols.push(numbering.symbol(number).unwrap_or(0));
+        }
+    }
+
+    /// The cheapest number on one grid whose place has this parity.
+    #[inline]
+    fn branch(
+        &self,
+        x: f32,
+        h: f32,
+        odd: bool,
+        parity: i32,
+        expectation: &Expectation,
+        prices: &Prices,
+    ) -> Offer {
+        let [least, most] = self.ends;
+        let shift = i32::from(odd);
+        // Even places 2j are the numbers 4j on the even grid and 4j − 1 (4j + 1 below zero) on the odd one, odd ones 4j + 2 and
+        // 4j + 1 (4j + 3 below zero).
+        let place_near = |x: f32| {
+            let sign = if x < 0.0 { -1 } else { 1 };
+            let magnitude = x.abs() + shift as f32;
+            // Of magnitudes 2·place − shift, those of places of this parity: every fourth.
+            let first = 2 * parity;
+            let near = first + 4 * rounded(((magnitude - first as f32) * 0.25).max(0.0));
+            sign * near / 2
+        };
+        let number_of = |place: i32| 2 * place - shift * place.signum();
+        let one = place_near(x);
+        let centre = expectation.centre;
+        let two = one + 2 * (centre - one).signum();
+        // The expected place where it is of this parity, else zero or the one next to it.
+        let three = match (centre & 1 == parity, parity) {
+            (true, _) => centre,
+            (false, 0) => 0,
+            (false, _) => {
+                if x < 0.0 {
+                    -1
+                } else {
+                    1
+                }
+            }
+        };
+        let mut best = Offer { cost: f32::INFINITY, number: 0 };
+        for place in [one, two, three] {
+            let number = number_of(place);
+            let off = x - number as f32;
+            let cost = h * off * off + self.bit * prices.of(odd, expectation, place);
+            if cost < best.cost && number >= least && number <= most {
+                best = Offer { cost, number };
+            }
+        }
+        best
+    }
+
+    /// The offers of a weight that is expected to be there.
+    #[inline]
+    fn grids(&self, i: usize, around: &Around, path: Path, expected: i32, prices: &Prices) -> Grids {
+        let (x, h) = (self.values[i], self.importance(i));
+        [false, true].map(|odd| {
+            let expectation = around.expectation(path, expected, false, odd);
+            [0, 1].map(|parity| self.branch(x, h, odd, parity, &expectation, prices))
+        })
+    }
+
+    fn run(&self, predictor: Predictor, symbols: &mut Vec<u16>) {
+        let trellis = self.context.trellis();
+        let states = trellis.states();
+        let numbering = self.context.numbering();
+        let costs = BitCosts::new();
+        let mut model = self.context.model();
+        let mut prices = Prices::new();
+        let looks_left = predictor.looks_left();
+        let mut columns = Columns::new(self.rows, self.values.len(), predictor);
+        let mut survivors = [f32::INFINITY; STATES];
+        survivors[0] = 0.0;
+        let mut next = survivors;
+        let mut back: Vec<Back> = Vec::with_capacity(COMMIT.min(self.values.len()));
+        let (mut committed, mut at, mut stale) = (0, 0, SEGMENT);
+        let mut shown = Path::default();
+        let mut state_shown = 0;
+        // The parities that led to the states before the first of `back`.
+        let mut earlier = 0;
+        let mut numbers: Vec<i32> = Vec::new();
+        while at < self.values.len() {
+            if stale >= SEGMENT / 2 {
+                prices.update(&model, &costs);
+                stale = 0;
+            }
+            let start = at;
+            let most = columns.left_in_row().unwrap_or(SEGMENT).min(SEGMENT);
+            let end = (at + most).min(self.values.len()).min(committed + COMMIT);
+            let mut path = shown;
+            let mut best = state_shown;
+            let mut parities = back.last().map_or(earlier, |back| back.parities);
+            // What the number before may have been, by class; where it was the best path's, and the path up to it.
+            let mut left: Option<([i32; 4], i32, Path, i32)> = None;
+            while at < end {
+                let around = columns.ahead(at - start);
+                let expected = columns.expected(&around);
+                let own = trellis.class(best, parities);
+                let shared = self.grids(at, &around, path, expected, &prices);
+                let mut offers = [shared; 4];
+                if looks_left && let Some((before, base, path_before, expected_before)) = left {
+                    for class in 0..4 {
+                        if before[class] == before[own] {
+                            continue;
+                        }
+                        if let Some(same) = (0..class).find(|other| before[*other] == before[class]) {
+                            offers[class] = offers[same];
+                            continue;
+                        }
+                        columns.suppose(at - 1 - start, before[class], base);
+                        let path = path_before.then(before[class], expected_before, columns.pace());
+                        offers[class] = self.grids(at, &around, path, columns.expected(&around), &prices);
+                    }
+                    columns.suppose(at - 1 - start, before[own], base);
+                }
+                parities = trellis.step(
+                    &survivors,
+                    parities,
+                    &offers.map(|grids| grids.map(|g| g.map(|o| o.cost))),
+                    &mut next,
+                );
+                std::mem::swap(&mut survivors, &mut next);
+                let numbers = offers.map(|grids| grids.map(|grid| grid.map(|offer| offer.number)));
+                let classes = back.last().map_or(earlier, |back| back.parities);
+                back.push(Back { parities, numbers });
+                best = cheapest(&survivors[..states]);
+                let (from, parity) = trellis.before(best, parities);
+                let own = numbers[trellis.class(from, classes)];
+                let number = own[usize::from(Trellis::is_odd(from))][parity];
+                left = Some(([own[0][0], own[0][1], own[1][0], own[1][1]], around.base, path, expected));
+                path = path.then(number, expected, columns.pace());
+                columns.suppose(at - start, number, around.base);
+                at += 1;
+            }
+            stale += at - start;
+            // Show the best path to the model and to the columns.
+            numbers.clear();
+            let mut state = trace(trellis, best, &back, start - committed, earlier, &mut numbers);
+            for number in numbers.iter().rev() {
+                let odd = Trellis::is_odd(state);
+                let place = trellis.place(state, *number).unwrap_or(0);
+                let around = columns.ahead(0);
+                let expected = columns.expected(&around);
+                code(&mut model, odd, &around.expectation(shown, expected, false, odd), place);
+                state = trellis.next(state, place);
+                shown = shown.then(*number, expected, columns.pace());
+                columns.push(*number, around.base, expected, shown);
+            }
+            state_shown = best;
+            let least = survivors[usize::from(best)];
+            for survivor in &mut survivors[..states] {
+                *survivor -= least;
+            }
+            if at == self.values.len() || at == committed + COMMIT {
+                numbers.clear();
+                trace(trellis, best, &back, 0, earlier, &mut numbers);
+                symbols.extend(numbers.iter().rev().map(|number| numbering.symbol(*number).unwrap_or(0)));
+                survivors.fill(f32::INFINITY);
+                survivors[usize::from(best)] = 0.0;
+                earlier = parities;
+                back.clear();
+                committed = at;
+            }
+        }
+    }
+}
+
+/// The nearest whole number.
+#[inline]
+fn rounded(x: f32) -> i32 {
+    x.round_ties_even() as i32
+}
+
+/// Goes back from `state` behind `back` to number `until` of it: the numbers, last first, and the state before them.
+fn trace(
+    trellis: &Trellis,
+    mut state: u8,
+    back: &[Back],
+    until: usize,
+    earlier: u64,
+    numbers: &mut Vec<i32>,
+) -> u8 {
+    for i in (until..back.len()).rev() {
+        let (from, parity) = trellis.before(state, back[i].parities);
+        let class = trellis.class(from, if i > 0 { back[i - 1].parities } else { earlier });
+        numbers.push(back[i].numbers[class][usize::from(Trellis::is_odd(from))][parity]);
+        state = from;
+    }
+    state
+}
+
+/// The state of the cheapest survivor, the first of equals.
+#[inline]
+fn cheapest(survivors: &[f32]) -> u8 {
+    let mut best = 0;
+    let mut least = f32::INFINITY;
+    for (state, cost) in survivors.iter().enumerate() {
+        if *cost < least {
+            (best, least) = (state, *cost);
+        }
+    }
+    best as u8
+}
