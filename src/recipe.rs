@@ -136,6 +136,9 @@ impl Recipe {
                 found: "gaps".to_owned(),
             });
         }
+        if method.is_grid() {
+            self.check_grid(method)?;
+        }
         let settings = Settings::new(method.parameters, &self.settings)?;
         let ImportanceChoice { alpha, floor, .. } = self.importance;
         if !(0.0..=4.0).contains(&alpha) {
@@ -158,6 +161,28 @@ impl Recipe {
             return Err(refused("positions", expected, "gaps with prune=none"));
         }
         Ok((method, settings))
+    }
+
+    /// Checks that the other choices leave the method what it decides itself.
+    fn check_grid(&self, method: &Method) -> Result<(), SettingsError> {
+        let needs = |field: &str, expected: &str, found: &str| {
+            Err(refused(field, format!("{expected} for {}", method.id), found))
+        };
+        if self.coder != Coder::Context {
+            return needs("coder", "context, whose costs decide,", self.coder.id());
+        }
+        if self.scope == Scope::Channel {
+            return needs("scope", "all or tensor", "channel");
+        }
+        if self.pruning != Pruning::None {
+            return needs("prune", "none, since lambda decides what becomes zero,", "pruning");
+        }
+        Ok(())
+    }
+
+    /// Whether the method decides by the costs of the context coder.
+    fn is_grid(&self) -> bool {
+        methods::find(&self.method).is_some_and(Method::is_grid)
     }
 
     /// Whether a tensor of this name and rank is to be quantized.
@@ -211,7 +236,7 @@ impl Recipe {
             Pruning::Threshold(t) => put("prune", &format!("threshold:{t}")),
             Pruning::Fraction(x) => put("prune", &format!("fraction:{x}")),
         }
-        if self.coder != default.coder {
+        if self.coder != default.coder && !self.is_grid() {
             put("coder", self.coder.id());
         }
         if self.positions != default.positions {
@@ -272,10 +297,16 @@ impl Recipe {
             "ihash" => self.importance.hash = Some(value.to_owned()),
             "codebook" => self.codebook = Some(value.to_owned()),
             "prune" => self.pruning = pruning_from(value)?,
-            "method" => value.clone_into(&mut self.method),
+            "method" => {
+                value.clone_into(&mut self.method);
+                if self.is_grid() {
+                    // The one coder that these methods can have.
+                    self.coder = Coder::Context;
+                }
+            }
             "coder" => {
                 self.coder = Coder::from_id(value)
-                    .ok_or_else(|| refused(key, "one of fixed, huffman, rans", value))?;
+                    .ok_or_else(|| refused(key, "one of fixed, huffman, rans, context", value))?;
             }
             "positions" => {
                 self.positions =

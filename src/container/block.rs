@@ -4,7 +4,7 @@
 
 use super::deflate::deflated;
 use super::wire::put_varint;
-use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
+use crate::entropy::{CodeError, CodeTable, Context, GapTable, Predictor, Rows};
 
 /// How the bytes of a block are to be read; docs/format.md, "Blocks".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -127,4 +127,16 @@ pub fn encode_block(
         value_padding: padding(value_bits),
     };
     Ok(EncodedBlock { bytes, encoding })
+}
+
+/// Encodes the symbols of a block by the predictor that they were [assigned](Context::assign) for.
+pub fn encode_block_by(
+    symbols: &[u16],
+    context: &Context,
+    predictor: Predictor,
+    rows: Rows,
+) -> Result<EncodedBlock, CodeError> {
+    let mut bytes = Vec::new();
+    let bits = context.encode_by(symbols, rows, predictor, &mut bytes)?;
+    Ok(EncodedBlock { bytes, encoding: BlockEncoding::Symbols { padding: padding(bits) } })
 }

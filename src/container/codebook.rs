@@ -1,10 +1,11 @@
 //! Codebooks: the values that symbols stand for.
 //!
-//! As a record: a byte of flags (bit 0: pruned; bits 1 and 2: levels as 0 float32, 1 float16, 2 bfloat16), then the
-//! levels, little-endian. Half the bytes are used only where every level keeps its exact bits.
+//! As a record: a byte of flags (bit 0: pruned; bits 1 and 2: levels as 0 float32, 1 float16, 2 bfloat16, 3 a grid), then the
+//! levels, little-endian. Half the bytes are used only where every level keeps its exact bits. A grid is its step, float32, and
+//! two varints: the symbol of zero and the number of symbols; symbol s stands for (s − zero)·step, in one float32 product.
 
 use super::ContainerError;
-use super::wire::Cursor;
+use super::wire::{Cursor, put_varint};
 use crate::entropy::MAX_ALPHABET;
 use crate::tensor::Dtype;
 
@@ -13,7 +14,26 @@ use crate::tensor::Dtype;
 pub struct Codebook {
     levels: Vec<f32>,
     pruned: bool,
+    grid: Option<Grid>,
 }
+
+/// Evenly spaced levels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Grid {
+    step: f32,
+    centre: u16,
+    symbols: u32,
+}
+
+impl Grid {
+    fn levels(self) -> Vec<f32> {
+        let centre = i64::from(self.centre);
+        (0..i64::from(self.symbols)).map(|symbol| (symbol - centre) as f32 * self.step).collect()
+    }
+}
+
+/// The number of a grid in the flags.
+const GRID: u8 = 3;
 
 /// Ways to store levels, by their number in the flags.
 const WIDTHS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
@@ -27,7 +47,18 @@ impl Codebook {
         if !(1..=MAX_ALPHABET).contains(&symbols) {
             return Err(ContainerError::request("codebook", "1 to 65536 symbols", symbols));
         }
-        Ok(Self { levels, pruned })
+        Ok(Self { levels, pruned, grid: None })
+    }
+
+    /// The codebook whose symbol s stands for (s − `centre`)·`step`.
+    ///
+    /// There are 1 to 65536 symbols.
+    pub fn grid(step: f32, centre: u16, symbols: u32) -> Result<Self, ContainerError> {
+        if !(1..=MAX_ALPHABET as u32).contains(&symbols) {
+            return Err(ContainerError::request("codebook", "1 to 65536 symbols", symbols));
+        }
+        let grid = Grid { step, centre, symbols };
+        Ok(Self { levels: grid.levels(), pruned: false, grid: Some(grid) })
     }
 
     /// The levels, without the zero of pruned weights.
@@ -51,6 +82,7 @@ impl Codebook {
         for level in &mut self.levels {
             *level = dtype.round_f32(*level);
         }
+        self.grid = None;
         self
     }
 
@@ -64,6 +96,13 @@ impl Codebook {
 
     /// Serialises the codebook.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
+        if let Some(Grid { step, centre, symbols }) = self.grid {
+            let mut bytes = vec![GRID << 1];
+            bytes.extend_from_slice(&step.to_le_bytes());
+            put_varint(u64::from(centre), &mut bytes);
+            put_varint(u64::from(symbols), &mut bytes);
+            return bytes;
+        }
         let is_exact =
             |dtype: &Dtype| self.levels.iter().all(|v| dtype.round_f32(*v).to_bits() == v.to_bits());
         let width = (1..WIDTHS.len()).find(|width| WIDTHS.get(*width).is_some_and(is_exact)).unwrap_or(0);
@@ -75,8 +114,19 @@ impl Codebook {
     /// Reads a serialised codebook.
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, ContainerError> {
         let flags = cursor.byte()?;
+        if flags == GRID << 1 {
+            let step = f32::from_le_bytes(cursor.array()?);
+            let (centre, symbols) = (cursor.varint()?, cursor.varint()?);
+            let refused = cursor
+                .damaged("a grid with its zero among 1 to 65536 symbols", format!("{centre} of {symbols}"));
+            if !step.is_finite() || !(1..=MAX_ALPHABET as u64).contains(&symbols) || centre >= symbols {
+                return Err(refused);
+            }
+            let grid = Grid { step, centre: centre as u16, symbols: symbols as u32 };
+            return Ok(Self { levels: grid.levels(), pruned: false, grid: Some(grid) });
+        }
         let width = WIDTHS.get(usize::from(flags >> 1)).copied();
-        let width = width.ok_or_else(|| cursor.unsupported("codebook flags below 6", &flags.to_string()))?;
+        let width = width.ok_or_else(|| cursor.unsupported("codebook flags below 7", &flags.to_string()))?;
         let rest = cursor.rest();
         let (count, odd) = (rest.len() as u64 / width.size_bytes(), rest.len() as u64 % width.size_bytes());
         let pruned = flags & 1 == 1;
@@ -85,7 +135,7 @@ impl Codebook {
         }
         let mut levels = Vec::with_capacity(count as usize);
         width.extend_f32(cursor.take(rest.len() as u64)?, &mut levels);
-        Ok(Self { levels, pruned })
+        Ok(Self { levels, pruned, grid: None })
     }
 }
 
@@ -110,6 +160,25 @@ mod tests {
         assert_eq!(round_trip(&[1e38_f32.to_bits(), 0].map(|b| f32::from_bits(b & 0xffff_0000)), false), 5);
         assert_eq!(round_trip(&[f32::from_bits(0x7f80_0001), f32::INFINITY], false), 9);
         assert_eq!(round_trip(&[], true), 1);
+    }
+
+    #[test]
+    fn grids_take_a_few_bytes_and_keep_their_bits() {
+        let grid = Codebook::grid(0.1, 300, 601).unwrap();
+        let bytes = grid.to_bytes();
+        assert_eq!(bytes.len(), 9);
+        let read = Codebook::read(&mut Cursor::new("codebook", 0, &bytes)).unwrap();
+        assert_eq!(read, grid);
+        assert_eq!((read.levels()[0], read.levels()[300], read.symbols()), (-300.0 * 0.1f32, 0.0, 601));
+        assert!(Codebook::grid(0.1, 0, 0).is_err());
+        for bytes in [
+            &[6, 0, 0, 0x80, 0x7f, 0, 1][..],
+            &[6, 0, 0, 0, 0, 1, 1],
+            &[6, 0, 0, 0, 0, 0],
+            &[7, 0, 0, 0, 0, 0, 1],
+        ] {
+            assert!(Codebook::read(&mut Cursor::new("codebook", 0, bytes)).is_err(), "{bytes:?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@
 //!     gap_tables: vec![],
 //! };
 //! let mut writer = Writer::new(Vec::new(), manifest, tables)?;
-//! writer.write_block(0, 0, &encode_block(&[1, 0, 1, 2], &table, None)?)?;
+//! writer.write_block(0, 0, &encode_block(&[1, 0, 1, 2], &table, None, Rows::default())?)?;
 //! let (ledger, file) = writer.finish()?;
 //! assert_eq!(ledger.value_bits, 6);
 //! assert_eq!(ledger.total_bits(), 8 * file.len() as u64);
@@ -57,7 +57,7 @@ mod records;
 mod wire;
 mod writer;
 
-pub use block::{BlockEncoding, EncodedBlock, encode_block};
+pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use codebook::Codebook;
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;

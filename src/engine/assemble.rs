@@ -2,7 +2,7 @@
 
 use super::encode::{Encoded, Measured};
 use super::evaluate::Pool;
-use super::plan::Fate;
+use super::plan::{Fate, PlanGroup};
 use super::report::{Outcome, Point};
 use super::{BLOCK_WEIGHTS, EngineError, Plan, Session, unpack};
 use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer};
@@ -154,6 +154,7 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
     let pruning = plan.has_zero_symbol();
     let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
     let entropy = total(&|pool| super::evaluate::entropy_total(&pool.symbols(pruning)));
+    let bits = (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64;
     let codebooks: u64 = plan.groups.iter().map(|g| g.quantizer.levels.len() as u64 * 32).sum();
     let [fixed, huffman, rans] = [Coder::Fixed, Coder::Huffman, Coder::Rans].map(|coder| {
         total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64
@@ -161,22 +162,28 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
     let (method, settings) = plan.recipe.check().ok().unzip();
     let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
     let formula = total(&|pool| super::evaluate::formula_bits(pool, &plan.recipe));
+    let is_grid = plan.is_grid();
+    // Symbols that depend on each other have no other code than their own.
+    let coded = |bits_alone: f64| if is_grid { bits / weights } else { bits_alone / weights };
     Point {
         parameter: settings.and_then(|s| s.value(swept).cloned()),
-        levels: plan.groups.iter().map(|g| g.quantizer.levels.len() as u64).max().unwrap_or(0),
+        levels: plan.groups.iter().map(PlanGroup::level_count).max().unwrap_or(0),
         weights: measured.weights,
         pruned: measured.zeros,
-        entropy_bits: entropy / weights,
-        fixed_bits: fixed / weights,
-        huffman_bits: huffman / weights,
-        rans_bits: rans / weights,
-        bits: (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64
-            / weights,
+        entropy_bits: coded(entropy),
+        fixed_bits: coded(fixed),
+        huffman_bits: coded(huffman),
+        rans_bits: coded(rans),
+        bits: bits / weights,
         mse: measured.error / weights,
         weighted_mse: measured.weighted_error / weights,
         sqnr_db: sqnr_db(measured.signal, measured.error),
         weighted_sqnr_db: sqnr_db(measured.weighted_signal, measured.weighted_error),
-        formula_ratio: weights * 32.0 / (formula + codebooks as f64 + ledger.position_bits as f64),
+        formula_ratio: if is_grid {
+            weights * 32.0 / bits
+        } else {
+            weights * 32.0 / (formula + codebooks as f64 + ledger.position_bits as f64)
+        },
         predicted_ratio: 0.0,
         optimal: false,
         preview: false,

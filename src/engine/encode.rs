@@ -1,8 +1,9 @@
 //! The second map: a tensor's blocks to coded blocks, with what quantizing did to every weight.
 
-use super::plan::{BlockReader, Fate, Plan, PlanGroup};
+use super::plan::{BlockReader, Fate, Plan};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack};
 use crate::container::{self, Codebook, EncodedBlock};
+use crate::entropy::CodeTable;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -71,8 +72,20 @@ impl Plan {
     /// The codebooks of the container, in group order.
     pub(super) fn codebooks(&self) -> Result<Vec<Codebook>, EngineError> {
         let pruned = self.has_zero_symbol();
-        let codebook = |g: &PlanGroup| Ok(Codebook::new(g.levels().to_vec(), pruned)?);
-        self.groups.iter().map(codebook).collect()
+        let mut codebooks = Vec::with_capacity(self.groups.len());
+        for group in &self.groups {
+            codebooks.push(match group.grid {
+                Some(_) => continue,
+                None => Codebook::new(group.levels().to_vec(), pruned)?,
+            });
+        }
+        for fate in &self.fates {
+            let Fate::Quantized { first_group, table, .. } = *fate else { continue };
+            let Some(grid) = self.groups.get(first_group).and_then(|group| group.grid) else { continue };
+            let centre = self.centre_of_grid(table)?;
+            codebooks.push(Codebook::grid(grid.step, centre, u32::from(centre) + grid.most + 1)?);
+        }
+        Ok(codebooks)
     }
 
     /// The values that symbols decode to, before rounding to the tensor's type.
@@ -86,6 +99,11 @@ impl Plan {
         let zero_symbol = u16::from(self.has_zero_symbol());
         let mut done = 0;
         for (group, len) in self.segments(fate, range)? {
+            if let (Some(grid), Fate::Quantized { table, .. }) = (group.grid, fate) {
+                let centre = i32::from(self.centre_of_grid(*table)?);
+                values.extend(symbols.iter().map(|symbol| (i32::from(*symbol) - centre) as f32 * grid.step));
+                return Ok(());
+            }
             for symbol in symbols.get(done..done + len).ok_or(EngineError::Message)? {
                 let level = symbol.checked_sub(zero_symbol).map(usize::from);
                 values.push(level.and_then(|l| group.levels().get(l)).copied().unwrap_or(0.0));
@@ -114,19 +132,27 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         symbols.clear();
         decoded.clear();
         let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
-        plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+        let predictor =
+            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
         plan.dequantize(fate, range, &symbols, &mut decoded)?;
         for value in &mut decoded {
             *value = tensor.dtype.round_f32(*value);
         }
         encoded.measured.add(&blocks.values, &decoded, blocks.importance());
-        encoded.measured.count(&symbols);
+        if !plan.is_grid() {
+            encoded.measured.count(&symbols);
+        }
         if plan.has_zero_symbol() {
             encoded.measured.zeros += symbols.iter().filter(|symbol| **symbol == 0).count() as u64;
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        encoded.blocks.push(container::encode_block(&symbols, code, gaps, rows)?);
+        encoded.blocks.push(match (code, predictor) {
+            (CodeTable::Context(context), Some(predictor)) => {
+                container::encode_block_by(&symbols, context, predictor, rows)?
+            }
+            _ => container::encode_block(&symbols, code, gaps, rows)?,
+        });
     }
     Ok(pack(&encoded))
 }

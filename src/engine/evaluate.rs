@@ -121,7 +121,7 @@ impl<'a> Evaluated<'a> {
         let weights: f64 = pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum();
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
         let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
-        let codebook_bits = levels * LEVEL_BITS as f64;
+        let codebook_bits = if method.is_grid() { 0.0 } else { levels * LEVEL_BITS as f64 };
         let entropy: f64 = pools.iter().map(|pool| entropy_total(&pool.symbols(pruning))).sum();
         let cost = |coder: Coder, positions: Positions| -> f64 {
             let coded = pools.iter().map(|pool| {
@@ -169,7 +169,7 @@ impl<'a> Evaluated<'a> {
             predicted_ratio: parameters as f64 * 32.0
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
             optimal: self.solutions.iter().all(|s| s.optimal),
-            preview: self.groups.preview,
+            preview: self.groups.preview || method.is_grid(),
         }
     }
 
@@ -366,9 +366,15 @@ pub(super) fn sweep(
             if plain { format!("{}, importance ignored", method.title) } else { method.title.to_owned() };
         let mut curve =
             Curve { method: (*id).to_owned(), title, parameter: method.swept.into(), points: vec![] };
-        let mut base = Recipe { method: method.id.to_owned(), ..recipe.clone() };
+        let mut base = recipe.clone();
         if recipe.method != method.id {
             base.settings.clear();
+            base.set("method", method.id)?;
+            base.codebook = None;
+        }
+        if method.is_grid() && base.check().is_err() {
+            // What it cannot be combined with: pruning, codebooks per channel.
+            continue;
         }
         let recipes: Vec<Recipe> =
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();

@@ -14,6 +14,7 @@
 mod assemble;
 mod encode;
 mod evaluate;
+mod grid;
 mod groups;
 pub mod native;
 pub mod pipeline;

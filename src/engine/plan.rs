@@ -1,13 +1,17 @@
 //! A plan: everything an encoder needs to know, solved; small enough to send to every worker.
 
 use super::evaluate::Pool;
+use super::grid::{Grid, grids};
 use super::groups::{self, Groups};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
 use crate::container::rows_of;
-use crate::entropy::{CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Positions};
+use crate::entropy::{
+    CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Positions, Predictor, Rows,
+    Trellis,
+};
 use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
-use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified};
+use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified, grid};
 use crate::recipe::{Recipe, Scope};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -38,6 +42,8 @@ pub(super) struct PlanGroup {
     pub threshold: Option<f32>,
     /// Values that symbols decode to in place of the quantizer's own, once they have been retrained.
     pub tuned: Option<Vec<f32>>,
+    /// The grid, in place of the quantizer, for methods that assign symbols in the order of coding.
+    pub grid: Option<Grid>,
 }
 
 /// What the tasks must do next.
@@ -131,6 +137,10 @@ impl Plan {
             let names = crate::importance::list(not_finite);
             plan.notes.push(format!("kept as they are, because they hold NaN or infinities: {names}"));
         }
+        if method.is_grid() {
+            plan.place_on_grids(model, groups, &settings)?;
+            return Ok(plan);
+        }
         let in_channels = recipe.scope == Scope::Channel;
         let (mut next_group, mut next_table) = (0, 0);
         for (index, tensor) in model.tensors.iter().enumerate() {
@@ -171,7 +181,12 @@ impl Plan {
             }
             for group in &groups.all {
                 let quantizer = Solution::unused().quantizer;
-                plan.groups.push(PlanGroup { quantizer, threshold: group.threshold, tuned: None });
+                plan.groups.push(PlanGroup {
+                    quantizer,
+                    threshold: group.threshold,
+                    tuned: None,
+                    grid: None,
+                });
                 plan.pools.push(Counts { zeros: group.pruned.count, ..Counts::default() });
             }
             plan.tasks = plan.quantized_tasks(model);
@@ -189,10 +204,82 @@ impl Plan {
                 quantizer: solution.quantizer,
                 threshold: group.threshold,
                 tuned: None,
+                grid: None,
             });
         }
         plan.after_solving(model)?;
         Ok(plan)
+    }
+
+    /// Gives every selected tensor its grid; `groups` are tensors.
+    fn place_on_grids(
+        &mut self,
+        model: &Model,
+        groups: &Groups,
+        settings: &Settings,
+    ) -> Result<(), EngineError> {
+        let grids = grids(model, groups, &self.recipe, settings)?;
+        let mut kept = Vec::new();
+        let mut of_tensor: std::collections::BTreeMap<usize, Grid> = std::collections::BTreeMap::new();
+        for (group, grid) in groups.all.iter().zip(grids) {
+            let Some(tensor) = group.tensor else { return Err(EngineError::Message) };
+            match grid {
+                Some(grid) => drop(of_tensor.insert(tensor, grid)),
+                None => kept.extend(model.tensors.get(tensor).map(|tensor| tensor.name.clone())),
+            }
+        }
+        if !kept.is_empty() {
+            let names = crate::importance::list(&kept);
+            self.notes.push(format!("kept as they are, because no step suits their range: {names}"));
+        }
+        let one_table = self.recipe.scope == Scope::All;
+        for (index, tensor) in model.tensors.iter().enumerate() {
+            let fate = match (tensor.same_as, of_tensor.get(&index)) {
+                (Some(same), _) => Fate::SameAs(same),
+                (None, None) => Fate::Kept,
+                (None, Some(grid)) => {
+                    let first_group = self.groups.len();
+                    let quantizer = Solution::unused().quantizer;
+                    self.groups.push(PlanGroup {
+                        quantizer,
+                        threshold: None,
+                        tuned: None,
+                        grid: Some(*grid),
+                    });
+                    let table = if one_table { 0 } else { first_group };
+                    self.pools.resize(table + 1, Counts::default());
+                    Fate::Quantized { first_group, group_len: tensor.len(), table }
+                }
+            };
+            self.fates.push(fate);
+        }
+        self.pass = Pass::Count;
+        self.tasks = self.counting_tasks(model);
+        Ok(())
+    }
+
+    /// The start of every tensor, as many weights in all as starting states need.
+    fn counting_tasks(&self, model: &Model) -> Vec<Task> {
+        const ENOUGH: u64 = 1 << 18;
+        const LEAST: u64 = 1 << 12;
+        let share = |task: Task| {
+            let len = (u128::from(task.end) * u128::from(ENOUGH) / u128::from(self.weights.max(1))) as u64;
+            let end = len.max(LEAST).min(task.end).min(BLOCK_WEIGHTS);
+            let bytes = task.bytes.checked_div(task.end).unwrap_or(0) * end;
+            Task { end, bytes, ..task }
+        };
+        let tensors = model.tensors.iter().enumerate();
+        let whole = tensors.map(|(index, tensor)| Task::whole(index, tensor));
+        whole.filter(|task| self.quantizes(task.tensor)).map(share).collect()
+    }
+
+    fn quantizes(&self, tensor: usize) -> bool {
+        matches!(self.fates.get(tensor), Some(Fate::Quantized { .. }))
+    }
+
+    /// Whether symbols are assigned in the order of coding.
+    pub(super) fn is_grid(&self) -> bool {
+        self.groups.iter().any(|group| group.grid.is_some())
     }
 
     /// Whether the file can be [encoded](super::encode) now; else [`prepare`] this plan's tasks and [`absorb`](Self::absorb).
@@ -224,6 +311,13 @@ impl Plan {
     ///
     /// Their hash goes into the recipe, which can be replayed with them alone.
     pub fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
+        if self.is_grid() {
+            return Err(EngineError::Settings(SettingsError {
+                field: "codebook".to_owned(),
+                expected: "a method whose values can be retrained".to_owned(),
+                found: format!("{}, whose values are a grid", self.recipe.method),
+            }));
+        }
         let own: Vec<usize> = self.groups.iter().map(|group| group.quantizer.levels.len()).collect();
         let given: Vec<usize> = levels.iter().map(Vec::len).collect();
         if own != given {
@@ -279,8 +373,7 @@ impl Plan {
     }
 
     fn quantized_tasks(&self, model: &Model) -> Vec<Task> {
-        let quantized = |task: &Task| matches!(self.fates.get(task.tensor), Some(Fate::Quantized { .. }));
-        super::tasks(model).into_iter().filter(quantized).collect()
+        super::tasks(model).into_iter().filter(|task| self.quantizes(task.tensor)).collect()
     }
 
     /// Solves every group exactly on its weights.
@@ -346,6 +439,9 @@ impl Plan {
             Fate::Quantized { first_group, table: of, .. } if *of == table => Some(*first_group),
             _ => None,
         });
+        if self.is_grid() {
+            return self.grid_context(table);
+        }
         let levels =
             first.and_then(|group| self.groups.get(group)).map(PlanGroup::levels).unwrap_or_default();
         // Channels share a table: it holds the symbols of the largest codebook.
@@ -355,29 +451,63 @@ impl Plan {
         Ok(Context::even(alphabet, Numbering::of_levels(levels, pruned))?)
     }
 
+    /// The context table of tensors on grids: the numbers of the widest, zero in the middle.
+    fn grid_context(&self, table: usize) -> Result<Context, EngineError> {
+        let (_, settings) = self.recipe.check()?;
+        let most = self.fates.iter().filter_map(|fate| match fate {
+            Fate::Quantized { first_group, table: of, .. } if *of == table => {
+                self.groups.get(*first_group)?.grid.map(|grid| grid.most)
+            }
+            _ => None,
+        });
+        let centre = most.max().unwrap_or(0).min(u32::from(u16::MAX / 2)) as u16;
+        let trellis = Trellis::new(grid::states(&settings)).ok_or(EngineError::Message)?;
+        let numbering = Numbering { pruned: false, centre };
+        Ok(Context::even(2 * usize::from(centre) + 1, numbering)?.along(trellis))
+    }
+
+    /// The context table that a tensor on a grid is coded with, as far as it is known by now.
+    fn table_of_grid(&self, table: usize) -> Result<Context, EngineError> {
+        match self.tables.get(table) {
+            Some(CodeTable::Context(context)) => Ok(context.clone()),
+            _ => self.grid_context(table),
+        }
+    }
+
+    /// The number of the symbol 0 of a tensor on a grid, less than 0.
+    pub(super) fn centre_of_grid(&self, table: usize) -> Result<u16, EngineError> {
+        Ok(self.table_of_grid(table)?.numbering().centre)
+    }
+
     /// Whether symbol 0 stands for an exact zero.
     pub(super) fn has_zero_symbol(&self) -> bool {
         self.recipe.pruning != crate::quantize::pruning::Pruning::None
     }
 
-    /// The symbols of a quantized tensor's elements `range`; appends to `symbols`.
+    /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says; appends to `symbols`. For
+    /// methods that look at how symbols will be coded, what they will be predicted by.
     pub(super) fn quantize(
         &self,
         fate: &Fate,
         range: Range<u64>,
+        rows: Rows,
         values: &[f32],
         h: Option<&[f32]>,
         symbols: &mut Vec<u16>,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Option<Predictor>, EngineError> {
         let mut done = 0;
         for (group, len) in self.segments(fate, range)? {
             let part = done..done + len;
             let values = values.get(part.clone()).ok_or(EngineError::Message)?;
             let h = h.and_then(|h| h.get(part));
+            if let (Some(grid), Fate::Quantized { table, .. }) = (group.grid, fate) {
+                let context = self.table_of_grid(*table)?;
+                return Ok(Some(context.assign(values, h, rows, grid.goal(), symbols)));
+            }
             group.symbols(values, h, self.has_zero_symbol(), symbols);
             done += len;
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The groups that the elements `range` of a quantized tensor fall into, with how many elements each.
@@ -401,6 +531,11 @@ impl Plan {
 }
 
 impl PlanGroup {
+    /// Number of values that symbols decode to.
+    pub(super) fn level_count(&self) -> u64 {
+        self.grid.map_or(self.levels().len() as u64, |grid| 2 * u64::from(grid.most) + 1)
+    }
+
     /// The values that symbols decode to.
     pub(super) fn levels(&self) -> &[f32] {
         self.tuned.as_deref().unwrap_or(&self.quantizer.levels)
@@ -486,7 +621,7 @@ fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> 
 /// for one that was pruned. Nothing for tensors that are kept.
 pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    if !matches!(fate, Fate::Quantized { .. }) {
+    if !matches!(fate, Fate::Quantized { .. }) || plan.is_grid() {
         return Ok(Vec::new());
     }
     let mut starts = Vec::with_capacity(plan.groups.len());
@@ -503,7 +638,14 @@ pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, E
     for range in task.blocks() {
         blocks.read(range.clone())?;
         symbols.clear();
-        plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+        plan.quantize(
+            fate,
+            range.clone(),
+            Rows::default(),
+            &blocks.values,
+            blocks.importance(),
+            &mut symbols,
+        )?;
         for (at, symbol) in range.zip(&symbols) {
             let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
             let start = starts.get(group).copied().ok_or(EngineError::Message)?;
@@ -555,7 +697,7 @@ fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, Eng
             group.solve(method, &settings)?
         };
         let Solution { quantizer, counts, .. } = solution;
-        let group_plan = PlanGroup { quantizer, threshold: group.threshold, tuned: None };
+        let group_plan = PlanGroup { quantizer, threshold: group.threshold, tuned: None, grid: None };
         solved.push(Solved { group: group_plan, counts, pruned: group.pruned.count });
     }
     Ok(pack(&solved))
@@ -572,9 +714,9 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
     for range in task.blocks() {
         blocks.read(range.clone())?;
         symbols.clear();
-        plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+        let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
+        plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
         if let Some(context) = &context {
-            let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
             context.count(&symbols, rows, &mut counts.contexts);
             continue;
         }

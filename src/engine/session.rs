@@ -6,7 +6,7 @@ use super::report::{Overlay, Stats, Sweep, TensorRow};
 use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::{ImportanceKind, Recipe, Scope};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -249,8 +249,10 @@ impl Session {
     /// A plan to compress the file by this recipe.
     pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, EngineError> {
         let recipe = self.complete(recipe)?;
-        recipe.check()?;
-        self.groups(&recipe)?;
+        let (method, _) = recipe.check()?;
+        // Methods on grids have a grid for every tensor.
+        let scope = if method.is_grid() { Scope::Tensor } else { recipe.scope };
+        self.groups(&Recipe { scope, ..recipe.clone() })?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let skipped = self.not_finite(&recipe);
         Plan::new(&self.model, groups, &recipe, &skipped)

@@ -4,7 +4,7 @@ use super::encode::Measured;
 use super::plan::{BlockReader, Fate, Plan};
 use super::report::Verification;
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
-use crate::container::Reader;
+use crate::container::{Reader, rows_of};
 use crate::formats::Source;
 use crate::rate_distortion::sqnr_db;
 use serde::{Deserialize, Serialize};
@@ -46,7 +46,8 @@ pub fn verify(
             expected.clear();
             expected_bytes.clear();
             decoded.clear();
-            plan.quantize(fate, range.clone(), &blocks.values, blocks.importance(), &mut symbols)?;
+            let rows = rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
             plan.dequantize(fate, range.clone(), &symbols, &mut expected)?;
             tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
             tensor.dtype.extend_f32(&bytes, &mut decoded);

@@ -1,7 +1,7 @@
 //! The table of methods: one row each, from which forms, flags and documentation are generated.
 
 use super::{
-    Parameter, Problem, QuantizeError, Settings, Solution, ecsq, ecsq_exact, kmeans, lloyd, uniform,
+    Parameter, Problem, QuantizeError, Settings, Solution, ecsq, ecsq_exact, grid, kmeans, lloyd, uniform,
 };
 
 /// A way to choose levels and thresholds.
@@ -77,6 +77,26 @@ pub const METHODS: &[Method] = &[
         sweep: (0.0002, 1.0),
         solve: ecsq_exact::solve,
     },
+    Method {
+        id: "rdo",
+        title: "Rate-distortion optimised grid",
+        summary: "on a uniform grid, each weight takes the value with the least error plus λ times the bits that the context coder asks for it",
+        source: "Chou, Lookabaugh and Gray 1989; Choi, El-Khamy and Lee 2017, section 4",
+        parameters: grid::SCALAR_PARAMETERS,
+        swept: "step",
+        sweep: (0.05, 3.0),
+        solve: grid::solve,
+    },
+    Method {
+        id: "trellis",
+        title: "Trellis-coded",
+        summary: "the same on a grid twice as fine, half of which each weight may use, by a search over paths: the smallest files",
+        source: "Marcellin and Fischer 1990; Fischer and Wang 1992; Ungerboeck 1982",
+        parameters: grid::TRELLIS_PARAMETERS,
+        swept: "step",
+        sweep: (0.05, 3.0),
+        solve: grid::solve,
+    },
 ];
 
 /// The method of this id.
@@ -85,6 +105,12 @@ pub fn find(id: &str) -> Option<&'static Method> {
 }
 
 impl Method {
+    /// Whether weights get their symbols on a uniform grid in the order of coding, by what the context coder asks for them
+    /// ([`grid`]); a prediction from cells is a preview then.
+    pub fn is_grid(&self) -> bool {
+        self.parameters.iter().any(|parameter| parameter.id == "fine")
+    }
+
     /// Solves for several settings, sharing work where the method can.
     pub fn solve_all(
         &self,

@@ -9,6 +9,7 @@ mod assemble;
 pub mod ecsq;
 pub mod ecsq_exact;
 pub mod ecsq_sample;
+pub mod grid;
 pub mod kmeans;
 pub mod lloyd;
 pub mod methods;
