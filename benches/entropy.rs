@@ -100,7 +100,7 @@ fn kept(criterion: &mut Criterion) {
     let gaussian =
         |four: &[u32; 4]| (four.iter().map(|n| f64::from(*n)).sum::<f64>() / f64::from(1 << 25) - 1.0) as f32;
     let weights: Vec<f32> = numbers.as_chunks::<4>().0.iter().map(|four| 0.05 * gaussian(four)).collect();
-    let pruned: Vec<f32> = weights.iter().map(|w| if w.abs() < 0.04 { 0.0 } else { *w }).collect();
+    let pruned: Vec<f32> = weights.iter().map(|w| if w.abs() < 0.02 { 0.0 } else { *w }).collect();
     let mut group = criterion.benchmark_group("planes");
     group.sample_size(20);
     let cases =

@@ -39,7 +39,7 @@ const fn cost_of_ratio(x: u64) -> u32 {
     let mut log = whole << 8;
     let mut bit = 7;
     loop {
-        mantissa = mantissa * mantissa >> 30;
+        mantissa = (mantissa * mantissa) >> 30;
         if mantissa >= 1 << 31 {
             mantissa >>= 1;
             log |= 1 << bit;
@@ -83,11 +83,11 @@ impl Estimate {
         let rate = |limit: u8| RATES[usize::from(if self.seen < limit { self.seen } else { limit })];
         let (fast, slow) = (rate(FAST_LIMIT), rate(SLOW_LIMIT));
         if bit {
-            self.fast += ((ONE - u32::from(self.fast)) * fast >> 16) as u16;
-            self.slow += ((ONE - u32::from(self.slow)) * slow >> 16) as u16;
+            self.fast += (((ONE - u32::from(self.fast)) * fast) >> 16) as u16;
+            self.slow += (((ONE - u32::from(self.slow)) * slow) >> 16) as u16;
         } else {
-            self.fast -= (u32::from(self.fast) * fast >> 16) as u16;
-            self.slow -= (u32::from(self.slow) * slow >> 16) as u16;
+            self.fast -= ((u32::from(self.fast) * fast) >> 16) as u16;
+            self.slow -= ((u32::from(self.slow) * slow) >> 16) as u16;
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn costs_are_the_logarithm_to_half_a_hundredth_of_a_bit() {
         for (i, cost) in COSTS.iter().enumerate() {
-            let exact = -((2 * i + 1) as f64 / 512.0).log2();
+            let exact = -libm::log2((2 * i + 1) as f64 / 512.0);
             assert!((f64::from(*cost) / 256.0 - exact).abs() < 0.005, "{i}");
         }
     }
@@ -122,6 +122,6 @@ mod tests {
     fn the_first_decision_moves_an_estimate_two_thirds_of_the_way() {
         let mut estimate = Estimate::NEW;
         estimate.learn(true);
-        assert_eq!(estimate.probability(), 32768 + (32768 * 43690 >> 16));
+        assert_eq!(estimate.probability(), 32768 + ((32768 * 43690) >> 16));
     }
 }
