@@ -1,12 +1,14 @@
 //! Speed of the entropy coders on a million symbols of a 16-level quantizer of Gaussian weights, and of the gap code on
-//! a million positions of which a tenth are non-zero; and of decoding such a block of a container.
+//! a million positions of which a tenth are non-zero; of byte planes on a million kept weights; and of decoding such a block of a container.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quantscope::container::{
     Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block,
 };
-use quantscope::entropy::{CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows};
+use quantscope::entropy::{
+    CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, planes,
+};
 use quantscope::tensor::Dtype;
 use std::hint::black_box;
 
@@ -92,6 +94,37 @@ fn gaps(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Kept weights, Gaussian; throughput is in bytes of elements.
+fn kept(criterion: &mut Criterion) {
+    let numbers: Vec<u32> = noise().take(4 * COUNT).collect();
+    let gaussian =
+        |four: &[u32; 4]| (four.iter().map(|n| f64::from(*n)).sum::<f64>() / f64::from(1 << 25) - 1.0) as f32;
+    let weights: Vec<f32> = numbers.as_chunks::<4>().0.iter().map(|four| 0.05 * gaussian(four)).collect();
+    let pruned: Vec<f32> = weights.iter().map(|w| if w.abs() < 0.02 { 0.0 } else { *w }).collect();
+    let mut group = criterion.benchmark_group("planes");
+    group.sample_size(20);
+    let cases =
+        [("f32", Dtype::F32, &weights), ("f32_pruned", Dtype::F32, &pruned), ("bf16", Dtype::Bf16, &weights)];
+    for (name, dtype, weights) in cases {
+        let mut elements = Vec::new();
+        dtype.extend_bytes(weights, &mut elements);
+        let coded = planes::encode(&elements, dtype, ROWS).unwrap().unwrap();
+        println!("planes/{name}: {} bytes become {}", elements.len(), coded.len());
+        group.throughput(Throughput::Bytes(elements.len() as u64));
+        group.bench_function(format!("{name}/encode"), |bencher| {
+            bencher.iter(|| planes::encode(black_box(&elements), dtype, ROWS).unwrap());
+        });
+        let mut decoded = Vec::new();
+        group.bench_function(format!("{name}/decode"), |bencher| {
+            bencher.iter(|| {
+                decoded.clear();
+                planes::decode(black_box(&coded), dtype, ROWS, COUNT, &mut decoded).unwrap();
+            });
+        });
+    }
+    group.finish();
+}
+
 /// One block of a container, from checksum to float32 elements.
 fn container(criterion: &mut Criterion) {
     let symbols = gaussian_symbols();
@@ -128,5 +161,5 @@ fn container(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, coders, gaps, container);
+criterion_group!(benches, coders, gaps, kept, container);
 criterion_main!(benches);

@@ -189,7 +189,12 @@ impl Recipe {
     pub fn selects(&self, name: &str, rank: usize) -> bool {
         rank >= self.min_rank as usize
             && (self.include.is_empty() || self.include.iter().any(|p| matches(p, name)))
-            && !self.exclude.iter().any(|p| matches(p, name))
+            && !self.excludes(name)
+    }
+
+    /// Whether tensors of this name are kept by an explicit wish.
+    pub fn excludes(&self, name: &str) -> bool {
+        self.exclude.iter().any(|p| matches(p, name))
     }
 
     /// This recipe with `parameter` of its method set to `value`.

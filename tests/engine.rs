@@ -216,7 +216,35 @@ fn a_recipe_that_selects_nothing_is_refused() {
     let recipe = Recipe::from_line("method=uniform&include=nothing*").unwrap();
     let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
     let sentence = opened.compress(&recipe, Vec::new(), QUIET).unwrap_err().to_string();
-    assert_eq!(sentence, "there is no weight to quantize: every weight is pruned, excluded or missing");
+    assert_eq!(
+        sentence,
+        "there is no weight to quantize: every weight is pruned, excluded or missing (exclude * to keep everything)"
+    );
+}
+
+/// Every scope and coder, and a file without a weight: nothing is quantized, everything comes back.
+#[test]
+fn a_recipe_that_excludes_everything_is_lossless() {
+    use quantscope::engine::{Export, decode_to, open_container};
+    let counts = support::safetensors(&[("steps", "I64", &[3], [5i64, 6, 7].map(i64::to_le_bytes).concat())]);
+    for (name, source) in [("lossless.safetensors", support::small_model()), ("counts.safetensors", counts)] {
+        let path = file(name, &source);
+        for line in [
+            "method=uniform&exclude=*",
+            "method=kmeans&scope=tensor&precision=certified&exclude=*",
+            "method=ecsq&scope=channel&coder=context&exclude=*",
+            "method=kmeans&prune=threshold:0&positions=gaps&coder=huffman&exclude=*",
+        ] {
+            let (bytes, outcome) = compress(&path, None, line, 2);
+            assert_eq!(outcome.point.weights, 0);
+            let mut decoded = Vec::new();
+            let reader = open_container(&bytes).unwrap();
+            decode_to(&bytes, &reader, Export::Safetensors, &mut decoded, &mut |_| ()).unwrap();
+            let weights =
+                |file: &[u8]| file[8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize..].to_vec();
+            assert!(weights(&decoded) == weights(&source), "{name}: {line}");
+        }
+    }
 }
 
 #[test]

@@ -63,6 +63,9 @@ pub fn shape(shape: &[u64]) -> String {
 
 /// One operating point, a line per figure.
 pub fn point(point: &Point) -> String {
+    if point.weights == 0 {
+        return "quantized weights    0, every tensor is kept as it was".to_owned();
+    }
     let mut lines = vec![
         format!("quantized weights    {} ({} pruned)", point.weights, point.pruned),
         format!("levels               {}", point.levels),
@@ -79,15 +82,18 @@ pub fn point(point: &Point) -> String {
 /// What compressing gave.
 pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String {
     let mut text = point(&outcome.point);
+    let formula = match outcome.point.weights {
+        0 => String::new(),
+        _ => format!("paper's formula      {:.2}\n", outcome.point.formula_ratio),
+    };
     let _ = write!(
         text,
         "\ncompressed file      {} bytes\nratio                {:.2} over {} parameters × 32 bits\n\
-         of the source file   {:.2}\npaper's formula      {:.2}\nrecipe               {}\nfile hash            {}\n\n{}",
+         of the source file   {:.2}\n{formula}recipe               {}\nfile hash            {}\n\n{}",
         outcome.file_bytes,
         outcome.ratio,
         outcome.parameters,
         outcome.source_ratio,
-        outcome.point.formula_ratio,
         outcome.recipe,
         outcome.file_hash,
         ledger(&outcome.ledger),

@@ -8,7 +8,7 @@ use super::directory::{Kind, Section};
 use super::medium::{read_section, undecodable};
 use super::wire::Cursor;
 use super::{BLOCK_WEIGHTS, Coding, ContainerError, Content, Entry, Reader};
-use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
+use crate::entropy::{CodeError, CodeTable, GapTable, Rows, planes};
 use crate::formats::Source;
 
 /// Decodes the blocks of one tensor.
@@ -83,6 +83,11 @@ impl TensorDecoder<'_> {
                 let elements = inflated(&stored.bytes, len)
                     .map_err(|(expected, found)| self.damaged(stored, block, expected, found))?;
                 bytes.extend_from_slice(&elements);
+            }
+            BlockEncoding::Planes => {
+                let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
+                planes::decode(&stored.bytes, self.entry.dtype, rows, len, bytes)
+                    .map_err(|source| undecodable(&self.part(block), stored.offset, source))?;
             }
             _ => bytes.extend_from_slice(&stored.bytes),
         }

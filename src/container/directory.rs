@@ -58,6 +58,7 @@ impl Section {
             }
             Kind::Block(BlockEncoding::Stored) => (0x80, None),
             Kind::Block(BlockEncoding::Deflated) => (0x81, None),
+            Kind::Block(BlockEncoding::Planes) => (0x82, None),
             Kind::Manifest => (0xc0, None),
             Kind::DeflatedManifest => (0xc1, None),
             Kind::Codebooks => (0xc2, None),
@@ -91,6 +92,7 @@ impl Section {
             }
             0x80 => Kind::Block(BlockEncoding::Stored),
             0x81 => Kind::Block(BlockEncoding::Deflated),
+            0x82 => Kind::Block(BlockEncoding::Planes),
             0xc0 => Kind::Manifest,
             0xc1 => Kind::DeflatedManifest,
             0xc2 => Kind::Codebooks,

@@ -292,7 +292,7 @@ fn check_block(entry: &Entry, block: u64, section: &Section) -> Result<(), (Stri
     let Kind::Block(encoding) = section.kind else { return Ok(()) };
     let (fits, longest) = match (entry.content, encoding) {
         (Content::Kept, BlockEncoding::Stored) => (section.len == kept, kept),
-        (Content::Kept, BlockEncoding::Deflated) => (true, kept),
+        (Content::Kept, BlockEncoding::Deflated | BlockEncoding::Planes) => (true, kept),
         // A symbol takes at most 24 bits, as does a gap, and each filler for one zero or more.
         (Content::Quantized(Coding { gap_table: None, .. }), BlockEncoding::Symbols { .. })
         | (Content::Quantized(Coding { gap_table: Some(_), .. }), BlockEncoding::Gaps { .. }) => {

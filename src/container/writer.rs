@@ -77,7 +77,7 @@ impl<W: Write> Writer<W> {
             (Content::Kept, BlockEncoding::Stored) => {
                 encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.dtype.size_bytes()
             }
-            (Content::Kept, BlockEncoding::Deflated) => true,
+            (Content::Kept, BlockEncoding::Deflated | BlockEncoding::Planes) => true,
             (Content::Quantized(coding), BlockEncoding::Symbols { .. }) => coding.gap_table.is_none(),
             (Content::Quantized(coding), BlockEncoding::Gaps { .. }) => coding.gap_table.is_some(),
             _ => false,

@@ -125,7 +125,9 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         blocks.read(range.clone())?;
         let Fate::Quantized { table, .. } = *fate else {
             if !range.is_empty() {
-                encoded.blocks.push(EncodedBlock::kept(std::mem::take(&mut blocks.bytes)));
+                let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+                let elements = std::mem::take(&mut blocks.bytes);
+                encoded.blocks.push(EncodedBlock::kept(elements, tensor.dtype, rows)?);
             }
             continue;
         };

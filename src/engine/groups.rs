@@ -105,6 +105,11 @@ impl Group {
 }
 
 impl Groups {
+    /// The groups of a recipe that keeps everything.
+    pub const fn none() -> Self {
+        Self { all: Vec::new(), selected: Vec::new(), importance_factor: 1.0, preview: false, weights: 0 }
+    }
+
     /// Groups the selected tensors of a model by the recipe's scope.
     pub fn new(
         model: &Model,

@@ -250,12 +250,21 @@ impl Session {
     pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, EngineError> {
         let recipe = self.complete(recipe)?;
         let (method, _) = recipe.check()?;
+        if self.keeps_everything(&recipe) {
+            return Plan::new(&self.model, &Groups::none(), &recipe, &[]);
+        }
         // Methods on grids have a grid for every tensor.
         let scope = if method.is_grid() { Scope::Tensor } else { recipe.scope };
         self.groups(&Recipe { scope, ..recipe.clone() })?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let skipped = self.not_finite(&recipe);
         Plan::new(&self.model, groups, &recipe, &skipped)
+    }
+
+    /// Whether the recipe excludes every tensor by name: a lossless file is what it asks for. Patterns that match nothing by
+    /// mistake do not.
+    fn keeps_everything(&self, recipe: &Recipe) -> bool {
+        !recipe.exclude.is_empty() && self.model.tensors.iter().all(|tensor| recipe.excludes(&tensor.name))
     }
 
     /// Names of tensors that the recipe selects and that are kept because they hold NaN or infinities.

@@ -176,6 +176,13 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// A decision of this probability of a one, for callers with estimates of their own.
+    #[inline]
+    pub(super) fn chance(&mut self, ones: u32, bit: bool) -> bool {
+        self.take((self.range >> 16) * ones.clamp(LEAST, ONE - LEAST), bit);
+        bit
+    }
+
     /// Ends on the number of the remaining interval whose last three bytes are zero, and leaves those out.
     pub(super) fn finish(mut self) {
         self.low = (self.low + 0x00ff_ffff) & !0x00ff_ffff;
@@ -215,6 +222,12 @@ impl<'a> Decoder<'a> {
         let mut decoder = Self { model, range: u32::MAX, code: 0, bytes, read: 0 };
         (0..4).for_each(|_| decoder.next());
         decoder
+    }
+
+    /// A decision of this probability of a one, for callers with estimates of their own.
+    #[inline]
+    pub(super) fn chance(&mut self, ones: u32) -> bool {
+        self.give((self.range >> 16) * ones.clamp(LEAST, ONE - LEAST))
     }
 
     /// Whether all bytes were read and no more; if not, how many the decisions took.

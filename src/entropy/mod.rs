@@ -4,6 +4,7 @@
 //! stored beside the payload, and then codes any run of symbols of its alphabet: with a fixed number of bits
 //! ([`fixed`]), a Huffman code ([`huffman`]), a range asymmetric numeral system ([`rans`]), or by adaptive binary decisions in
 //! the context of a symbol's neighbours ([`context`]). Where most symbols are zero, [`gaps`] codes the positions of the others instead.
+//! Elements that must not change are no symbols; [`planes`] codes them byte by byte.
 //!
 //! Nothing here uses floating point, so the same counts give the same bits on every machine. Decoders take hostile
 //! input: they never panic, always stop, and hold no more than the caller asked for.
@@ -27,11 +28,14 @@ pub mod assign;
 mod binary;
 pub mod bits;
 pub mod context;
+mod estimates;
 mod factors;
 pub mod fixed;
 pub mod gaps;
 pub mod huffman;
+mod lanes;
 mod neighbours;
+pub mod planes;
 mod predict;
 pub mod rans;
 mod table;

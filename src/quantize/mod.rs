@@ -100,7 +100,9 @@ impl Solution {
 #[non_exhaustive]
 pub enum QuantizeError {
     /// There is no weight to quantize.
-    #[error("there is no weight to quantize: every weight is pruned, excluded or missing")]
+    #[error(
+        "there is no weight to quantize: every weight is pruned, excluded or missing (exclude * to keep everything)"
+    )]
     NoWeights,
     /// Levels and rule do not make a quantizer.
     #[error("this is not a quantizer: {0}")]
