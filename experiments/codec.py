@@ -1,0 +1,151 @@
+"""Experiment `codec`: whole files at equal distortion, ours against NNCodec."""
+
+import hashlib
+import json
+import math
+
+import numpy
+
+import chart
+import machine
+import models
+import ours
+import place
+import process
+import report
+
+DECIBELS = [10, 13, 16, 19, 22, 25, 28, 32]
+# Beyond these nothing is compared.
+RANGE = (8.0, 34.0)
+
+
+def sqnr_db(weights, found):
+    """10·log10(Σw² / Σ(w − ŵ)²) in float64 over the tensors of rank 2 and more: the one judge of both."""
+    power = error = 0.0
+    for name, array in weights.items():
+        if array.ndim < 2:
+            continue
+        exact = array.astype(numpy.float64)
+        power += float((exact**2).sum())
+        error += float(((exact - found[name].astype(numpy.float64)) ** 2).sum())
+    return 10 * math.log10(power / error) if error > 0 else math.inf
+
+
+def peer(path, tensors):
+    """NNCodec's curves; kept between runs, since the same version on the same weights gives the same bytes."""
+    import nncodec_peer
+
+    key = hashlib.sha256(path.read_bytes())
+    key.update(nncodec_peer.__spec__.loader.get_data(nncodec_peer.__file__))
+    key.update(machine.version("nncodec").encode())
+    cache = place.WORK / f"nncodec-{key.hexdigest()[:16]}.json"
+    if not cache.exists():
+        cache.write_text(json.dumps(nncodec_peer.sweep(tensors, sqnr_db)))
+    return json.loads(cache.read_text())
+
+
+def own(path, tensors):
+    """Our curves: bytes of the whole file, distortion of what comes out of it again."""
+    compressed, decoded = place.WORK / "codec.qsz", place.WORK / "codec.npz"
+    known = ours.methods()
+    curves = []
+    for setting in ours.CODEC:
+        if setting.method not in known:
+            report.say(f"  ours has no method {setting.method} yet, skipped")
+            continue
+        points = []
+        for step in ours.CODEC_STEPS:
+            try:
+                process.run(ours.compress(path, compressed, setting.at(step)))
+            except process.Failed as error:
+                report.say(f"  {setting.title}, step {step:.3g}: {error}")
+                continue
+            process.run(ours.decode(compressed, decoded))
+            with numpy.load(decoded, allow_pickle=False) as found:
+                decibels = sqnr_db(tensors, found)
+            points.append((decibels, compressed.stat().st_size))
+            if decibels < RANGE[0]:
+                break
+        curves.append((setting.title, points))
+    return curves
+
+
+def bytes_at(curves, decibels):
+    """The fewest bytes at this distortion, and whose: log-linear between neighbouring points of one curve."""
+    best = None
+    for title, points in curves:
+        for (one, size), (other, next_size) in zip(points, points[1:]):
+            low, high = min(one, other), max(one, other)
+            if low <= decibels <= high and high > low:
+                share = (decibels - one) / (other - one)
+                found = math.exp(math.log(size) + share * math.log(next_size / size))
+                best = min(best or (found, title), (found, title))
+    return best
+
+
+def draw(name, count, peers, mine):
+    """The lower envelopes of both, as bits per weight against decibels."""
+    series = []
+    for title, curves in (("Quantscope, whole file", mine), ("NNCodec, payloads alone", peers)):
+        steps = [RANGE[0] + i * 0.5 for i in range(int(2 * (RANGE[1] - RANGE[0])) + 1)]
+        envelope = [(bytes_at(curves, step), step) for step in steps]
+        series.append(chart.Series(title, [(8 * best[0] / count, step) for best, step in envelope if best], line=True))
+    slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).replace("--", "-")
+    path = place.FIGURES / f"peers-codec-{slug}.svg"
+    bits = [a for one in series for a, _ in one.points]
+    chart.draw(path, f"{name}: size against distortion", chart.spanning(bits, "bits per weight of rank 2 and more"),
+               chart.Axis("SQNR, dB", RANGE[0], RANGE[1]), series)
+    return path
+
+
+def compare(name, path):
+    """One file: lines of the table, the ratios, the chart."""
+    tensors = models.tensors(path)
+    count = sum(array.size for array in tensors.values() if array.ndim >= 2)
+    peers, mine = peer(path, tensors), own(path, tensors)
+    lines, ratios = [], []
+    for decibels in DECIBELS:
+        theirs, found = bytes_at(peers, decibels), bytes_at(mine, decibels)
+        if theirs and found:
+            ratios.append(found[0] / theirs[0])
+        lines.append([
+            name,
+            decibels,
+            f"{report.grouped(theirs[0])} ({theirs[1]})" if theirs else "–",
+            f"{report.grouped(found[0])} ({found[1]})" if found else "–",
+            f"{8 * theirs[0] / count:.4f}" if theirs else "–",
+            f"{8 * found[0] / count:.4f}" if found else "–",
+            f"{found[0] / theirs[0]:.4f}" if theirs and found else "–",
+        ])
+    report.say(f" {name}: ours / NNCodec " + ", ".join(line[-1] for line in lines))
+    return lines, ratios, draw(name, count, peers, mine)
+
+
+def run():
+    """Runs every file; returns the section of docs/benchmarks.md."""
+    if machine.version("nncodec") is None:
+        report.say(" nncodec is not installed")
+        return None
+    lines, verdicts, figures, every = [], [], [], []
+    for name, path in models.present():
+        some, ratios, figure = compare(name, path)
+        lines += some
+        every += ratios
+        figures.append(f"![{name}](figures/{figure.name})")
+        if ratios:
+            verdicts.append(f"- {name}: ours / NNCodec from {min(ratios):.3f} to {max(ratios):.3f}.")
+    if not lines:
+        return None
+    mean = math.exp(sum(math.log(ratio) for ratio in every) / len(every))
+    smaller = sum(ratio < 1 for ratio in every)
+    verdicts.append(f"- Over all files and rates: ours is smaller at {smaller} of {len(every)} points; geometric mean "
+                    f"of the ratios {mean:.4f}.")
+    head = ["file", "dB", "NNCodec, bytes", "ours, bytes", "NNCodec, bits", "ours, bits", "ours / NNCodec"]
+    commands = [f"`{' '.join(('compress', *setting.flags, '--method', setting.method, '--' + setting.swept, 'S'))}`"
+                for setting in ours.CODEC if setting.method in ours.methods()]
+    return "\n\n".join([
+        "\n".join(figures),
+        report.table(head, lines),
+        "\n".join(verdicts),
+        f"Ours: the best of {', '.join(commands)}, decibel by decibel. {machine.provenance(['nncodec', 'numpy'])}",
+    ])

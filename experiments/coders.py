@@ -1,0 +1,182 @@
+"""Experiment `coders`: entropy coders on the same symbols, the indices of a k-means codebook of a real tensor."""
+
+import heapq
+import json
+import lzma
+import time
+
+import numpy
+
+import chart
+import machine
+import models
+import ours
+import place
+import process
+import report
+
+PACKAGES = ["constriction", "zstandard", "brotli", "numpy"]
+# File of models.FILES, levels: the largest tensor of each.
+CASES = [("LeNet", 64), ("silero", 256)]
+RUNS = 5
+
+
+def entropy_bits(counts):
+    """Order-0 entropy of all symbols together."""
+    counts = counts[counts > 0].astype(numpy.float64)
+    return float(-(counts * numpy.log2(counts / counts.sum())).sum())
+
+
+def huffman_bits(counts):
+    """Bits of an optimal prefix code: the sum of the weights of the tree's inner nodes (Huffman 1952)."""
+    heap = [int(count) for count in counts if count > 0]
+    heapq.heapify(heap)
+    total = 0
+    while len(heap) > 1:
+        merged = heapq.heappop(heap) + heapq.heappop(heap)
+        total += merged
+        heapq.heappush(heap, merged)
+    return total
+
+
+def byte_coders():
+    """Byte compressors at their strongest usual setting: name, encode, decode."""
+    found = [("xz -9e", lambda data: lzma.compress(data, preset=9 | lzma.PRESET_EXTREME), lzma.decompress)]
+    if machine.version("zstandard"):
+        import zstandard
+
+        packer, unpacker = zstandard.ZstdCompressor(level=19), zstandard.ZstdDecompressor()
+        found.append(("zstd -19", packer.compress, unpacker.decompress))
+    if machine.version("brotli"):
+        import brotli
+
+        found.append(("brotli -11", lambda data: brotli.compress(data, quality=11, lgwin=24), brotli.decompress))
+    return found
+
+
+def model_coders(counts):
+    """constriction's coders with the counts as model, which the decoder is given for nothing: name, encode, decode."""
+    if not machine.version("constriction"):
+        return []
+    import constriction
+
+    stream = constriction.stream
+    model = stream.model.Categorical(counts / counts.sum(), perfect=False)
+
+    def range_encode(symbols):
+        coder = stream.queue.RangeEncoder()
+        coder.encode(symbols, model)
+        return coder.get_compressed()
+
+    def ans_encode(symbols):
+        coder = stream.stack.AnsCoder()
+        coder.encode_reverse(symbols, model)
+        return coder.get_compressed()
+
+    return [
+        ("constriction range", range_encode, lambda words, n: stream.queue.RangeDecoder(words).decode(model, n)),
+        ("constriction ANS", ans_encode, lambda words, n: stream.stack.AnsCoder(words).decode(model, n)),
+    ]
+
+
+def timed(encode, decode, source):
+    """What is encoded, and the median seconds of either way; checked by decoding."""
+    encoding, decoding = [], []
+    for _ in range(RUNS):
+        start = time.process_time()
+        coded = encode(source)
+        middle = time.process_time()
+        back = decode(coded)
+        encoding.append(middle - start)
+        decoding.append(time.process_time() - middle)
+        same = back == source if isinstance(source, bytes) else numpy.array_equal(back, source)
+        if not same:
+            raise ValueError("expected what was encoded, found something else")
+    return coded, process.median(encoding), process.median(decoding)
+
+
+def quantized(tensor, k):
+    """Our four files of one tensor, and the symbols that they hold."""
+    source, decoded = place.WORK / "coders.safetensors", place.WORK / "coders.npz"
+    models.write_safetensors(source, {"weight": tensor})
+    files = {}
+    for coder in ours.CODERS:
+        files[coder] = place.WORK / f"coders-{coder}.qsz"
+        process.run(ours.compress(source, files[coder], [*ours.kmeans(k, None, False), "--coder", coder]))
+    process.run(ours.decode(files[ours.CODERS[0]], decoded))
+    levels, symbols = numpy.unique(models.arrays(decoded)["weight"], return_inverse=True)
+    return files, symbols.ravel().astype(numpy.uint8), len(levels)
+
+
+def compare(name, path, k):
+    """One tensor: its title, and a line per coder: name, bits of payload, bits of tables, seconds of either way."""
+    tensors = models.tensors(path)
+    title, tensor = max(tensors.items(), key=lambda item: item[1].size)
+    files, symbols, levels = quantized(tensor, k)
+    counts = numpy.bincount(symbols, minlength=levels).astype(numpy.float64)
+    lines = [("order-0 entropy", entropy_bits(counts), None, None, None),
+             ("Huffman, ideal", huffman_bits(counts), None, None, None)]
+    data = symbols.tobytes()
+    for coder, encode, decode in byte_coders():
+        coded, encoding, decoding = timed(encode, decode, data)
+        lines.append((coder, 8 * len(coded), 0, encoding, decoding))
+    words = symbols.astype(numpy.int32)
+    for coder, encode, decode in model_coders(counts):
+        coded, encoding, decoding = timed(encode, lambda coded, decode=decode: decode(coded, len(words)), words)
+        lines.append((coder, 8 * coded.nbytes, None, encoding, decoding))
+    for coder, file in files.items():
+        found = json.loads(process.run([place.CODERS_BENCH, file, RUNS]))
+        seconds = found["encode_seconds"], found["decode_seconds"]
+        lines.append((f"ours, {coder}", found["value_bits"], found["table_bits"], *seconds))
+    shape = " × ".join(str(size) for size in tensor.shape)
+    for line in lines:
+        report.say(f"  {line[0]}: {line[1] / len(symbols):.4f} bits")
+    return f"{name} `{title}`, {shape}, k = {k}", len(symbols), lines
+
+
+def row(title, count, line):
+    """A coder's line of the table."""
+    coder, bits, tables, encoding, decoding = line
+    rate = lambda seconds: report.significant(count / seconds / 1e6) if seconds else "–"
+    held = "–" if tables is None else report.grouped(tables / 8)
+    return [title, coder, report.grouped(bits / 8), held, f"{(bits + (tables or 0)) / count:.4f}", rate(encoding), rate(decoding)]
+
+
+def draw(results):
+    """Bits per symbol against the speed of decoding."""
+    series = []
+    for title, count, lines in results:
+        known = [line for line in lines if line[4]]
+        series.append(chart.Series(
+            title.replace("`", ""), [(count / line[4] / 1e6, (line[1] + (line[2] or 0)) / count) for line in known],
+            labels=[line[0] for line in known]))
+    speeds = [a for one in series for a, _ in one.points]
+    bits = [b for one in series for _, b in one.points]
+    across = chart.spanning(speeds, "million symbols per second decoded (logarithmic)", log=True)
+    across.high *= 1.8  # room for the last label
+    chart.draw(place.FIGURES / "peers-coders.svg", "Entropy coders on the same symbols: bits per symbol, tables included",
+               across, chart.spanning(bits, "bits per symbol"), series)
+
+
+def run():
+    """Runs both tensors; returns the section of docs/benchmarks.md."""
+    files = dict(models.present())
+    results = [compare(name, files[name], k) for name, k in CASES if name in files]
+    if not results:
+        return None
+    draw(results)
+    head = ["symbols", "coder", "payload bytes", "table bytes", "bits per symbol", "encode, M/s", "decode, M/s"]
+    lines = [row(title, count, line) for title, count, some in results for line in some]
+    verdicts = []
+    for title, count, some in results:
+        total = {line[0]: line[1] + (line[2] or 0) for line in some}
+        mine, theirs = total["ours, context"], {name: bits for name, bits in total.items() if not name.startswith("ours")}
+        least = min((name for name in theirs if name not in ("order-0 entropy", "Huffman, ideal")), key=theirs.get)
+        verdicts.append(f"- {title}: ours with context is {100 * (mine / theirs[least] - 1):+.1f} % against {least}, the best "
+                        f"peer, and {100 * (mine / theirs['order-0 entropy'] - 1):+.1f} % against the order-0 entropy.")
+    return "\n\n".join([
+        "![bits per symbol against speed](figures/peers-coders.svg)",
+        report.table(head, lines),
+        "\n".join(verdicts),
+        f"xz is Python's lzma. {machine.provenance(PACKAGES)}",
+    ])
