@@ -5,20 +5,17 @@
 //! ```
 //!
 //! Both files are little-endian float32 without a header; `-` is importance 1 for every weight. Prints one line of JSON:
-//! wall seconds of each phase on the one thread there is (reading is not counted, as it is not for the peers), the peak
-//! resident memory of the whole process, and the centres.
+//! processor seconds of each phase (reading is not counted, as it is not for the peers), the peak resident memory of the
+//! whole process, and the centres. Linux only.
 
+mod processor;
+
+use processor::processor_seconds;
 use quantscope::histogram::Histogram;
 use quantscope::quantize::{Problem, Solution, certified, kmeans};
 use std::error::Error;
-use std::time::Instant;
 
 type Failure = Box<dyn Error>;
-
-#[expect(clippy::disallowed_methods, reason = "a native program that measures time")]
-fn now() -> Instant {
-    Instant::now()
-}
 
 /// The float32 numbers of a file.
 fn floats(path: &str) -> Result<Vec<f32>, Failure> {
@@ -44,13 +41,13 @@ fn solve(
     k: u32,
     precision: &str,
 ) -> Result<(Solution, serde_json::Value), Failure> {
-    let start = now();
+    let start = processor_seconds()?;
     match precision {
         "cells" => {
             let histogram = Histogram::new(values, importance);
-            let sketched = start.elapsed().as_secs_f64();
+            let sketched = processor_seconds()? - start;
             let mut solutions = kmeans::curve(&Problem { histogram: &histogram, sample: None }, &[k])?;
-            let all = start.elapsed().as_secs_f64();
+            let all = processor_seconds()? - start;
             let solution = solutions.pop().ok_or("no solution")?;
             let seconds = serde_json::json!({
                 "histogram": sketched, "solve": all - sketched, "all": all, "cells": histogram.len()
@@ -59,7 +56,7 @@ fn solve(
         }
         "certified" => {
             let solution = certified(values, importance, k)?;
-            Ok((solution, serde_json::json!({"all": start.elapsed().as_secs_f64()})))
+            Ok((solution, serde_json::json!({"all": processor_seconds()? - start})))
         }
         other => Err(format!("precision: expected cells or certified, found {other}").into()),
     }

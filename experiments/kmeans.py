@@ -119,7 +119,7 @@ def peer(tool, case, data):
 
 
 def solver(precision, case, data):
-    """One run of the library by itself: wall seconds, which one thread's processor time cannot exceed."""
+    """One run of the library by itself: seconds of histogram and solution, peak memory, centres."""
     importance = data.files[1] if case.weighted else "-"
     run = process.measured([place.KMEANS_BENCH, data.files[0], importance, case.k, precision])
     found = json.loads(run["out"])

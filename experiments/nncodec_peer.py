@@ -16,7 +16,9 @@ UNARY_LENGTH_MINUS1 = 10
 NONWEIGHT_QP = -75
 # Scalar quantization and trellis-coded ("dependent") quantization, with the Lagrangians that are swept for each.
 LAMBDAS = {0: (0.0, 0.5, 1.0, 1.5, 2.0), 1: (0.5, 0.75, 1.0, 1.35)}
-QPS = range(-24, 9)
+# From coarse to fine, relative to the parameter whose step is the weights' deviation, until a curve has passed FINEST_DB.
+QPS = range(8, -25, -1)
+FINEST_DB = 34.0
 HDSP_OFF = (deepCABAC.HdspMode.AlwaysOff, numpy.zeros(0, dtype=numpy.int8))
 
 
@@ -67,6 +69,8 @@ def sweep(tensors, sqnr_db):
                 decibels = sqnr_db(weights, {name: found for name, (_, found) in coded.items()})
                 if math.isfinite(decibels):
                     points.append((decibels, beside + sum(size for size, _ in coded.values())))
+                if decibels > FINEST_DB:
+                    break
             mode = "trellis" if dependent else "scalar"
             curves.append((f"{mode}, lambda {scale:g}", points))
     return curves
