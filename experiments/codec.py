@@ -1,8 +1,10 @@
 """Experiment `codec`: whole files at equal distortion, ours against NNCodec."""
 
+import csv
 import hashlib
 import json
 import math
+from dataclasses import dataclass
 
 import numpy
 
@@ -98,27 +100,35 @@ def draw(name, count, peers, mine):
     return path
 
 
+@dataclass
+class Point:
+    """Both codecs at one distortion; each side is (bytes, setting), or nothing where it does not reach."""
+
+    file: str
+    decibels: int
+    count: int
+    peer: tuple
+    own: tuple
+
+    @property
+    def ratio(self):
+        return self.own[0] / self.peer[0] if self.own and self.peer else None
+
+    def record(self):
+        """A line of the .csv."""
+        sides = [(round(side[0]), round(8 * side[0] / self.count, 4), side[1]) if side else ("", "", "")
+                 for side in (self.peer, self.own)]
+        return [self.file, self.decibels, *sides[0], *sides[1], round(self.ratio, 4) if self.ratio else ""]
+
+
 def compare(name, path):
-    """One file: lines of the table, the ratios, the chart."""
+    """One file: a point per distortion, and the chart."""
     tensors = models.tensors(path)
     count = sum(array.size for array in tensors.values() if array.ndim >= 2)
     peers, mine = peer(path, tensors), own(path, tensors)
-    lines, ratios = [], []
-    for decibels in DECIBELS:
-        theirs, found = bytes_at(peers, decibels), bytes_at(mine, decibels)
-        if theirs and found:
-            ratios.append(found[0] / theirs[0])
-        lines.append([
-            name,
-            decibels,
-            f"{report.grouped(theirs[0])} ({theirs[1]})" if theirs else "–",
-            f"{report.grouped(found[0])} ({found[1]})" if found else "–",
-            f"{8 * theirs[0] / count:.4f}" if theirs else "–",
-            f"{8 * found[0] / count:.4f}" if found else "–",
-            f"{found[0] / theirs[0]:.4f}" if theirs and found else "–",
-        ])
-    report.say(f" {name}: ours / NNCodec " + ", ".join(line[-1] for line in lines))
-    return lines, ratios, draw(name, count, peers, mine)
+    points = [Point(name, at, count, bytes_at(peers, at), bytes_at(mine, at)) for at in DECIBELS]
+    report.say(f" {name}: ours / NNCodec " + ", ".join(f"{one.ratio:.4f}" if one.ratio else "–" for one in points))
+    return points, draw(name, count, peers, mine)
 
 
 def run():
@@ -126,26 +136,31 @@ def run():
     if machine.version("nncodec") is None:
         report.say(" nncodec is not installed")
         return None
-    lines, verdicts, figures, every = [], [], [], []
+    results, figures = {}, []
     for name, path in models.present():
-        some, ratios, figure = compare(name, path)
-        lines += some
-        every += ratios
+        results[name], figure = compare(name, path)
         figures.append(f"![{name}](figures/{figure.name})")
-        if ratios:
-            verdicts.append(f"- {name}: ours / NNCodec from {min(ratios):.3f} to {max(ratios):.3f}.")
-    if not lines:
+    every = [point for points in results.values() for point in points]
+    ratios = [point.ratio for point in every if point.ratio]
+    if not ratios:
         return None
-    mean = math.exp(sum(math.log(ratio) for ratio in every) / len(every))
-    smaller = sum(ratio < 1 for ratio in every)
-    verdicts.append(f"- Over all files and rates: ours is smaller at {smaller} of {len(every)} points; geometric mean "
-                    f"of the ratios {mean:.4f}.")
-    head = ["file", "dB", "NNCodec, bytes", "ours, bytes", "NNCodec, bits", "ours, bits", "ours / NNCodec"]
-    commands = [f"`{' '.join(('compress', *setting.flags, '--method', setting.method, '--' + setting.swept, 'S'))}`"
+    head = ["file", "dB", "NNCodec bytes", "NNCodec bits per weight", "NNCodec setting", "ours bytes", "ours bits per weight",
+            "ours setting", "ours / NNCodec"]
+    with open(place.FIGURES / "peers-codec.csv", "w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([head, *(point.record() for point in every)])
+
+    cell = lambda point: f"{point.ratio:.3f}" if point.ratio else "–"
+    lines = [[name, *map(cell, points)] for name, points in results.items()]
+    mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+    smaller = sum(ratio < 1 for ratio in ratios)
+    commands = [f"`{' '.join(('compress FILE', *setting.flags, '--method', setting.method, '--' + setting.swept, 'S'))}`"
                 for setting in ours.CODEC if setting.method in ours.methods()]
     return "\n\n".join([
+        "Bytes of ours over bytes of NNCodec at equal SQNR; below 1, ours is smaller.",
+        report.table(["", *(f"{at} dB" for at in DECIBELS)], lines),
+        f"Ours is smaller at {smaller} of {len(ratios)} points, and {100 * (mean - 1):+.1f} % on geometric average. Ours: "
+        f"{', '.join(commands)}{', the best at each distortion' if len(commands) > 1 else ''}. Bytes, bits per weight and the best "
+        "setting of either: [peers-codec.csv](figures/peers-codec.csv).",
         "\n".join(figures),
-        report.table(head, lines),
-        "\n".join(verdicts),
-        f"Ours: the best of {', '.join(commands)}, decibel by decibel. {machine.provenance(['nncodec', 'numpy'])}",
+        machine.provenance(["nncodec", "numpy"]),
     ])

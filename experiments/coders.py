@@ -17,7 +17,7 @@ import report
 
 PACKAGES = ["constriction", "zstandard", "brotli", "numpy"]
 # File of models.FILES, levels: the largest tensor of each.
-CASES = [("LeNet", 64), ("silero", 256)]
+CASES = [("LeNet", 64), ("ResNet-32", 64), ("silero", 256)]
 RUNS = 5
 
 
@@ -134,12 +134,13 @@ def compare(name, path, k):
     return f"{name} `{title}`, {shape}, k = {k}", len(symbols), lines
 
 
-def row(title, count, line):
-    """A coder's line of the table."""
+def row(count, line):
+    """A coder's line of a table."""
     coder, bits, tables, encoding, decoding = line
     rate = lambda seconds: report.significant(count / seconds / 1e6) if seconds else "–"
     held = "–" if tables is None else report.grouped(tables / 8)
-    return [title, coder, report.grouped(bits / 8), held, f"{(bits + (tables or 0)) / count:.4f}", rate(encoding), rate(decoding)]
+    total = f"{(bits + (tables or 0)) / count:.4f}"
+    return [coder, report.grouped(bits / 8), held, total, rate(encoding), rate(decoding)]
 
 
 def draw(results):
@@ -165,18 +166,18 @@ def run():
     if not results:
         return None
     draw(results)
-    head = ["symbols", "coder", "payload bytes", "table bytes", "bits per symbol", "encode, M/s", "decode, M/s"]
-    lines = [row(title, count, line) for title, count, some in results for line in some]
-    verdicts = []
+    head = ["", "payload bytes", "table bytes", "bits per symbol", "encode, M/s", "decode, M/s"]
+    parts = []
     for title, count, some in results:
         total = {line[0]: line[1] + (line[2] or 0) for line in some}
-        mine, theirs = total["ours, context"], {name: bits for name, bits in total.items() if not name.startswith("ours")}
-        least = min((name for name in theirs if name not in ("order-0 entropy", "Huffman, ideal")), key=theirs.get)
-        verdicts.append(f"- {title}: ours with context is {100 * (mine / theirs[least] - 1):+.1f} % against {least}, the best "
-                        f"peer, and {100 * (mine / theirs['order-0 entropy'] - 1):+.1f} % against the order-0 entropy.")
+        bounds = ("order-0 entropy", "Huffman, ideal")
+        least = min((name for name in total if name not in bounds and not name.startswith("ours")), key=total.get)
+        against = lambda name: f"{100 * (total['ours, context'] / total[name] - 1):+.1f} %"
+        parts += [f"**{title}**", report.table(head, [row(count, line) for line in some]),
+                  f"Ours in context: {against(least)} in bytes against {least}, the best of the others, and "
+                  f"{against(bounds[0])} against the order-0 entropy."]
     return "\n\n".join([
         "![bits per symbol against speed](figures/peers-coders.svg)",
-        report.table(head, lines),
-        "\n".join(verdicts),
+        *parts,
         f"xz is Python's lzma. {machine.provenance(PACKAGES)}",
     ])

@@ -173,14 +173,13 @@ def compare(case, data):
     return [one for one in results if one]
 
 
-def rows(case, results):
-    """A case's lines of the table; its fastest solver of ours is the unit of time."""
+def rows(results):
+    """The lines of a case's table; our solver on cells is the unit of time."""
     least = min(one.error for one in results if one.error is not None)
     unit = next(one.seconds for one in results if one.tool == CELLS)
     for one in results:
         measured = one.error is not None
         yield [
-            case.title,
             one.tool + (", exact" if one.exact and not one.tool.startswith("ours") else ""),
             report.significant(one.seconds) if measured else one.note,
             f"{report.significant(one.seconds / unit)} ×" if measured else "–",
@@ -191,21 +190,19 @@ def rows(case, results):
         ]
 
 
-def verdict(case, results):
-    """The comparison with the fastest peer that proves its optimum, in one sentence."""
+def verdict(results):
+    """The comparison with the fastest peer that claims the optimum, in one sentence."""
     exact = [one for one in results if one.exact and one.seconds and not one.tool.startswith("ours")]
     if not exact:
         return None
     best = min(exact, key=lambda one: one.seconds)
     mine = {one.tool: one for one in results}
     told = []
-    for name, words in ((CELLS, "the solver"), (CERTIFIED, "the certified solver"), (PROGRAM, "the whole program")):
-        one = mine[name]
-        told.append(
-            f"{words} takes 1/{report.significant(best.seconds / one.seconds)} of its time and "
-            f"1/{report.significant(best.peak_bytes / one.peak_bytes)} of its memory at {100 * (one.error / best.error - 1):+.4f} % of its error")
-    return f"- {case.title}: the fastest exact peer is {best.tool}, {report.significant(best.seconds)} s and " \
-           f"{report.grouped(best.peak_bytes / MIB)} MiB; {'; '.join(told)}."
+    for name, words in ((CELLS, "the solver on cells"), (CERTIFIED, "certified"), (PROGRAM, "the whole program")):
+        times, less = best.seconds / mine[name].seconds, best.peak_bytes / mine[name].peak_bytes
+        told.append(f"{words} {report.significant(times)} × faster in 1/{report.significant(less)} of the memory at "
+                    f"{100 * (mine[name].error / best.error - 1):+.4f} % error")
+    return f"Against {best.tool}, the fastest exact peer: {'; '.join(told)}."
 
 
 def draw(everything):
@@ -230,12 +227,12 @@ def run():
             data = generate(case.count)
         everything.append((case, compare(case, data)))
     draw(everything)
-    head = ["case", "tool", "seconds", "against ours", "peak MiB", "SSE", "above the least", "runs"]
-    lines = [line for case, results in everything for line in rows(case, results)]
-    verdicts = [words for words in (verdict(case, results) for case, results in everything) if words]
+    head = ["", "seconds", "against ours", "peak MiB", "SSE", "above the least", "runs"]
+    parts = []
+    for case, results in everything:
+        parts += [f"**{case.title}**", report.table(head, rows(results)), verdict(results)]
     return "\n\n".join([
         "![seconds of every tool on every case](figures/peers-kmeans.svg)",
-        report.table(head, lines),
-        "\n".join(verdicts),
+        *(part for part in parts if part),
         machine.provenance(PACKAGES),
     ])

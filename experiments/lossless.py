@@ -118,5 +118,7 @@ def run():
         best = max(theirs, key=ratios.get)
         parts.append(f"- Over all files ours is {100 * (ratios[best] / ratios['ours'] - 1):+.1f} % in bytes against {best}, the "
                      "best of the others.")
+    else:
+        parts.append("The program of this run refuses a file with nothing to quantize: ours is missing from the table.")
     parts.append(f"xz is Python's lzma. {machine.provenance(PACKAGES)}")
     return "\n\n".join(parts)
