@@ -85,6 +85,15 @@ def bytes_at(curves, decibels):
     return best
 
 
+def draw_ratios(results):
+    """Ours over NNCodec's bytes against distortion, a line per file."""
+    series = [chart.Series(name, [(point.decibels, point.ratio) for point in points if point.ratio], line=True)
+              for name, points in results.items()]
+    ratios = [b for one in series for _, b in one.points]
+    chart.draw(place.FIGURES / "peers-codec.svg", "Bytes of Quantscope over bytes of NNCodec at equal distortion",
+               chart.Axis("SQNR, dB", RANGE[0], RANGE[1]), chart.spanning([1.0, *ratios], "ours / NNCodec"), series)
+
+
 def draw(name, count, peers, mine):
     """The lower envelopes of both, as bits per weight against decibels."""
     series = []
@@ -149,6 +158,7 @@ def run():
     with open(place.FIGURES / "peers-codec.csv", "w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([head, *(point.record() for point in every)])
 
+    draw_ratios(results)
     cell = lambda point: f"{point.ratio:.3f}" if point.ratio else "–"
     lines = [[name, *map(cell, points)] for name, points in results.items()]
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
@@ -161,6 +171,6 @@ def run():
         f"Ours is smaller at {smaller} of {len(ratios)} points, and {100 * (mean - 1):+.1f} % on geometric average. Ours: "
         f"{', '.join(commands)}{', the best at each distortion' if len(commands) > 1 else ''}. Bytes, bits per weight and the best "
         "setting of either: [peers-codec.csv](figures/peers-codec.csv).",
-        "\n".join(figures),
+        "\n".join(["![ours over NNCodec](figures/peers-codec.svg)", *figures]),
         machine.provenance(["nncodec", "numpy"]),
     ])

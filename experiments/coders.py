@@ -144,19 +144,16 @@ def row(count, line):
 
 
 def draw(results):
-    """Bits per symbol against the speed of decoding."""
+    """Bytes of every coder against the order-0 entropy of the symbols."""
+    rows = [line[0] for line in reversed(results[0][2]) if line[0] != "order-0 entropy"]
     series = []
-    for title, count, lines in results:
-        known = [line for line in lines if line[4]]
-        series.append(chart.Series(
-            title.replace("`", ""), [(count / line[4] / 1e6, (line[1] + (line[2] or 0)) / count) for line in known],
-            labels=[line[0] for line in known]))
-    speeds = [a for one in series for a, _ in one.points]
-    bits = [b for one in series for _, b in one.points]
-    across = chart.spanning(speeds, "million symbols per second decoded (logarithmic)", log=True)
-    across.high *= 1.8  # room for the last label
-    chart.draw(place.FIGURES / "peers-coders.svg", "Entropy coders on the same symbols: bits per symbol, tables included",
-               across, chart.spanning(bits, "bits per symbol"), series)
+    for title, _, lines in results:
+        entropy = lines[0][1]
+        points = [(100 * ((line[1] + (line[2] or 0)) / entropy - 1), rows.index(line[0])) for line in lines[1:]]
+        series.append(chart.Series(title.split(",")[0].replace("`", ""), points))
+    across = chart.spanning([a for one in series for a, _ in one.points], "bytes against the order-0 entropy, %")
+    chart.draw(place.FIGURES / "peers-coders.svg", "Entropy coders on the same symbols, tables included", across,
+               chart.Axis("coder", -0.6, len(rows) - 0.4, rows=rows), series)
 
 
 def run():
@@ -177,7 +174,7 @@ def run():
                   f"Ours in context: {against(least)} in bytes against {least}, the best of the others, and "
                   f"{against(bounds[0])} against the order-0 entropy."]
     return "\n\n".join([
-        "![bits per symbol against speed](figures/peers-coders.svg)",
+        "![bytes of every coder against the order-0 entropy](figures/peers-coders.svg)",
         *parts,
         f"xz is Python's lzma. {machine.provenance(PACKAGES)}",
     ])

@@ -84,6 +84,17 @@ def measure(path, data):
     return found
 
 
+def draw(results, methods):
+    """Bytes of every method on every file."""
+    series = []
+    for name, (size, found) in results.items():
+        points = [(100 * found[method][0] / size, row) for row, method in enumerate(methods)]
+        series.append(chart.Series(name, points))
+    across = chart.spanning([a for one in series for a, _ in one.points], "bytes left, % of the raw float32 elements")
+    chart.draw(place.FIGURES / "peers-lossless.svg", "Float32 weights without loss", across,
+               chart.Axis("method", -0.6, len(methods) - 0.4, rows=methods), series)
+
+
 def run():
     """Runs every file; returns the section of docs/benchmarks.md."""
     results = {}
@@ -95,24 +106,17 @@ def run():
         return None
     methods = list(dict.fromkeys(method for _, found in results.values() for method in found))
     total = sum(size for size, _ in results.values())
-    lines, points = [], []
+    lines, ratios = [], {}
     for method in methods:
         of = [(size, found[method]) for size, found in results.values() if method in found]
         if len(of) < len(results):
             continue
-        speed = lambda which: total / sum(one[which] for _, one in of) / 1e6
-        ratio = total / sum(one[0] for _, one in of)
-        points.append((method, speed(1), ratio))
-        lines.append([method, *(f"{size / one[0]:.3f}" for size, one in of), f"{ratio:.3f}",
-                      report.significant(speed(1)), report.significant(speed(2))])
-    series = [chart.Series("all", [(speed, ratio) for _, speed, ratio in points], labels=[name for name, *_ in points])]
-    across = chart.spanning([speed for _, speed, _ in points], "MB/s compressed (logarithmic)", log=True)
-    across.high *= 2.5  # room for the last label
-    chart.draw(place.FIGURES / "peers-lossless.svg", "Float32 weights without loss: ratio over all files", across,
-               chart.spanning([ratio for *_, ratio in points], "ratio"), series)
-    parts = ["![ratio against speed](figures/peers-lossless.svg)",
+        speed = lambda which: report.significant(total / sum(one[which] for _, one in of) / 1e6)
+        ratios[method] = total / sum(one[0] for _, one in of)
+        lines.append([method, *(f"{size / one[0]:.3f}" for size, one in of), f"{ratios[method]:.3f}", speed(1), speed(2)])
+    draw(results, list(reversed(ratios)))
+    parts = ["![bytes left by every method](figures/peers-lossless.svg)",
              report.table(["", *results, "all", "compress, MB/s", "decompress, MB/s"], lines)]
-    ratios = {name: ratio for name, _, ratio in points}
     theirs = [name for name in ratios if name != "ours"]
     if "ours" in ratios:
         best = max(theirs, key=ratios.get)
