@@ -179,13 +179,14 @@ def rows(results):
     unit = next(one.seconds for one in results if one.tool == CELLS)
     for one in results:
         measured = one.error is not None
+        excess = 100 * (one.error / least - 1) if measured else 0.0
         yield [
             one.tool + (", exact" if one.exact and not one.tool.startswith("ours") else ""),
             report.significant(one.seconds) if measured else one.note,
             f"{report.significant(one.seconds / unit)} ×" if measured else "–",
             report.grouped(one.peak_bytes / MIB),
             report.significant(one.error, 6) if measured else "–",
-            f"{100 * (one.error / least - 1):.4f} %" if measured else "–",
+            f"{excess:.{4 if excess < 1 else 1}f} %" if measured else "–",
             one.runs,
         ]
 
@@ -218,6 +219,15 @@ def draw(everything):
                chart.spanning(seconds, "seconds (logarithmic)", log=True), rows_axis, series, height=480)
 
 
+def section(everything):
+    """What docs/benchmarks.md says of all cases."""
+    head = ["", "seconds", "against ours", "peak MiB", "SSE", "above the least", "runs"]
+    parts = ["![seconds of every tool on every case](figures/peers-kmeans.svg)"]
+    for case, results in everything:
+        parts += [f"**{case.title}**", report.table(head, rows(results)), verdict(results)]
+    return "\n\n".join([part for part in parts if part] + [machine.provenance(PACKAGES)])
+
+
 def run():
     """Runs every case; returns the section of docs/benchmarks.md."""
     everything, data = [], None
@@ -227,12 +237,4 @@ def run():
             data = generate(case.count)
         everything.append((case, compare(case, data)))
     draw(everything)
-    head = ["", "seconds", "against ours", "peak MiB", "SSE", "above the least", "runs"]
-    parts = []
-    for case, results in everything:
-        parts += [f"**{case.title}**", report.table(head, rows(results)), verdict(results)]
-    return "\n\n".join([
-        "![seconds of every tool on every case](figures/peers-kmeans.svg)",
-        *(part for part in parts if part),
-        machine.provenance(PACKAGES),
-    ])
+    return section(everything)

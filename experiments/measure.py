@@ -8,6 +8,7 @@ one holds 10 MB. The command is stopped when it takes more memory than is allowe
 
 import json
 import resource
+import signal
 import subprocess
 import sys
 
@@ -35,7 +36,7 @@ def main(cpu_seconds, memory_bytes, command):
             if resident_bytes(process.pid) > memory_bytes:
                 stopped = "memory"
                 process.kill()
-    if stopped is None and process.returncode in (-24, -9):
+    if stopped is None and process.returncode == -signal.SIGXCPU:
         stopped = "time"
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     json.dump({
