@@ -200,6 +200,8 @@ def verdict(results):
     mine = {one.tool: one for one in results}
     told = []
     for name, words in ((CELLS, "the solver on cells"), (CERTIFIED, "certified"), (PROGRAM, "the whole program")):
+        if name not in mine:
+            continue
         times, less = best.seconds / mine[name].seconds, best.peak_bytes / mine[name].peak_bytes
         told.append(f"{words} {report.significant(times)} × faster in 1/{report.significant(less)} of the memory at "
                     f"{100 * (mine[name].error / best.error - 1):+.4f} % error")

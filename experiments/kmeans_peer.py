@@ -104,15 +104,14 @@ def main(tool, k, values, importance, centres, cpu_seconds):
     solve = TOOLS[tool](int(k))
     values = numpy.fromfile(values, dtype="<f4")
     importance = None if importance == "-" else numpy.fromfile(importance, dtype="<f4")
-    with open("/proc/self/statm") as file:
-        before = int(file.read().split()[1]) * resource.getpagesize()
+    most = resource.getrlimit(resource.RLIMIT_CPU)[1]
     end = int(time.process_time()) + 1 + int(cpu_seconds)
-    resource.setrlimit(resource.RLIMIT_CPU, (end, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+    resource.setrlimit(resource.RLIMIT_CPU, (end if most == resource.RLIM_INFINITY else min(end, most), most))
     start = time.process_time()
     found = solve(values, importance)
     seconds = time.process_time() - start
     numpy.save(centres, numpy.asarray(found, dtype=numpy.float64).ravel())
-    print(json.dumps({"seconds": seconds, "before_bytes": before}))
+    print(json.dumps({"seconds": seconds}))
 
 
 if __name__ == "__main__":
