@@ -6,6 +6,7 @@ import codec
 import coders
 import kmeans
 import lossless
+import process
 import report
 
 EXPERIMENTS = {"kmeans": kmeans.run, "codec": codec.run, "coders": coders.run, "lossless": lossless.run}
@@ -17,7 +18,11 @@ def main(names):
         sys.exit(f"experiments: expected some of {', '.join(EXPERIMENTS)}, found {unknown[0]}")
     for name in names or EXPERIMENTS:
         report.say(f"{name}: starting")
-        section = EXPERIMENTS[name]()
+        try:
+            section = EXPERIMENTS[name]()
+        except process.Failed as error:
+            report.say(f"{name}: {error}")
+            section = None
         if section is None:
             report.say(f"{name}: skipped, docs/benchmarks.md keeps what it says")
         else:

@@ -17,11 +17,17 @@ class Failed(Exception):
     """A program said no; the message is its own."""
 
 
+def last_line(error, status):
+    """Why a program failed: its last word, or how it ended where it said none."""
+    lines = error.strip().splitlines()
+    return lines[-1] if lines else f"ended with status {status}"
+
+
 def run(command):
     """What a program prints."""
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     if done.returncode != 0:
-        raise Failed((done.stderr or done.stdout).strip().splitlines()[-1:] or done.returncode)
+        raise Failed(last_line(done.stderr, done.returncode))
     return done.stdout
 
 
@@ -31,8 +37,7 @@ def measured(command, cpu_seconds=150):
     wrapped = [sys.executable, "-I", "-S", MEASURE, cpu_seconds + START_SECONDS, MEMORY_BYTES, *command]
     result = json.loads(run(wrapped))
     if result["stopped"] is None and result["status"] != 0:
-        lines = result["error"].strip().splitlines()
-        raise Failed(lines[-1] if lines else f"exit status {result['status']}")
+        raise Failed(last_line(result["error"], result["status"]))
     return result
 
 
