@@ -66,10 +66,24 @@ def spanning(values, title, log=False, margin=0.06):
     return Axis(title, low - room, high + room)
 
 
+def legend(series, left, right):
+    """Where the names of several series go, row by row; nothing for one."""
+    places, at, row = [], left, 40
+    for one in series if len(series) > 1 else []:
+        width = 34 + 6.8 * len(one.title)
+        if at + width > right and at > left:
+            at, row = left, row + 20
+        places.append((at, row))
+        at += width
+    return places
+
+
 def draw(path, title, x, y, series, height=460):
     """Writes the chart; a description in words goes with it for those who cannot see it."""
     left = 30 + (7 * max(len(name) for name in y.rows) if y.rows else 40)
-    right, top, bottom = WIDTH - 24, 64, height - 52
+    right, bottom = WIDTH - 24, height - 52
+    names = legend(series, left, right)
+    top = 64 + (names[-1][1] - 40 if names else 0)
     across = lambda value: left + x.share(value) * (right - left)
     down = lambda value: bottom - y.share(value) * (bottom - top)
     text = lambda at, words, anchor="middle", more="": (
@@ -87,7 +101,6 @@ def draw(path, title, x, y, series, height=460):
         parts.append(text((16, middle), y.title, more=f' transform="rotate(-90 16 {middle:.1f})"'))
     parts.append(text((left, 20), title, "start", ' font-weight="600"'))
 
-    beside = left
     for index, one in enumerate(series):
         colour = COLOURS[index % len(COLOURS)]
         places = [(across(a), down(b)) for a, b in one.points]
@@ -97,10 +110,10 @@ def draw(path, title, x, y, series, height=460):
         size = 2.5 if one.line else 5
         parts += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="{size}" fill="{colour}"/>' for a, b in places]
         parts += [text((a + 8, b + 4), label, "start") for (a, b), label in zip(places, one.labels)]
-        if len(series) > 1:
-            parts.append(f'<circle cx="{beside + 5:.1f}" cy="40" r="5" fill="{colour}"/>')
-            parts.append(text((beside + 15, 44), one.title, "start"))
-            beside += 34 + 6.8 * len(one.title)
+        if names:
+            (a, b) = names[index]
+            parts.append(f'<circle cx="{a + 5:.1f}" cy="{b}" r="5" fill="{colour}"/>')
+            parts.append(text((a + 15, b + 4), one.title, "start"))
 
     spans = [f"{one.title}: {len(one.points)} points, x from {min(a for a, _ in one.points):.4g} to "
              f"{max(a for a, _ in one.points):.4g}." for one in series if one.points]
