@@ -20,7 +20,7 @@ WASM_TESTS := $(patsubst tests/%.rs,--test %,$(patsubst %/main.rs,%.rs,$(shell g
 
 say = @printf '\n== %s\n' "$(1)" >&2
 
-.PHONY: help serve dist test check fmt figures samples bench bench-page setup setup-test test-native test-wasm test-e2e
+.PHONY: help serve dist test check fmt figures samples bench bench-page experiments setup setup-test test-native test-wasm test-e2e
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -80,6 +80,10 @@ bench-page: setup-test dist ## time the page in Chromium on a 244 MB file with A
 	cargo run --locked --release --example weights -- laplace target/laplace.safetensors
 	node scripts/bench-page.mjs target/alexnet.safetensors 256
 	node scripts/bench-page.mjs target/laplace.safetensors 256
+
+experiments: ## compare with peers and write docs/benchmarks.md anew (about half an hour; needs python3)
+	$(call say,Experiments against peers (leave the machine alone; networks from ../shared/data or QUANTSCOPE_DATA))
+	experiments/run.sh
 
 bench: ## run the benchmarks
 	$(call say,Benchmarks (several minutes; leave the machine alone))
