@@ -14,6 +14,7 @@
 mod assemble;
 mod encode;
 mod evaluate;
+mod gaps;
 mod groups;
 pub mod native;
 pub mod pipeline;

@@ -101,6 +101,12 @@ pub struct Point {
     pub optimal: bool,
     /// Whether the point was solved on a sample of the weights.
     pub preview: bool,
+    /// By how many dB of SQNR (weighted where there is importance) the exact optimum is better: exact k-means with as many
+    /// levels, or the exact entropy-constrained quantizer at the same entropy. In a sweep, where an optimum is known.
+    pub gap_to_optimum_db: Option<f64>,
+    /// By how many bits per weight the entropy is above the Shannon lower bound at the same (plain) mean squared error, for
+    /// a memoryless source with the weights' histogram as density. In a sweep, where the weights have a density.
+    pub gap_to_shannon_bits: Option<f64>,
 }
 
 /// Operating points of one method, in order of its swept parameter.
@@ -183,7 +189,7 @@ pub struct Verification {
 }
 
 /// Columns of [`sweep_csv`].
-pub const SWEEP_COLUMNS: [&str; 18] = [
+pub const SWEEP_COLUMNS: [&str; 20] = [
     "method",
     "parameter",
     "value",
@@ -202,6 +208,8 @@ pub const SWEEP_COLUMNS: [&str; 18] = [
     "formula_ratio",
     "predicted_ratio",
     "optimal",
+    "gap_to_optimum_db",
+    "gap_to_shannon_bits",
 ];
 
 /// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
@@ -230,10 +238,35 @@ pub fn sweep_csv(sweep: &Sweep) -> String {
                 p.formula_ratio.to_string(),
                 p.predicted_ratio.to_string(),
                 p.optimal.to_string(),
+                optional(p.gap_to_optimum_db),
+                optional(p.gap_to_shannon_bits),
             ];
             csv.push_str(&cells.join(","));
             csv.push('\n');
         }
     }
     csv
+}
+
+/// A number, or nothing where there is none.
+fn optional(number: Option<f64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// How far a curve is from what is possible, in a line: at its point whose entropy is nearest to `near_bits`, with `rate`
+/// as the rate that is spoken of. `None` where nothing is known of it.
+pub fn gap_sentence(curve: &Curve, near_bits: f64, rate: &dyn Fn(&Point) -> f64) -> Option<String> {
+    let distance = |point: &&Point| (point.entropy_bits - near_bits).abs();
+    let point = curve.points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+    let bits = rate(point);
+    let above = point.gap_to_shannon_bits.map(|gap| {
+        let gap = gap + bits - point.entropy_bits;
+        format!("{gap:.2} bit above the Shannon bound")
+    });
+    let below = point.gap_to_optimum_db.map(|gap| match gap {
+        0.0 => "the exact optimum".to_owned(),
+        gap => format!("{gap:.2} dB from the exact optimum"),
+    });
+    let parts: Vec<String> = above.into_iter().chain(below).collect();
+    (!parts.is_empty()).then(|| format!("{}: {} at {bits:.2} bits", curve.title, parts.join(", ")))
 }

@@ -1,6 +1,7 @@
 //! A session: one opened file's sketch, and every question that can be answered from it.
 
 use super::evaluate::{self, Evaluated};
+use super::gaps::Reference;
 use super::groups::{self, Groups};
 use super::report::{Overlay, Stats, Sweep, TensorRow};
 use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, sketch_tasks, unpack};
@@ -54,6 +55,8 @@ pub struct Session {
     hash: u128,
     /// The groups of the recipe last asked for.
     cached: Option<(String, Groups)>,
+    /// The exact curve of those groups, once one was measured against it.
+    reference: Option<Reference>,
 }
 
 impl Session {
@@ -64,7 +67,7 @@ impl Session {
             ..TensorSketch::default()
         };
         let sketches = model.tensors.iter().map(sketch).collect();
-        Self { tasks: sketch_tasks(&model), model, importance, sketches, hash: 0, cached: None }
+        Self { tasks: sketch_tasks(&model), model, importance, sketches, hash: 0, cached: None, reference: None }
     }
 
     /// The model.
@@ -198,6 +201,7 @@ impl Session {
     fn groups(&mut self, recipe: &Recipe) -> Result<&Groups, EngineError> {
         let key = groups::key(recipe);
         if self.cached.as_ref().is_none_or(|(cached, _)| *cached != key) {
+            self.reference = None;
             let has_importance = self.importance.is_some();
             if has_importance && recipe.importance.kind == ImportanceKind::None {
                 let plain = self.without_importance();
@@ -242,8 +246,9 @@ impl Session {
     pub fn sweep(&mut self, recipe: &Recipe, methods: &[&str], points: usize) -> Result<Sweep, EngineError> {
         let recipe = self.complete(recipe)?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
-        let groups = self.groups(&recipe)?;
-        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters)
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters, &mut self.reference)
     }
 
     /// A plan to compress the file by this recipe.

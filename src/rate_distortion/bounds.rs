@@ -61,6 +61,25 @@ pub fn shannon_lower_bound(entropy_bits: f64, rate_bits: f64) -> f64 {
     libm::exp2(2.0 * (entropy_bits - rate_bits)) / (2.0 * PI * E)
 }
 
+/// The rate below which no code has a mean squared error of `mse`, in bits per weight: [`shannon_lower_bound`] read the
+/// other way, 0 where the error is large enough for no bits at all.
+///
+/// ```
+/// use quantscope::rate_distortion::bounds::{gaussian_entropy_bits, shannon_lower_rate};
+/// assert!((shannon_lower_rate(gaussian_entropy_bits(1.0), 0.0625) - 2.0).abs() < 1e-12);
+/// assert_eq!(shannon_lower_rate(gaussian_entropy_bits(1.0), 3.0), 0.0);
+/// ```
+pub fn shannon_lower_rate(entropy_bits: f64, mse: f64) -> f64 {
+    (entropy_bits - gaussian_entropy_bits(mse)).max(0.0)
+}
+
+/// Whether so many weights are exactly zero that they have no density: pruned ones, or multiples of some step.
+pub fn repeats_zero(histogram: &Histogram) -> bool {
+    let total: u64 = histogram.moments().iter().map(|cell| cell.count).sum();
+    let is_zero = |cell: &Moments| cell.squares == 0.0 && cell.count > RUN.max(total / 1000);
+    histogram.moments().iter().any(is_zero)
+}
+
 /// Densities fitted to weights, as differential entropies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
