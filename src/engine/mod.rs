@@ -20,6 +20,7 @@ pub mod native;
 pub mod pipeline;
 mod plan;
 pub mod report;
+mod sensitivity;
 mod session;
 mod sketch;
 mod verify;

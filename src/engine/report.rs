@@ -122,6 +122,34 @@ pub struct Curve {
     pub points: Vec<Point>,
 }
 
+/// One quantized tensor's part in what a recipe costs, and what a bit more would buy there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TensorSensitivity {
+    /// Name as in the file.
+    pub name: String,
+    /// Number of weights.
+    pub weights: u64,
+    /// Part of the quantized weights, 0 to 1.
+    pub weight_share: f64,
+    /// Part of the bits of the symbols, 0 to 1.
+    pub bit_share: f64,
+    /// Part of the squared error, by importance where there is one, 0 to 1.
+    pub error_share: f64,
+    /// Entropy of its symbols with the recipe's code, in bits per weight; log2 of the levels with a fixed-length code.
+    pub bits_per_weight: f64,
+    /// The tensor's own SQNR in dB, by importance where there is one.
+    pub sqnr_db: f64,
+    /// Mean importance of its weights, against 1 for all quantized weights.
+    pub importance: f64,
+    /// −dD/dR of the tensor alone: decrease of the squared error (by importance) per bit spent on it. The same number is the
+    /// decrease of the total mean error per bit per weight of all. `None` where its rate does not move.
+    pub slope: Option<f64>,
+    /// That slope over the mean one of all bits spent: above 1 the tensor deserves a finer step.
+    pub slope_ratio: Option<f64>,
+    /// By how many dB of the total SQNR the next 1000 bytes spent on this tensor raise it.
+    pub db_per_kilobyte: Option<f64>,
+}
+
 /// The Shannon bound drawn beside the curves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bound {
@@ -246,6 +274,70 @@ pub fn sweep_csv(sweep: &Sweep) -> String {
         }
     }
     csv
+}
+
+/// Columns of [`sensitivity_csv`].
+pub const SENSITIVITY_COLUMNS: [&str; 11] = [
+    "tensor",
+    "weights",
+    "weight_share",
+    "bit_share",
+    "error_share",
+    "bits_per_weight",
+    "sqnr_db",
+    "importance",
+    "slope",
+    "slope_ratio",
+    "db_per_kilobyte",
+];
+
+/// Sensitivities as CSV: a header, then a line per tensor; the program's output and the page's download are this text.
+pub fn sensitivity_csv(rows: &[TensorSensitivity]) -> String {
+    let mut csv = SENSITIVITY_COLUMNS.join(",");
+    csv.push('\n');
+    for row in rows {
+        // A name may hold anything: quoted, with quotes doubled (RFC 4180).
+        let name = row.name.replace('"', "\"\"");
+        let cells = [
+            format!("\"{name}\""),
+            row.weights.to_string(),
+            row.weight_share.to_string(),
+            row.bit_share.to_string(),
+            row.error_share.to_string(),
+            row.bits_per_weight.to_string(),
+            row.sqnr_db.to_string(),
+            row.importance.to_string(),
+            optional(row.slope),
+            optional(row.slope_ratio),
+            optional(row.db_per_kilobyte),
+        ];
+        csv.push_str(&cells.join(","));
+        csv.push('\n');
+    }
+    csv
+}
+
+/// What sensitivities say, in a sentence or two: who makes most of the distortion, and where the next bits belong.
+pub fn sensitivity_sentence(rows: &[TensorSensitivity]) -> String {
+    let Some(most) = rows.first() else { return String::new() };
+    let mut text = format!(
+        "{} makes {:.0} % of the distortion with {:.0} % of the bits.",
+        most.name,
+        most.error_share * 100.0,
+        most.bit_share * 100.0
+    );
+    let slope = |row: &&TensorSensitivity| row.slope_ratio.unwrap_or(0.0);
+    if let Some(steepest) = rows.iter().max_by(|a, b| slope(a).total_cmp(&slope(b)))
+        && let Some(ratio) = steepest.slope_ratio
+    {
+        // Within a tenth of the mean, slopes are as equal as their estimate.
+        text.push_str(&if ratio < 1.1 {
+            " The next bit is worth about as much everywhere: bits are well spent.".to_owned()
+        } else {
+            format!(" The next bit is worth most in {}: {ratio:.1} times the mean.", steepest.name)
+        });
+    }
+    text
 }
 
 /// A number, or nothing where there is none.

@@ -3,8 +3,10 @@
 use super::evaluate::{self, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
-use super::report::{Overlay, Stats, Sweep, TensorRow};
-use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, sketch_tasks, unpack};
+use super::report::{Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
+use super::{
+    EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack,
+};
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
@@ -249,6 +251,24 @@ impl Session {
         self.groups(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters, &mut self.reference)
+    }
+
+    /// Every quantized tensor's part in bits and distortion, and what a bit more would buy there; the largest part of the
+    /// distortion first.
+    pub fn sensitivity(&mut self, recipe: &Recipe) -> Result<Vec<TensorSensitivity>, EngineError> {
+        let recipe = self.complete(recipe)?;
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+        let has_importance = recipe.importance.kind != ImportanceKind::None;
+        let alone = |index: usize| {
+            let sketch = self.sketches.get(index)?;
+            Some(if has_importance {
+                groups::alone(sketch, groups.importance_factor, true)
+            } else {
+                (sketch.histogram.without_importance(), None)
+            })
+        };
+        sensitivity::sensitivity(groups, &self.model, &recipe, &alone)
     }
 
     /// A plan to compress the file by this recipe.
