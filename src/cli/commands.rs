@@ -238,8 +238,11 @@ fn sweep(
     write_whole(path, text.as_bytes())?;
     // What the curves come to, at the rate where most networks still work.
     let rate = |point: &report::Point| rate_of(point, &chart.rate);
-    let gaps: Vec<String> =
-        sweep.curves.iter().filter_map(|curve| report::gap_sentence(curve, 2.0, &rate)).collect();
+    let gaps: Vec<String> = sweep
+        .curves
+        .iter()
+        .filter_map(|curve| report::gap_sentence(curve, 2.0, &rate, chart.weighted))
+        .collect();
     if gaps.is_empty() { Ok(()) } else { context.say(&gaps.join("\n"), &json!({"gaps": gaps})) }
 }
 

@@ -25,9 +25,12 @@ use crate::recipe::Scope;
 
 /// Prices at which the exact curve is solved, in variances per bit.
 const PRICES: (f64, f64) = (0.0001, 2.0);
-const KNOTS: i32 = 28;
-/// Runs of cells between which the exact curve cuts before it is improved on all cells.
-const BINS: u64 = 512;
+const KNOTS: i32 = 48;
+/// Runs of cells between which the exact curve cuts before it is improved on all cells; more of them below a price at which
+/// levels lie close.
+const BINS: u64 = 1024;
+const MORE_BINS: u64 = 2048;
+const FINE_PRICE: f64 = 0.002;
 /// Scalar quantizers for an entropy coder.
 const ENTROPY_CODED: [&str; 4] = ["uniform", "ecsq", "ecsq-exact", "rdo"];
 
@@ -59,7 +62,8 @@ impl Reference {
         let settings: Vec<Settings> = prices
             .iter()
             .filter_map(|price| {
-                let given = [("lambda", Value::Number(*price)), ("bins", Value::Integer(BINS))];
+                let bins = if *price < FINE_PRICE { MORE_BINS } else { BINS };
+                let given = [("lambda", Value::Number(*price)), ("bins", Value::Integer(bins))];
                 let given = given.map(|(id, value)| (id.to_owned(), value)).into();
                 Settings::new(method.parameters, &given).ok()
             })
@@ -240,4 +244,52 @@ fn decibels(error: f64, least: f64) -> Option<f64> {
         return Some(0.0);
     }
     (least > 0.0).then(|| 10.0 * libm::log10(error / least))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The Gaussian's own curve D = 2^(−2R).
+    fn knot(bits: f64) -> Knot {
+        let mse = libm::exp2(-2.0 * bits);
+        Knot { bits, mse, price: 2.0 * std::f64::consts::LN_2 * mse }
+    }
+
+    #[test]
+    fn an_exponential_curve_is_met_between_its_knots() {
+        let reference = Reference::from_knots(&[knot(0.0), knot(0.4), knot(0.9), knot(1.3)]);
+        for i in 0..=130 {
+            let bits = f64::from(i) / 100.0;
+            let found = reference.mse(bits).unwrap();
+            assert!((found / libm::exp2(-2.0 * bits) - 1.0).abs() < 1e-9, "{bits}: {found}");
+        }
+        assert_eq!((reference.mse(-0.1), reference.mse(1.31)), (None, None));
+    }
+
+    #[test]
+    fn between_knots_the_curve_keeps_above_tangents_and_below_the_chord() {
+        // Slopes that no convex curve through the points could have do not lead outside.
+        let (left, right) = (Knot { price: 3.0, ..knot(1.0) }, Knot { price: 0.0, ..knot(2.0) });
+        for i in 0..=10 {
+            let t = f64::from(i) / 10.0;
+            let chord = left.mse + t * (right.mse - left.mse);
+            let found = between(left, right, 1.0 + t);
+            assert!(found <= chord + 1e-15 && found >= right.mse.min(chord) - 1e-15, "{t}: {found}");
+        }
+    }
+
+    #[test]
+    fn points_above_the_hull_do_not_count() {
+        let worse = Knot { mse: 0.9, ..knot(0.5) };
+        let with = Reference::from_knots(&[knot(0.0), worse, knot(1.0)]);
+        assert_eq!(with.0, [knot(0.0), knot(1.0)]);
+    }
+
+    #[test]
+    fn decibels_are_none_where_the_optimum_makes_no_error() {
+        assert_eq!(decibels(1e-3, 0.0), None);
+        assert_eq!(decibels(0.0, 0.0), Some(0.0));
+        assert!((decibels(2.0, 1.0).unwrap() - 3.0103).abs() < 1e-4);
+    }
 }

@@ -321,7 +321,7 @@ pub fn sensitivity_csv(rows: &[TensorSensitivity]) -> String {
 pub fn sensitivity_sentence(rows: &[TensorSensitivity]) -> String {
     let Some(most) = rows.first() else { return String::new() };
     let mut text = format!(
-        "{} makes {:.0} % of the distortion with {:.0} % of the bits.",
+        "{} makes {:.1} % of the distortion with {:.1} % of the bits.",
         most.name,
         most.error_share * 100.0,
         most.bit_share * 100.0
@@ -345,20 +345,30 @@ fn optional(number: Option<f64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
 
-/// How far a curve is from what is possible, in a line: at its point whose entropy is nearest to `near_bits`, with `rate`
-/// as the rate that is spoken of. `None` where nothing is known of it.
-pub fn gap_sentence(curve: &Curve, near_bits: f64, rate: &dyn Fn(&Point) -> f64) -> Option<String> {
-    let distance = |point: &&Point| (point.entropy_bits - near_bits).abs();
-    let point = curve.points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
-    let bits = rate(point);
-    let above = point.gap_to_shannon_bits.map(|gap| {
+/// How far a point is from what is possible, a phrase each: its rate `bits`, by whatever measure, from the Shannon bound,
+/// which holds for plain error only and is left out where `weighted` error is shown; its error from the exact optimum.
+pub fn gap_phrases(point: &Point, bits: f64, weighted: bool) -> Vec<String> {
+    let above = point.gap_to_shannon_bits.filter(|_| !weighted).map(|gap| {
         let gap = gap + bits - point.entropy_bits;
         format!("{gap:.2} bit above the Shannon bound")
     });
-    let below = point.gap_to_optimum_db.map(|gap| match gap {
-        0.0 => "the exact optimum".to_owned(),
-        gap => format!("{gap:.2} dB from the exact optimum"),
-    });
-    let parts: Vec<String> = above.into_iter().chain(below).collect();
-    (!parts.is_empty()).then(|| format!("{}: {} at {bits:.2} bits", curve.title, parts.join(", ")))
+    let below = point.gap_to_optimum_db.map(|gap| format!("{gap:.2} dB from the exact optimum"));
+    above.into_iter().chain(below).collect()
+}
+
+/// The same for a curve, in a line: at its point whose entropy is nearest to `near_bits`, with `rate` as the rate that is
+/// spoken of. `None` where nothing is known of it.
+pub fn gap_sentence(
+    curve: &Curve,
+    near_bits: f64,
+    rate: &dyn Fn(&Point) -> f64,
+    weighted: bool,
+) -> Option<String> {
+    let distance = |point: &&Point| (point.entropy_bits - near_bits).abs();
+    let point = curve.points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+    let bits = rate(point);
+    let phrases = gap_phrases(point, bits, weighted);
+    let (first, rest) = phrases.split_first()?;
+    let rest = rest.first().map(|phrase| format!(", {phrase}")).unwrap_or_default();
+    Some(format!("{}: {first} at {bits:.2} bits{rest}", curve.title))
 }

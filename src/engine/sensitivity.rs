@@ -32,8 +32,11 @@ use std::borrow::Cow;
 
 /// Factors by which the swept parameter is made finer and coarser; the next one where the rate hardly moved.
 const REACHES: [f64; 4] = [1.25, 2.0, 5.0, 20.0];
-/// Bits per weight by which the two neighbours must differ.
-const LEAST_BITS: f64 = 0.02;
+/// Bits per weight by which the two neighbours must differ, and the part of the rate of now.
+const LEAST_BITS: f64 = 0.001;
+const LEAST_PART: f64 = 0.02;
+/// Times that a tensor's own setting may be outside the range of the method's parameter.
+const WIDER: f64 = 1e4;
 /// Bits of a kilobyte.
 const KILOBYTE: f64 = 8000.0;
 
@@ -174,13 +177,13 @@ impl Asked<'_> {
     /// −dE/dB of a tensor in units of Σh·(w − ŵ)² per bit; `None` where its rate does not move.
     fn slope(&self, alone: &Alone, shared: Option<&Group>) -> Option<f64> {
         let now = self.own_value(alone, shared)?;
-        let weights = alone.total.count as f64;
+        let least = (LEAST_BITS * alone.total.count as f64).max(LEAST_PART * self.own_bits(&alone.now));
         for reach in REACHES {
             let finer = self.load(alone, now, reach);
             let coarser = self.load(alone, now, 1.0 / reach);
             let (Some(finer), Some(coarser)) = (finer, coarser) else { continue };
             let bits = self.own_bits(&finer) - self.own_bits(&coarser);
-            if bits < LEAST_BITS * weights || finer.error > coarser.error {
+            if bits < least || finer.error > coarser.error {
                 continue;
             }
             return Some(if finer.error > 0.0 && alone.now.error > 0.0 {
@@ -211,23 +214,29 @@ impl Asked<'_> {
         })
     }
 
-    /// The tensor alone with the swept parameter `reach` times as fine as `now`, within the parameter's range.
+    /// The tensor alone with the swept parameter `reach` times as fine as `now`.
     fn load(&self, alone: &Alone, now: f64, reach: f64) -> Option<Load> {
         let (fine, coarse) = self.method.sweep;
         let wanted = if fine < coarse { now / reach } else { now * reach };
-        let kind = self.method.parameters.iter().find(|p| p.id == self.method.swept)?.kind;
-        let value = match kind {
-            ParameterKind::Number { min, max, .. } => Value::Number(wanted.clamp(min, max)),
+        let mut parameters = self.method.parameters.to_vec();
+        let swept = parameters.iter_mut().find(|p| p.id == self.method.swept)?;
+        let value = match &mut swept.kind {
+            // A shared step or price is large or small in the units of one tensor: ranges are for people.
+            ParameterKind::Number { min, max, .. } => {
+                (*min, *max) = (*min / WIDER, *max * WIDER);
+                Value::Number(wanted.clamp(*min, *max))
+            }
             ParameterKind::Integer { min, max, .. } => {
                 let whole = if wanted > now { libm::ceil(wanted) } else { libm::floor(wanted) };
-                Value::Integer((whole as u64).clamp(min, max))
+                Value::Integer((whole as u64).clamp(*min, *max))
             }
             ParameterKind::Choice(_) => return None,
         };
-        let (method, settings) = self.recipe.with(self.method.swept, value).check().ok()?;
+        let given = self.recipe.with(self.method.swept, value).settings;
+        let settings = Settings::new(&parameters, &given).ok()?;
         let mut load = Load::default();
         for group in &alone.groups {
-            load.add(group, &group.solve(method, &settings).ok()?);
+            load.add(group, &group.solve(self.method, &settings).ok()?);
         }
         Some(load)
     }

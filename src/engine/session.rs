@@ -4,9 +4,7 @@ use super::evaluate::{self, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
 use super::report::{Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
-use super::{
-    EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack,
-};
+use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
@@ -69,7 +67,15 @@ impl Session {
             ..TensorSketch::default()
         };
         let sketches = model.tensors.iter().map(sketch).collect();
-        Self { tasks: sketch_tasks(&model), model, importance, sketches, hash: 0, cached: None, reference: None }
+        Self {
+            tasks: sketch_tasks(&model),
+            model,
+            importance,
+            sketches,
+            hash: 0,
+            cached: None,
+            reference: None,
+        }
     }
 
     /// The model.

@@ -72,7 +72,7 @@ impl Sensitivity {
             title: row.name.clone(),
             value: row.slope_ratio.unwrap_or(f64::NAN),
             mark: None,
-            label: row.slope_ratio.map(|ratio| format!("{ratio:.2}×")).unwrap_or_default(),
+            label: row.slope_ratio.map(ratio_label).unwrap_or_default(),
         };
         Self {
             bars: rows.iter().map(bar).collect(),
@@ -185,6 +185,12 @@ pub(super) fn layout(
     let at = (right, end + px(31.0));
     write(&mut scene, scale, &chart.x_title, TITLE_SIZE, at, Align::Right, theme.text);
     Ok((scene, shown))
+}
+
+/// A ratio in about three digits.
+fn ratio_label(ratio: f64) -> String {
+    let places = if ratio < 10.0 { 2 } else { usize::from(ratio < 100.0) };
+    format!("{ratio:.places$}×")
 }
 
 /// As much of the end of `name` as `room` CSS pixels hold: names of tensors differ at their end.
