@@ -102,10 +102,12 @@ fn sweep_writes_csv_json_and_a_chart() {
 
 #[test]
 fn a_sweep_that_is_written_to_a_file_says_how_far_its_curves_are_from_what_is_possible() {
-    let model = model("cli_gaps.safetensors");
-    let csv = path("cli_gaps.csv");
-    let said =
-        succeeds(&["sweep", &model, "--include", "conv1.weight", "--methods", "uniform,lloyd", "-o", &csv]);
+    let (model, csv) = (path("cli_gaps.safetensors"), path("cli_gaps.csv"));
+    let mut random = support::Random(21);
+    let values: Vec<f32> = (0..20_000).map(|_| random.laplace(0.05)).collect();
+    std::fs::write(&model, support::safetensors(&[("w", "F32", &[20_000], support::f32_bytes(&values))]))
+        .unwrap();
+    let said = succeeds(&["sweep", &model, "--methods", "uniform,lloyd", "-o", &csv]);
     assert!(said.contains("Uniform: ") && said.contains("bit above the Shannon bound at "), "{said}");
     assert!(said.contains("k-means (Lloyd): ") && said.contains("dB from the exact optimum"), "{said}");
     let header = std::fs::read_to_string(&csv).unwrap().lines().next().unwrap().to_owned();

@@ -12,16 +12,17 @@
 //!
 //! The exact curve is known at a few dozen prices λ of a bit, each with its tangent of slope −λ. Between two of them the
 //! optimum lies above both tangents and below their chord; it is read from the cubic through both points in
-//! (bits, ln error) with the tangents' slopes (Hermite), kept between those limits.
+//! (bits, log of the error) with the tangents' slopes (Hermite), kept between those limits.
 //!
 //! Cost: one curve of [`crate::quantize::ecsq_exact`] per selection of weights, kept by the session.
 
 use super::evaluate::Evaluated;
 use super::groups::Groups;
 use super::report::{Bound, Curve, Point};
-use crate::quantize::{Settings, Value, methods, uniform::deviation};
+use crate::quantize::{Method, Settings, Value, methods, uniform::deviation};
 use crate::rate_distortion::{bounds, entropy_bits, hull, sqnr_db};
 use crate::recipe::Scope;
+use std::collections::BTreeMap;
 
 /// Prices at which the exact curve is solved, in variances per bit.
 const PRICES: (f64, f64) = (0.0001, 2.0);
@@ -54,30 +55,22 @@ impl Reference {
             return Self::default();
         };
         let deviation = deviation(&group.kept);
-        let ratio = PRICES.1 / PRICES.0;
-        let prices: Vec<f64> = (0..KNOTS)
-            .map(|i| PRICES.0 * libm::pow(ratio, f64::from(i) / f64::from(KNOTS - 1)))
-            .map(|price| price.clamp(PRICES.0, PRICES.1))
-            .collect();
-        let settings: Vec<Settings> = prices
-            .iter()
-            .filter_map(|price| {
-                let bins = if *price < FINE_PRICE { MORE_BINS } else { BINS };
-                let given = [("lambda", Value::Number(*price)), ("bins", Value::Integer(bins))];
-                let given = given.map(|(id, value)| (id.to_owned(), value)).into();
-                Settings::new(method.parameters, &given).ok()
-            })
-            .collect();
-        let solved = Evaluated::several(groups, method, &settings, true);
-        let knots: Vec<Knot> = solved
-            .into_iter()
-            .zip(&prices)
-            .filter_map(|(evaluated, price)| {
-                let evaluated = evaluated.ok()?;
-                let price = price * deviation * deviation;
-                Some(Knot { bits: evaluated.entropy_bits(), mse: evaluated.errors().0, price })
-            })
-            .collect();
+        let (mut prices, mut settings) = (Vec::new(), Vec::new());
+        for i in 0..KNOTS {
+            let part = f64::from(i) / f64::from(KNOTS - 1);
+            let price = (PRICES.0 * libm::pow(PRICES.1 / PRICES.0, part)).clamp(PRICES.0, PRICES.1);
+            let bins = if price < FINE_PRICE { MORE_BINS } else { BINS };
+            let given = [("lambda", Value::Number(price)), ("bins", Value::Integer(bins))];
+            prices.push(price * deviation * deviation);
+            settings.extend(checked(method, given));
+        }
+        let mut knots = Vec::new();
+        for (evaluated, price) in Evaluated::several(groups, method, &settings, true).iter().zip(prices) {
+            if let Ok(evaluated) = evaluated {
+                let (bits, (mse, _)) = (evaluated.entropy_bits(), evaluated.errors());
+                knots.push(Knot { bits, mse, price });
+            }
+        }
         Self::from_knots(&knots)
     }
 
@@ -108,11 +101,12 @@ fn between(left: Knot, right: Knot, bits: f64) -> f64 {
     if left.mse <= 0.0 || right.mse <= 0.0 {
         return chord;
     }
-    let [from, to] = [left, right].map(|knot| (libm::log(knot.mse), -knot.price / knot.mse * run));
+    let [from, to] = [left, right]
+        .map(|knot| (libm::log2(knot.mse), -knot.price / knot.mse * run * std::f64::consts::LOG2_E));
     let (s, u) = (1.0 - t, t * (1.0 - t));
     let cubic = from.0 * (s * s * (1.0 + 2.0 * t)) + from.1 * (u * s) + to.0 * (t * t * (3.0 - 2.0 * t))
         - to.1 * (u * t);
-    libm::exp(cubic).clamp(floor, chord)
+    libm::exp2(cubic).clamp(floor, chord)
 }
 
 /// The Shannon lower bound of weights that share a codebook, as a source without memory.
@@ -222,11 +216,8 @@ impl Measure<'_> {
     /// Against exact k-means with the same numbers of levels.
     fn fill_from_means(&self, curve: &mut Curve) {
         let Some(method) = methods::find("kmeans") else { return };
-        let settings = |point: &Point| {
-            let given = point.parameter.iter().map(|k| ("k".to_owned(), k.clone())).collect();
-            Settings::new(method.parameters, &given).ok()
-        };
-        let settings: Vec<Settings> = curve.points.iter().filter_map(settings).collect();
+        let k = |point: &Point| checked(method, [("k", point.parameter.clone()?)]);
+        let settings: Vec<Settings> = curve.points.iter().filter_map(k).collect();
         let solved = Evaluated::several(self.groups, method, &settings, !self.weighted);
         for (point, exact) in curve.points.iter_mut().zip(solved) {
             let Ok(exact) = exact else { continue };
@@ -236,6 +227,15 @@ impl Measure<'_> {
             point.gap_to_optimum_db = decibels(error, least);
         }
     }
+}
+
+/// Settings of a method with these values; all are in range.
+fn checked<const N: usize>(method: &Method, given: [(&str, Value); N]) -> Option<Settings> {
+    let mut values = BTreeMap::new();
+    for (id, value) in given {
+        values.insert(id.to_owned(), value);
+    }
+    Settings::new(method.parameters, &values).ok()
 }
 
 /// By how many dB `error` is above the `least` one; what is below it by rounding is at it. `None` where it is infinitely far.

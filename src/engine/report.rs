@@ -298,20 +298,21 @@ pub fn sensitivity_csv(rows: &[TensorSensitivity]) -> String {
     for row in rows {
         // A name may hold anything: quoted, with quotes doubled (RFC 4180).
         let name = row.name.replace('"', "\"\"");
-        let cells = [
-            format!("\"{name}\""),
-            row.weights.to_string(),
-            row.weight_share.to_string(),
-            row.bit_share.to_string(),
-            row.error_share.to_string(),
-            row.bits_per_weight.to_string(),
-            row.sqnr_db.to_string(),
-            row.importance.to_string(),
-            optional(row.slope),
-            optional(row.slope_ratio),
-            optional(row.db_per_kilobyte),
-        ];
-        csv.push_str(&cells.join(","));
+        csv.push_str(&format!("\"{name}\",{}", row.weights));
+        for number in [
+            Some(row.weight_share),
+            Some(row.bit_share),
+            Some(row.error_share),
+            Some(row.bits_per_weight),
+            Some(row.sqnr_db),
+            Some(row.importance),
+            row.slope,
+            row.slope_ratio,
+            row.db_per_kilobyte,
+        ] {
+            csv.push(',');
+            csv.push_str(&optional(number));
+        }
         csv.push('\n');
     }
     csv
@@ -334,7 +335,8 @@ pub fn sensitivity_sentence(rows: &[TensorSensitivity]) -> String {
         text.push_str(&if ratio < 1.1 {
             " The next bit is worth about as much everywhere: bits are well spent.".to_owned()
         } else {
-            format!(" The next bit is worth most in {}: {ratio:.1} times the mean.", steepest.name)
+            let places = usize::from(ratio < 10.0);
+            format!(" The next bit is worth most in {}: {ratio:.places$} times the mean.", steepest.name)
         });
     }
     text

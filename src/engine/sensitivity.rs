@@ -20,15 +20,12 @@ use super::evaluate::Pool;
 use super::groups::{Group, Groups};
 use super::report::TensorSensitivity;
 use crate::entropy::Coder;
-use crate::histogram::{Histogram, Moments};
+use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::order;
-use crate::quantize::{
-    Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, uniform::deviation,
-};
+use crate::quantize::{Method, ParameterKind, Pruning, Rule, Settings, Solution, Value, uniform::deviation};
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::{Recipe, Scope};
-use std::borrow::Cow;
 
 /// Factors by which the swept parameter is made finer and coarser; the next one where the rate hardly moved.
 const REACHES: [f64; 4] = [1.25, 2.0, 5.0, 20.0];
@@ -55,16 +52,39 @@ impl Load {
     }
 }
 
-/// One tensor with the groups that make it up when it stands alone.
-struct Alone<'a> {
+/// One tensor by itself.
+#[derive(Debug, Default)]
+struct Alone {
     index: usize,
-    groups: Vec<Cow<'a, Group>>,
     /// At the recipe.
     now: Load,
-    /// Σh, Σhw² and so on over all its weights.
-    total: Moments,
+    /// Number of weights.
+    weights: f64,
+    /// Σ h.
+    importance: f64,
+    /// Σ h·w².
+    squares: f64,
     /// Σ h·w² over the pruned weights: their error.
     pruned_error: f64,
+    /// −dE/dB in units of Σ h·(w − ŵ)² per bit; `None` where the rate does not move.
+    slope: Option<f64>,
+}
+
+impl Alone {
+    fn add(&mut self, group: &Group, solution: &Solution) {
+        self.now.add(group, solution);
+        let mut all = group.kept.total();
+        all.add(&group.pruned);
+        let times = group.stands_for;
+        self.weights += all.count as f64 * times;
+        self.importance += all.importance * times;
+        self.squares += all.weighted_squares * times;
+        self.pruned_error += group.pruned.weighted_squares * times;
+    }
+
+    fn error(&self) -> f64 {
+        self.now.error + self.pruned_error
+    }
 }
 
 /// What the questions to every tensor have in common.
@@ -89,51 +109,29 @@ pub(super) fn sensitivity(
     };
     let mut tensors = Vec::with_capacity(groups.selected.len());
     for index in &groups.selected {
-        if let Some((group, solution)) = &shared {
+        let built;
+        let own: Vec<&Group> = if let Some((group, _)) = &shared {
             let Some((histogram, sample)) = tensor_group(*index) else { continue };
             // The threshold of all weights together holds for each tensor.
             let pruning = group.threshold.map_or(Pruning::None, Pruning::Threshold);
             let recipe = Recipe { pruning, ..recipe.clone() };
-            let alone = Group::new(&recipe, Some(*index), &histogram, sample);
-            let solved = applied(solution, &alone);
-            tensors.push(Alone::new(*index, vec![(Cow::Owned(alone), solved)]));
+            built = Group::new(&recipe, Some(*index), &histogram, sample);
+            vec![&built]
         } else {
-            let own = groups.all.iter().filter(|group| group.tensor == Some(*index));
-            let solved = own.map(|group| Ok((Cow::Borrowed(group), group.solve(method, &settings)?)));
-            tensors.push(Alone::new(*index, solved.collect::<Result<_, QuantizeError>>()?));
-        }
-    }
-    let slopes: Vec<Option<f64>> =
-        tensors.iter().map(|alone| asked.slope(alone, shared.as_ref().map(|(group, _)| *group))).collect();
-    Ok(rows(&tensors, &slopes, &asked, model))
-}
-
-impl<'a> Alone<'a> {
-    fn new(index: usize, solved: Vec<(Cow<'a, Group>, Solution)>) -> Self {
-        let mut alone = Self {
-            index,
-            groups: Vec::new(),
-            now: Load::default(),
-            total: Moments::default(),
-            pruned_error: 0.0,
+            groups.all.iter().filter(|group| group.tensor == Some(*index)).collect()
         };
-        for (group, solution) in solved {
-            alone.now.add(&group, &solution);
-            let mut all = group.kept.total();
-            all.add(&group.pruned);
-            let times = group.stands_for;
-            alone.total.count += (all.count as f64 * times).round_ties_even() as u64;
-            alone.total.importance += all.importance * times;
-            alone.total.weighted_squares += all.weighted_squares * times;
-            alone.pruned_error += group.pruned.weighted_squares * times;
-            alone.groups.push(group);
+        let mut alone = Alone { index: *index, ..Alone::default() };
+        for group in &own {
+            let solution = match &shared {
+                Some((_, solution)) => applied(solution, group),
+                None => group.solve(method, &settings)?,
+            };
+            alone.add(group, &solution);
         }
-        alone
+        alone.slope = asked.slope(&alone, &own, shared.as_ref().map(|(group, _)| *group));
+        tensors.push(alone);
     }
-
-    fn error(&self) -> f64 {
-        self.now.error + self.pruned_error
-    }
+    Ok(rows(&tensors, &asked, model))
 }
 
 /// The shared codebook's solution on one tensor's weights.
@@ -174,13 +172,13 @@ fn variance(histogram: &Histogram) -> f64 {
 }
 
 impl Asked<'_> {
-    /// −dE/dB of a tensor in units of Σh·(w − ŵ)² per bit; `None` where its rate does not move.
-    fn slope(&self, alone: &Alone, shared: Option<&Group>) -> Option<f64> {
-        let now = self.own_value(alone, shared)?;
-        let least = (LEAST_BITS * alone.total.count as f64).max(LEAST_PART * self.own_bits(&alone.now));
+    /// −dE/dB of a tensor along its own curve.
+    fn slope(&self, alone: &Alone, own: &[&Group], shared: Option<&Group>) -> Option<f64> {
+        let now = self.own_value(alone, own, shared)?;
+        let least = (LEAST_BITS * alone.weights).max(LEAST_PART * self.own_bits(&alone.now));
         for reach in REACHES {
-            let finer = self.load(alone, now, reach);
-            let coarser = self.load(alone, now, 1.0 / reach);
+            let finer = self.load(own, now, reach);
+            let coarser = self.load(own, now, 1.0 / reach);
             let (Some(finer), Some(coarser)) = (finer, coarser) else { continue };
             let bits = self.own_bits(&finer) - self.own_bits(&coarser);
             if bits < least || finer.error > coarser.error {
@@ -196,13 +194,13 @@ impl Asked<'_> {
     }
 
     /// The swept parameter of the recipe as it is for the tensor alone.
-    fn own_value(&self, alone: &Alone, shared: Option<&Group>) -> Option<f64> {
+    fn own_value(&self, alone: &Alone, own: &[&Group], shared: Option<&Group>) -> Option<f64> {
         let now = match self.settings.value(self.method.swept)? {
             Value::Integer(n) => *n as f64,
             Value::Number(x) => *x,
             Value::Choice(_) => return None,
         };
-        let Some((shared, own)) = shared.zip(alone.groups.first()) else { return Some(now) };
+        let Some((shared, own)) = shared.zip(own.first()) else { return Some(now) };
         let units = |unit: fn(&Histogram) -> f64| {
             let own = unit(&own.kept);
             if own > 0.0 { unit(&shared.kept) / own } else { 1.0 }
@@ -215,7 +213,7 @@ impl Asked<'_> {
     }
 
     /// The tensor alone with the swept parameter `reach` times as fine as `now`.
-    fn load(&self, alone: &Alone, now: f64, reach: f64) -> Option<Load> {
+    fn load(&self, own: &[&Group], now: f64, reach: f64) -> Option<Load> {
         let (fine, coarse) = self.method.sweep;
         let wanted = if fine < coarse { now / reach } else { now * reach };
         let mut parameters = self.method.parameters.to_vec();
@@ -235,7 +233,7 @@ impl Asked<'_> {
         let given = self.recipe.with(self.method.swept, value).settings;
         let settings = Settings::new(&parameters, &given).ok()?;
         let mut load = Load::default();
-        for group in &alone.groups {
+        for group in own {
             load.add(group, &group.solve(self.method, &settings).ok()?);
         }
         Some(load)
@@ -264,45 +262,48 @@ impl Asked<'_> {
 }
 
 /// What is told of every tensor, largest share of the distortion first.
-fn rows(tensors: &[Alone], slopes: &[Option<f64>], asked: &Asked, model: &Model) -> Vec<TensorSensitivity> {
+fn rows(tensors: &[Alone], asked: &Asked, model: &Model) -> Vec<TensorSensitivity> {
+    let is_shared = asked.recipe.scope == Scope::All;
     let mut all = Pool::default();
-    if asked.recipe.scope == Scope::All {
-        tensors.iter().for_each(|alone| all.add(&alone.now.pool.levels, alone.now.pool.zeros, 1.0));
+    let (mut weights, mut error, mut importance) = (0.0, 0.0, 0.0);
+    for alone in tensors {
+        all.add(&alone.now.pool.levels, alone.now.pool.zeros, 1.0);
+        weights += alone.weights;
+        error += alone.error();
+        importance += alone.importance;
     }
-    let bits: Vec<f64> = tensors
-        .iter()
-        .map(|alone| {
-            let own = &alone.now.pool;
-            asked.bits(own, if asked.recipe.scope == Scope::All { &all } else { own })
-        })
-        .collect();
-    let sum = |of: &dyn Fn(&Alone) -> f64| tensors.iter().map(of).sum::<f64>();
-    let (weights, error) = (sum(&|alone| alone.total.count as f64), sum(&|alone| alone.error()));
-    let importance = sum(&|alone| alone.total.importance);
-    let total_bits: f64 = bits.iter().sum();
     let share = |part: f64, whole: f64| if whole > 0.0 { part / whole } else { 0.0 };
+    let mut bits = Vec::with_capacity(tensors.len());
+    let (mut total_bits, mut spent, mut worth) = (0.0, 0.0, 0.0);
+    for alone in tensors {
+        let own = &alone.now.pool;
+        let of = asked.bits(own, if is_shared { &all } else { own });
+        bits.push(of);
+        total_bits += of;
+        if let Some(slope) = alone.slope {
+            spent += of;
+            worth += of * slope;
+        }
+    }
     // The slope that bits have on average where they are spent now.
-    let priced = bits.iter().zip(slopes).filter_map(|(bits, slope)| Some((bits, (*slope)?)));
-    let (spent, worth) = priced.fold((0.0, 0.0), |(b, w), (bits, slope)| (b + bits, w + bits * slope));
     let mean_slope = share(worth, spent);
-    let row = |((alone, bits), slope): ((&Alone, &f64), &Option<f64>)| {
-        let count = alone.total.count as f64;
-        TensorSensitivity {
+    let mut rows = Vec::with_capacity(tensors.len());
+    for place in order::ascending(tensors.iter().map(|alone| order::key_f64(-alone.error()))) {
+        let (Some(alone), Some(bits)) = (tensors.get(place), bits.get(place)) else { continue };
+        let per = |whole: f64| alone.slope.filter(|_| whole > 0.0).map(|slope| slope / whole);
+        rows.push(TensorSensitivity {
             name: model.tensors.get(alone.index).map(|tensor| tensor.name.clone()).unwrap_or_default(),
-            weights: alone.total.count,
-            weight_share: share(count, weights),
+            weights: alone.weights.round_ties_even() as u64,
+            weight_share: share(alone.weights, weights),
             bit_share: share(*bits, total_bits),
             error_share: share(alone.error(), error),
-            bits_per_weight: share(*bits, count),
-            sqnr_db: sqnr_db(alone.total.weighted_squares, alone.error()),
-            importance: share(alone.total.importance * weights, count * importance),
-            slope: *slope,
-            slope_ratio: slope.filter(|_| mean_slope > 0.0).map(|slope| slope / mean_slope),
-            db_per_kilobyte: slope
-                .filter(|_| error > 0.0)
-                .map(|slope| slope / error * KILOBYTE * 10.0 / std::f64::consts::LN_10),
-        }
-    };
-    let rows: Vec<TensorSensitivity> = tensors.iter().zip(&bits).zip(slopes).map(row).collect();
-    order::into_sorted_by_key(rows, |row| order::key_f64(-row.error_share))
+            bits_per_weight: share(*bits, alone.weights),
+            sqnr_db: sqnr_db(alone.squares, alone.error()),
+            importance: share(alone.importance * weights, alone.weights * importance),
+            slope: alone.slope,
+            slope_ratio: per(mean_slope),
+            db_per_kilobyte: per(error).map(|part| part * KILOBYTE * 10.0 / std::f64::consts::LN_10),
+        });
+    }
+    rows
 }

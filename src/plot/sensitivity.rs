@@ -44,9 +44,9 @@ pub struct Sensitivity {
     /// Whether the values are ratios: bars begin at 1, on a logarithmic scale.
     pub ratios: bool,
     /// Title of the horizontal axis, with its unit.
-    pub x_title: String,
+    pub x_title: &'static str,
     /// What bars mean, and what marks mean (of ratios: what bars to the left mean).
-    pub keys: [String; 2],
+    pub keys: [&'static str; 2],
 }
 
 impl Sensitivity {
@@ -61,8 +61,8 @@ impl Sensitivity {
         Self {
             bars: rows.iter().map(bar).collect(),
             ratios: false,
-            x_title: "share, %".to_owned(),
-            keys: ["share of the distortion", "share of the bits"].map(str::to_owned),
+            x_title: "share, %",
+            keys: ["share of the distortion", "share of the bits"],
         }
     }
 
@@ -77,8 +77,8 @@ impl Sensitivity {
         Self {
             bars: rows.iter().map(bar).collect(),
             ratios: true,
-            x_title: "worth of the next bit, × mean".to_owned(),
-            keys: ["deserves a finer step", "could be coarser"].map(str::to_owned),
+            x_title: "worth of the next bit, × mean",
+            keys: ["deserves a finer step", "could be coarser"],
         }
     }
 
@@ -168,13 +168,16 @@ pub(super) fn layout(
         let (x, half) = (across(place), (row * 0.29).round_ties_even());
         let ink = theme.series_colour(usize::from(place < 0.0)).fade(0.85);
         scene.rectangle((base.min(x), middle - half), (base.max(x), middle + half), ink);
-        if let Some(mark) = bar.mark.and_then(|mark| chart.place(mark)) {
+        let mut label = base.max(x) + px(6.0);
+        if let Some(mark) = bar.mark.and_then(|mark| chart.place(mark)).map(across) {
             let half = (row * 0.4).round_ties_even();
-            scene.vertical(across(mark), (middle - half, middle + half), scale.whole(2.0), theme.text);
+            scene.vertical(mark, (middle - half, middle + half), scale.whole(2.0), theme.text);
+            // A mark that stands where the label would be pushes it on.
+            if mark > x && mark < label + px(text_width(&bar.label, LABEL_SIZE) + 4.0) {
+                label = mark + px(6.0);
+            }
         }
-        let after = bar.mark.and_then(|mark| chart.place(mark)).map_or(x, |mark| x.max(across(mark)));
-        let at = (after.max(base) + px(6.0), middle);
-        write(&mut scene, scale, &bar.label, LABEL_SIZE, at, Align::Left, theme.muted);
+        write(&mut scene, scale, &bar.label, LABEL_SIZE, (label, middle), Align::Left, theme.muted);
     }
     if shown < count {
         let at = (left - px(7.0), top + row * (shown as f64 + 0.5));
@@ -183,7 +186,7 @@ pub(super) fn layout(
     }
     scene.vertical(base, (top, end), scale.whole(1.0), theme.muted.fade(0.7));
     let at = (right, end + px(31.0));
-    write(&mut scene, scale, &chart.x_title, TITLE_SIZE, at, Align::Right, theme.text);
+    write(&mut scene, scale, chart.x_title, TITLE_SIZE, at, Align::Right, theme.text);
     Ok((scene, shown))
 }
 

@@ -79,7 +79,7 @@ pub fn sensitivity(
     let area = |slot| Key::Area(theme.series_colour(slot));
     let keys = [area(0), if chart.ratios { area(1) } else { Key::Threshold(theme.text) }];
     let entries = chart.keys.iter().zip(keys).filter(|(title, _)| !title.is_empty());
-    let entries = entries.map(|(title, key)| Entry { title: title.clone(), key }).collect();
+    let entries = entries.map(|(title, key)| Entry { title: (*title).to_owned(), key }).collect();
     let legend = Legend::new(title, entries, size.0);
     let laid_out = sensitivity::layout(chart, detailed(size)?, legend.height(), theme, scale());
     let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;

@@ -38,7 +38,6 @@ export const S = {
   sensitivityDetails: "#sensitivity-details",
   sensitivityRows: "#sensitivity-rows tr",
   sensitivityCsv: "#sensitivity-csv",
-  sensitivitySvg: "#sensitivity-svg",
 
   // Work in progress.
   compress: "#compress-button",

@@ -122,7 +122,6 @@ elements! {
         chart_svg = "chart-svg",
         chart_csv = "chart-csv",
         overlay_svg = "overlay-svg",
-        sensitivity_svg = "sensitivity-svg",
         sensitivity_csv = "sensitivity-csv",
         download_qsz = "download-qsz",
         download_safetensors = "download-safetensors",

@@ -1,6 +1,6 @@
 //! Which layer hurts: asked with every recipe, drawn as bars and told in a table.
 
-use super::chart::{theme, title};
+use super::chart::theme;
 use super::dom::{append, clear, make, on, set, set_text};
 use super::{App, download, format};
 use crate::engine::report::{TensorSensitivity, sensitivity_csv, sensitivity_sentence};
@@ -19,7 +19,7 @@ const AXIS_HEIGHT: usize = 56;
 /// Most rows of the table; the CSV holds all.
 const MOST_ROWS: usize = 500;
 
-/// Connects the choice of what bars show, the table and the downloads.
+/// Connects the choice of what bars show, the table and the download.
 pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
     let changed = app.clone();
@@ -31,9 +31,7 @@ pub fn connect(app: &Rc<App>) {
     let opened = app.clone();
     on(&e.sensitivity_details, "toggle", move |_| fill_table(&opened));
     let click = app.clone();
-    on(&e.sensitivity_csv, "click", move |_| save(&click, false));
-    let click = app.clone();
-    on(&e.sensitivity_svg, "click", move |_| save(&click, true));
+    on(&e.sensitivity_csv, "click", move |_| save(&click));
 }
 
 /// Asks for the sensitivity of the newest recipe, one question at a time.
@@ -121,21 +119,8 @@ fn table_row(app: &App, row: &TensorSensitivity) -> Element {
     element
 }
 
-fn save(app: &App, picture: bool) {
+fn save(app: &App) {
     let state = app.state.borrow();
-    let rows = &state.sensitivity;
     let name = state.file.as_ref().map_or("weights", |file| download::stem(&file.name));
-    if !picture {
-        return download::text(app, &format!("{name}.sensitivity.csv"), &sensitivity_csv(rows));
-    }
-    let size = (900, (130 + ROW_HEIGHT * rows.len().min(40)) as u32);
-    match plot::svg::sensitivity(
-        &describe(app, rows),
-        &title(&state),
-        size,
-        &theme(&app.window, &app.document),
-    ) {
-        Ok(svg) => download::text(app, &format!("{name}.sensitivity.svg"), &svg),
-        Err(error) => super::notice::error(app, &error.to_string()),
-    }
+    download::text(app, &format!("{name}.sensitivity.csv"), &sensitivity_csv(&state.sensitivity));
 }
