@@ -74,10 +74,19 @@ impl Reference {
         Self::from_knots(&knots)
     }
 
-    /// Keeps the knots on the lower convex hull.
+    /// Keeps the knots on the lower convex hull; of knots by ascending price, so that the last one has the fewest bits.
     fn from_knots(knots: &[Knot]) -> Self {
         let points: Vec<(f64, f64)> = knots.iter().map(|knot| (knot.bits, knot.mse)).collect();
-        Self(hull::lower_hull(&points).into_iter().filter_map(|i| knots.get(i).copied()).collect())
+        let (mut bits, mut mse) = (-1.0, f64::INFINITY);
+        let better = (0..knots.len()).rev().filter(|i| {
+            let point = points.get(*i).copied().unwrap_or((f64::NAN, f64::NAN));
+            let is_better = point.0 > bits && point.1 < mse;
+            if is_better {
+                (bits, mse) = point;
+            }
+            is_better
+        });
+        Self(hull::convex(&points, better).into_iter().filter_map(|i| knots.get(i).copied()).collect())
     }
 
     /// The least error at this rate; `None` outside the solved rates.
@@ -258,7 +267,7 @@ mod tests {
 
     #[test]
     fn an_exponential_curve_is_met_between_its_knots() {
-        let reference = Reference::from_knots(&[knot(0.0), knot(0.4), knot(0.9), knot(1.3)]);
+        let reference = Reference::from_knots(&[knot(1.3), knot(0.9), knot(0.4), knot(0.0)]);
         for i in 0..=130 {
             let bits = f64::from(i) / 100.0;
             let found = reference.mse(bits).unwrap();
@@ -282,7 +291,7 @@ mod tests {
     #[test]
     fn points_above_the_hull_do_not_count() {
         let worse = Knot { mse: 0.9, ..knot(0.5) };
-        let with = Reference::from_knots(&[knot(0.0), worse, knot(1.0)]);
+        let with = Reference::from_knots(&[knot(1.0), worse, knot(0.0)]);
         assert_eq!(with.0, [knot(0.0), knot(1.0)]);
     }
 

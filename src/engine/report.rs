@@ -298,7 +298,10 @@ pub fn sensitivity_csv(rows: &[TensorSensitivity]) -> String {
     for row in rows {
         // A name may hold anything: quoted, with quotes doubled (RFC 4180).
         let name = row.name.replace('"', "\"\"");
-        csv.push_str(&format!("\"{name}\",{}", row.weights));
+        csv.push('"');
+        csv.push_str(&name);
+        csv.push_str("\",");
+        csv.push_str(&row.weights.to_string());
         for number in [
             Some(row.weight_share),
             Some(row.bit_share),
@@ -332,12 +335,13 @@ pub fn sensitivity_sentence(rows: &[TensorSensitivity]) -> String {
         && let Some(ratio) = steepest.slope_ratio
     {
         // Within a tenth of the mean, slopes are as equal as their estimate.
-        text.push_str(&if ratio < 1.1 {
+        let places = usize::from(ratio < 10.0);
+        let worth = if ratio < 1.1 {
             " The next bit is worth about as much everywhere: bits are well spent.".to_owned()
         } else {
-            let places = usize::from(ratio < 10.0);
             format!(" The next bit is worth most in {}: {ratio:.places$} times the mean.", steepest.name)
-        });
+        };
+        text.push_str(&worth);
     }
     text
 }

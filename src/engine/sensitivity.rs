@@ -94,12 +94,15 @@ struct Asked<'a> {
     settings: &'a Settings,
 }
 
+/// The weights of one tensor, and (weight, importance) pairs of some where importance differs.
+pub(super) type Weights = (Histogram, Option<Vec<(f32, f32)>>);
+
 /// The rows, largest share of the distortion first; `tensor_group` makes the group of one tensor alone, not pruned yet.
 pub(super) fn sensitivity(
     groups: &Groups,
     model: &Model,
     recipe: &Recipe,
-    tensor_group: &dyn Fn(usize) -> Option<(Histogram, Option<Vec<(f32, f32)>>)>,
+    tensor_group: &dyn Fn(usize) -> Option<Weights>,
 ) -> Result<Vec<TensorSensitivity>, EngineError> {
     let (method, settings) = recipe.check()?;
     let asked = Asked { recipe, method, settings: &settings };
@@ -156,7 +159,9 @@ fn applied(shared: &Solution, alone: &Group) -> Solution {
         }
     }
     let times = alone.kept.total().count as f64 / sample.len() as f64;
-    counts.iter_mut().for_each(|count| *count = (*count as f64 * times).round_ties_even() as u64);
+    for count in &mut counts {
+        *count = (*count as f64 * times).round_ties_even() as u64;
+    }
     Solution { quantizer: quantizer.clone(), counts, weighted_error: error * times, ..Solution::unused() }
 }
 
@@ -230,7 +235,8 @@ impl Asked<'_> {
             }
             ParameterKind::Choice(_) => return None,
         };
-        let given = self.recipe.with(self.method.swept, value).settings;
+        let mut given = self.recipe.settings.clone();
+        given.insert(self.method.swept.to_owned(), value);
         let settings = Settings::new(&parameters, &given).ok()?;
         let mut load = Load::default();
         for group in own {

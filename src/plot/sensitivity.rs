@@ -95,7 +95,8 @@ impl Sensitivity {
         let places = values.filter_map(|value| self.place(value?));
         let (low, high) = places.fold((0.0, 0.0), |(low, high), x| (f64::min(low, x), f64::max(high, x)));
         if self.ratios {
-            return (low.min(-0.1), high.max(0.1));
+            // A decade to both sides, so that slopes which differ little look so.
+            return (low.min(-1.0), high.max(1.0));
         }
         (0.0, if high > 0.0 { high } else { 1.0 })
     }
@@ -104,11 +105,17 @@ impl Sensitivity {
         if !self.ratios {
             return ticks(range, most);
         }
-        let decades = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0, 1000.0];
-        let steps: &[f64] = if range.1 - range.0 < 1.5 { &[1.0, 2.0, 5.0] } else { &[1.0] };
-        let all = decades.iter().flat_map(|decade| steps.iter().map(move |step| step * decade));
-        let tick = |ratio: f64| Tick { value: libm::log10(ratio), label: format!("{ratio}") };
-        all.map(tick).filter(|tick| tick.value >= range.0 - 1e-9 && tick.value <= range.1 + 1e-9).collect()
+        let mut found = Vec::new();
+        let mut ratio = 1.0 / MOST_RATIO;
+        while ratio <= MOST_RATIO {
+            let value = libm::log10(ratio);
+            if value >= range.0 - 1e-9 && value <= range.1 + 1e-9 {
+                found.push(Tick { value, label: format!("{ratio}") });
+            }
+            // The next power of ten as the nearest number to it, which is written without noise.
+            ratio = (ratio * 1e4).round_ties_even() / 1e3;
+        }
+        found
     }
 }
 
@@ -201,16 +208,9 @@ fn fitted(name: &str, room: f64) -> String {
     if text_width(name, LABEL_SIZE) <= room {
         return name.to_owned();
     }
-    let mut left = room - text_width("…", LABEL_SIZE);
-    let mut start = name.len();
-    for (at, character) in name.char_indices().rev() {
-        left -= text_width(&character.to_string(), LABEL_SIZE);
-        if left < 0.0 {
-            break;
-        }
-        start = at;
-    }
-    format!("…{}", name.get(start..).unwrap_or_default())
+    let mut end = name.chars();
+    while text_width(end.as_str(), LABEL_SIZE) > room - LABEL_SIZE && end.next().is_some() {}
+    format!("…{}", end.as_str())
 }
 
 #[cfg(test)]
