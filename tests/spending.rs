@@ -68,7 +68,7 @@ fn uniform_quantization_at_high_rate_is_a_quarter_bit_above_the_shannon_bound() 
     for path in [gaussian("gauss.safetensors", 300_000), laplacian("laplace.safetensors", 300_000)] {
         let sweep = sweep(&path, None, "method=uniform", &["uniform"], 20);
         let fine: Vec<&Point> =
-            curve(&sweep).points.iter().filter(|p| (3.5..5.2).contains(&p.entropy_bits)).collect();
+            curve(&sweep).points.iter().filter(|p| (4.0..5.6).contains(&p.entropy_bits)).collect();
         assert!(fine.len() > 2);
         for point in fine {
             let gap = point.gap_to_shannon_bits.unwrap();
