@@ -100,6 +100,42 @@ fn sweep_writes_csv_json_and_a_chart() {
     assert_eq!(json["curves"][0]["points"].as_array().unwrap().len(), 3);
 }
 
+#[test]
+fn a_sweep_that_is_written_to_a_file_says_how_far_its_curves_are_from_what_is_possible() {
+    let (model, csv) = (path("cli_gaps.safetensors"), path("cli_gaps.csv"));
+    let mut random = support::Random(21);
+    let values: Vec<f32> = (0..20_000).map(|_| random.laplace(0.05)).collect();
+    std::fs::write(&model, support::safetensors(&[("w", "F32", &[20_000], support::f32_bytes(&values))]))
+        .unwrap();
+    let said = succeeds(&["sweep", &model, "--methods", "uniform,lloyd", "-o", &csv]);
+    assert!(said.contains("Uniform: ") && said.contains("bit above the Shannon bound at "), "{said}");
+    assert!(said.contains("k-means (Lloyd): ") && said.contains("dB from the exact optimum"), "{said}");
+    let header = std::fs::read_to_string(&csv).unwrap().lines().next().unwrap().to_owned();
+    assert!(header.ends_with(",optimal,gap_to_optimum_db,gap_to_shannon_bits"), "{header}");
+}
+
+#[test]
+fn sensitivity_lists_every_quantized_tensor_by_its_share_of_the_distortion() {
+    let model = model("cli_sensitivity.safetensors");
+    let (csv, svg) = (path("cli_sensitivity.csv"), path("cli_sensitivity.svg"));
+    let arguments = ["sensitivity", &model, "--step", "0.5", "-o", &csv, "--svg", &svg];
+    let table = succeeds(&arguments);
+    let json: serde_json::Value =
+        serde_json::from_str(&succeeds(&[&arguments[..], &["--json"]].concat())).unwrap();
+    let rows = json["tensors"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    let written = std::fs::read_to_string(&csv).unwrap();
+    for (row, line) in rows.iter().zip(written.lines().skip(1)) {
+        let name = row["name"].as_str().unwrap();
+        assert!(table.contains(name) && line.starts_with(&format!("\"{name}\",")), "{table}");
+    }
+    assert!(table.contains("of the distortion with"), "{table}");
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("share of the distortion"));
+    succeeds(&["sensitivity", &model, "--svg", &svg, "--chart", "slope"]);
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("deserves a finer step"));
+    assert_eq!(fails(&["sensitivity", &model, "--step", "0"]).0, 2);
+}
+
 /// A pipe named as output stays a pipe and gets the bytes.
 #[cfg(unix)]
 #[test]

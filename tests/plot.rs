@@ -5,7 +5,8 @@
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use plotters_svg::SVGBackend;
-use quantscope::plot::{self, Histogram, Line, Marker, RateDistortion, Scale, Series, Theme};
+use quantscope::engine::report::TensorSensitivity;
+use quantscope::plot::{self, Histogram, Line, Marker, RateDistortion, Scale, Sensitivity, Series, Theme};
 
 fn rate_distortion() -> RateDistortion {
     let curve = |offset: f64| (1..=8).map(|b| (f64::from(b), 6.02 * f64::from(b) - offset)).collect();
@@ -46,6 +47,40 @@ fn histogram(levels: usize) -> Histogram {
         y_title: "weights per bin".into(),
         log_counts: true,
     }
+}
+
+fn sensitivities(tensors: usize) -> Vec<TensorSensitivity> {
+    let row = |i: usize| TensorSensitivity {
+        name: format!("layers.{i}.<weight>"),
+        error_share: 0.5 / (i + 1) as f64,
+        bit_share: 0.1,
+        slope_ratio: (i != 2).then(|| 4.0 / (i * i + 1) as f64),
+        ..TensorSensitivity::default()
+    };
+    (0..tensors).map(row).collect()
+}
+
+#[test]
+fn tensors_are_bars_with_names_and_values() {
+    let rows = sensitivities(3);
+    let shares =
+        plot::svg::sensitivity(&Sensitivity::of_shares(&rows), "LeNet", (900, 220), &Theme::light()).unwrap();
+    for text in
+        ["layers.0.&lt;weight&gt;", "50.0 %", "share of the distortion", "share of the bits", "share, %"]
+    {
+        assert!(shares.contains(text), "{text} is missing");
+    }
+    let slopes =
+        plot::svg::sensitivity(&Sensitivity::of_slopes(&rows), "LeNet", (900, 220), &Theme::dark()).unwrap();
+    for text in ["4.00×", "2.00×", "layers.2.&lt;weight&gt;: none.", "could be coarser"] {
+        assert!(slopes.contains(text), "{text} is missing");
+    }
+    let mut svg = String::new();
+    let mut backend = SVGBackend::with_string(&mut svg, (640, 200));
+    let many = Sensitivity::of_shares(&sensitivities(200));
+    let shown = plot::sensitivity(&mut backend, &many, &Theme::light(), Scale::new(1.0)).unwrap();
+    drop(backend);
+    assert!(shown < 10 && svg.contains(&format!("and {} more", 200 - shown)));
 }
 
 #[test]
@@ -102,6 +137,9 @@ fn every_file_is_one_balanced_element() {
         plot::svg::rate_distortion(&RateDistortion::default(), "empty", (320, 240), &Theme::light()).unwrap(),
         plot::svg::histogram(&histogram(2), "two", (720, 300), &Theme::light()).unwrap(),
         plot::svg::histogram(&histogram(256), "many", (720, 300), &Theme::dark()).unwrap(),
+        plot::svg::sensitivity(&Sensitivity::default(), "no tensor", (320, 240), &Theme::dark()).unwrap(),
+        plot::svg::sensitivity(&Sensitivity::of_slopes(&sensitivities(90)), "", (360, 240), &Theme::dark())
+            .unwrap(),
         plot::svg::histogram(&hostile, "h\u{7}", (720, 300), &Theme::dark()).unwrap(),
     ];
     for svg in files {

@@ -55,6 +55,22 @@ pub enum Action {
         #[arg(long)]
         weighted: bool,
     },
+    /// Which layer hurts: every tensor's share of bits and distortion, and what the next bit is worth there
+    Sensitivity {
+        /// A weight file
+        file: PathBuf,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Also write the table as CSV
+        #[arg(long, short, value_name = "FILE.csv")]
+        output: Option<PathBuf>,
+        /// Also draw the chart as SVG
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+        /// What the chart's bars are
+        #[arg(long, value_parser = ["share", "slope"], default_value = "share")]
+        chart: String,
+    },
     /// Compress a weight file into a .qsz, then decode it and compare
     Compress {
         /// A weight file

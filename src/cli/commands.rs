@@ -8,7 +8,7 @@ use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
 use crate::engine::{self, EngineError, Export};
 use crate::formats::{FormatError, Limits, Part, Source};
-use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Series, Theme};
+use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
 use serde_json::json;
@@ -60,6 +60,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Sweep { file, recipe, methods, points, output, svg, rate, weighted } => {
             let chart = Chart { svg, rate, weighted };
             sweep(&context, &file, &recipe, &methods, points, output.as_deref(), &chart)
+        }
+        Action::Sensitivity { file, recipe, output, svg, chart } => {
+            sensitivity(&context, &file, &recipe, output.as_deref(), svg.as_deref(), &chart)
         }
         Action::Compress { file, output, recipe, no_verify } => {
             compress(&context, &file, &output, &recipe, !no_verify)
@@ -231,22 +234,60 @@ fn sweep(
         write_whole(path, svg.as_bytes())?;
     }
     let text = if context.json { format!("{:#}\n", json!(sweep)) } else { report::sweep_csv(&sweep) };
-    match output {
-        Some(path) => write_whole(path, text.as_bytes()),
-        None => context.say(text.trim_end(), &json!(sweep)),
+    let Some(path) = output else { return context.say(text.trim_end(), &json!(sweep)) };
+    write_whole(path, text.as_bytes())?;
+    // What the curves come to, at the rate where most networks still work.
+    let rate = |point: &report::Point| rate_of(point, &chart.rate);
+    let gaps: Vec<String> = sweep
+        .curves
+        .iter()
+        .filter_map(|curve| report::gap_sentence(curve, 2.0, &rate, chart.weighted))
+        .collect();
+    if gaps.is_empty() { Ok(()) } else { context.say(&gaps.join("\n"), &json!({"gaps": gaps})) }
+}
+
+fn sensitivity(
+    context: &Context,
+    file: &Path,
+    recipe: &RecipeArguments,
+    output: Option<&Path>,
+    svg: Option<&Path>,
+    chart: &str,
+) -> Result<(), Failure> {
+    let wanted = recipe.recipe()?;
+    let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
+    let rows = opened.session.sensitivity(&wanted)?;
+    if let Some(path) = output {
+        write_whole(path, report::sensitivity_csv(&rows).as_bytes())?;
+    }
+    if let Some(path) = svg {
+        let title = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let chart = match chart {
+            "slope" => Sensitivity::of_slopes(&rows),
+            _ => Sensitivity::of_shares(&rows),
+        };
+        let height = 130 + 26 * rows.len().min(40) as u32;
+        let svg = plot::svg::sensitivity(&chart, &title, (900, height), &Theme::light())?;
+        write_whole(path, svg.as_bytes())?;
+    }
+    let text = format!("{}\n\n{}", print::sensitivity(&rows), report::sensitivity_sentence(&rows));
+    context.say(&text, &json!({"tensors": rows}))
+}
+
+/// The rate that a chart shows.
+fn rate_of(point: &report::Point, rate: &str) -> f64 {
+    match rate {
+        "fixed" => point.fixed_bits,
+        "huffman" => point.huffman_bits,
+        "rans" => point.rans_bits,
+        _ => point.entropy_bits,
     }
 }
 
 /// The chart of a sweep, as the page draws it.
 fn draw(sweep: &Sweep, chart: &Chart) -> RateDistortion {
     let point = |p: &report::Point| {
-        let x = match chart.rate.as_str() {
-            "fixed" => p.fixed_bits,
-            "huffman" => p.huffman_bits,
-            "rans" => p.rans_bits,
-            _ => p.entropy_bits,
-        };
-        (x, if chart.weighted { p.weighted_sqnr_db } else { p.sqnr_db })
+        (rate_of(p, &chart.rate), if chart.weighted { p.weighted_sqnr_db } else { p.sqnr_db })
     };
     let series = sweep.curves.iter().enumerate().map(|(i, curve)| Series {
         title: curve.title.clone(),

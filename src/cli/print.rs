@@ -1,6 +1,6 @@
 //! Tables for a terminal, CSV and JSON.
 
-use crate::engine::report::{Outcome, Point, TensorRow, Verification};
+use crate::engine::report::{Outcome, Point, TensorRow, TensorSensitivity, Verification};
 use std::fmt::Write as _;
 
 /// Columns of text, right-aligned but for the first.
@@ -51,6 +51,44 @@ pub fn tensors(rows: &[TensorRow]) -> String {
         })
         .collect();
     table(&["tensor", "shape", "dtype", "elements", "share", "min", "max", "mean", "std", "zeros"], &cells)
+}
+
+/// The table of which layer hurts.
+pub fn sensitivity(rows: &[TensorSensitivity]) -> String {
+    let percent = |share: f64| format!("{:.2} %", share * 100.0);
+    let some = |number: Option<f64>, places: usize| {
+        number.map_or_else(|| "-".to_owned(), |number| format!("{number:.places$}"))
+    };
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| {
+            vec![
+                row.name.clone(),
+                percent(row.error_share),
+                percent(row.bit_share),
+                percent(row.weight_share),
+                format!("{:.3}", row.bits_per_weight),
+                format!("{:.2}", row.sqnr_db),
+                format!("{:.3}", row.importance),
+                row.slope.map_or_else(|| "-".to_owned(), |slope| format!("{slope:.3e}")),
+                some(row.slope_ratio, 2),
+                some(row.db_per_kilobyte, 5),
+            ]
+        })
+        .collect();
+    let header = [
+        "tensor",
+        "distortion",
+        "bits",
+        "weights",
+        "bits each",
+        "SQNR dB",
+        "importance",
+        "slope",
+        "× mean",
+        "dB per kB",
+    ];
+    table(&header, &cells)
 }
 
 /// Dimensions as people write them.

@@ -187,6 +187,8 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
         predicted_ratio: 0.0,
         optimal: false,
         preview: false,
+        gap_to_optimum_db: None,
+        gap_to_shannon_bits: None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Operating points: what a solved recipe costs in bits and does to the weights.
 
 use super::EngineError;
+use super::gaps::{Measure, Reference, Shannon};
 use super::groups::{Group, Groups};
-use super::report::{Bound, Curve, Overlay, Point, Sweep};
+use super::report::{Curve, Overlay, Point, Sweep};
 use super::session::TensorSketch;
 use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
 use crate::histogram::{Histogram, Moments, cell_start};
@@ -10,8 +11,8 @@ use crate::model::Model;
 use crate::quantize::{
     Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
-use crate::rate_distortion::{bounds, entropy_bits, sqnr_db};
-use crate::recipe::{Recipe, Scope};
+use crate::rate_distortion::{entropy_bits, sqnr_db};
+use crate::recipe::{ImportanceKind, Recipe};
 
 /// Bins of an overlay's histogram.
 const OVERLAY_BINS: usize = 240;
@@ -118,7 +119,7 @@ impl<'a> Evaluated<'a> {
     ) -> Point {
         let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
         let pools = self.pools();
-        let weights: f64 = pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum();
+        let weights = weights(&pools);
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
         let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
         let codebook_bits = if method.is_grid() { 0.0 } else { levels * LEVEL_BITS as f64 };
@@ -170,7 +171,23 @@ impl<'a> Evaluated<'a> {
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
             optimal: self.solutions.iter().all(|s| s.optimal),
             preview: self.groups.preview || method.is_grid(),
+            gap_to_optimum_db: None,
+            gap_to_shannon_bits: None,
         }
+    }
+
+    /// Order-0 entropy of the symbols, zeros among them, in bits per weight.
+    pub fn entropy_bits(&self) -> f64 {
+        let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
+        let pools = self.pools();
+        let bits: f64 = pools.iter().map(|pool| entropy_total(&pool.symbols(pruning))).sum();
+        bits / weights(&pools)
+    }
+
+    /// Mean squared error and mean importance-weighted squared error.
+    pub fn errors(&self) -> (f64, f64) {
+        let (distortion, weights) = (self.distortion(), weights(&self.pools()));
+        (distortion.squared_error / weights, distortion.weighted_error / weights)
     }
 
     fn distortion(&self) -> Distortion {
@@ -248,6 +265,11 @@ struct Distortion {
     signal: Moments,
     squared_error: f64,
     weighted_error: f64,
+}
+
+/// Weights behind all symbols.
+fn weights(pools: &[Pool]) -> f64 {
+    pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum()
 }
 
 /// Entropy of all symbols with these counts together, in bits.
@@ -357,8 +379,11 @@ pub(super) fn sweep(
     points: usize,
     kept_bits: u64,
     parameters: u64,
+    reference: &mut Option<Reference>,
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
+    let shannon = Shannon::new(groups, recipe.scope);
+    let has_importance = recipe.importance.kind != ImportanceKind::None;
     for id in ids {
         let (name, plain) = id.strip_suffix(PLAIN).map_or((*id, false), |name| (name, true));
         let Some(method) = methods::find(name) else { continue };
@@ -385,31 +410,10 @@ pub(super) fn sweep(
             let Ok(evaluated) = evaluated else { continue };
             curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
         }
+        let weighted = has_importance && !plain;
+        let measure = Measure { groups, scope: recipe.scope, weighted, shannon: shannon.as_ref() };
+        measure.fill(method.id, &mut curve, reference);
         curves.push(curve);
     }
-    Ok(Sweep { curves, bounds: shannon_bounds(groups, recipe.scope) })
-}
-
-/// Shannon lower bounds of the weights taken as one memoryless source, where they share one codebook: D ≥ 2^(2h−2R)/(2πe),
-/// with the differential entropy h of a fitted density or estimated from the cells.
-fn shannon_bounds(groups: &Groups, scope: Scope) -> Vec<Bound> {
-    let group = groups.all.first().filter(|_| scope == Scope::All);
-    let Some((group, fit)) = group.and_then(|group| Some((group, bounds::fit(&group.kept)?))) else {
-        return Vec::new();
-    };
-    let kept = group.kept.total();
-    let signal = kept.squares / kept.count.max(1) as f64;
-    let line = |title: String, entropy: f64| {
-        let at = |i: i32| {
-            let bits = f64::from(i) * 0.2;
-            // No quantizer needs a larger error than the signal itself.
-            (bits, sqnr_db(signal, bounds::shannon_lower_bound(entropy, bits).min(signal)))
-        };
-        Bound { title, points: (0..=45).map(at).collect() }
-    };
-    let shape = format!("{:.2}", fit.shape);
-    vec![
-        line(format!("Shannon bound (generalized Gaussian, shape {shape})"), fit.generalized_bits),
-        line("Shannon bound (from the histogram)".to_owned(), fit.histogram_bits),
-    ]
+    Ok(Sweep { curves, bounds: shannon.map(|shannon| shannon.drawn()).unwrap_or_default() })
 }

@@ -169,9 +169,7 @@ impl Groups {
                         groups.iter_mut().skip(before).for_each(|g| g.stands_for = stands_for);
                         preview |= stride > 1;
                     } else {
-                        let mut histogram = sketch.histogram.clone();
-                        histogram.scale_importance(factor);
-                        let sample = has_importance.then(|| sample_of(sketch, factor));
+                        let (histogram, sample) = alone(sketch, factor, has_importance);
                         groups.push(Group::new(recipe, Some(*i), &histogram, sample));
                     }
                 }
@@ -179,6 +177,17 @@ impl Groups {
         }
         Ok(Self { all: groups, selected, importance_factor: factor, preview, weights: total.count })
     }
+}
+
+/// The weights of one tensor, and their sample, with importance as the solver uses it.
+pub(super) fn alone(
+    sketch: &TensorSketch,
+    factor: f64,
+    has_importance: bool,
+) -> (Histogram, Option<Vec<(f32, f32)>>) {
+    let mut histogram = sketch.histogram.clone();
+    histogram.scale_importance(factor);
+    (histogram, has_importance.then(|| sample_of(sketch, factor)))
 }
 
 /// A tensor's sample, or its plain mean and importance where the sample missed a small tensor.

@@ -14,12 +14,14 @@
 mod assemble;
 mod encode;
 mod evaluate;
+mod gaps;
 mod grid;
 mod groups;
 pub mod native;
 pub mod pipeline;
 mod plan;
 pub mod report;
+mod sensitivity;
 mod session;
 mod sketch;
 mod verify;

@@ -101,6 +101,12 @@ pub struct Point {
     pub optimal: bool,
     /// Whether the point was solved on a sample of the weights.
     pub preview: bool,
+    /// By how many dB of SQNR (weighted where there is importance) the exact optimum is better: exact k-means with as many
+    /// levels, or the exact entropy-constrained quantizer at the same entropy. In a sweep, where an optimum is known.
+    pub gap_to_optimum_db: Option<f64>,
+    /// By how many bits per weight the entropy is above the Shannon lower bound at the same (plain) mean squared error, for
+    /// a memoryless source with the weights' histogram as density. In a sweep, where the weights have a density.
+    pub gap_to_shannon_bits: Option<f64>,
 }
 
 /// Operating points of one method, in order of its swept parameter.
@@ -114,6 +120,34 @@ pub struct Curve {
     pub parameter: String,
     /// The points.
     pub points: Vec<Point>,
+}
+
+/// One quantized tensor's part in what a recipe costs, and what a bit more would buy there.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TensorSensitivity {
+    /// Name as in the file.
+    pub name: String,
+    /// Number of weights.
+    pub weights: u64,
+    /// Part of the quantized weights, 0 to 1.
+    pub weight_share: f64,
+    /// Part of the bits of the symbols, 0 to 1.
+    pub bit_share: f64,
+    /// Part of the squared error, by importance where there is one, 0 to 1.
+    pub error_share: f64,
+    /// Entropy of its symbols with the recipe's code, in bits per weight; log2 of the levels with a fixed-length code.
+    pub bits_per_weight: f64,
+    /// The tensor's own SQNR in dB, by importance where there is one.
+    pub sqnr_db: f64,
+    /// Mean importance of its weights, against 1 for all quantized weights.
+    pub importance: f64,
+    /// −dD/dR of the tensor alone: decrease of the squared error (by importance) per bit spent on it. The same number is the
+    /// decrease of the total mean error per bit per weight of all. `None` where its rate does not move.
+    pub slope: Option<f64>,
+    /// That slope over the mean one of all bits spent: above 1 the tensor deserves a finer step.
+    pub slope_ratio: Option<f64>,
+    /// By how many dB of the total SQNR the next 1000 bytes spent on this tensor raise it.
+    pub db_per_kilobyte: Option<f64>,
 }
 
 /// The Shannon bound drawn beside the curves.
@@ -183,7 +217,7 @@ pub struct Verification {
 }
 
 /// Columns of [`sweep_csv`].
-pub const SWEEP_COLUMNS: [&str; 18] = [
+pub const SWEEP_COLUMNS: [&str; 20] = [
     "method",
     "parameter",
     "value",
@@ -202,6 +236,8 @@ pub const SWEEP_COLUMNS: [&str; 18] = [
     "formula_ratio",
     "predicted_ratio",
     "optimal",
+    "gap_to_optimum_db",
+    "gap_to_shannon_bits",
 ];
 
 /// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
@@ -230,10 +266,115 @@ pub fn sweep_csv(sweep: &Sweep) -> String {
                 p.formula_ratio.to_string(),
                 p.predicted_ratio.to_string(),
                 p.optimal.to_string(),
+                optional(p.gap_to_optimum_db),
+                optional(p.gap_to_shannon_bits),
             ];
             csv.push_str(&cells.join(","));
             csv.push('\n');
         }
     }
     csv
+}
+
+/// Columns of [`sensitivity_csv`].
+pub const SENSITIVITY_COLUMNS: [&str; 11] = [
+    "tensor",
+    "weights",
+    "weight_share",
+    "bit_share",
+    "error_share",
+    "bits_per_weight",
+    "sqnr_db",
+    "importance",
+    "slope",
+    "slope_ratio",
+    "db_per_kilobyte",
+];
+
+/// Sensitivities as CSV: a header, then a line per tensor; the program's output and the page's download are this text.
+pub fn sensitivity_csv(rows: &[TensorSensitivity]) -> String {
+    let mut csv = SENSITIVITY_COLUMNS.join(",");
+    csv.push('\n');
+    for row in rows {
+        // A name may hold anything: quoted, with quotes doubled (RFC 4180).
+        let name = row.name.replace('"', "\"\"");
+        csv.push('"');
+        csv.push_str(&name);
+        csv.push_str("\",");
+        csv.push_str(&row.weights.to_string());
+        for number in [
+            Some(row.weight_share),
+            Some(row.bit_share),
+            Some(row.error_share),
+            Some(row.bits_per_weight),
+            Some(row.sqnr_db),
+            Some(row.importance),
+            row.slope,
+            row.slope_ratio,
+            row.db_per_kilobyte,
+        ] {
+            csv.push(',');
+            csv.push_str(&optional(number));
+        }
+        csv.push('\n');
+    }
+    csv
+}
+
+/// What sensitivities say, in a sentence or two: who makes most of the distortion, and where the next bits belong.
+pub fn sensitivity_sentence(rows: &[TensorSensitivity]) -> String {
+    let Some(most) = rows.first() else { return String::new() };
+    let mut text = format!(
+        "{} makes {:.1} % of the distortion with {:.1} % of the bits.",
+        most.name,
+        most.error_share * 100.0,
+        most.bit_share * 100.0
+    );
+    let slope = |row: &&TensorSensitivity| row.slope_ratio.unwrap_or(0.0);
+    if let Some(steepest) = rows.iter().max_by(|a, b| slope(a).total_cmp(&slope(b)))
+        && let Some(ratio) = steepest.slope_ratio
+    {
+        // Within a tenth of the mean, slopes are as equal as their estimate.
+        let places = usize::from(ratio < 10.0);
+        let worth = if ratio < 1.1 {
+            " The next bit is worth about as much everywhere: bits are well spent.".to_owned()
+        } else {
+            format!(" The next bit is worth most in {}: {ratio:.places$} times the mean.", steepest.name)
+        };
+        text.push_str(&worth);
+    }
+    text
+}
+
+/// A number, or nothing where there is none.
+fn optional(number: Option<f64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// How far a point is from what is possible, a phrase each: its rate `bits`, by whatever measure, from the Shannon bound,
+/// which holds for plain error only and is left out where `weighted` error is shown; its error from the exact optimum.
+pub fn gap_phrases(point: &Point, bits: f64, weighted: bool) -> Vec<String> {
+    let above = point.gap_to_shannon_bits.filter(|_| !weighted).map(|gap| {
+        let gap = gap + bits - point.entropy_bits;
+        format!("{gap:.2} bit above the Shannon bound")
+    });
+    let below = point.gap_to_optimum_db.map(|gap| format!("{gap:.2} dB from the exact optimum"));
+    above.into_iter().chain(below).collect()
+}
+
+/// The same for a curve, in a line: at its point whose entropy is nearest to `near_bits`, with `rate` as the rate that is
+/// spoken of. `None` where nothing is known of it.
+pub fn gap_sentence(
+    curve: &Curve,
+    near_bits: f64,
+    rate: &dyn Fn(&Point) -> f64,
+    weighted: bool,
+) -> Option<String> {
+    let distance = |point: &&Point| (point.entropy_bits - near_bits).abs();
+    let point = curve.points.iter().min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+    let bits = rate(point);
+    let phrases = gap_phrases(point, bits, weighted);
+    let (first, rest) = phrases.split_first()?;
+    let rest = rest.first().map(|phrase| format!(", {phrase}")).unwrap_or_default();
+    Some(format!("{}: {first} at {bits:.2} bits{rest}", curve.title))
 }

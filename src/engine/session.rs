@@ -1,9 +1,10 @@
 //! A session: one opened file's sketch, and every question that can be answered from it.
 
 use super::evaluate::{self, Evaluated};
+use super::gaps::Reference;
 use super::groups::{self, Groups};
-use super::report::{Overlay, Stats, Sweep, TensorRow};
-use super::{EngineError, Importance, Plan, Task, sketch::BlockSketch, sketch_tasks, unpack};
+use super::report::{Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
+use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe, Scope};
@@ -54,6 +55,8 @@ pub struct Session {
     hash: u128,
     /// The groups of the recipe last asked for.
     cached: Option<(String, Groups)>,
+    /// The exact curve of those groups, once one was measured against it.
+    reference: Option<Reference>,
 }
 
 impl Session {
@@ -64,7 +67,15 @@ impl Session {
             ..TensorSketch::default()
         };
         let sketches = model.tensors.iter().map(sketch).collect();
-        Self { tasks: sketch_tasks(&model), model, importance, sketches, hash: 0, cached: None }
+        Self {
+            tasks: sketch_tasks(&model),
+            model,
+            importance,
+            sketches,
+            hash: 0,
+            cached: None,
+            reference: None,
+        }
     }
 
     /// The model.
@@ -198,6 +209,7 @@ impl Session {
     fn groups(&mut self, recipe: &Recipe) -> Result<&Groups, EngineError> {
         let key = groups::key(recipe);
         if self.cached.as_ref().is_none_or(|(cached, _)| *cached != key) {
+            self.reference = None;
             let has_importance = self.importance.is_some();
             if has_importance && recipe.importance.kind == ImportanceKind::None {
                 let plain = self.without_importance();
@@ -242,8 +254,27 @@ impl Session {
     pub fn sweep(&mut self, recipe: &Recipe, methods: &[&str], points: usize) -> Result<Sweep, EngineError> {
         let recipe = self.complete(recipe)?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
-        let groups = self.groups(&recipe)?;
-        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters)
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters, &mut self.reference)
+    }
+
+    /// Every quantized tensor's part in bits and distortion, and what a bit more would buy there; the largest part of the
+    /// distortion first.
+    pub fn sensitivity(&mut self, recipe: &Recipe) -> Result<Vec<TensorSensitivity>, EngineError> {
+        let recipe = self.complete(recipe)?;
+        self.groups(&recipe)?;
+        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+        let has_importance = recipe.importance.kind != ImportanceKind::None;
+        let alone = |index: usize| {
+            let sketch = self.sketches.get(index)?;
+            Some(if has_importance {
+                groups::alone(sketch, groups.importance_factor, true)
+            } else {
+                (sketch.histogram.without_importance(), None)
+            })
+        };
+        sensitivity::sensitivity(groups, &self.model, &recipe, &alone)
     }
 
     /// A plan to compress the file by this recipe.

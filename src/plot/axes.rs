@@ -109,7 +109,7 @@ impl Axes<'_> {
 }
 
 /// One line of text in CSS pixels' `size`.
-fn write(
+pub(super) fn write(
     scene: &mut Scene,
     scale: Scale,
     text: &str,

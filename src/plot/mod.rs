@@ -33,6 +33,7 @@ mod histogram;
 mod marker;
 mod rate_distortion;
 mod scene;
+mod sensitivity;
 pub mod svg;
 mod theme;
 mod ticks;
@@ -43,6 +44,7 @@ pub use frame::{Frame, Spacing};
 pub use histogram::Histogram;
 pub use marker::{MARKERS, Marker};
 pub use rate_distortion::{Line, RateDistortion, Series};
+pub use sensitivity::{Bar, Sensitivity};
 pub use theme::{Colour, SERIES_COLOURS, Scale, Theme};
 
 use plotters::prelude::DrawingBackend;
@@ -129,4 +131,16 @@ pub fn histogram<B: DrawingBackend>(
     let (scene, frame) = histogram::layout(chart, backend.get_size(), 0.0, theme, scale)?;
     scene.paint(backend, &theme.font, 1.0)?;
     Ok(frame)
+}
+
+/// Draws tensors as bars over the whole of `backend`; returns how many found room.
+pub fn sensitivity<B: DrawingBackend>(
+    backend: &mut B,
+    chart: &Sensitivity,
+    theme: &Theme,
+    scale: Scale,
+) -> Result<usize, PlotError> {
+    let (scene, shown) = sensitivity::layout(chart, backend.get_size(), 0.0, theme, scale)?;
+    scene.paint(backend, &theme.font, 1.0)?;
+    Ok(shown)
 }

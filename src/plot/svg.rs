@@ -8,6 +8,7 @@ use super::histogram::{self, Histogram};
 use super::marker::Marker;
 use super::rate_distortion::{self, RateDistortion};
 use super::scene::{Align, Scene, Shape};
+use super::sensitivity::{self, Sensitivity};
 use super::theme::{Colour, Scale, Theme};
 use super::ticks::drawable;
 use plotters_svg::SVGBackend;
@@ -66,6 +67,23 @@ pub fn histogram(
     let laid_out = histogram::layout(chart, detailed(size)?, legend.height(), theme, scale());
     let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
     document(scene, &legend, title, &describe_histogram(chart), size, theme)
+}
+
+/// Tensors as bars, of `size` CSS pixels, as an SVG document under the heading `title`.
+pub fn sensitivity(
+    chart: &Sensitivity,
+    title: &str,
+    size: (u32, u32),
+    theme: &Theme,
+) -> Result<String, PlotError> {
+    let area = |slot| Key::Area(theme.series_colour(slot));
+    let keys = [area(0), if chart.ratios { area(1) } else { Key::Threshold(theme.text) }];
+    let entries = chart.keys.iter().zip(keys).filter(|(title, _)| !title.is_empty());
+    let entries = entries.map(|(title, key)| Entry { title: (*title).to_owned(), key }).collect();
+    let legend = Legend::new(title, entries, size.0);
+    let laid_out = sensitivity::layout(chart, detailed(size)?, legend.height(), theme, scale());
+    let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
+    document(scene, &legend, title, &describe_sensitivity(chart), size, theme)
 }
 
 fn scale() -> Scale {
@@ -282,6 +300,14 @@ fn describe_histogram(chart: &Histogram) -> String {
     );
     if let (Some(first), Some(last)) = (chart.levels.first(), chart.levels.last()) {
         let _ = write!(text, " {} levels from {:.4} to {:.4}.", chart.levels.len(), first.0, last.0);
+    }
+    text
+}
+
+fn describe_sensitivity(chart: &Sensitivity) -> String {
+    let mut text = format!("{}, {} tensors.", chart.x_title, chart.bars.len());
+    for bar in &chart.bars {
+        let _ = write!(text, " {}: {}.", bar.title, if bar.label.is_empty() { "none" } else { &bar.label });
     }
     text
 }

@@ -61,6 +61,25 @@ pub fn shannon_lower_bound(entropy_bits: f64, rate_bits: f64) -> f64 {
     libm::exp2(2.0 * (entropy_bits - rate_bits)) / (2.0 * PI * E)
 }
 
+/// The rate below which no code has a mean squared error of `mse`, in bits per weight: [`shannon_lower_bound`] read the
+/// other way, 0 where the error is large enough for no bits at all.
+///
+/// ```
+/// use quantscope::rate_distortion::bounds::{gaussian_entropy_bits, shannon_lower_rate};
+/// assert!((shannon_lower_rate(gaussian_entropy_bits(1.0), 0.0625) - 2.0).abs() < 1e-12);
+/// assert_eq!(shannon_lower_rate(gaussian_entropy_bits(1.0), 3.0), 0.0);
+/// ```
+pub fn shannon_lower_rate(entropy_bits: f64, mse: f64) -> f64 {
+    (entropy_bits - gaussian_entropy_bits(mse)).max(0.0)
+}
+
+/// Whether so many weights are exactly zero that they have no density: pruned ones, or multiples of some step.
+pub fn repeats_zero(histogram: &Histogram) -> bool {
+    let total: u64 = histogram.moments().iter().map(|cell| cell.count).sum();
+    let is_zero = |cell: &Moments| cell.squares == 0.0 && cell.count > RUN.max(total / 1000);
+    histogram.moments().iter().any(is_zero)
+}
+
 /// Densities fitted to weights, as differential entropies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fit {
@@ -107,11 +126,12 @@ pub fn fit(histogram: &Histogram) -> Option<Fit> {
 }
 
 /// Differential entropy estimated from the cells, in bits: Σ p·log2(width/p) over runs of neighbouring cells with at least
-/// 64 weights each (or one in 2^15 of all, whichever is more).
+/// 64 weights each (or one in 2^15 of all, whichever is more), and half a nat per run and weight for the entropy that
+/// counting few weights loses on average (Miller 1955).
 pub fn histogram_entropy_bits(histogram: &Histogram) -> f64 {
     let total: u64 = histogram.moments().iter().map(|cell| cell.count).sum();
     let least = RUN.max(total >> 15);
-    let mut bits = 0.0;
+    let (mut bits, mut runs) = (0.0, 0u64);
     let (mut start, mut count) = (None, 0);
     let mut cells = histogram.keys().iter().zip(histogram.moments()).peekable();
     while let Some((key, cell)) = cells.next() {
@@ -122,10 +142,11 @@ pub fn histogram_entropy_bits(histogram: &Histogram) -> f64 {
             let width = next.unwrap_or_else(|| f64::from(cell_start(key + 1))) - from;
             let share = count as f64 / total as f64;
             bits += share * libm::log2(width / share);
+            runs += 1;
             (start, count) = (next, 0);
         }
     }
-    bits
+    bits + runs as f64 / (2.0 * LN_2 * total.max(1) as f64)
 }
 
 #[cfg(test)]

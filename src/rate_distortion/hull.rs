@@ -28,8 +28,13 @@ pub fn pareto(points: &[(f64, f64)]) -> Vec<usize> {
 /// assert_eq!(quantscope::rate_distortion::hull::lower_hull(&points), [0, 2, 4]);
 /// ```
 pub fn lower_hull(points: &[(f64, f64)]) -> Vec<usize> {
+    convex(points, pareto(points).into_iter())
+}
+
+/// The same of points that are already known by ascending rate and falling distortion: those at the `positions` given.
+pub(crate) fn convex(points: &[(f64, f64)], positions: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut hull: Vec<usize> = Vec::new();
-    for i in pareto(points) {
+    for i in positions {
         while let [.., a, b] = *hull {
             if !above_chord(points[a], points[b], points[i]) {
                 break;

@@ -143,6 +143,8 @@ pub enum Job {
         /// How many points.
         points: usize,
     },
+    /// Every tensor's part in bits and distortion: [`Answer::Sensitivity`].
+    Sensitivity(Recipe),
     /// Solve a recipe for good: [`Answer::Plan`].
     Plan(Recipe),
     /// Add what [`Job::Prepare`] gave, an array in task order: [`Answer::Plan`].
@@ -255,6 +257,8 @@ pub enum Answer {
     Overlay(report::Overlay),
     /// A method's curve.
     Sweep(report::Sweep),
+    /// Which layer hurts.
+    Sensitivity(Vec<report::TensorSensitivity>),
     /// A solved recipe.
     Plan {
         /// The plan, packed.

@@ -40,6 +40,9 @@ impl Held {
             Job::Sweep { recipe, method, points } => {
                 self.session()?.sweep(&recipe, &[&method], points).map(Answer::Sweep).map_err(sentence)
             }
+            Job::Sensitivity(recipe) => {
+                self.session()?.sensitivity(&recipe).map(Answer::Sensitivity).map_err(sentence)
+            }
             Job::Plan(recipe) => self.start_plan(&recipe),
             Job::Prepared(parts) => {
                 let session = self.session.as_ref().ok_or_else(nothing_held)?;

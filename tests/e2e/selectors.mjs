@@ -28,6 +28,16 @@ export const S = {
   csv: "#chart-csv",
   svg: "#chart-svg",
   overlaySvg: "#overlay-svg",
+  gaps: "#chart-gaps li",
+
+  // Which layer hurts.
+  sensitivityShow: "#sensitivity-show",
+  sensitivityKeys: "#sensitivity .keys li",
+  sensitivityCanvas: "#sensitivity-canvas",
+  sensitivityCaption: "#sensitivity-caption",
+  sensitivityDetails: "#sensitivity-details",
+  sensitivityRows: "#sensitivity-rows tr",
+  sensitivityCsv: "#sensitivity-csv",
 
   // Work in progress.
   compress: "#compress-button",
@@ -67,4 +77,6 @@ export const COLUMNS = [
   { cell: 6, csv: "fixed_bits", tolerance: 0.0006 },
   { cell: 7, csv: "sqnr_db", tolerance: 0.006 },
   { cell: 8, csv: "weighted_sqnr_db", tolerance: 0.006 },
+  { cell: 10, csv: "gap_to_optimum_db", tolerance: 0.0006 },
+  { cell: 11, csv: "gap_to_shannon_bits", tolerance: 0.0006 },
 ];

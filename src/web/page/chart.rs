@@ -1,10 +1,10 @@
 //! The rate-distortion chart: drawn when something changed, hovered on a second canvas, walked with the arrow keys.
 
 use super::curves::{drawn, quality, rate, setting, slot};
-use super::dom::{append, children, on, part, set_text, show, stamp};
+use super::dom::{append, children, fill_notes, on, part, set_text, show, stamp};
 use super::state::{Rate, State};
 use super::{App, download, figures, format, recipe};
-use crate::engine::report::{Curve, Point};
+use crate::engine::report::{Curve, Point, gap_phrases, gap_sentence};
 use crate::plot::{self, Colour, Frame, Line, Marker, RateDistortion, Scale, Series, Theme};
 use crate::web::canvas;
 use plotters_canvas::CanvasBackend;
@@ -168,6 +168,7 @@ pub fn draw(app: &App) {
     let keeps = |(c, p): (usize, usize)| curves.get(c).is_some_and(|curve| p < curve.points.len());
     view.chosen = view.chosen.filter(|chosen| keeps(*chosen));
     fill_keys(app, &chart.bounds);
+    fill_gaps(app, &curves);
     view.chart = chart;
     view.curves = curves;
     drop(view);
@@ -189,6 +190,16 @@ fn fill_keys(app: &App, bounds: &[Line]) {
         set_text(&name, &bound.title);
         append(list, &key);
     }
+}
+
+/// Says of each curve how far it is from what is possible, near the operating point.
+fn fill_gaps(app: &App, curves: &[Curve]) {
+    let state = app.state.borrow();
+    let near = state.overlay.as_ref().map_or(2.0, |overlay| overlay.point.entropy_bits);
+    let of = |point: &Point| rate(point, state.rate);
+    let gaps: Vec<String> =
+        curves.iter().filter_map(|curve| gap_sentence(curve, near, &of, state.weighted)).collect();
+    fill_notes(&app.document, &app.elements.chart_gaps, &gaps);
 }
 
 /// The point under the pointer.
@@ -230,6 +241,7 @@ fn lines(state: &State, curve: &Curve, point: &Point) -> Vec<String> {
         format!("{} dB {weighted}SQNR", format::decimals(quality(point, state.weighted), 2)),
         format!("{}× smaller", format::significant(point.predicted_ratio, 4)),
     ];
+    lines.extend(gap_phrases(point, rate(point, state.rate), state.weighted));
     if point.preview {
         lines.push("preview on a sample".to_owned());
     }

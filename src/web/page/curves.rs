@@ -229,6 +229,8 @@ fn table_row(app: &App, curve: &Curve, point: &Point) -> Element {
         format::decimals(point.sqnr_db, 2),
         format::decimals(point.weighted_sqnr_db, 2),
         format!("{}×", format::significant(point.predicted_ratio, 4)),
+        format::decimals(point.gap_to_optimum_db.unwrap_or(f64::NAN), 3),
+        format::decimals(point.gap_to_shannon_bits.unwrap_or(f64::NAN), 3),
     ];
     for text in cells {
         append(&row, &make(&app.document, "td", "num", &text));

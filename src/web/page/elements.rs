@@ -77,6 +77,10 @@ elements! {
         chart_live = "chart-live",
         chart_details = "chart-details",
         overlay_caption = "overlay-caption",
+        sensitivity = "sensitivity",
+        sensitivity_plot = "sensitivity-plot",
+        sensitivity_caption = "sensitivity-caption",
+        sensitivity_details = "sensitivity-details",
         result = "result",
         result_title = "result-title",
         result_stale = "result-stale",
@@ -96,7 +100,9 @@ elements! {
     }
     Element {
         chart_keys = "chart-keys",
+        chart_gaps = "chart-gaps",
         chart_rows = "chart-rows",
+        sensitivity_rows = "sensitivity-rows",
         ledger_rows = "ledger-rows",
         tensor_rows = "tensor-rows",
         tensor_table = "tensor-table",
@@ -116,6 +122,7 @@ elements! {
         chart_svg = "chart-svg",
         chart_csv = "chart-csv",
         overlay_svg = "overlay-svg",
+        sensitivity_csv = "sensitivity-csv",
         download_qsz = "download-qsz",
         download_safetensors = "download-safetensors",
         download_npz = "download-npz",
@@ -151,6 +158,7 @@ elements! {
         chart_rate = "chart-rate",
         chart_quality = "chart-quality",
         overlay_tensor = "overlay-tensor",
+        sensitivity_show = "sensitivity-show",
     }
     HtmlFormElement {
         recipe_form = "recipe-form",
@@ -162,6 +170,7 @@ elements! {
         chart_canvas = "chart-canvas",
         chart_hover = "chart-hover",
         overlay_canvas = "overlay-canvas",
+        sensitivity_canvas = "sensitivity-canvas",
     }
     HtmlTemplateElement {
         tensor_row_template = "tensor-row-template",

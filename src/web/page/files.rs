@@ -218,6 +218,7 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
         state.archive = None;
         state.overlay = None;
         state.curves.clear();
+        state.sensitivity.clear();
         if fresh {
             state.compressed = None;
             state.overlay_tensor = None;

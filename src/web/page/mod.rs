@@ -16,6 +16,7 @@ mod notice;
 mod overlay;
 mod permalink;
 mod recipe;
+mod sensitivity;
 mod state;
 mod tensors;
 mod theme;
@@ -57,6 +58,9 @@ pub struct App {
     overlay_asked: Cell<bool>,
     curves_wanted: Cell<bool>,
     curves_asked: Cell<bool>,
+    /// A newer recipe waits for its sensitivity.
+    sensitivity_wanted: Cell<bool>,
+    sensitivity_asked: Cell<bool>,
     /// Charts are to be drawn with the next frame.
     paint_asked: Cell<bool>,
     /// The address is to be written in a moment.
@@ -116,6 +120,8 @@ impl App {
             overlay_asked: Cell::new(false),
             curves_wanted: Cell::new(false),
             curves_asked: Cell::new(false),
+            sensitivity_wanted: Cell::new(false),
+            sensitivity_asked: Cell::new(false),
             paint_asked: Cell::new(false),
             link_asked: Cell::new(false),
             deaths: Cell::new(0),
@@ -141,6 +147,7 @@ impl App {
         curves::connect(self);
         chart::connect(self);
         overlay::connect(self);
+        sensitivity::connect(self);
         compress::connect(self);
         archive::connect(self);
         accuracy::connect(self);
@@ -169,6 +176,7 @@ impl App {
         if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
             observer.observe(&self.elements.chart_canvas);
             observer.observe(&self.elements.overlay_canvas);
+            observer.observe(&self.elements.sensitivity_canvas);
             std::mem::forget(observer);
         }
         resized.forget();
@@ -249,6 +257,7 @@ impl App {
             });
         }
         curves::refresh(self);
+        sensitivity::refresh(self);
     }
 
     async fn ask_overlay(self: &Rc<Self>) {
@@ -301,6 +310,7 @@ impl App {
                 app.paint_asked.set(false);
                 chart::draw(&app);
                 overlay::draw(&app);
+                sensitivity::draw(&app);
             }
         });
         if let Some(frame) = frame.dyn_ref() {

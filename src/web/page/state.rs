@@ -1,7 +1,7 @@
 //! What the user wants (the recipe, what is shown) apart from what has been computed (the open file, curves, results).
 
 use super::super::protocol::{Archive, Context, Opened};
-use crate::engine::report::{Bound, Curve, Outcome, Overlay, TensorRow, Verification};
+use crate::engine::report::{Bound, Curve, Outcome, Overlay, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use std::collections::BTreeSet;
@@ -137,6 +137,8 @@ pub struct State {
     pub bounds: Vec<Bound>,
     /// The weights with the codebook of the current recipe.
     pub overlay: Option<Overlay>,
+    /// Which layer hurts, by the current recipe.
+    pub sensitivity: Vec<TensorSensitivity>,
     /// The result last made.
     pub compressed: Option<Compressed>,
 }
@@ -164,6 +166,7 @@ impl Default for State {
             curves: Vec::new(),
             bounds: Vec::new(),
             overlay: None,
+            sensitivity: Vec::new(),
             compressed: None,
         }
     }
