@@ -17,6 +17,7 @@ mod overlay;
 mod permalink;
 mod recipe;
 mod state;
+mod target;
 mod tensors;
 mod theme;
 
@@ -142,6 +143,7 @@ impl App {
         chart::connect(self);
         overlay::connect(self);
         compress::connect(self);
+        target::connect(self);
         archive::connect(self);
         accuracy::connect(self);
         permalink::connect(self);
@@ -233,6 +235,7 @@ impl App {
         let problem = self.state.borrow().recipe.check().err();
         recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
         compress::show_stale(self);
+        target::show_stale(self);
         self.redraw_selection();
         accuracy::tell(self);
         if problem.is_some() {

@@ -1,0 +1,137 @@
+//! A target: the setting of the recipe's method that just meets a size or a quality, found by compressing and measuring.
+
+use super::dom::{on, set, set_text, show};
+use super::files::unexpected;
+use super::state::OpenFile;
+use super::{App, compress, curves, notice, recipe};
+use crate::engine::target::{Contest, Measured, Search, Target};
+use crate::quantize::{Method, methods};
+use crate::recipe::Recipe;
+use crate::web::pool::{Failure, Outcome};
+use crate::web::protocol::{Answer, Job};
+use std::rc::Rc;
+
+/// Connects the controls.
+pub fn connect(app: &Rc<App>) {
+    let chosen = app.clone();
+    on(&app.elements.target_kind, "change", move |_| choose(&chosen));
+    let submitted = app.clone();
+    on(&app.elements.target_form, "submit", move |event| {
+        event.prevent_default();
+        start(&submitted);
+    });
+}
+
+/// Shows what is to be typed for the kind of target that was chosen.
+fn choose(app: &App) {
+    let e = &app.elements;
+    let kind = e.target_kind.value();
+    let (label, example) = match kind.as_str() {
+        "max-bytes" => ("Size", "120 kB, 0.5 MB"),
+        "max-bits" => ("Bits", "2.5"),
+        _ => ("dB", "20"),
+    };
+    set_text(&e.target_label, label);
+    set(&e.target_amount, "placeholder", example);
+    e.target_amount.set_value("");
+    show(&e.target_fields, !kind.is_empty());
+    say(app, "", false);
+}
+
+/// Says how the search ended; `wrong` where there is no answer.
+fn say(app: &App, sentence: &str, wrong: bool) {
+    let said = &app.elements.target_said;
+    set_text(said, sentence);
+    said.set_class_name(if wrong { "hint bad" } else { "hint" });
+}
+
+/// Takes the sentence away once the recipe is no longer the one that was found.
+pub fn show_stale(app: &App) {
+    let stale = {
+        let state = app.state.borrow();
+        state.met.as_ref().is_some_and(|line| *line != state.recipe.to_line())
+    };
+    if stale {
+        app.state.borrow_mut().met = None;
+        say(app, "", false);
+    }
+}
+
+/// The methods that compete: all that are drawn, or the recipe's own.
+fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
+    let state = app.state.borrow();
+    let all = app.elements.target_all.checked();
+    let competes =
+        |method: &&Method| if all { state.shown.contains(method.id) } else { method.id == recipe.method };
+    methods::METHODS.iter().filter(competes).collect()
+}
+
+fn start(app: &Rc<App>) {
+    let e = &app.elements;
+    let target = match Target::read(&e.target_kind.value(), &e.target_amount.value()) {
+        Ok(target) => target,
+        Err(error) => return say(app, &error.to_string(), true),
+    };
+    let Some((file, recipe)) = compress::wish(app) else { return };
+    say(app, "", false);
+    let flow = notice::begin(app, "Finding a setting");
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = find(&app, flow, &file, recipe, target).await;
+        let result = notice::check(&app, flow).and(result);
+        if !matches!(result, Err(Failure::Cancelled)) {
+            app.pool.set_context(&file.context());
+        }
+        let result = result.map(|contest| conclude(&app, &contest));
+        notice::conclude(&app, flow, result);
+    });
+}
+
+/// Compresses with one setting after the other until each competing method's search has ended.
+async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, target: Target) -> Outcome<Contest> {
+    let mut contest = Contest::new(target);
+    for method in competing(app, &recipe) {
+        let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: curves::POINTS };
+        let answer = app.solver.ask(job).await?;
+        let Answer::Sweep(sweep) = answer else { return Err(unexpected(&answer)) };
+        let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
+        let mut search = Search::new(target, &recipe, method, points, file.opened.parameters)
+            .map_err(|error| error.to_string())?;
+        while let Some(tried) = search.next_recipe() {
+            notice::check(app, flow)?;
+            let tasks = match compress::plan(app, flow, file, tried).await {
+                Ok((_, tasks)) => tasks,
+                Err(Failure::Sentence(_)) => {
+                    search.refused();
+                    continue;
+                }
+                Err(Failure::Cancelled) => return Err(Failure::Cancelled),
+            };
+            let (_, report) = compress::encode(app, flow, file, &tasks).await?;
+            if let Some(trial) = search.measured(Measured::of(&report)) {
+                contest.enter(&trial);
+                notice::stage(app, &format!("Trial {}: {trial}", contest.trials));
+            }
+        }
+    }
+    Ok(contest)
+}
+
+/// Makes the answer the recipe, or says what can be had.
+fn conclude(app: &Rc<App>, contest: &Contest) {
+    let found = match contest.answer() {
+        Ok(trial) => trial.recipe.clone(),
+        Err(sentence) => return say(app, &sentence, true),
+    };
+    {
+        let mut state = app.state.borrow_mut();
+        // Importance is what the user chose, whatever its file turned out to be.
+        let importance = state.recipe.importance.clone();
+        state.recipe = Recipe { importance, ..found };
+        state.recipe_is_chosen = true;
+        state.met = Some(state.recipe.to_line());
+    }
+    recipe::sync(app);
+    app.refresh();
+    say(app, &contest.met().unwrap_or_default(), false);
+}
