@@ -317,12 +317,13 @@ fn compress(
 ) -> Result<(), Failure> {
     let mut wanted = recipe.recipe()?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
+    let asked = wanted.clone();
     let found = match goal.target {
         Some(target) => Some((target, meet(context, &mut opened, &wanted, target, goal.methods)?)),
         None => None,
     };
     if let Some((_, met)) = &found {
-        wanted.clone_from(&met.best.recipe);
+        wanted.clone_from(&met.recipe);
     }
     let show = |what, done, total| context.bars.show(what, done, total);
     let mut done = None;
@@ -342,7 +343,7 @@ fn compress(
     if let Some((target, met)) = &found {
         text = format!("target               {}\n{text}", met.sentence);
         if let Some(object) = json.as_object_mut() {
-            object.insert("target".to_owned(), print::target(*target, &met.trials));
+            object.insert("target".to_owned(), print::target(*target, &asked, &met.trials));
         }
     }
     context.say(&text, &json)?;

@@ -6,7 +6,7 @@ use super::{Failure, print};
 use crate::engine::EngineError;
 use crate::engine::native::{Files, open_files};
 use crate::engine::report::Point;
-use crate::engine::target::{self, Contest, Descent, Measured, Target};
+use crate::engine::target::{self, Contest, Measured, Target, Trial};
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::{Bench, Quantized, Setup};
@@ -281,11 +281,12 @@ pub fn find_accuracy(
     let Some(top1) = float.top1 else {
         return Err(Failure::Usage("min-accuracy: expected data with labels, found none".to_owned()));
     };
-    let (mut contest, mut trials, mut lucky) = (Contest::new(target), Vec::new(), Vec::new());
+    let mut contest = Contest::new(target, &base).map_err(usage)?;
+    let (mut trials, mut lucky) = (Vec::new(), Vec::new());
     for method in methods {
-        let mut descent = Descent::new(target, &base, method, usize::from(wanted.points)).map_err(usage)?;
-        while let Some(recipe) = descent.next_recipe() {
-            let (quantized, measures) = match measuring.point(context, &recipe) {
+        let mut descent = contest.descent(method, usize::from(wanted.points));
+        while let Some(setting) = descent.next_setting() {
+            let (quantized, measures) = match measuring.point(context, &setting.recipe(&base)) {
                 Ok(point) => point,
                 Err(Failure::Job(error)) if is_unsolved(error.as_ref()) => {
                     descent.refused();
@@ -302,11 +303,11 @@ pub fn find_accuracy(
         }
         lucky.extend_from_slice(descent.lucky());
         // What no walk confirmed may still come nearest.
-        let unconfirmed = trials.iter().filter(|trial| !target.is_met(&trial.measured));
+        let unconfirmed = trials.iter().copied().filter(|trial: &Trial| !target.is_met(&trial.measured));
         unconfirmed.chain(descent.answer()).for_each(|trial| contest.enter(trial));
     }
     contest.trials = trials.len();
-    let best = contest.answer().map_err(EngineError::Unmet)?.recipe.clone();
+    let best = contest.answer().map_err(EngineError::Unmet)?.setting.recipe(&base);
     let (quantized, measures) = measuring.point(context, &best)?;
     if let Some(path) = wanted.output {
         write_whole(path, &quantized.file)?;
@@ -334,9 +335,9 @@ pub fn find_accuracy(
         "float": float,
         "quantized": measures,
         "outcome": outcome,
-        "target": print::target(target, &trials),
+        "target": print::target(target, &base, &trials),
         "sure": is_sure,
-        "lucky": lucky.iter().map(|trial| trial.recipe.to_line()).collect::<Vec<_>>(),
+        "lucky": lucky.iter().map(|trial| trial.setting.recipe(&base).to_line()).collect::<Vec<_>>(),
         "preprocess": measuring.setup.preprocess.to_line(),
     });
     context.say(&text.join("\n"), &json)

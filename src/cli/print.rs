@@ -2,6 +2,7 @@
 
 use crate::engine::report::{Outcome, Point, TensorRow, Verification};
 use crate::engine::target::{Target, Trial};
+use crate::recipe::Recipe;
 use std::fmt::Write as _;
 
 /// Columns of text, right-aligned but for the first.
@@ -103,11 +104,11 @@ pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String
 }
 
 /// A target with the trials made for it, as JSON.
-pub fn target(target: Target, trials: &[Trial]) -> serde_json::Value {
+pub fn target(target: Target, base: &Recipe, trials: &[Trial]) -> serde_json::Value {
     let rows = trials.iter().map(|trial| {
         let measured = &trial.measured;
         serde_json::json!({
-            "recipe": trial.recipe.to_line(),
+            "recipe": trial.setting.recipe(base).to_line(),
             "file_bytes": measured.file_bytes,
             "bits": measured.bits,
             "sqnr_db": measured.sqnr_db,

@@ -1,5 +1,6 @@
 // All of the page's tests, one after the other, in one browser.
 import "./load.mjs";
 import "./job.mjs";
+import "./target.mjs";
 import "./faults.mjs";
 import "./accuracy.mjs";

@@ -1,10 +1,13 @@
 //! A method's swept parameter as an axis: its logarithm, growing from fine to coarse.
 
-use crate::quantize::{Method, ParameterKind, Value};
+use super::Setting;
+use crate::quantize::{Method, ParameterKind};
+use std::f64::consts::E;
 
 /// The values of a swept parameter.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
+    method: &'static Method,
     min: f64,
     max: f64,
     whole: bool,
@@ -21,7 +24,7 @@ fn rounded(value: f64) -> f64 {
 
 impl Axis {
     /// The axis of a method, as wide as its parameter allows.
-    pub fn new(method: &Method) -> Self {
+    pub fn new(method: &'static Method) -> Self {
         let (fine, coarse) = method.sweep;
         let kind = method.parameters.iter().find(|p| p.id == method.swept).map(|p| p.kind);
         let (min, max, whole) = match kind {
@@ -30,7 +33,7 @@ impl Axis {
             _ => (fine.min(coarse), fine.max(coarse), false),
         };
         let sign = if fine < coarse { 1.0 } else { -1.0 };
-        let mut this = Self { min, max, whole, sign, sweep: (0.0, 0.0) };
+        let mut this = Self { method, min, max, whole, sign, sweep: (0.0, 0.0) };
         this.sweep = (this.place(fine), this.place(coarse));
         this
     }
@@ -40,23 +43,15 @@ impl Axis {
         self.sign * libm::log(value)
     }
 
-    /// Where a setting lies, if it is a number.
-    pub fn place_of(&self, value: &Value) -> Option<f64> {
-        match value {
-            Value::Integer(n) => Some(self.place(*n as f64)),
-            Value::Number(x) => Some(self.place(*x)),
-            Value::Choice(_) => None,
-        }
+    /// The value nearest to a place.
+    pub fn value(&self, place: f64) -> f64 {
+        let value = libm::pow(E, self.sign * place).clamp(self.min, self.max);
+        if self.whole { value.round_ties_even() } else { rounded(value).clamp(self.min, self.max) }
     }
 
-    /// The setting nearest to a place.
-    pub fn value(&self, place: f64) -> Value {
-        let value = libm::exp(self.sign * place).clamp(self.min, self.max);
-        if self.whole {
-            Value::Integer(value.round_ties_even() as u64)
-        } else {
-            Value::Number(rounded(value).clamp(self.min, self.max))
-        }
+    /// A value as a setting of the method.
+    pub fn setting(&self, value: f64) -> Setting {
+        Setting { method: self.method.id, parameter: self.method.swept, value, is_whole: self.whole }
     }
 
     /// The places of the parameter's own ends, finest first.
@@ -84,7 +79,7 @@ mod tests {
             assert!(fine < coarse && axis.sweep().0 < axis.sweep().1, "{}", method.id);
             assert!(fine <= axis.sweep().0 && axis.sweep().1 <= coarse, "{}", method.id);
             for end in [fine, coarse] {
-                let again = axis.place_of(&axis.value(end)).unwrap();
+                let again = axis.place(axis.value(end));
                 assert!((again - end).abs() < 1e-9, "{}", method.id);
             }
         }
@@ -93,8 +88,8 @@ mod tests {
     #[test]
     fn values_have_four_digits_or_are_whole() {
         let steps = Axis::new(find("uniform").unwrap());
-        assert_eq!(steps.value(steps.place(0.412_345)), Value::Number(0.4123));
+        assert_eq!(steps.value(steps.place(0.412_345)), 0.4123);
         let levels = Axis::new(find("kmeans").unwrap());
-        assert_eq!(levels.value(levels.place(17.4)), Value::Integer(17));
+        assert_eq!(levels.value(levels.place(17.4)), 17.0);
     }
 }

@@ -5,10 +5,9 @@
 //! lone stroke of luck. The gap between it and its coarser neighbour, which missed, is then halved a few times. A setting
 //! that met while its finer neighbour missed is never the answer.
 
-use super::{Measured, SettingsError, Target, Trial};
-use crate::engine::target::axis::Axis;
-use crate::quantize::{Method, Value};
-use crate::recipe::Recipe;
+use super::axis::Axis;
+use super::{Measured, Setting, Target, Trial};
+use crate::quantize::Method;
 
 /// Times that the gap between the last grid point that missed and the first that met is halved.
 const HALVINGS: u32 = 4;
@@ -17,105 +16,74 @@ const HALVINGS: u32 = 4;
 #[derive(Debug)]
 pub struct Descent {
     target: Target,
-    base: Recipe,
-    swept: &'static str,
     axis: Axis,
     /// The grid's values that are not measured yet, the coarsest last.
-    grid: Vec<Value>,
+    grid: Vec<f64>,
     /// The last grid point measured, if it met: it waits for its finer neighbour.
     candidate: Option<Trial>,
-    /// The last place that missed.
+    /// The last value that missed.
     missed: Option<f64>,
     /// The coarsest that met with its finer neighbour.
     confirmed: Option<Trial>,
     /// Settings that met while their finer neighbour missed.
     lucky: Vec<Trial>,
     halvings: u32,
-    asked: Option<Value>,
+    asked: Option<f64>,
 }
 
 impl Descent {
-    /// A walk with `method` in place of the recipe's own over `points` values of its swept parameter.
-    pub fn new(
-        target: Target,
-        recipe: &Recipe,
-        method: &'static Method,
-        points: usize,
-    ) -> Result<Self, SettingsError> {
-        target.check(recipe)?;
-        let mut base = recipe.clone();
-        if base.method != method.id {
-            method.id.clone_into(&mut base.method);
-            base.settings.clear();
-        }
-        base.check()?;
+    /// A walk for a target that was checked.
+    pub(super) fn new(target: Target, method: &'static Method, points: usize) -> Self {
         let axis = Axis::new(method);
         let (fine, coarse) = axis.sweep();
         let last = points.max(2) - 1;
         let at = |i: usize| axis.value(fine + (coarse - fine) * i as f64 / last as f64);
-        let mut grid: Vec<Value> = (0..=last).map(at).collect();
+        let mut grid: Vec<f64> = (0..=last).map(at).collect();
         grid.dedup();
         let (candidate, missed, confirmed, lucky) = (None, None, None, Vec::new());
-        let swept = method.swept;
-        Ok(Self {
-            target,
-            base,
-            swept,
-            axis,
-            grid,
-            candidate,
-            missed,
-            confirmed,
-            lucky,
-            halvings: 0,
-            asked: None,
-        })
+        Self { target, axis, grid, candidate, missed, confirmed, lucky, halvings: 0, asked: None }
     }
 
-    /// The recipe to be tried next; none once the walk has ended.
-    pub fn next_recipe(&mut self) -> Option<Recipe> {
-        let value = if self.confirmed.is_some() { self.halved()? } else { self.grid.pop()? };
-        self.asked = Some(value.clone());
-        Some(self.base.with(self.swept, value))
+    /// The setting to be tried next; none once the walk has ended.
+    pub fn next_setting(&mut self) -> Option<Setting> {
+        self.asked = if self.confirmed.is_some() { self.halved() } else { self.grid.pop() };
+        Some(self.axis.setting(self.asked?))
     }
 
-    fn halved(&mut self) -> Option<Value> {
-        let confirmed = &self.confirmed.as_ref()?.value;
-        let (missed, met) = (self.missed?, self.axis.place_of(confirmed)?);
+    fn halved(&mut self) -> Option<f64> {
+        let (missed, met) = (self.missed?, self.confirmed?.setting.value);
         self.halvings += 1;
-        let middle = self.axis.value(f64::midpoint(missed, met));
-        let is_new = middle != *confirmed && middle != self.axis.value(missed);
-        (is_new && self.halvings <= HALVINGS).then_some(middle)
+        let middle = self.axis.value(f64::midpoint(self.axis.place(missed), self.axis.place(met)));
+        (middle != met && middle != missed && self.halvings <= HALVINGS).then_some(middle)
     }
 
-    /// Takes what the last recipe gave.
+    /// Takes what the last setting gave.
     pub fn measured(&mut self, measured: Measured) -> Option<Trial> {
         let value = self.asked.take()?;
-        let recipe = self.base.with(self.swept, value.clone());
-        let trial = Trial { recipe, parameter: self.swept, value, measured };
+        let trial = Trial { setting: self.axis.setting(value), measured };
         let met = self.target.is_met(&measured);
         if self.confirmed.is_some() && met {
             // Its finer neighbour is the one confirmed before.
-            self.confirmed = Some(trial.clone());
+            self.confirmed = Some(trial);
         } else if self.confirmed.is_some() || !met {
-            self.missed = self.axis.place_of(&trial.value);
+            self.missed = Some(value);
             self.lucky.extend(self.candidate.take());
         } else if self.candidate.is_some() {
             self.confirmed = self.candidate.take();
         } else {
-            self.candidate = Some(trial.clone());
+            self.candidate = Some(trial);
         }
         Some(trial)
     }
 
-    /// Hears that the last recipe could not be solved: it counts as not tried.
+    /// Hears that the last setting could not be solved: it counts as not tried.
     pub fn refused(&mut self) {
         self.asked = None;
     }
 
     /// The coarsest setting that met the target with its finer neighbour; the finest of the grid has none and stands alone.
-    pub fn answer(&self) -> Option<&Trial> {
-        self.confirmed.as_ref().or(self.candidate.as_ref().filter(|_| self.grid.is_empty()))
+    pub fn answer(&self) -> Option<Trial> {
+        self.confirmed.or(self.candidate.filter(|_| self.grid.is_empty()))
     }
 
     /// Settings that met the target while their finer neighbour missed it.
@@ -131,18 +99,14 @@ mod tests {
 
     /// Walks with eight grid points of `step` from 0.03 to 4 against accuracies by step; the answer, the lucky ones, trials.
     fn walk(target: f64, accuracy: impl Fn(f64) -> f64) -> (Option<f64>, usize, Vec<f64>) {
-        let mut descent =
-            Descent::new(Target::Accuracy(target), &Recipe::default(), find("uniform").unwrap(), 8).unwrap();
+        let mut descent = Descent::new(Target::Accuracy(target), find("uniform").unwrap(), 8);
         let mut tried = Vec::new();
-        while let Some(recipe) = descent.next_recipe() {
-            let step = recipe.check().unwrap().1.number("step");
+        while let Some(setting) = descent.next_setting() {
+            let step = setting.value;
             tried.push(step);
             descent.measured(Measured { accuracy: Some(accuracy(step)), ..Measured::default() }).unwrap();
         }
-        let answer = descent.answer().map(|trial| match trial.value {
-            Value::Number(x) => x,
-            _ => panic!("no number"),
-        });
+        let answer = descent.answer().map(|trial| trial.setting.value);
         (answer, descent.lucky().len(), tried)
     }
 

@@ -1,6 +1,6 @@
 //! A target met natively, file by file.
 
-use super::{Contest, Measured, Search, Target, Trial};
+use super::{Contest, Measured, Target, Trial};
 use crate::engine::EngineError;
 use crate::engine::pipeline::{Opened, Progress};
 use crate::formats::Source;
@@ -13,7 +13,9 @@ const POINTS: usize = 20;
 /// A target that was met.
 #[derive(Debug, Clone)]
 pub struct Met {
-    /// The best trial that meets it.
+    /// The recipe that meets it, as it can be replayed.
+    pub recipe: Recipe,
+    /// The best trial, which is that recipe's.
     pub best: Trial,
     /// How well, in a sentence.
     pub sentence: String,
@@ -35,15 +37,15 @@ impl<S: Source + Sync> Opened<S> {
     ) -> Result<Met, EngineError> {
         let (own, _) = recipe.check()?;
         let methods = if methods.is_empty() { &[own][..] } else { methods };
-        let mut contest = Contest::new(target);
+        let mut contest = Contest::new(target, recipe)?;
         let mut trials = Vec::new();
         'all: for method in methods {
             let sweep = self.session.sweep(recipe, &[method.id], POINTS)?;
             let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
             let parameters = self.session.model().parameters();
-            let mut search = Search::new(target, recipe, method, points, parameters)?;
-            while let Some(recipe) = search.next_recipe() {
-                let plan = match self.plan(&recipe, None, progress) {
+            let mut search = contest.search(method, points, parameters);
+            while let Some(setting) = search.next_setting() {
+                let plan = match self.plan(&setting.recipe(recipe), None, progress) {
                     Ok(plan) => plan,
                     // A grid too fine for the weights' range.
                     Err(EngineError::Quantize(_)) => {
@@ -56,7 +58,7 @@ impl<S: Source + Sync> Opened<S> {
                 let Some(trial) = search.measured(Measured::of(&outcome)) else {
                     return Err(EngineError::Message);
                 };
-                contest.enter(&trial);
+                contest.enter(trial);
                 let go_on = hear(&trial);
                 trials.push(trial);
                 if !go_on {
@@ -64,8 +66,13 @@ impl<S: Source + Sync> Opened<S> {
                 }
             }
         }
-        let best = contest.answer().map_err(EngineError::Unmet)?.clone();
-        Ok(Met { best, sentence: contest.met().unwrap_or_default(), trials })
+        let best = contest.answer().map_err(EngineError::Unmet)?;
+        Ok(Met {
+            recipe: best.setting.recipe(recipe),
+            best,
+            sentence: contest.met().unwrap_or_default(),
+            trials,
+        })
     }
 }
 

@@ -23,7 +23,7 @@ pub use meet::{Met, methods_of};
 pub use search::{Search, TRIALS};
 
 use super::report::{Outcome, Point};
-use crate::quantize::{SettingsError, Value};
+use crate::quantize::{Method, SettingsError, Value};
 use crate::recipe::{ImportanceKind, Recipe};
 
 /// What a compressed file must keep to.
@@ -56,17 +56,40 @@ pub struct Measured {
     pub accuracy: Option<f64>,
 }
 
-/// One compression that was tried.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Trial {
-    /// The recipe, as it can be replayed.
-    pub recipe: Recipe,
-    /// Its method's swept parameter.
+/// A method with a value of its swept parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Setting {
+    /// The method's id.
+    pub method: &'static str,
+    /// Its swept parameter.
     pub parameter: &'static str,
     /// That parameter's value.
-    pub value: Value,
+    pub value: f64,
+    /// Whether it is a whole number.
+    pub is_whole: bool,
+}
+
+/// One compression that was tried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Trial {
+    /// What was tried.
+    pub setting: Setting,
     /// What came of it.
     pub measured: Measured,
+}
+
+impl Setting {
+    /// `base` with this setting; the method's other parameters are kept where it is the recipe's own, else its defaults.
+    pub fn recipe(&self, base: &Recipe) -> Recipe {
+        let value = if self.is_whole { Value::Integer(self.value as u64) } else { Value::Number(self.value) };
+        let mut recipe = base.clone();
+        if recipe.method != self.method {
+            self.method.clone_into(&mut recipe.method);
+            recipe.settings.clear();
+        }
+        recipe.settings.insert(self.parameter.to_owned(), value);
+        recipe
+    }
 }
 
 impl Measured {
@@ -213,13 +236,9 @@ impl Target {
     }
 
     /// What makes one trial better than another, larger being better: quality where the size is bounded, else smallness.
-    fn merit(self, trial: &Trial) -> f64 {
-        let Measured { file_bytes, sqnr_db, weighted_sqnr_db, .. } = trial.measured;
-        match (self.is_size(), trial.recipe.importance.kind) {
-            (true, ImportanceKind::None) => sqnr_db,
-            (true, _) => weighted_sqnr_db,
-            (false, _) => -(file_bytes as f64),
-        }
+    /// Without importance the weighted ratio is the plain one.
+    fn merit(self, measured: &Measured) -> f64 {
+        if self.is_size() { measured.weighted_sqnr_db } else { -(measured.file_bytes as f64) }
     }
 
     /// What `measured` has of what this looks at.
@@ -235,13 +254,16 @@ impl Target {
 
     /// How much of it is left, as people say it.
     fn left(self, measured: &Measured) -> String {
-        let spare = self.spare(measured);
-        if self.is_size() {
-            format!("{:.2} % of it", 100.0 * libm::exp(-spare))
-        } else if matches!(self, Self::Accuracy(_)) {
-            format!("{:.2} points above", 100.0 * spare)
-        } else {
-            format!("{spare:.3} dB above")
+        let (share, spare) = match self {
+            Self::FileBytes(n) => (measured.file_bytes as f64 / n as f64, 0.0),
+            Self::BitsPerWeight(b) => (measured.bits / b, 0.0),
+            Self::Accuracy(_) => (0.0, 100.0 * self.spare(measured)),
+            _ => (0.0, self.spare(measured)),
+        };
+        match self {
+            Self::Accuracy(_) => format!("{spare:.2} points above"),
+            Self::SqnrDb(_) | Self::WeightedSqnrDb(_) => format!("{spare:.3} dB above"),
+            _ => format!("{:.2} % of it", 100.0 * share),
         }
     }
 }
@@ -263,19 +285,21 @@ impl std::fmt::Display for Target {
             Self::BitsPerWeight(b) => write!(f, "at most {b} bits per weight"),
             Self::SqnrDb(d) => write!(f, "at least {d} dB"),
             Self::WeightedSqnrDb(d) => write!(f, "at least {d} dB, weighted by importance"),
-            Self::Accuracy(a) => write!(f, "at least {:.4} % right answers", 100.0 * a),
+            Self::Accuracy(a) => write!(f, "at least {} % right answers", (1e6 * a).round_ties_even() / 1e4),
         }
     }
 }
 
 impl std::fmt::Display for Trial {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { recipe, parameter, value, measured } = self;
-        write!(
-            f,
-            "{}, {parameter} {value}: {} bytes, {:.3} dB",
-            recipe.method, measured.file_bytes, measured.sqnr_db
-        )
+        let Self { setting, measured } = self;
+        write!(f, "{setting}: {} bytes, {:.3} dB", measured.file_bytes, measured.sqnr_db)
+    }
+}
+
+impl std::fmt::Display for Setting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} {}", self.method, self.parameter, self.value)
     }
 }
 
@@ -291,42 +315,52 @@ pub struct Contest {
 }
 
 impl Contest {
-    /// One without an entry.
-    pub fn new(target: Target) -> Self {
-        Self { target, best: None, nearest: None, trials: 0 }
+    /// One without an entry, for a target that a recipe can be held to.
+    pub fn new(target: Target, recipe: &Recipe) -> Result<Self, SettingsError> {
+        target.check(recipe)?;
+        Ok(Self { target, best: None, nearest: None, trials: 0 })
+    }
+
+    /// A search with a method; `points` are what a sweep of it predicts for a model of so many float parameters, from fine to
+    /// coarse, and may be none.
+    pub fn search(&self, method: &'static Method, points: &[Point], parameters: u64) -> Search {
+        Search::new(self.target, method, points, parameters)
+    }
+
+    /// A walk with a method over `points` values of its swept parameter, for accuracy.
+    pub fn descent(&self, method: &'static Method, points: usize) -> Descent {
+        Descent::new(self.target, method, points)
     }
 
     /// Enters a trial; of equals the first stays.
-    pub fn enter(&mut self, trial: &Trial) {
-        let Self { target, best, nearest, trials } = self;
-        *trials += 1;
-        let target = *target;
-        let better = |old: &Option<Trial>, merit: &dyn Fn(&Trial) -> f64| {
-            old.as_ref().is_none_or(|old| merit(trial) > merit(old))
-        };
-        if target.is_met(&trial.measured) && better(best, &|trial| target.merit(trial)) {
-            *best = Some(trial.clone());
+    pub fn enter(&mut self, trial: Trial) {
+        self.trials += 1;
+        let target = self.target;
+        let (merit, spare) = (target.merit(&trial.measured), target.spare(&trial.measured));
+        if spare >= 0.0 && self.best.is_none_or(|best| merit > target.merit(&best.measured)) {
+            self.best = Some(trial);
         }
-        if better(nearest, &|trial| target.spare(&trial.measured)) {
-            *nearest = Some(trial.clone());
+        if self.nearest.is_none_or(|nearest| spare > target.spare(&nearest.measured)) {
+            self.nearest = Some(trial);
         }
     }
 
     /// The best trial that meets the target; else a sentence that says what can be had.
-    pub fn answer(&self) -> Result<&Trial, String> {
-        self.best.as_ref().ok_or_else(|| self.unmet())
+    pub fn answer(&self) -> Result<Trial, String> {
+        self.best.ok_or_else(|| self.unmet())
     }
 
     /// How well the target is met, in a sentence.
     pub fn met(&self) -> Option<String> {
-        let Trial { measured, .. } = self.best.as_ref()?;
+        let Trial { measured, .. } = self.best?;
         let (target, trials) = (self.target, self.trials);
-        Some(format!("{target}: {}, {}; {trials} trials", target.found(measured), target.left(measured)))
+        let trials = if trials == 1 { "1 trial".to_owned() } else { format!("{trials} trials") };
+        Some(format!("{target}: {}, {}; {trials}", target.found(&measured), target.left(&measured)))
     }
 
     fn unmet(&self) -> String {
         let target = self.target;
-        let Some(trial) = &self.nearest else {
+        let Some(trial) = self.nearest else {
             return format!("{target} cannot be met: no setting could be compressed");
         };
         let Measured { file_bytes, sqnr_db, .. } = trial.measured;
@@ -340,8 +374,7 @@ impl Contest {
             }
             _ => format!("the most this recipe can reach is {found}, in {file_bytes} bytes"),
         };
-        let Trial { recipe, parameter, value, .. } = trial;
-        format!("{target} cannot be met: {most} ({}, {parameter} {value})", recipe.method)
+        format!("{target} cannot be met: {most} ({})", trial.setting)
     }
 }
 

@@ -11,10 +11,9 @@
 //! [`Contest`](super::Contest) keeps the best of all trials, wherever it lies.
 
 use super::axis::Axis;
-use super::{Measured, Target, Trial};
+use super::{Measured, Setting, Target, Trial};
 use crate::engine::report::Point;
-use crate::quantize::{Method, SettingsError, Value};
-use crate::recipe::Recipe;
+use crate::quantize::{Method, Value};
 
 /// Compressions tried per method at most.
 pub const TRIALS: usize = 12;
@@ -36,8 +35,6 @@ struct At {
 #[derive(Debug)]
 pub struct Search {
     target: Target,
-    base: Recipe,
-    swept: &'static str,
     axis: Axis,
     /// 1 where coarser settings are nearer to missing the target, else −1.
     sign: f64,
@@ -58,42 +55,34 @@ pub struct Search {
     /// The bracket's width two trials ago, and the side that was replaced last: whether it met.
     widths: [f64; 2],
     last_met: Option<bool>,
-    asked: Option<Value>,
+    asked: Option<f64>,
     trials: usize,
     refusals: usize,
     done: bool,
 }
 
 impl Search {
-    /// A search with `method` in place of the recipe's own; `points` are what a sweep of it predicts for a model of so many
-    /// float parameters, and may be empty.
-    pub fn new(
-        target: Target,
-        recipe: &Recipe,
-        method: &'static Method,
-        points: &[Point],
-        parameters: u64,
-    ) -> Result<Self, SettingsError> {
-        target.check(recipe)?;
-        let mut base = recipe.clone();
-        if base.method != method.id {
-            method.id.clone_into(&mut base.method);
-            base.settings.clear();
-        }
-        base.check()?;
+    /// A search for a target that was checked, from predictions that may be none.
+    pub(super) fn new(target: Target, method: &'static Method, points: &[Point], parameters: u64) -> Self {
         let axis = Axis::new(method);
         let sign = if target.is_size() { -1.0 } else { 1.0 };
         let at = |point: &Point| {
-            let place = sign * axis.place_of(point.parameter.as_ref()?)?;
+            let value = match point.parameter.as_ref()? {
+                Value::Integer(n) => *n as f64,
+                Value::Number(x) => *x,
+                Value::Choice(_) => return None,
+            };
+            let place = sign * axis.place(value);
             let spare = target.spare(&Measured::predicted(point, parameters));
             spare.is_finite().then_some(At { place, spare })
         };
         let mut curve: Vec<At> = points.iter().filter_map(at).collect();
-        curve.sort_by(|a, b| a.place.total_cmp(&b.place));
-        Ok(Self {
+        // A sweep goes from fine to coarse.
+        if sign < 0.0 {
+            curve.reverse();
+        }
+        Self {
             target,
-            base,
-            swept: method.swept,
             axis,
             sign,
             curve,
@@ -110,28 +99,27 @@ impl Search {
             trials: 0,
             refusals: 0,
             done: false,
-        })
+        }
     }
 
-    /// The recipe to be tried next; none once the search has ended.
-    pub fn next_recipe(&mut self) -> Option<Recipe> {
+    /// The setting to be tried next; none once the search has ended.
+    pub fn next_setting(&mut self) -> Option<Setting> {
         if self.done || self.trials >= TRIALS || self.refusals >= REFUSALS {
             return None;
         }
-        let value = match (self.met, self.missed) {
+        self.asked = match (self.met, self.missed) {
             (None, None) => self.first(),
             (Some(met), None) => self.beyond(met),
             (None, Some(missed)) => self.before(missed),
             (Some(met), Some(missed)) => self.between(met, missed),
         };
-        self.asked.clone_from(&value);
-        Some(self.base.with(self.swept, value?))
+        Some(self.axis.setting(self.asked?))
     }
 
-    /// Takes what the last recipe gave.
+    /// Takes what the last setting gave.
     pub fn measured(&mut self, measured: Measured) -> Option<Trial> {
         let value = self.asked.take()?;
-        let place = self.place(&value)?;
+        let place = self.place(value);
         let spare = self.target.spare(&measured);
         self.trials += 1;
         if let Some(predicted) = self.predicted(place).filter(|_| spare.is_finite()) {
@@ -139,17 +127,12 @@ impl Search {
         }
         self.done |= (0.0..=self.target.tolerance()).contains(&spare);
         self.narrow(At { place, spare });
-        Some(Trial {
-            recipe: self.base.with(self.swept, value.clone()),
-            parameter: self.swept,
-            value,
-            measured,
-        })
+        Some(Trial { setting: self.axis.setting(value), measured })
     }
 
-    /// Hears that the last recipe could not be solved: the axis ends before it.
+    /// Hears that the last setting could not be solved: the axis ends before it.
     pub fn refused(&mut self) {
-        let Some(place) = self.asked.take().and_then(|value| self.place(&value)) else { return };
+        let Some(place) = self.asked.take().map(|value| self.place(value)) else { return };
         self.refusals += 1;
         // It lies on the side of the fine end, where grids grow too large, unless trials say otherwise.
         let is_beyond =
@@ -162,11 +145,11 @@ impl Search {
         }
     }
 
-    fn place(&self, value: &Value) -> Option<f64> {
-        Some(self.sign * self.axis.place_of(value)?)
+    fn place(&self, value: f64) -> f64 {
+        self.sign * self.axis.place(value)
     }
 
-    fn value(&self, place: f64) -> Value {
+    fn value(&self, place: f64) -> f64 {
         self.axis.value(self.sign * place)
     }
 
@@ -229,7 +212,7 @@ impl Search {
     }
 
     /// Where to begin: what is predicted to meet the target, else an end of the method's own sweep.
-    fn first(&self) -> Option<Value> {
+    fn first(&self) -> Option<f64> {
         if let Some(end) = self.end {
             let (_, far) = self.seen(self.axis.ends());
             let middle = self.value(f64::midpoint(end, far));
@@ -245,7 +228,7 @@ impl Search {
     }
 
     /// A setting nearer to missing the target than all that were tried; none where there is none.
-    fn beyond(&mut self, met: At) -> Option<Value> {
+    fn beyond(&mut self, met: At) -> Option<f64> {
         let (_, far) = self.seen(self.axis.ends());
         if self.value(met.place) == self.value(far) {
             return None;
@@ -256,7 +239,7 @@ impl Search {
     }
 
     /// A setting safer than all that were tried; none where there is none.
-    fn before(&mut self, missed: At) -> Option<Value> {
+    fn before(&mut self, missed: At) -> Option<f64> {
         let (near, _) = self.seen(self.axis.ends());
         if self.value(missed.place) == self.value(near) {
             return None;
@@ -272,7 +255,7 @@ impl Search {
     }
 
     /// The value at `wanted`, moved on in `direction` until it is another one than that at `from`.
-    fn another(&self, wanted: f64, from: f64, direction: f64) -> Value {
+    fn another(&self, wanted: f64, from: f64, direction: f64) -> f64 {
         let old = self.value(from);
         let mut step = STRIDE;
         let mut value = self.value(wanted);
@@ -284,7 +267,7 @@ impl Search {
     }
 
     /// A setting inside the bracket; none where its ends are neighbours.
-    fn between(&self, met: At, missed: At) -> Option<Value> {
+    fn between(&self, met: At, missed: At) -> Option<f64> {
         let width = missed.place - met.place;
         let unsolved = missed.spare == f64::NEG_INFINITY;
         if unsolved && width.abs() < NEAR {
@@ -313,6 +296,7 @@ mod tests {
     use super::*;
     use crate::engine::target::Contest;
     use crate::quantize::methods::{METHODS, find};
+    use crate::recipe::Recipe;
 
     /// Runs a search against a made-up relation of the parameter to bytes and decibels.
     fn run(
@@ -322,26 +306,24 @@ mod tests {
         made: impl Fn(f64) -> Option<(f64, f64)>,
     ) -> (Contest, usize) {
         let method = find(method).unwrap();
-        let mut search = Search::new(target, &Recipe::default(), method, points, 1000).unwrap();
-        let mut contest = Contest::new(target);
+        let mut contest = Contest::new(target, &Recipe::default()).unwrap();
+        let mut search = contest.search(method, points, 1000);
         let mut asked = 0;
         let mut seen = Vec::new();
-        while let Some(recipe) = search.next_recipe() {
+        while let Some(setting) = search.next_setting() {
             asked += 1;
-            assert!(!seen.contains(&recipe), "{} is asked for twice", recipe.to_line());
-            seen.push(recipe.clone());
-            let (_, settings) = recipe.check().unwrap();
-            let value = match settings.value(method.swept) {
-                Some(Value::Integer(n)) => *n as f64,
-                Some(Value::Number(x)) => *x,
-                _ => panic!("no number"),
-            };
-            match made(value) {
+            assert!(!seen.contains(&setting), "{setting} is asked for twice");
+            seen.push(setting);
+            let recipe = setting.recipe(&Recipe::default());
+            let again = Recipe::from_line(&recipe.to_line()).unwrap();
+            assert_eq!(again.check().unwrap().1, recipe.check().unwrap().1);
+            match made(setting.value) {
                 Some((bytes, sqnr_db)) => {
                     let file_bytes = bytes as u64;
+                    let bits = bytes * 8.0 / 20_000.0;
                     let measured =
-                        Measured { file_bytes, bits: bytes * 8.0 / 20_000.0, sqnr_db, ..Measured::default() };
-                    contest.enter(&search.measured(measured).unwrap());
+                        Measured { file_bytes, bits, sqnr_db, weighted_sqnr_db: sqnr_db, accuracy: None };
+                    contest.enter(search.measured(measured).unwrap());
                 }
                 None => search.refused(),
             }
@@ -368,14 +350,9 @@ mod tests {
         let (fine, coarse) = axis.sweep();
         let point = |i: i32| {
             let value = axis.value(fine + (coarse - fine) * f64::from(i) / 19.0);
-            let x = match value {
-                Value::Integer(n) => n as f64,
-                Value::Number(x) => x,
-                Value::Choice(_) => 0.0,
-            };
-            let (bytes, sqnr_db) = ideal(method)(x).unwrap();
+            let (bytes, sqnr_db) = ideal(method)(value).unwrap();
             Point {
-                parameter: Some(value),
+                parameter: Some(Value::Number(value)),
                 predicted_ratio: 4000.0 / (bytes * error),
                 bits: bytes * error * 8.0 / 20_000.0,
                 sqnr_db: sqnr_db * error,
@@ -406,10 +383,10 @@ mod tests {
         for points in [vec![], predictions("kmeans", 1.0), predictions("kmeans", 1.6)] {
             let (contest, _) = run(Target::FileBytes(40_000), "kmeans", &points, ideal("kmeans"));
             // 10 000·log2 k + 500 ≤ 40 000 up to k = 15.45.
-            assert_eq!(contest.answer().unwrap().value, Value::Integer(15));
+            assert_eq!(contest.answer().unwrap().setting.value, 15.0);
             let (contest, _) = run(Target::SqnrDb(25.0), "kmeans", &points, ideal("kmeans"));
             // 6.02·log2 k ≥ 25 from k = 17.8.
-            assert_eq!(contest.answer().unwrap().value, Value::Integer(18));
+            assert_eq!(contest.answer().unwrap().setting.value, 18.0);
         }
     }
 
@@ -464,9 +441,9 @@ mod tests {
     fn what_is_easily_met_is_met_by_the_end_of_the_axis() {
         let (contest, _) =
             run(Target::FileBytes(1 << 40), "uniform", &predictions("uniform", 1.0), ideal("uniform"));
-        assert_eq!(contest.answer().unwrap().value, Value::Number(0.005));
+        assert_eq!(contest.answer().unwrap().setting.value, 0.005);
         let (contest, _) = run(Target::SqnrDb(0.0), "kmeans", &predictions("kmeans", 1.0), ideal("kmeans"));
-        assert_eq!(contest.answer().unwrap().value, Value::Integer(1));
+        assert_eq!(contest.answer().unwrap().setting.value, 1.0);
     }
 
     #[test]
@@ -474,7 +451,7 @@ mod tests {
         let limited = |x: f64| if x < 0.02 { None } else { ideal("uniform")(x) };
         let points = predictions("uniform", 1.0);
         let (contest, asked) = run(Target::FileBytes(1 << 40), "uniform", &points, limited);
-        let Value::Number(x) = contest.answer().unwrap().value else { panic!() };
+        let x = contest.answer().unwrap().setting.value;
         assert!((0.02..0.0205).contains(&x), "{x}");
         assert!(asked <= TRIALS + REFUSALS);
         let (contest, _) = run(Target::SqnrDb(190.0), "uniform", &points, limited);

@@ -4,7 +4,7 @@ use super::dom::{on, set, set_text, show};
 use super::files::unexpected;
 use super::state::OpenFile;
 use super::{App, compress, curves, notice, recipe};
-use crate::engine::target::{Contest, Measured, Search, Target};
+use crate::engine::target::{Contest, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
 use crate::web::pool::{Failure, Outcome};
@@ -68,38 +68,39 @@ fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
 
 fn start(app: &Rc<App>) {
     let e = &app.elements;
-    let target = match Target::read(&e.target_kind.value(), &e.target_amount.value()) {
-        Ok(target) => target,
+    let Some((file, recipe)) = compress::wish(app) else { return };
+    let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
+    let mut contest = match target.and_then(|target| Contest::new(target, &recipe)) {
+        Ok(contest) => contest,
         Err(error) => return say(app, &error.to_string(), true),
     };
-    let Some((file, recipe)) = compress::wish(app) else { return };
     say(app, "", false);
+    let wish = app.state.borrow().recipe.clone();
     let flow = notice::begin(app, "Finding a setting");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = find(&app, flow, &file, recipe, target).await;
-        let result = notice::check(&app, flow).and(result);
-        if !matches!(result, Err(Failure::Cancelled)) {
+        let result = find(&app, flow, &file, recipe, &mut contest).await;
+        if notice::check(&app, flow).is_ok() {
             app.pool.set_context(&file.context());
+            if result.is_ok() {
+                conclude(&app, &wish, &contest);
+            }
         }
-        let result = result.map(|contest| conclude(&app, &contest));
         notice::conclude(&app, flow, result);
     });
 }
 
 /// Compresses with one setting after the other until each competing method's search has ended.
-async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, target: Target) -> Outcome<Contest> {
-    let mut contest = Contest::new(target);
+async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &mut Contest) -> Outcome<()> {
     for method in competing(app, &recipe) {
         let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: curves::POINTS };
         let answer = app.solver.ask(job).await?;
         let Answer::Sweep(sweep) = answer else { return Err(unexpected(&answer)) };
         let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
-        let mut search = Search::new(target, &recipe, method, points, file.opened.parameters)
-            .map_err(|error| error.to_string())?;
-        while let Some(tried) = search.next_recipe() {
+        let mut search = contest.search(method, points, file.opened.parameters);
+        while let Some(setting) = search.next_setting() {
             notice::check(app, flow)?;
-            let tasks = match compress::plan(app, flow, file, tried).await {
+            let tasks = match compress::plan(app, flow, file, setting.recipe(&recipe)).await {
                 Ok((_, tasks)) => tasks,
                 Err(Failure::Sentence(_)) => {
                     search.refused();
@@ -109,25 +110,23 @@ async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, target: Tar
             };
             let (_, report) = compress::encode(app, flow, file, &tasks).await?;
             if let Some(trial) = search.measured(Measured::of(&report)) {
-                contest.enter(&trial);
+                contest.enter(trial);
                 notice::stage(app, &format!("Trial {}: {trial}", contest.trials));
             }
         }
     }
-    Ok(contest)
+    Ok(())
 }
 
-/// Makes the answer the recipe, or says what can be had.
-fn conclude(app: &Rc<App>, contest: &Contest) {
-    let found = match contest.answer() {
-        Ok(trial) => trial.recipe.clone(),
+/// Makes the answer the recipe, or says what can be had; `wish` is the recipe as it was when the search began.
+fn conclude(app: &Rc<App>, wish: &Recipe, contest: &Contest) {
+    let trial = match contest.answer() {
+        Ok(trial) => trial,
         Err(sentence) => return say(app, &sentence, true),
     };
     {
         let mut state = app.state.borrow_mut();
-        // Importance is what the user chose, whatever its file turned out to be.
-        let importance = state.recipe.importance.clone();
-        state.recipe = Recipe { importance, ..found };
+        state.recipe = trial.setting.recipe(wish);
         state.recipe_is_chosen = true;
         state.met = Some(state.recipe.to_line());
     }
