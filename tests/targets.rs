@@ -135,8 +135,14 @@ fn a_search_that_is_stopped_keeps_the_best_it_has() {
     let file = model("targets_stopped.safetensors");
     let recipe = Recipe::default();
     let mut opened = Opened::open(&file, None, &recipe, 1, QUIET).unwrap();
-    let met = opened.meet(&recipe, Target::SqnrDb(1.0), &[], QUIET, &mut |_| false);
-    assert!(met.is_err() || met.unwrap().trials.len() == 1);
+    let mut heard = Vec::new();
+    let target = Target::FileBytes(2500);
+    let met = opened.meet(&recipe, target, &[], QUIET, &mut |trial| {
+        heard.push(*trial);
+        !target.is_met(&trial.measured)
+    });
+    let met = met.unwrap();
+    assert_eq!((met.trials.last(), &met.trials), (Some(&met.best), &heard));
 }
 
 /// Runs the program: exit code, standard output, standard error.
@@ -208,4 +214,32 @@ fn wrong_targets_exit_with_2() {
         let (code, _, said) = program(&arguments);
         assert!(code == 2 && said.contains(expected), "{rest:?}: {code} {said}");
     }
+}
+
+/// The residual network of the samples, on some of its digits.
+#[cfg(feature = "network")]
+#[test]
+fn the_least_accuracy_is_kept_by_the_file_that_is_written() {
+    let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (network, data) = (sample("resnet.onnx"), sample("digits-8.npz"));
+    let qsz = path("targets_accuracy.qsz").display().to_string();
+    let common = ["accuracy", &network, "--data", &data, "--samples", "200", "--rank", "2"];
+    let find = ["--min-accuracy", "90%", "--points", "6", "-o", &qsz, "--json", "-q"];
+    let (code, text, said) = program(&[&common[..], &find].concat());
+    assert_eq!(code, 0, "{said}");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let found = json["quantized"]["top1"]["count"].as_u64().unwrap();
+    assert!(found >= 180, "{found} of 200");
+    assert_eq!(json["outcome"]["file_bytes"], std::fs::metadata(&qsz).unwrap().len());
+    // The recipe measured on its own has the same answers.
+    let recipe = json["outcome"]["recipe"].as_str().unwrap();
+    let (_, text, _) = program(&[&common[..6], &["--recipe", recipe, "--json", "-q"]].concat());
+    let again: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(again["quantized"]["top1"]["count"].as_u64(), Some(found));
+    let (code, _, said) = program(&[&common[..], &["--min-accuracy", "1", "--points", "3", "-q"]].concat());
+    assert!(
+        code == 0
+            || said.contains("at least 100 % right answers cannot be met: the most this recipe can reach is"),
+        "{said}"
+    );
 }
