@@ -71,7 +71,6 @@ elements! {
         importance_notes = "importance-notes",
         recipe_error = "recipe-error",
         target_fields = "target-fields",
-        target_label = "target-label",
         target_said = "target-said",
         method_toggles = "method-toggles",
         chart = "chart",

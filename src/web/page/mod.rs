@@ -235,7 +235,7 @@ impl App {
         let problem = self.state.borrow().recipe.check().err();
         recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
         compress::show_stale(self);
-        target::show_stale(self);
+        target::forget(self);
         self.redraw_selection();
         accuracy::tell(self);
         if problem.is_some() {

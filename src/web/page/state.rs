@@ -139,8 +139,6 @@ pub struct State {
     pub overlay: Option<Overlay>,
     /// The result last made.
     pub compressed: Option<Compressed>,
-    /// The line of the recipe that was found to meet a target.
-    pub met: Option<String>,
 }
 
 impl Default for State {
@@ -167,7 +165,6 @@ impl Default for State {
             bounds: Vec::new(),
             overlay: None,
             compressed: None,
-            met: None,
         }
     }
 }

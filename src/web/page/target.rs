@@ -1,6 +1,6 @@
 //! A target: the setting of the recipe's method that just meets a size or a quality, found by compressing and measuring.
 
-use super::dom::{on, set, set_text, show};
+use super::dom::{on, set_text, show};
 use super::files::unexpected;
 use super::state::OpenFile;
 use super::{App, compress, curves, notice, recipe};
@@ -22,20 +22,11 @@ pub fn connect(app: &Rc<App>) {
     });
 }
 
-/// Shows what is to be typed for the kind of target that was chosen.
+/// Shows the fields once a kind of target is chosen.
 fn choose(app: &App) {
     let e = &app.elements;
-    let kind = e.target_kind.value();
-    let (label, example) = match kind.as_str() {
-        "max-bytes" => ("Size", "120 kB, 0.5 MB"),
-        "max-bits" => ("Bits", "2.5"),
-        _ => ("dB", "20"),
-    };
-    set_text(&e.target_label, label);
-    set(&e.target_amount, "placeholder", example);
-    e.target_amount.set_value("");
-    show(&e.target_fields, !kind.is_empty());
-    say(app, "", false);
+    show(&e.target_fields, !e.target_kind.value().is_empty());
+    forget(app);
 }
 
 /// Says how the search ended; `wrong` where there is no answer.
@@ -45,16 +36,9 @@ fn say(app: &App, sentence: &str, wrong: bool) {
     said.set_class_name(if wrong { "hint bad" } else { "hint" });
 }
 
-/// Takes the sentence away once the recipe is no longer the one that was found.
-pub fn show_stale(app: &App) {
-    let stale = {
-        let state = app.state.borrow();
-        state.met.as_ref().is_some_and(|line| *line != state.recipe.to_line())
-    };
-    if stale {
-        app.state.borrow_mut().met = None;
-        say(app, "", false);
-    }
+/// Takes the sentence away: the recipe, or the file, is another one than it speaks of.
+pub fn forget(app: &App) {
+    say(app, "", false);
 }
 
 /// The methods that compete: all that are drawn, or the recipe's own.
@@ -74,7 +58,7 @@ fn start(app: &Rc<App>) {
         Ok(contest) => contest,
         Err(error) => return say(app, &error.to_string(), true),
     };
-    say(app, "", false);
+    forget(app);
     let wish = app.state.borrow().recipe.clone();
     let flow = notice::begin(app, "Finding a setting");
     let app = app.clone();
@@ -128,9 +112,9 @@ fn conclude(app: &Rc<App>, wish: &Recipe, contest: &Contest) {
         let mut state = app.state.borrow_mut();
         state.recipe = trial.setting.recipe(wish);
         state.recipe_is_chosen = true;
-        state.met = Some(state.recipe.to_line());
     }
     recipe::sync(app);
     app.refresh();
+    // Last, since a refresh forgets what was said.
     say(app, &contest.met().unwrap_or_default(), false);
 }
