@@ -1,6 +1,7 @@
 //! The command line. A method's flags come from the table of methods.
 
 use super::Failure;
+use crate::engine::target::Target;
 use crate::quantize::methods::METHODS;
 use crate::recipe::{Recipe, value_from};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
@@ -80,6 +81,10 @@ pub enum Action {
         output: PathBuf,
         #[command(flatten)]
         recipe: RecipeArguments,
+        #[command(flatten)]
+        target: TargetArguments,
+        #[command(flatten)]
+        competing: CompetingArguments,
         /// Do not decode and compare afterwards
         #[arg(long)]
         no_verify: bool,
@@ -112,9 +117,16 @@ pub enum Action {
         network: NetworkArguments,
         #[command(flatten)]
         recipe: RecipeArguments,
-        /// Measure a curve of each of these methods, in place of one recipe
+        /// Measure a curve of each of these methods, in place of one recipe; with --min-accuracy let them compete
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
+        /// Find the coarsest setting with at least this share of right answers, such as 0.98 or 98%, and the smallest file
+        /// that has it
+        #[arg(long, value_name = "A", conflicts_with_all = ["per_tensor", "outputs"])]
+        min_accuracy: Option<String>,
+        /// Write the .qsz that --min-accuracy found
+        #[arg(long, short, value_name = "FILE.qsz", requires = "min_accuracy")]
+        output: Option<PathBuf>,
         /// Points per curve
         #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(2..=200))]
         points: u16,
@@ -166,6 +178,51 @@ pub enum Action {
         #[command(flatten)]
         recipe: RecipeArguments,
     },
+}
+
+/// What the compressed file must keep to; the recipe's method is then set so that it just does.
+#[derive(Debug, Clone, Args)]
+#[group(id = "target", multiple = false)]
+#[command(next_help_heading = "Target")]
+pub struct TargetArguments {
+    /// Find the best quality in a file of at most this size: bytes, or a number with kB, MB, GB, KiB, MiB, GiB
+    #[arg(long, value_name = "N")]
+    pub max_bytes: Option<String>,
+    /// Find the best quality at this many bits per quantized weight at most
+    #[arg(long, value_name = "B")]
+    pub max_bits: Option<String>,
+    /// Find the smallest file with at least this signal-to-quantization-noise ratio, in dB
+    #[arg(long, value_name = "D")]
+    pub min_sqnr: Option<String>,
+    /// Find the smallest file with at least this importance-weighted ratio, in dB
+    #[arg(long, value_name = "D")]
+    pub min_weighted_sqnr: Option<String>,
+}
+
+/// The methods that compete for a target.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Target")]
+pub struct CompetingArguments {
+    /// Let these methods compete for the target, each with its own defaults; the recipe's own method if absent
+    #[arg(long, value_delimiter = ',', value_name = "ID,…", requires = "target")]
+    pub methods: Vec<String>,
+}
+
+impl TargetArguments {
+    /// The target, if one was given.
+    pub fn target(&self) -> Result<Option<Target>, Failure> {
+        let given = [
+            ("max-bytes", &self.max_bytes),
+            ("max-bits", &self.max_bits),
+            ("min-sqnr", &self.min_sqnr),
+            ("min-weighted-sqnr", &self.min_weighted_sqnr),
+        ];
+        let found = given.into_iter().find_map(|(id, text)| Some((id, text.as_deref()?)));
+        found
+            .map(|(id, text)| Target::read(id, text))
+            .transpose()
+            .map_err(|error| Failure::Usage(error.to_string()))
+    }
 }
 
 /// A recipe, as a line or a file, then changed by single flags.

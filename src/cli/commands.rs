@@ -6,6 +6,7 @@ use super::{Failure, network, print, table1};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
+use crate::engine::target::{self, Met, Target};
 use crate::engine::{self, EngineError, Export};
 use crate::formats::{FormatError, Limits, Part, Source};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
@@ -64,15 +65,22 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Sensitivity { file, recipe, output, svg, chart } => {
             sensitivity(&context, &file, &recipe, output.as_deref(), svg.as_deref(), &chart)
         }
-        Action::Compress { file, output, recipe, no_verify } => {
-            compress(&context, &file, &output, &recipe, !no_verify)
+        Action::Compress { file, output, recipe, target, competing, no_verify } => {
+            let target = target.target()?;
+            let goal = Goal { target, methods: &competing.methods, verify: !no_verify };
+            compress(&context, &file, &output, &recipe, &goal)
         }
         Action::Decode { file, output, template } => decode(&context, &file, &output, template.as_deref()),
         Action::Verify { file, source, importance_file } => {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
         Action::Recipe { file, recipe } => show_recipe(&context, file.as_deref(), &recipe),
-        Action::Accuracy { network, recipe, methods, points, per_tensor, outputs } => {
+        Action::Accuracy { network, recipe, methods, points, min_accuracy: Some(least), output, .. } => {
+            let wanted =
+                network::Least { text: &least, methods: &methods, points, output: output.as_deref() };
+            network::find_accuracy(&context, &network, &recipe, &wanted)
+        }
+        Action::Accuracy { network, recipe, methods, points, per_tensor, outputs, .. } => {
             let wanted =
                 network::Wanted { methods: &methods, points, per_tensor, outputs: outputs.as_deref() };
             network::accuracy(&context, &network, &recipe, &wanted)
@@ -312,15 +320,52 @@ fn draw(sweep: &Sweep, chart: &Chart) -> RateDistortion {
     }
 }
 
+/// What compressing is to come to beside the recipe.
+struct Goal<'a> {
+    target: Option<Target>,
+    /// Methods that compete for the target.
+    methods: &'a [String],
+    /// Whether to decode and compare.
+    verify: bool,
+}
+
+/// Finds the recipe that meets a target, with a line for every trial.
+fn meet(
+    context: &Context,
+    opened: &mut Opened<Files>,
+    recipe: &Recipe,
+    target: Target,
+    methods: &[String],
+) -> Result<Met, Failure> {
+    let methods = target::methods_of(methods).map_err(|error| Failure::Usage(error.to_string()))?;
+    let show = |what, done, total| context.bars.show(what, done, total);
+    let mut count = 0;
+    let met = opened.meet(recipe, target, &methods, &show, &mut |trial| {
+        count += 1;
+        context.bars.say(&format!("trial {count}: {trial}"));
+        true
+    });
+    context.bars.clear();
+    Ok(met?)
+}
+
 fn compress(
     context: &Context,
     file: &Path,
     output: &Path,
     recipe: &RecipeArguments,
-    verify: bool,
+    goal: &Goal,
 ) -> Result<(), Failure> {
-    let wanted = recipe.recipe()?;
+    let mut wanted = recipe.recipe()?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
+    let asked = wanted.clone();
+    let found = match goal.target {
+        Some(target) => Some((target, meet(context, &mut opened, &wanted, target, goal.methods)?)),
+        None => None,
+    };
+    if let Some((_, met)) = &found {
+        wanted.clone_from(&met.recipe);
+    }
     let show = |what, done, total| context.bars.show(what, done, total);
     let mut done = None;
     let written = replace(output, |out| {
@@ -331,10 +376,18 @@ fn compress(
     context.bars.clear();
     written?;
     let Some((outcome, plan)) = done else { return Ok(()) };
-    let verification = if verify { Some(opened.verify(&plan, &open_source(output)?, &show)?) } else { None };
+    let verification =
+        if goal.verify { Some(opened.verify(&plan, &open_source(output)?, &show)?) } else { None };
     context.bars.clear();
-    let json = json!({"outcome": outcome, "verification": verification});
-    context.say(&print::outcome(&outcome, verification.as_ref()), &json)?;
+    let mut json = json!({"outcome": outcome, "verification": verification});
+    let mut text = print::outcome(&outcome, verification.as_ref());
+    if let Some((target, met)) = &found {
+        text = format!("target               {}\n{text}", met.sentence);
+        if let Some(object) = json.as_object_mut() {
+            object.insert("target".to_owned(), print::target(*target, &asked, &met.trials));
+        }
+    }
+    context.say(&text, &json)?;
     different(verification.as_ref())
 }
 

@@ -3,8 +3,10 @@
 use super::arguments::{NetworkArguments, RecipeArguments, TuningArguments};
 use super::commands::{Context, write_whole};
 use super::{Failure, print};
+use crate::engine::EngineError;
 use crate::engine::native::{Files, open_files};
 use crate::engine::report::Point;
+use crate::engine::target::{self, Contest, Measured, Target, Trial};
 use crate::formats::Source;
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::{Bench, Quantized, Setup};
@@ -12,7 +14,8 @@ use crate::network::finetune::{Lesson, Schedule};
 use crate::network::importance::{Kind, compute};
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
-use crate::network::{Graph, Network};
+use crate::network::{Graph, Network, NetworkError};
+use crate::quantize::SettingsError;
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
 use serde_json::json;
@@ -245,6 +248,112 @@ pub fn accuracy(
         "preprocess": preprocess,
     });
     context.say(&text.join("\n"), &json)
+}
+
+/// The least accuracy that is wanted.
+pub struct Least<'a> {
+    /// The share, as it was typed.
+    pub text: &'a str,
+    /// Methods that compete; the recipe's own if there are none.
+    pub methods: &'a [String],
+    /// Points of each walk's grid.
+    pub points: u16,
+    /// Where the compressed file goes.
+    pub output: Option<&'a Path>,
+}
+
+/// Finds the smallest file whose network still has the accuracy asked for.
+pub fn find_accuracy(
+    context: &Context,
+    network: &NetworkArguments,
+    recipe: &RecipeArguments,
+    wanted: &Least,
+) -> Result<(), Failure> {
+    let usage = |error: SettingsError| Failure::Usage(error.to_string());
+    let target = Target::read("min-accuracy", wanted.text).map_err(usage)?;
+    let base = recipe.recipe()?;
+    let mut methods = target::methods_of(wanted.methods).map_err(usage)?;
+    if methods.is_empty() {
+        methods.push(base.check().map_err(usage)?.0);
+    }
+    let mut measuring = Measuring::open(context, network, recipe.importance_file.as_deref())?;
+    let float = measuring.float_measures();
+    let Some(top1) = float.top1 else {
+        return Err(Failure::Usage("min-accuracy: expected data with labels, found none".to_owned()));
+    };
+    let mut contest = Contest::new(target, &base).map_err(usage)?;
+    let (mut trials, mut lucky) = (Vec::new(), Vec::new());
+    for method in methods {
+        let mut descent = contest.descent(method, usize::from(wanted.points));
+        while let Some(setting) = descent.next_setting() {
+            let (quantized, measures) = match measuring.point(context, &setting.recipe(&base)) {
+                Ok(point) => point,
+                Err(Failure::Job(error)) if is_unsolved(error.as_ref()) => {
+                    descent.refused();
+                    continue;
+                }
+                Err(failure) => return Err(failure),
+            };
+            let accuracy = measures.top1.map(|share| share.value());
+            let measured = Measured { accuracy, ..Measured::of(&quantized.outcome) };
+            let Some(trial) = descent.measured(measured) else { return Err(EngineError::Message.into()) };
+            let found = target.found(&trial.measured);
+            context.bars.say(&format!("trial {}: {trial}, {found}", trials.len() + 1));
+            trials.push(trial);
+        }
+        lucky.extend_from_slice(descent.lucky());
+        // What no walk confirmed may still come nearest.
+        let unconfirmed = trials.iter().copied().filter(|trial: &Trial| !target.is_met(&trial.measured));
+        unconfirmed.chain(descent.answer()).for_each(|trial| contest.enter(trial));
+    }
+    contest.trials = trials.len();
+    let best = contest.answer().map_err(EngineError::Unmet)?.setting.recipe(&base);
+    let (quantized, measures) = measuring.point(context, &best)?;
+    if let Some(path) = wanted.output {
+        write_whole(path, &quantized.file)?;
+    }
+    let outcome = &quantized.outcome;
+    let mut text = vec![
+        format!("target               {}", contest.met().unwrap_or_default()),
+        format!("recipe               {}", outcome.recipe),
+        format!(
+            "file                 {} bytes, ratio {:.2} over {} parameters",
+            outcome.file_bytes, outcome.ratio, outcome.parameters
+        ),
+        format!("float                {} %", percent(&top1)),
+    ];
+    text.extend(lines(&measures));
+    let is_sure = measures.top1.is_some_and(|share| target.is_met(&with_accuracy(share.low)));
+    if !is_sure {
+        text.push("note: the interval reaches below the target: other samples may give less".to_owned());
+    }
+    for trial in &lucky {
+        let found = target.found(&trial.measured);
+        text.push(format!("note: passed over as luck, since its finer neighbour missed: {trial}, {found}"));
+    }
+    let json = json!({
+        "float": float,
+        "quantized": measures,
+        "outcome": outcome,
+        "target": print::target(target, &base, &trials),
+        "sure": is_sure,
+        "lucky": lucky.iter().map(|trial| trial.setting.recipe(&base).to_line()).collect::<Vec<_>>(),
+        "preprocess": measuring.setup.preprocess.to_line(),
+    });
+    context.say(&text.join("\n"), &json)
+}
+
+fn with_accuracy(share: f64) -> Measured {
+    Measured { accuracy: Some(share), ..Measured::default() }
+}
+
+/// Whether a setting could not be solved, such as a grid too fine for the weights' range.
+fn is_unsolved(error: &(dyn std::error::Error + 'static)) -> bool {
+    let engine = match error.downcast_ref() {
+        Some(NetworkError::Engine(error)) => Some(error),
+        _ => error.downcast_ref::<EngineError>(),
+    };
+    matches!(engine, Some(EngineError::Quantize(_)))
 }
 
 fn curves(

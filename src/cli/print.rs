@@ -1,6 +1,8 @@
 //! Tables for a terminal, CSV and JSON.
 
 use crate::engine::report::{Outcome, Point, TensorRow, TensorSensitivity, Verification};
+use crate::engine::target::{Target, Trial};
+use crate::recipe::Recipe;
 use std::fmt::Write as _;
 
 /// Columns of text, right-aligned but for the first.
@@ -143,6 +145,23 @@ pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String
         let _ = write!(text, "\nnote: {note}");
     }
     text
+}
+
+/// A target with the trials made for it, as JSON.
+pub fn target(target: Target, base: &Recipe, trials: &[Trial]) -> serde_json::Value {
+    let rows = trials.iter().map(|trial| {
+        let measured = &trial.measured;
+        serde_json::json!({
+            "recipe": trial.setting.recipe(base).to_line(),
+            "file_bytes": measured.file_bytes,
+            "bits": measured.bits,
+            "sqnr_db": measured.sqnr_db,
+            "weighted_sqnr_db": measured.weighted_sqnr_db,
+            "accuracy": measured.accuracy,
+            "met": target.is_met(measured),
+        })
+    });
+    serde_json::json!({"kind": target.id(), "asked": target.to_string(), "trials": rows.collect::<Vec<_>>()})
 }
 
 /// The ledger: every bit of the file.

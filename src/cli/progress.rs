@@ -37,6 +37,14 @@ impl Bars {
         }
     }
 
+    /// Prints a line of its own above what follows.
+    pub fn say(&self, line: &str) {
+        self.clear();
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
     /// Removes the bar.
     pub fn clear(&self) {
         let mut current = self.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

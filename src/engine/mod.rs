@@ -24,6 +24,7 @@ pub mod report;
 mod sensitivity;
 mod session;
 mod sketch;
+pub mod target;
 mod verify;
 
 pub use crate::importance::Importance;
@@ -69,6 +70,9 @@ pub enum EngineError {
     /// The importance file does not fit the model.
     #[error("importance: {0}")]
     Importance(String),
+    /// No trial met the target; says what can be had.
+    #[error("{0}")]
+    Unmet(String),
     /// Writing the result failed.
     #[error("writing the result failed")]
     Write(#[from] std::io::Error),

@@ -18,6 +18,13 @@ export const S = {
   coder: "#coder",
   recipeError: "#recipe-error",
 
+  // The target.
+  targetKind: "#target-kind",
+  targetAmount: "#target-amount",
+  targetAll: "#target-all",
+  targetFind: "#target-find",
+  targetSaid: "#target-said",
+
   // The rate-distortion chart, its table and its downloads.
   chart: "#chart",
   chartSaid: "#chart-live",

@@ -2,5 +2,6 @@
 import "./load.mjs";
 import "./job.mjs";
 import "./sensitivity.mjs";
+import "./target.mjs";
 import "./faults.mjs";
 import "./accuracy.mjs";

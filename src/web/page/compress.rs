@@ -7,6 +7,7 @@ use super::{App, download, format, ledger, notice};
 use crate::engine::Task;
 use crate::engine::report::{Outcome as Report, Verification};
 use crate::model::FileFormat;
+use crate::recipe::Recipe;
 use crate::web::pool::Outcome;
 use crate::web::protocol::{Answer, Context, Job, Target};
 use js_sys::{Array, Uint8Array};
@@ -43,22 +44,21 @@ pub fn connect(app: &Rc<App>) {
     on(&e.download_recipe, "click", move |_| download_recipe(&click));
 }
 
+/// The open file and the recipe as it can be carried out; a notice where it cannot.
+pub fn wish(app: &App) -> Option<(OpenFile, Recipe)> {
+    let state = app.state.borrow();
+    let file = state.file.clone()?;
+    if state.lacks_importance() {
+        notice::error(app, "The recipe weighs errors by an importance file, and none is chosen yet.");
+        return None;
+    }
+    let is_plain = state.recipe.importance == crate::recipe::ImportanceChoice::default();
+    Some((file, if is_plain { state.recipe.clone() } else { state.solvable() }))
+}
+
 /// Compresses the open file with the current recipe.
 pub fn start(app: &Rc<App>) {
-    let (file, recipe) = {
-        let state = app.state.borrow();
-        let Some(file) = state.file.clone() else { return };
-        (file, state.recipe.clone())
-    };
-    if app.state.borrow().lacks_importance() {
-        notice::error(app, "The recipe weighs errors by an importance file, and none is chosen yet.");
-        return;
-    }
-    let recipe = if recipe.importance == crate::recipe::ImportanceChoice::default() {
-        recipe
-    } else {
-        app.state.borrow().solvable()
-    };
+    let Some((file, recipe)) = wish(app) else { return };
     let flow = notice::begin(app, "Solving the recipe");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
@@ -70,20 +70,11 @@ pub fn start(app: &Rc<App>) {
     });
 }
 
-async fn compress(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: crate::recipe::Recipe) -> Outcome<()> {
+async fn compress(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe) -> Outcome<()> {
     let line = app.state.borrow().recipe.to_line();
     let (context, tasks) = plan(app, flow, file, recipe).await?;
     notice::stage(app, "Compressing");
-    let source_bytes = file.blob.size() as u64;
-    app.solver.ask(Job::Assemble { name: file.name.clone(), source_bytes }).await?;
-    let mut appended = Vec::with_capacity(tasks.len());
-    map(app, &tasks, Job::Encode, |bytes| appended.push(app.solver.ask(Job::Append(bytes.into())))).await?;
-    for answer in appended {
-        answer.await?;
-    }
-    let sealed = app.solver.ask(Job::Seal).await?;
-    let Answer::Compressed { file: made, outcome } = sealed else { return Err(unexpected(&sealed)) };
-    notice::check(app, flow)?;
+    let (made, outcome) = encode(app, flow, file, &tasks).await?;
     let made: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
     let name = format!("{}.qsz", download::stem(&file.name));
     app.state.borrow_mut().compressed =
@@ -92,13 +83,23 @@ async fn compress(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: crate::reci
     verify(app, flow, Context { compressed: made.into(), ..context }, &tasks).await
 }
 
+/// Carries out the plan that was solved last: the compressed file, and what came of it.
+pub async fn encode(app: &App, flow: u32, file: &OpenFile, tasks: &[Task]) -> Outcome<(JsValue, Report)> {
+    let source_bytes = file.blob.size() as u64;
+    app.solver.ask(Job::Assemble { name: file.name.clone(), source_bytes }).await?;
+    let mut appended = Vec::with_capacity(tasks.len());
+    map(app, tasks, Job::Encode, |bytes| appended.push(app.solver.ask(Job::Append(bytes.into())))).await?;
+    for answer in appended {
+        answer.await?;
+    }
+    let sealed = app.solver.ask(Job::Seal).await?;
+    let Answer::Compressed { file: made, outcome } = sealed else { return Err(unexpected(&sealed)) };
+    notice::check(app, flow)?;
+    Ok((made, outcome))
+}
+
 /// Solves the recipe, with passes over the file where it needs them; the context says the plan to the workers.
-async fn plan(
-    app: &Rc<App>,
-    flow: u32,
-    file: &OpenFile,
-    recipe: crate::recipe::Recipe,
-) -> Outcome<(Context, Vec<Task>)> {
+pub async fn plan(app: &App, flow: u32, file: &OpenFile, recipe: Recipe) -> Outcome<(Context, Vec<Task>)> {
     let mut answer = app.solver.ask(Job::Plan(recipe)).await?;
     loop {
         let Answer::Plan { plan, ready, tasks } = answer else { return Err(unexpected(&answer)) };
@@ -266,7 +267,7 @@ fn download_recipe(app: &App) {
     let state = app.state.borrow();
     let Some(made) = &state.compressed else { return };
     let report = &made.outcome;
-    let json = crate::recipe::Recipe::from_line(&report.recipe)
+    let json = Recipe::from_line(&report.recipe)
         .map_err(|error| error.to_string())
         .and_then(|recipe| serde_json::to_string(&recipe).map_err(|error| error.to_string()))
         .map(|recipe| {

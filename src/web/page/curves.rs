@@ -14,7 +14,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlInputElement};
 
 /// Points of a curve.
-const POINTS: usize = 20;
+pub const POINTS: usize = 20;
 /// Bits per weight at which a fresh file starts.
 const FIRST_BITS: f64 = 4.0;
 

@@ -70,6 +70,8 @@ elements! {
         importance_name = "importance-name",
         importance_notes = "importance-notes",
         recipe_error = "recipe-error",
+        target_fields = "target-fields",
+        target_said = "target-said",
         method_toggles = "method-toggles",
         chart = "chart",
         chart_tooltip = "chart-tooltip",
@@ -144,6 +146,8 @@ elements! {
         pruning_amount = "pruning-amount",
         importance_alpha = "importance-alpha",
         importance_floor = "importance-floor",
+        target_amount = "target-amount",
+        target_all = "target-all",
         overlay_log = "overlay-log",
         tensor_filter = "tensor-filter",
     }
@@ -155,6 +159,7 @@ elements! {
         importance_kind = "importance-kind",
         coder = "coder",
         positions = "positions",
+        target_kind = "target-kind",
         chart_rate = "chart-rate",
         chart_quality = "chart-quality",
         overlay_tensor = "overlay-tensor",
@@ -162,6 +167,7 @@ elements! {
     }
     HtmlFormElement {
         recipe_form = "recipe-form",
+        target_form = "target-form",
     }
     HtmlProgressElement {
         job_progress = "job-progress",

@@ -64,7 +64,9 @@ pub fn percent(x: f64) -> String {
 /// A value that can be typed back into a number field: no typographic minus, no trailing noise.
 pub fn typed(x: f64) -> String {
     if x == 0.0 || (x.abs() >= 1e-4 && x.abs() < 1e9) {
-        format!("{x:.6}").trim_end_matches('0').trim_end_matches('.').to_owned()
+        // At least four significant digits, and none of the noise of a float32.
+        let decimals = if x.abs() < 0.01 { 8 } else { 6 };
+        format!("{x:.decimals$}").trim_end_matches('0').trim_end_matches('.').to_owned()
     } else {
         format!("{x:.3e}")
     }

@@ -18,6 +18,7 @@ mod permalink;
 mod recipe;
 mod sensitivity;
 mod state;
+mod target;
 mod tensors;
 mod theme;
 
@@ -149,6 +150,7 @@ impl App {
         overlay::connect(self);
         sensitivity::connect(self);
         compress::connect(self);
+        target::connect(self);
         archive::connect(self);
         accuracy::connect(self);
         permalink::connect(self);
@@ -241,6 +243,7 @@ impl App {
         let problem = self.state.borrow().recipe.check().err();
         recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
         compress::show_stale(self);
+        target::forget(self);
         self.redraw_selection();
         accuracy::tell(self);
         if problem.is_some() {

@@ -227,6 +227,10 @@ fn span(method: &Method) -> (f64, f64) {
 
 /// Takes what the user did into the recipe.
 fn edited(app: &Rc<App>, target: &Element) {
+    if target.id().starts_with("target-") {
+        // A target is no part of the recipe.
+        return;
+    }
     if let Some(id) = target.get_attribute("data-slider") {
         slid(app, &id, target);
     } else if let Some(id) = target.get_attribute("data-parameter") {

@@ -1,0 +1,120 @@
+//! A target: the setting of the recipe's method that just meets a size or a quality, found by compressing and measuring.
+
+use super::dom::{on, set_text, show};
+use super::files::unexpected;
+use super::state::OpenFile;
+use super::{App, compress, curves, notice, recipe};
+use crate::engine::target::{Contest, Measured, Target};
+use crate::quantize::{Method, methods};
+use crate::recipe::Recipe;
+use crate::web::pool::{Failure, Outcome};
+use crate::web::protocol::{Answer, Job};
+use std::rc::Rc;
+
+/// Connects the controls.
+pub fn connect(app: &Rc<App>) {
+    let chosen = app.clone();
+    on(&app.elements.target_kind, "change", move |_| choose(&chosen));
+    let submitted = app.clone();
+    on(&app.elements.target_form, "submit", move |event| {
+        event.prevent_default();
+        start(&submitted);
+    });
+}
+
+/// Shows the fields once a kind of target is chosen.
+fn choose(app: &App) {
+    let e = &app.elements;
+    show(&e.target_fields, !e.target_kind.value().is_empty());
+    forget(app);
+}
+
+/// Says how the search ended; `wrong` where there is no answer.
+fn say(app: &App, sentence: &str, wrong: bool) {
+    let said = &app.elements.target_said;
+    set_text(said, sentence);
+    said.set_class_name(if wrong { "hint bad" } else { "hint" });
+}
+
+/// Takes the sentence away: the recipe, or the file, is another one than it speaks of.
+pub fn forget(app: &App) {
+    say(app, "", false);
+}
+
+/// The methods that compete: all that are drawn, or the recipe's own.
+fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
+    let state = app.state.borrow();
+    let all = app.elements.target_all.checked();
+    let competes =
+        |method: &&Method| if all { state.shown.contains(method.id) } else { method.id == recipe.method };
+    methods::METHODS.iter().filter(competes).collect()
+}
+
+fn start(app: &Rc<App>) {
+    let e = &app.elements;
+    let Some((file, recipe)) = compress::wish(app) else { return };
+    let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
+    let mut contest = match target.and_then(|target| Contest::new(target, &recipe)) {
+        Ok(contest) => contest,
+        Err(error) => return say(app, &error.to_string(), true),
+    };
+    forget(app);
+    let wish = app.state.borrow().recipe.clone();
+    let flow = notice::begin(app, "Finding a setting");
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = find(&app, flow, &file, recipe, &mut contest).await;
+        if notice::check(&app, flow).is_ok() {
+            app.pool.set_context(&file.context());
+            if result.is_ok() {
+                conclude(&app, &wish, &contest);
+            }
+        }
+        notice::conclude(&app, flow, result);
+    });
+}
+
+/// Compresses with one setting after the other until each competing method's search has ended.
+async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &mut Contest) -> Outcome<()> {
+    for method in competing(app, &recipe) {
+        let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: curves::POINTS };
+        let answer = app.solver.ask(job).await?;
+        let Answer::Sweep(sweep) = answer else { return Err(unexpected(&answer)) };
+        let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
+        let mut search = contest.search(method, points, file.opened.parameters);
+        while let Some(setting) = search.next_setting() {
+            notice::check(app, flow)?;
+            let tasks = match compress::plan(app, flow, file, setting.recipe(&recipe)).await {
+                Ok((_, tasks)) => tasks,
+                Err(Failure::Sentence(_)) => {
+                    search.refused();
+                    continue;
+                }
+                Err(Failure::Cancelled) => return Err(Failure::Cancelled),
+            };
+            let (_, report) = compress::encode(app, flow, file, &tasks).await?;
+            if let Some(trial) = search.measured(Measured::of(&report)) {
+                contest.enter(trial);
+                notice::stage(app, &format!("Trial {}: {trial}", contest.trials));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the answer the recipe, or says what can be had; `wish` is the recipe as it was when the search began.
+fn conclude(app: &Rc<App>, wish: &Recipe, contest: &Contest) {
+    let trial = match contest.answer() {
+        Ok(trial) => trial,
+        Err(sentence) => return say(app, &sentence, true),
+    };
+    {
+        let mut state = app.state.borrow_mut();
+        state.recipe = trial.setting.recipe(wish);
+        state.recipe_is_chosen = true;
+    }
+    recipe::sync(app);
+    app.refresh();
+    // Last, since a refresh forgets what was said.
+    say(app, &contest.met().unwrap_or_default(), false);
+}

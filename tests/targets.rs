@@ -1,0 +1,245 @@
+//! Targets met on a whole file through the public API, and by the program.
+#![cfg(all(not(target_arch = "wasm32"), feature = "cli"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use quantscope::engine::pipeline::Opened;
+use quantscope::engine::target::{Met, TRIALS, Target, methods_of};
+use quantscope::quantize::methods::METHODS;
+use quantscope::recipe::Recipe;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const QUIET: quantscope::engine::pipeline::Progress<'static> = &|_, _, _| ();
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn model(name: &str) -> PathBuf {
+    let path = path(name);
+    std::fs::write(&path, support::small_model()).unwrap();
+    path
+}
+
+/// A target met, or the sentence why not.
+fn meet(file: &Path, line: &str, target: Target, methods: &[&str], jobs: usize) -> Result<Met, String> {
+    let recipe = Recipe::from_line(line).unwrap();
+    let importance = line.contains("importance").then_some(file);
+    let mut opened = Opened::open(file, importance, &recipe, jobs, QUIET).unwrap();
+    let methods: Vec<String> = methods.iter().map(|id| (*id).to_owned()).collect();
+    let methods = methods_of(&methods).unwrap();
+    let met = opened.meet(&recipe, target, &methods, QUIET, &mut |_| true).map_err(|e| e.to_string())?;
+    // The answer is a recipe like any other: carried out again, it has the bytes that were measured.
+    let typed = Recipe::from_line(&met.recipe.to_line()).unwrap();
+    let (bytes, outcome, _) = opened.compress(&typed, Vec::new(), QUIET).unwrap();
+    assert_eq!(bytes.len() as u64, met.best.measured.file_bytes, "{line}");
+    assert_eq!(outcome.point.sqnr_db, met.best.measured.sqnr_db, "{line}");
+    assert!(target.is_met(&met.best.measured), "{line}: {target}");
+    Ok(met)
+}
+
+#[test]
+fn every_method_meets_every_kind_of_target() {
+    let file = model("targets_every.safetensors");
+    for method in METHODS {
+        for coder in ["huffman", "rans", "context"] {
+            let plain = format!("method={}&coder={coder}", method.id);
+            let weighed = format!("{plain}&importance=file");
+            for (line, target) in [
+                (&weighed, Target::FileBytes(2500)),
+                (&weighed, Target::BitsPerWeight(3.0)),
+                (&plain, Target::SqnrDb(15.0)),
+                (&weighed, Target::WeightedSqnrDb(18.0)),
+            ] {
+                let met = meet(&file, line, target, &[], 2).unwrap();
+                assert!(met.trials.len() <= TRIALS, "{line}: {target}");
+                // No trial that meets the target is better than the answer.
+                let is_size = matches!(target, Target::FileBytes(_) | Target::BitsPerWeight(_));
+                for trial in met.trials.iter().filter(|trial| target.is_met(&trial.measured)) {
+                    let (one, best) = (trial.measured, met.best.measured);
+                    let is_better = if is_size {
+                        one.weighted_sqnr_db > best.weighted_sqnr_db
+                    } else {
+                        one.file_bytes < best.file_bytes
+                    };
+                    assert!(!is_better, "{line}: {target}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fine_parameter_comes_within_the_tolerance() {
+    let mut random = support::Random(11);
+    let weights: Vec<f32> = (0..60_000).map(|_| random.laplace(0.1)).collect();
+    let bytes = support::safetensors(&[("w", "F32", &[300, 200], support::f32_bytes(&weights))]);
+    let file = path("targets_fine.safetensors");
+    std::fs::write(&file, bytes).unwrap();
+    for method in ["uniform", "ecsq", "ecsq-exact"] {
+        let line = format!("method={method}");
+        let met = meet(&file, &line, Target::FileBytes(20_000), &[], 2).unwrap();
+        assert!(met.best.measured.file_bytes >= 19_900, "{method}: {}", met.sentence);
+        let met = meet(&file, &line, Target::SqnrDb(18.0), &[], 2).unwrap();
+        assert!(met.best.measured.sqnr_db < 18.1, "{method}: {}", met.sentence);
+    }
+}
+
+#[test]
+fn of_several_methods_the_best_answer_wins() {
+    let file = model("targets_several.safetensors");
+    let all: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
+    let target = Target::FileBytes(2500);
+    let best = meet(&file, "method=lloyd&start=density&coder=huffman", target, &all, 2).unwrap();
+    for method in METHODS {
+        let one = meet(&file, &format!("method={}&coder=huffman", method.id), target, &[], 2).unwrap();
+        assert!(best.best.measured.sqnr_db >= one.best.measured.sqnr_db, "{}", method.id);
+    }
+}
+
+#[test]
+fn the_number_of_jobs_does_not_show() {
+    let file = model("targets_jobs.safetensors");
+    for line in ["method=uniform", "method=ecsq&importance=file&coder=context", "method=kmeans&scope=channel"]
+    {
+        let one = meet(&file, line, Target::FileBytes(4500), &[], 1);
+        for jobs in [2, 5] {
+            let many = meet(&file, line, Target::FileBytes(4500), &[], jobs);
+            let trials =
+                |met: &Result<Met, String>| met.as_ref().map(|met| met.trials.clone()).map_err(Clone::clone);
+            assert_eq!(trials(&one), trials(&many), "{line}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_met_says_what_can() {
+    let file = model("targets_never.safetensors");
+    let sentence = meet(&file, "method=uniform", Target::FileBytes(300), &[], 2).unwrap_err();
+    let start = "at most 300 bytes cannot be met: the smallest file this recipe can make is ";
+    assert!(sentence.starts_with(start) && sentence.ends_with(" (uniform, step 8)"), "{sentence}");
+    let sentence = meet(&file, "method=kmeans", Target::SqnrDb(199.0), &[], 2).unwrap_err();
+    assert!(
+        sentence.starts_with("at least 199 dB cannot be met: the most this recipe can reach is "),
+        "{sentence}"
+    );
+    assert!(sentence.ends_with("(kmeans, k 4096)"), "{sentence}");
+    let sentence = meet(&file, "method=kmeans", Target::WeightedSqnrDb(10.0), &[], 2).unwrap_err();
+    assert_eq!(sentence, "min-weighted-sqnr: expected a recipe with importance, found importance=none");
+}
+
+#[test]
+fn a_search_that_is_stopped_keeps_the_best_it_has() {
+    let file = model("targets_stopped.safetensors");
+    let recipe = Recipe::default();
+    let mut opened = Opened::open(&file, None, &recipe, 1, QUIET).unwrap();
+    let mut heard = Vec::new();
+    let target = Target::FileBytes(2500);
+    let met = opened.meet(&recipe, target, &[], QUIET, &mut |trial| {
+        heard.push(*trial);
+        !target.is_met(&trial.measured)
+    });
+    let met = met.unwrap();
+    assert_eq!((met.trials.last(), &met.trials), (Some(&met.best), &heard));
+}
+
+/// Runs the program: exit code, standard output, standard error.
+fn program(arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_quantscope")).args(arguments).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn compress_meets_a_size_and_its_recipe_gives_the_same_bytes() {
+    let file = model("targets_cli.safetensors").display().to_string();
+    let (qsz, again) =
+        (path("targets_cli.qsz").display().to_string(), path("targets_again.qsz").display().to_string());
+    let (code, json, said) = program(&[
+        "compress",
+        &file,
+        "-o",
+        &qsz,
+        "--max-bytes",
+        "2.5 kB",
+        "--methods",
+        "uniform,ecsq",
+        "--json",
+    ]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("trial 1: uniform, step "), "{said}");
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let size = std::fs::metadata(&qsz).unwrap().len();
+    assert!(size <= 2500 && json["outcome"]["file_bytes"] == size);
+    assert_eq!(json["target"]["kind"], "max-bytes");
+    assert_eq!(json["verification"]["mismatches"], 0);
+    let recipe = json["outcome"]["recipe"].as_str().unwrap();
+    assert_eq!(program(&["compress", &file, "-o", &again, "--recipe", recipe]).0, 0);
+    assert!(std::fs::read(&qsz).unwrap() == std::fs::read(&again).unwrap());
+}
+
+#[test]
+fn compress_says_how_well_a_quality_is_met() {
+    let file = model("targets_said.safetensors").display().to_string();
+    let qsz = path("targets_said.qsz").display().to_string();
+    let (code, text, said) = program(&["compress", &file, "-o", &qsz, "--min-sqnr", "15", "-q"]);
+    assert_eq!((code, said.as_str()), (0, ""));
+    assert!(text.starts_with("target               at least 15 dB: 15.0"), "{text}");
+}
+
+#[test]
+fn a_target_that_cannot_be_met_fails_and_writes_nothing() {
+    let file = model("targets_unmet.safetensors").display().to_string();
+    let qsz = path("targets_unmet.qsz").display().to_string();
+    let (code, _, said) = program(&["compress", &file, "-o", &qsz, "--max-bytes", "300", "-q"]);
+    assert_eq!(code, 1);
+    assert!(said.starts_with("quantscope: at most 300 bytes cannot be met: the smallest file"), "{said}");
+    assert!(!PathBuf::from(&qsz).exists());
+}
+
+#[test]
+fn wrong_targets_exit_with_2() {
+    let file = model("targets_wrong.safetensors").display().to_string();
+    for (rest, expected) in [
+        (&["--max-bytes", "lots"][..], "max-bytes: expected a size"),
+        (&["--min-sqnr", "20", "--max-bits", "2"], "cannot be used with"),
+        (&["--methods", "uniform"], "required"),
+        (&["--max-bits", "2", "--methods", "magic"], "methods: expected some of kmeans"),
+        (&["--min-weighted-sqnr", "20"], "min-weighted-sqnr: expected a recipe with importance"),
+    ] {
+        let mut arguments = vec!["compress", file.as_str(), "-o", "never.qsz"];
+        arguments.extend(rest);
+        let (code, _, said) = program(&arguments);
+        assert!(code == 2 && said.contains(expected), "{rest:?}: {code} {said}");
+    }
+}
+
+/// The residual network of the samples, on some of its digits.
+#[cfg(feature = "network")]
+#[test]
+fn the_least_accuracy_is_kept_by_the_file_that_is_written() {
+    let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (network, data) = (sample("resnet.onnx"), sample("digits-8.npz"));
+    let qsz = path("targets_accuracy.qsz").display().to_string();
+    let common = ["accuracy", &network, "--data", &data, "--samples", "200", "--rank", "2"];
+    let find = ["--min-accuracy", "90%", "--points", "6", "-o", &qsz, "--json", "-q"];
+    let (code, text, said) = program(&[&common[..], &find].concat());
+    assert_eq!(code, 0, "{said}");
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let found = json["quantized"]["top1"]["count"].as_u64().unwrap();
+    assert!(found >= 180, "{found} of 200");
+    assert_eq!(json["outcome"]["file_bytes"], std::fs::metadata(&qsz).unwrap().len());
+    // The recipe measured on its own has the same answers.
+    let recipe = json["outcome"]["recipe"].as_str().unwrap();
+    let (_, text, _) = program(&[&common[..6], &["--recipe", recipe, "--json", "-q"]].concat());
+    let again: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(again["quantized"]["top1"]["count"].as_u64(), Some(found));
+    let (code, _, said) = program(&[&common[..], &["--min-accuracy", "1", "--points", "3", "-q"]].concat());
+    assert!(
+        code == 0
+            || said.contains("at least 100 % right answers cannot be met: the most this recipe can reach is"),
+        "{said}"
+    );
+}
