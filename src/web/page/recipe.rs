@@ -95,6 +95,10 @@ fn put(input: &HtmlInputElement, text: &str) {
 
 fn show_dependent(app: &App, recipe: &Recipe) {
     let e = &app.elements;
+    let is_grid = method_of(recipe).is_grid();
+    e.coder.set_disabled(is_grid);
+    e.pruning.set_disabled(is_grid);
+    e.positions.set_disabled(is_grid);
     show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
     let label =
         if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
@@ -241,10 +245,11 @@ fn edited(app: &Rc<App>, target: &Element) {
         read_fixed(app, &mut recipe, &target.id());
         show_dependent(app, &recipe);
         let importance_changed = recipe.importance != before.importance;
-        if recipe.method != before.method {
-            build_parameters(app, &recipe);
-        }
+        let method_changed = recipe.method != before.method;
         choose(app, recipe);
+        if method_changed {
+            sync(app);
+        }
         if importance_changed {
             put(&app.elements.importance_alpha, &format::typed(app.state.borrow().recipe.importance.alpha));
             files::importance_changed(app);
@@ -294,6 +299,20 @@ fn typed_in(app: &App, id: &str, target: &Element) {
     choose(app, recipe);
 }
 
+/// Changes the method, and with it what the method does not leave open.
+fn choose_method(recipe: &mut Recipe, id: &str) {
+    recipe.settings.clear();
+    // The select has the ids of the table alone.
+    let _ = recipe.set("method", id);
+    if method_of(recipe).is_grid() {
+        recipe.pruning = Pruning::None;
+        recipe.positions = Positions::Symbols;
+        if recipe.scope == Scope::Channel {
+            recipe.scope = Scope::Tensor;
+        }
+    }
+}
+
 /// Reads the control that was edited.
 fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
     let e = &app.elements;
@@ -302,8 +321,7 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
     };
     match id {
         "method" => {
-            recipe.method = e.method.value();
-            recipe.settings.clear();
+            choose_method(recipe, &e.method.value());
         }
         "scope" => {
             recipe.scope = match e.scope.value().as_str() {
@@ -359,8 +377,7 @@ pub fn adopt(app: &Rc<App>, method: &str, parameter: &str, value: &Value) {
     {
         let mut state = app.state.borrow_mut();
         if state.recipe.method != method {
-            state.recipe.settings.clear();
-            method.clone_into(&mut state.recipe.method);
+            choose_method(&mut state.recipe, method);
         }
         state.recipe.settings.insert(parameter.to_owned(), value.clone());
         state.recipe_is_chosen = true;
