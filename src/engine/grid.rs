@@ -47,8 +47,8 @@ pub(super) fn grids(
     settings: &Settings,
 ) -> Result<Vec<Option<Grid>>, EngineError> {
     let rank = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i)).map_or(0, |t| t.shape.len());
+    let all_flat = groups.all.iter().all(|group| rank(group) < 2);
     let common = (recipe.scope == Scope::All).then(|| {
-        let all_flat = groups.all.iter().all(|group| rank(group) < 2);
         let mut weights = Histogram::default();
         for group in groups.all.iter().filter(|group| all_flat || rank(group) >= 2) {
             weights.merge(&group.kept);
@@ -57,7 +57,7 @@ pub(super) fn grids(
     });
     let grid = |group: &Group| {
         let unit = common.unwrap_or_else(|| uniform::deviation(&group.kept));
-        grid_of(group, rank(group) < 2, unit, settings)
+        grid_of(group, rank(group) < 2 && !all_flat, unit, settings)
     };
     groups.all.iter().map(grid).collect()
 }

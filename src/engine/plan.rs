@@ -715,9 +715,13 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
         blocks.read(range.clone())?;
         symbols.clear();
         let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
-        plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
+        let predictor =
+            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
         if let Some(context) = &context {
-            context.count(&symbols, rows, &mut counts.contexts);
+            match predictor {
+                Some(predictor) => context.count_by(&symbols, rows, predictor, &mut counts.contexts),
+                None => context.count(&symbols, rows, &mut counts.contexts),
+            }
             continue;
         }
         for symbol in &symbols {

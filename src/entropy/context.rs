@@ -27,8 +27,12 @@ const CONTEXTS: usize = PLACE + 4 * CLASSES;
 
 /// A start without statistics.
 const EVEN: u8 = 0;
-/// Times that a decision must have been taken for its start to be stored.
-const WORTH_STORING: u64 = 16;
+/// Times that a decision is taken in a run before its probability is learnt.
+const WORTH_LEARNING: u64 = 8;
+/// What learning costs, in decisions at one half in place of the probability learnt.
+const LEARNING: f64 = 12.0;
+/// Bits of a stored start: its 6 and those of the skip.
+const START_BITS: f64 = 8.0;
 
 /// Order of the exponential Golomb codes in the table.
 const CENTRE_ORDER: u32 = 4;
@@ -73,19 +77,21 @@ impl Quantized {
     }
 }
 
-/// How often each decision went either way, by context; what a table's starts are made of.
+/// How often each decision went either way, and in how many runs often enough to be learnt, by context; what a table's starts are
+/// made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct ContextCounts(Vec<[u64; 2]>);
+pub struct ContextCounts(Vec<[u64; 3]>);
 
 impl ContextCounts {
     /// Adds the decisions of another part.
     pub fn merge(&mut self, other: &Self) {
         if self.0.len() < other.0.len() {
-            self.0.resize(other.0.len(), [0; 2]);
+            self.0.resize(other.0.len(), [0; 3]);
         }
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine[0] += theirs[0];
-            mine[1] += theirs[1];
+            for (mine, theirs) in mine.iter_mut().zip(theirs) {
+                *mine += theirs;
+            }
         }
     }
 }
@@ -330,6 +336,14 @@ fn nearest_start(ones: u64, all: u64) -> u8 {
     (0..64).min_by_key(|start| start_probability(*start).abs_diff(probability)).unwrap_or(EVEN)
 }
 
+/// The start of a decision that went so often either way, and in so many runs often enough to be learnt; [`EVEN`] where it saves
+/// less than it costs.
+fn start_worth_storing([zeros, ones, runs]: [u64; 3]) -> u8 {
+    let entropy = crate::rate_distortion::entropy_bits(&[zeros, ones]);
+    let saved = runs as f64 * LEARNING * (1.0 - entropy);
+    if saved > START_BITS { nearest_start(ones, zeros + ones) } else { EVEN }
+}
+
 impl Context {
     /// The table of an alphabet whose probabilities all start at one half.
     pub fn even(alphabet: usize, numbering: Numbering) -> Result<Self, CodeError> {
@@ -349,9 +363,8 @@ impl Context {
 
     /// The same with starts where `counts` has the decisions on average.
     pub fn starting_from(mut self, counts: &ContextCounts) -> Self {
-        for (start, [zeros, ones]) in self.starts.iter_mut().zip(&counts.0) {
-            let all = zeros + ones;
-            *start = if all < WORTH_STORING { EVEN } else { nearest_start(*ones, all) };
+        for (start, counts) in self.starts.iter_mut().zip(&counts.0) {
+            *start = start_worth_storing(*counts);
         }
         self
     }
@@ -378,14 +391,18 @@ impl Context {
 
     /// Adds the decisions of a run to `counts`.
     pub fn count(&self, symbols: &[u16], rows: Rows, counts: &mut ContextCounts) {
-        let mut counting = Counting(std::mem::take(&mut counts.0));
-        counting.0.resize(CONTEXTS, [0; 2]);
-        let predictor = self.predictor(symbols, rows);
+        self.count_by(symbols, rows, self.predictor(symbols, rows), counts);
+    }
+
+    /// The same with the predictor that [`assign`](Self::assign) chose.
+    pub fn count_by(&self, symbols: &[u16], rows: Rows, predictor: Predictor, counts: &mut ContextCounts) {
+        let mut counting = Counting(vec![[0; 2]; CONTEXTS]);
         let mut next = symbols.iter();
         let wanted = || Ok(next.next().map_or(0, |symbol| self.numbering.number(*symbol)));
         let Ok::<_, std::convert::Infallible>(_) =
             walk(&mut counting, &self.trellis, (rows, predictor), symbols.len(), wanted, |_| Ok(()));
-        counts.0 = counting.0;
+        let run = counting.0.into_iter().map(|[zeros, ones]| [zeros, ones, u64::from(zeros + ones >= WORTH_LEARNING)]);
+        counts.merge(&ContextCounts(run.collect()));
     }
 
     /// The predictor that codes these symbols in fewest bits.

@@ -32,7 +32,7 @@ const LAMBDA: Parameter = Parameter {
     id: "lambda",
     title: "λ",
     summary: "what a bit is worth in squared error, in units of the high-rate slope; more makes more zeros",
-    kind: ParameterKind::Number { min: 0.0, max: 16.0, default: 1.0 },
+    kind: ParameterKind::Number { min: 0.0, max: 16.0, default: 0.8 },
 };
 
 const FINE: Parameter = Parameter {

@@ -197,9 +197,10 @@ impl Parameter {
                 Value::Integer(n) if (min..=max).contains(&(*n as f64)) => Ok(Value::Number(*n as f64)),
                 _ => refuse(format!("a number from {min} to {max}")),
             },
-            ParameterKind::Choice(words) => match given {
-                Value::Choice(word) if words.iter().any(|(id, _)| id == word) => Ok(given.clone()),
-                _ => {
+            // A word may look like a number.
+            ParameterKind::Choice(words) => match words.iter().find(|(id, _)| *id == given.to_string()) {
+                Some((id, _)) => Ok(Value::Choice((*id).to_owned())),
+                None => {
                     let ids: Vec<&str> = words.iter().map(|(id, _)| *id).collect();
                     refuse(format!("one of {}", ids.join(", ")))
                 }
