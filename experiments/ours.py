@@ -22,7 +22,11 @@ class Setting:
 # The curves that `codec` takes the best of, decibel by decibel. A method that the program does not have is skipped.
 CODEC = [
     Setting("uniform", "uniform", ("--rank", "2", "--coder", "context")),
-    Setting("trellis", "trellis", ("--coder", "context")),
+    Setting("rdo", "rdo", ()),
+    # λ is swept as NNCodec's is.
+    Setting("trellis", "trellis", ()),
+    Setting("trellis, λ 1.3", "trellis", ("--lambda", "1.3")),
+    Setting("trellis, λ 2", "trellis", ("--lambda", "2")),
 ]
 # Steps in standard deviations of the weights, a quarter of an octave apart as NNCodec's are.
 CODEC_STEPS = [0.02 * 2 ** (i / 4) for i in range(35)]

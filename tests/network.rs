@@ -184,6 +184,42 @@ fn pruned_lenet_keeps_its_accuracy_above_the_papers_ratio() {
 }
 
 #[test]
+fn pruned_lenet_at_sixty_times_keeps_its_accuracy() {
+    let Some([network, images, labels]) = mnist() else { return };
+    let Some([weights, hessian]) =
+        shared(["lenet/lenet_pruned.safetensors", "lenet/lenet_pruned_hessian_diag_ggn.safetensors"])
+    else {
+        return;
+    };
+    let base = [
+        "accuracy",
+        &network,
+        "--weights",
+        &weights,
+        "--data",
+        &images,
+        &labels,
+        "--preprocess",
+        "scale=256",
+    ];
+    let recipe = [
+        "--importance-file",
+        &hessian,
+        "--method",
+        "trellis",
+        "--step",
+        "1",
+        "--lambda",
+        "3",
+        "--alpha",
+        "0.5",
+    ];
+    let found = json(&[&base[..], &recipe].concat());
+    assert!(found["quantized"]["top1"]["count"].as_u64().unwrap() >= 9930, "{}", found["quantized"]["top1"]);
+    assert!(found["outcome"]["ratio"].as_f64().unwrap() >= 60.0, "{}", found["outcome"]["ratio"]);
+}
+
+#[test]
 fn quantized_weights_written_into_the_model_run_as_they_were_measured() {
     let source = repository("www/samples/transformer.onnx");
     let data = repository("www/samples/digits-8.npz");

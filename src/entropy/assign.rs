@@ -24,6 +24,9 @@ const SEGMENT: usize = 256;
 /// Weights after which the best path is taken for good.
 const COMMIT: usize = 1 << 14;
 
+/// Weights are taken to be at most so many steps from zero: far beyond every number, and safe in integers.
+const FURTHEST: f32 = (1 << 20) as f32;
+
 /// What an assignment minimises: Σ h·(w − m·step)² + λ·bits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Goal {
@@ -62,7 +65,7 @@ impl Context {
         goal: Goal,
         symbols: &mut Vec<u16>,
     ) -> Predictor {
-        let scaled: Vec<f32> = values.iter().map(|w| w / goal.step).collect();
+        let scaled: Vec<f32> = values.iter().map(|w| (w / goal.step).clamp(-FURTHEST, FURTHEST)).collect();
         let quantized = if self.trellis().is_scalar() { Quantized::ToScalar } else { Quantized::ToTrellis };
         let predictor = self.predict(&scaled, rows, quantized);
         let search = Search::new(self, &scaled, h, rows, goal);

@@ -401,7 +401,10 @@ impl Context {
         let wanted = || Ok(next.next().map_or(0, |symbol| self.numbering.number(*symbol)));
         let Ok::<_, std::convert::Infallible>(_) =
             walk(&mut counting, &self.trellis, (rows, predictor), symbols.len(), wanted, |_| Ok(()));
-        let run = counting.0.into_iter().map(|[zeros, ones]| [zeros, ones, u64::from(zeros + ones >= WORTH_LEARNING)]);
+        let run = counting
+            .0
+            .into_iter()
+            .map(|[zeros, ones]| [zeros, ones, u64::from(zeros + ones >= WORTH_LEARNING)]);
         counts.merge(&ContextCounts(run.collect()));
     }
 
