@@ -45,6 +45,9 @@ fn every_method_meets_every_kind_of_target() {
     let file = model("targets_every.safetensors");
     for method in METHODS {
         for coder in ["huffman", "rans", "context"] {
+            if method.is_grid() && coder != "context" {
+                continue;
+            }
             let plain = format!("method={}&coder={coder}", method.id);
             let weighed = format!("{plain}&importance=file");
             for (line, target) in [
@@ -94,7 +97,8 @@ fn of_several_methods_the_best_answer_wins() {
     let target = Target::FileBytes(2500);
     let best = meet(&file, "method=lloyd&start=density&coder=huffman", target, &all, 2).unwrap();
     for method in METHODS {
-        let one = meet(&file, &format!("method={}&coder=huffman", method.id), target, &[], 2).unwrap();
+        let coder = if method.is_grid() { "context" } else { "huffman" };
+        let one = meet(&file, &format!("method={}&coder={coder}", method.id), target, &[], 2).unwrap();
         assert!(best.best.measured.sqnr_db >= one.best.measured.sqnr_db, "{}", method.id);
     }
 }

@@ -9,7 +9,7 @@
 //!
 //! ```
 //! use quantscope::container::{Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
-//! use quantscope::entropy::{CodeTable, Coder};
+//! use quantscope::entropy::{CodeTable, Coder, Rows};
 //! use quantscope::tensor::Dtype;
 //!
 //! let table = CodeTable::new(Coder::Huffman, &[1, 2, 1])?;

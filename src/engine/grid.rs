@@ -10,7 +10,7 @@ use super::groups::{Group, Groups};
 use crate::entropy::Goal;
 use crate::histogram::Histogram;
 use crate::model::Model;
-use crate::quantize::{Settings, SettingsError, grid, uniform};
+use crate::quantize::{QuantizeError, Settings, SettingsError, grid, uniform};
 use crate::recipe::{Recipe, Scope};
 use serde::{Deserialize, Serialize};
 
@@ -90,15 +90,16 @@ fn grid_of(
     let bit = settings.number("lambda") * grid::UNIT_LAMBDA * if is_trellis { 4.0 } else { 1.0 };
     let step = step as f32;
     let reach = least.abs().max(most.abs()) / f64::from(step);
-    if !(reach < MOST) {
+    if reach >= MOST || reach.is_nan() {
         if is_flat {
             return Ok(None);
         }
-        return Err(EngineError::Settings(SettingsError {
+        return Err(QuantizeError::from(SettingsError {
             field: "step".to_owned(),
             expected: format!("a step that reaches the largest weight in {MOST} numbers"),
             found: format!("{}, which needs {reach:.0}", settings.number("step")),
-        }));
+        })
+        .into());
     }
     // Cells hold means: the largest weight may lie a little further out. A trellis needs a way around.
     let most = (reach * 1.001) as u32 + 4;

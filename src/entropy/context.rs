@@ -676,9 +676,10 @@ mod tests {
 
     #[test]
     fn starts_save_short_runs_the_learning() {
-        let long = source(8, 50_000, 1);
         let mut counts = ContextCounts::default();
-        plain(121, 60).count(&long, Rows::default(), &mut counts);
+        for seed in 10..40 {
+            plain(121, 60).count(&source(seed, 300, 1), Rows::default(), &mut counts);
+        }
         let (cold, warm) = (plain(121, 60), plain(121, 60).starting_from(&counts));
         let short = source(9, 300, 1);
         let (warm, cold) =

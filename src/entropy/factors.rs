@@ -68,7 +68,7 @@ impl Factors {
         if length < NARROWEST
             || numbers.len() < SHORTEST
             || numbers.len() < 16 * length
-            || rows.start % length != 0
+            || !rows.start.is_multiple_of(length)
         {
             return Self::default();
         }

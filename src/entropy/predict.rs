@@ -170,7 +170,7 @@ impl Predictor {
                 rows.kernel == 1 && rows.length.is_multiple_of(**period) && rows.length > **period
             });
             let flattened = flattened.map(|period| {
-                let side = (1..).find(|side| side * side == *period).unwrap_or(1);
+                let side = (1..8).find(|side| side * side == *period).unwrap_or(1);
                 (*period, distances(*period, side))
             });
             std::iter::once((1, vec![1, 2, 3, 4, 5, 6, 7, 8])).chain(flattened).collect()

@@ -32,7 +32,8 @@ impl Trellis {
         let memory = states.checked_ilog2().filter(|_| states.is_power_of_two())?;
         let (h0, h1) = *POLYNOMIALS.get(memory.checked_sub(2)? as usize)?;
         // Observer canonical form: bit 0 of the state is the even or odd grid, the last tap feeds it back.
-        let next = |state: u32, place: u32| (state >> 1 ^ (state & 1) * (h0 >> 1) ^ place * (h1 >> 1)) as u8;
+        let next =
+            |state: u32, place: u32| ((state >> 1) ^ ((state & 1) * (h0 >> 1)) ^ (place * (h1 >> 1))) as u8;
         Some(Self {
             next: (0..states).map(|state| [next(state, 0), next(state, 1)]).collect(),
             feedback: (h0 >> 1) as usize,
@@ -133,7 +134,7 @@ impl Trellis {
         match (self.is_scalar(), Self::is_odd(state)) {
             (true, _) => Some(number),
             (false, false) => (number & 1 == 0).then_some(number / 2),
-            (false, true) => (number & 1 == 1 || number == 0).then_some((number + number.signum()) / 2),
+            (false, true) => (number & 1 == 1 || number == 0).then_some(number / 2 + (number % 2)),
         }
     }
 

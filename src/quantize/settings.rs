@@ -198,13 +198,14 @@ impl Parameter {
                 _ => refuse(format!("a number from {min} to {max}")),
             },
             // A word may look like a number.
-            ParameterKind::Choice(words) => match words.iter().find(|(id, _)| *id == given.to_string()) {
-                Some((id, _)) => Ok(Value::Choice((*id).to_owned())),
-                None => {
-                    let ids: Vec<&str> = words.iter().map(|(id, _)| *id).collect();
-                    refuse(format!("one of {}", ids.join(", ")))
+            ParameterKind::Choice(words) => {
+                let word = given.to_string();
+                if let Some((id, _)) = words.iter().find(|(id, _)| *id == word) {
+                    return Ok(Value::Choice((*id).to_owned()));
                 }
-            },
+                let ids: Vec<&str> = words.iter().map(|(id, _)| *id).collect();
+                refuse(format!("one of {}", ids.join(", ")))
+            }
         }
     }
 }

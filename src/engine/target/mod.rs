@@ -84,8 +84,9 @@ impl Setting {
         let value = if self.is_whole { Value::Integer(self.value as u64) } else { Value::Number(self.value) };
         let mut recipe = base.clone();
         if recipe.method != self.method {
-            self.method.clone_into(&mut recipe.method);
             recipe.settings.clear();
+            // Setting a method has no way to fail; what does not go with it is refused when the recipe is checked.
+            let _ = recipe.set("method", self.method);
         }
         recipe.settings.insert(self.parameter.to_owned(), value);
         recipe
