@@ -94,6 +94,11 @@ def draw_ratios(results):
                chart.Axis("SQNR, dB", RANGE[0], RANGE[1]), chart.spanning([1.0, *ratios], "ours / NNCodec"), series)
 
 
+def slug_of(name):
+    """A name as it stands in files' names."""
+    return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).replace("--", "-")
+
+
 def draw(name, count, peers, mine):
     """The lower envelopes of both, as bits per weight against decibels."""
     series = []
@@ -101,8 +106,7 @@ def draw(name, count, peers, mine):
         steps = [RANGE[0] + i * 0.5 for i in range(int(2 * (RANGE[1] - RANGE[0])) + 1)]
         envelope = [(bytes_at(curves, step), step) for step in steps]
         series.append(chart.Series(title, [(8 * best[0] / count, step) for best, step in envelope if best], line=True))
-    slug = "".join(letter if letter.isalnum() else "-" for letter in name.lower()).replace("--", "-")
-    path = place.FIGURES / f"peers-codec-{slug}.svg"
+    path = place.FIGURES / f"peers-codec-{slug_of(name)}.svg"
     bits = [a for one in series for a, _ in one.points]
     chart.draw(path, f"{name}: size against distortion", chart.spanning(bits, "bits per weight of rank 2 and more"),
                chart.Axis("SQNR, dB", RANGE[0], RANGE[1]), series)
@@ -130,14 +134,21 @@ class Point:
         return [self.file, self.decibels, *sides[0], *sides[1], round(self.ratio, 4) if self.ratio else ""]
 
 
-def compare(name, path):
-    """One file: a point per distortion, and the chart."""
+def compare(name, path, drawn=True):
+    """One file: a point per distortion, and the chart if it is wanted."""
     tensors = models.tensors(path)
     count = sum(array.size for array in tensors.values() if array.ndim >= 2)
     peers, mine = peer(path, tensors), own(path, tensors)
     points = [Point(name, at, count, bytes_at(peers, at), bytes_at(mine, at)) for at in DECIBELS]
     report.say(f" {name}: ours / NNCodec " + ", ".join(f"{one.ratio:.4f}" if one.ratio else "–" for one in points))
-    return points, draw(name, count, peers, mine)
+    return points, draw(name, count, peers, mine) if drawn else None
+
+
+def without_vectors(name, path):
+    """The file's tensors of rank 2 and more, as a file of their own."""
+    found = place.WORK / f"{slug_of(name)}-matrices.npz"
+    numpy.savez(found, **{key: array for key, array in models.tensors(path).items() if array.ndim >= 2})
+    return found
 
 
 def run():
@@ -145,10 +156,11 @@ def run():
     if machine.version("nncodec") is None:
         report.say(" nncodec is not installed")
         return None
-    results, figures = {}, []
+    results, alone, figures = {}, {}, []
     for name, path in models.present():
         results[name], figure = compare(name, path)
         figures.append(f"![{name}](figures/{figure.name})")
+        alone[name] = compare(f"{name}, matrices and kernels alone", without_vectors(name, path), drawn=False)[0]
     every = [point for points in results.values() for point in points]
     ratios = [point.ratio for point in every if point.ratio]
     if not ratios:
@@ -168,6 +180,9 @@ def run():
     return "\n\n".join([
         "Bytes of ours over bytes of NNCodec at equal SQNR; below 1, ours is smaller.",
         report.table(["", *(f"{at} dB" for at in DECIBELS)], lines),
+        "The same without the tensors of rank 1, in either: what is left are matrices and kernels alone.",
+        report.table(["", *(f"{at} dB" for at in DECIBELS)],
+                     [[name, *map(cell, points)] for name, points in alone.items()]),
         f"Ours is smaller at {smaller} of {len(ratios)} points, and {100 * (mean - 1):+.1f} % on geometric average. Ours: "
         f"{', '.join(commands)}{', the best at each distortion' if len(commands) > 1 else ''}. Bytes, bits per weight and the best "
         "setting of either: [peers-codec.csv](figures/peers-codec.csv).",

@@ -4,14 +4,14 @@
 //! them. With a trellis a Viterbi search keeps the cheapest path into every state; without one there is a single path.
 //! What a number is expected to be is taken from the cheapest path so far, for all states alike, so that a weight has four
 //! branches to price (two grids, two parities) however many states there are. Prices are those of the probabilities at
-//! the last update: every row, and within long rows every [`SEGMENT`] weights, the best path so far is shown to the model,
+//! the last update: every row, and within long rows every `SEGMENT` weights, the best path so far is shown to the model,
 //! as the coder will see it.
 //!
 //! The search: A. Viterbi, IEEE Trans. IT 13, 1967; for sources: Marcellin and Fischer 1990, Fischer and Wang 1992 (see
 //! [`super::trellis`]). Costs are float32, by + − × ÷ alone, the same on every target.
 //!
 //! Cost: some dozen prices and one addition and comparison per state for each weight; 24 bytes of memory per weight, for
-//! [`COMMIT`] weights at a time.
+//! `COMMIT` weights at a time.
 
 use super::binary::BitCosts;
 use super::context::{Context, Prices, Quantized, code};

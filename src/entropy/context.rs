@@ -2,8 +2,8 @@
 //!
 //! A symbol becomes a number, its distance from the symbol that stands for zero, and the number its place in the grid that the
 //! [trellis](super::trellis) allows. Neighbours say which place to expect and how far from it the number will be
-//! ([`super::neighbours`]). What is left becomes decisions: is it the expected place, to which side is it, in which class is its
-//! distance (1, 2, 3, 4, then classes that double), and where in the class. Probabilities learn ([`super::binary`]); they start
+//! (`super::neighbours`). What is left becomes decisions: is it the expected place, to which side is it, in which class is its
+//! distance (1, 2, 3, 4, then classes that double), and where in the class. Probabilities learn (`super::binary`); they start
 //! where the whole group of tensors has it on average, which the table stores, so that short tensors do not pay for
 //! learning and blocks stay independent.
 //!

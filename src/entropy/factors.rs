@@ -6,7 +6,7 @@
 //! a little of every weight. As prediction only: the weights themselves keep their full rank.
 //!
 //! The patterns are leading right singular vectors, by orthogonal iteration (H. Rutishauser, Numer. Math. 13, 1969; N. Halko, P.
-//! Martinsson and J. Tropp, SIAM Review 53, 2011) on at most [`SAMPLED`] rows, in float32 with + − × ÷ √ alone.
+//! Martinsson and J. Tropp, SIAM Review 53, 2011) on at most `SAMPLED` rows, in float32 with + − × ÷ √ alone.
 
 use super::binary::Decisions;
 use super::context::code_distance;

@@ -1,6 +1,6 @@
 //! What a number's neighbours let expect: its value, and how far it will be from it.
 //!
-//! The value is a linear prediction ([`super::predict`]), zero without one. The distance is a weighted mean of how far the two
+//! The value is a linear prediction (`super::predict`), zero without one. The distance is a weighted mean of how far the two
 //! to the left, the one above, and on average the row and the column were from what they were expected to be: weights of one
 //! input or output channel share a scale, and that is what the running means find.
 

@@ -11,16 +11,18 @@ const sources = [
   ["LeNet", real("lenet/lenet.safetensors")],
   ["ResNet-32, a legacy pickle", real("resnet32/resnet32-d509ac18.th")],
 ];
-const recipes = [["kmeans", 16, "rans"], ["uniform", 0.25, "context"]];
+// A method on a grid has one coder.
+const recipes = [["kmeans", 16, "rans"], ["uniform", 0.25, "context"], ["trellis", 0.4, null]];
 
 for (const [title, source] of sources) {
   pageTest(`${title}: dropped, compressed, and decoded natively to the same bytes`, { skip: !source }, async (page) => {
     await page.drop(source);
     await page.opened(source);
     for (const [method, value, coder] of recipes) {
-      await page.page.selectOption(S.coder, coder);
+      if (coder) await page.page.selectOption(S.coder, coder);
       await page.recipe(method, value);
       const line = page.recipeLine();
+      assert.equal(await page.page.isDisabled(S.coder), !coder);
       await page.compress();
       const hash = (await page.text(S.verdictHash)).match(/[0-9a-f]{32}/)?.[0];
       assert.ok(hash, "the page shows the hash of what it decoded");
