@@ -91,6 +91,7 @@ fn eight_states_gain_on_a_gaussian_what_theory_has_and_more_states_more() {
     // Step, and the gain of 8 states in theory's table near the rate that it leads to: 1.6, 2.0, 2.5, 3.0 bits.
     for (step, expected) in [(1.32, 0.84), (1.0, 0.88), (0.72, 0.94), (0.5, 0.96)] {
         let gains = STATES.map(|states| gain_db(measured(&values, states, step)));
+        println!("step {step}: {gains:.3?}");
         assert!(gains[0].abs() < 0.1, "one state is the scalar quantizer: {gains:?}");
         assert!(gains[2] >= expected, "step {step}: {gains:?}");
         assert!(

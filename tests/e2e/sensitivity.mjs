@@ -78,7 +78,13 @@ pageTest("every curve says how far it is from what is possible", {}, async (page
   const curves = new Set(table.map((row) => row[0]));
   await page.page.waitForFunction(([gaps, count]) => document.querySelectorAll(gaps).length === count, [S.gaps, curves.size]);
   const said = await page.page.$$eval(S.gaps, (gaps) => gaps.map((gap) => gap.textContent));
-  for (const line of said) assert.match(line, /^[^:]+: \d\.\d\d bit above the Shannon bound at \d\.\d\d bits, \d\.\d\d dB from the exact optimum$/);
+  const bound = /^[^:]+: \d\.\d\d bit above the Shannon bound at \d\.\d\d bits/;
+  const optimum = /, \d\.\d\d dB from the exact optimum$/;
+  for (const line of said) {
+    assert.match(line, bound);
+    // No exact optimum is known of quantizers with memory.
+    assert.equal(optimum.test(line), !line.startsWith("Trellis"), line);
+  }
   assert.deepEqual(new Set(said.map((line) => line.split(": ")[0])), curves);
   const lloyd = table.filter((row) => row[0] === "k-means (Lloyd)").map((row) => number(row[10]));
   assert.ok(lloyd.length > 10 && lloyd.every((gap) => gap >= 0) && lloyd.some((gap) => gap > 0), "Lloyd is never better than exact");
