@@ -249,7 +249,7 @@ const OWN: [(&str, &str, &str); 11] = [
         "none|threshold:T|fraction:F",
         "Make small weights exact zeros first; threshold:0 keeps the file's own zeros",
     ),
-    ("coder", "fixed|huffman|rans", "How symbols become bits"),
+    ("coder", "fixed|huffman|rans|context", "How symbols become bits"),
     ("positions", "symbols|gaps", "Zeros as symbols, or as Huffman-coded gaps between non-zeros"),
 ];
 
