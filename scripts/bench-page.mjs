@@ -92,12 +92,15 @@ async function compress(title, method, value) {
   await page.selectOption(S.method, method);
   await page.fill(S.firstParameter, value);
   await page.waitForTimeout(2000);
-  const before = await page.textContent(S.verdictHash);
+  const [before, bits] = [await page.textContent(S.verdictHash), await page.textContent(S.ledgerBits)];
   const started = await page.evaluate(() => performance.now());
   const elapsed = async () => (await page.evaluate(() => performance.now())) - started;
   await page.click(S.compress);
-  // The old result is taken away at once.
-  await page.waitForFunction((result) => document.querySelector(result)?.hidden === false, S.result, { polling: 20 });
+  await page.waitForFunction(
+    ([result, sum, bits]) => document.querySelector(result)?.hidden === false && document.querySelector(sum).textContent !== bits,
+    [S.result, S.ledgerBits, bits],
+    { polling: 20 },
+  );
   const compressed = await elapsed();
   const rate = (millions / (compressed / 1000)).toFixed(1);
   console.log(`compress, ${title.padEnd(12)} ${seconds(compressed)}, ${rate} M weights/s`);

@@ -96,6 +96,7 @@ impl<'a> Search<'a> {
         Self { context, values, h, bit: goal.bit, rows, ends: [-centre, last - centre] }
     }
 
+    #[inline(always)]
     fn importance(&self, i: usize) -> f32 {
         self.h.and_then(|h| h.get(i)).copied().unwrap_or(1.0)
     }
@@ -139,7 +140,7 @@ impl<'a> Search<'a> {
     }
 
     /// The cheapest number on one grid whose place has this parity.
-    #[inline]
+    #[inline(always)]
     fn branch(
         &self,
         x: f32,
@@ -190,7 +191,7 @@ impl<'a> Search<'a> {
     }
 
     /// The offers of a weight that is expected to be there.
-    #[inline]
+    #[inline(always)]
     fn grids(&self, i: usize, around: &Around, path: Path, expected: i32, prices: &Prices) -> Grids {
         let (x, h) = (self.values[i], self.importance(i));
         [false, true].map(|odd| {
@@ -305,7 +306,7 @@ impl<'a> Search<'a> {
 }
 
 /// The nearest whole number.
-#[inline]
+#[inline(always)]
 fn rounded(x: f32) -> i32 {
     x.round_ties_even() as i32
 }
@@ -329,7 +330,7 @@ fn trace(
 }
 
 /// The state of the cheapest survivor, the first of equals.
-#[inline]
+#[inline(always)]
 fn cheapest(survivors: &[f32]) -> u8 {
     let mut best = 0;
     let mut least = f32::INFINITY;

@@ -60,13 +60,13 @@ impl Model {
         Self(at.map(estimate).collect())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn probability(&self, context: usize) -> u32 {
         let Some(estimate) = self.0.get(context) else { return ONE / 2 };
         ((u32::from(estimate.fast) + u32::from(estimate.slow)) >> 1).clamp(LEAST, ONE - LEAST)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn learn(&mut self, context: usize, bit: bool) {
         if let Some(Estimate { fast, slow, seen }) = self.0.get_mut(context) {
             let step = usize::from(*seen >> 4);

@@ -215,7 +215,7 @@ impl Prices {
     }
 
     /// The price of the number at `place`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn of(&self, odd: bool, expected: &Expectation, place: i32) -> f32 {
         let is_centre = &self.is_centre[centre_context(odd, expected)];
         let off = place - expected.centre;
@@ -235,14 +235,14 @@ impl Prices {
 }
 
 /// The context of whether a number is at the expected place: zeros have a context of their own.
-#[inline]
+#[inline(always)]
 fn centre_context(odd: bool, expected: &Expectation) -> usize {
     let bucket = expected.bucket + if odd { BUCKETS } else { 0 };
     2 * (FRACTIONS * bucket + expected.fraction) + usize::from(expected.centre != 0)
 }
 
 /// The context of the side.
-#[inline]
+#[inline(always)]
 fn sign_context(expected: &Expectation) -> usize {
     SIGN + FRACTIONS * expected.bucket + expected.fraction
 }

@@ -95,12 +95,14 @@ impl Factors {
             }
         }
         orthonormal(&mut basis, rank);
-        let mixtures = products(numbers.chunks(length), &basis, rank);
-        let total: f64 = numbers.iter().map(|w| f64::from(*w) * f64::from(*w)).sum();
+        // Energies of the sampled rows stand for those of all.
+        let scale = numbers.len() as f64 / (sampled.len() * length) as f64;
+        let square = |w: &f32| f64::from(*w) * f64::from(*w) * scale;
+        let total: f64 = sampled.iter().flat_map(|row| row.iter()).map(square).sum();
         let mut energies = vec![0.0f64; rank];
-        for row in mixtures.chunks_exact(rank) {
+        for row in products(sampled.iter().copied(), &basis, rank).chunks_exact(rank) {
             for (energy, a) in energies.iter_mut().zip(row) {
-                *energy += f64::from(*a) * f64::from(*a);
+                *energy += square(a);
             }
         }
         // The best rank: what is left of the error against what the factors cost.
@@ -142,9 +144,10 @@ impl Factors {
             .collect();
         let mut factors =
             Self { rank: best, scale: scale.min(20), coarse, mixtures: Vec::new(), patterns: Vec::new() };
-        for row in mixtures.chunks_exact(rank) {
-            factors.mixtures.extend(row.iter().take(best).map(|a| whole(f64::from(*a) / side / step)));
-        }
+        let kept: Vec<f32> =
+            basis.chunks_exact(rank).flat_map(|column| column.iter().take(best)).copied().collect();
+        let mixtures = products(numbers.chunks(length), &kept, best);
+        factors.mixtures.extend(mixtures.iter().map(|a| whole(f64::from(*a) / side / step)));
         for column in basis.chunks_exact(rank) {
             for (v, coarse) in column.iter().zip(&factors.coarse) {
                 let steps = libm::rint(f64::from(*v) * side * 4096.0 / f64::from(1u32 << coarse));

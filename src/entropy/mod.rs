@@ -24,9 +24,13 @@
 //! # Ok::<(), quantscope::entropy::CodeError>(())
 //! ```
 
+// The page's binary is built for size, where little is inlined unless it is asked for; these are called for every weight.
+#[allow(clippy::inline_always)]
 pub mod assign;
+#[allow(clippy::inline_always)]
 mod binary;
 pub mod bits;
+#[allow(clippy::inline_always)]
 pub mod context;
 mod estimates;
 mod factors;
@@ -34,11 +38,13 @@ pub mod fixed;
 pub mod gaps;
 pub mod huffman;
 mod lanes;
+#[allow(clippy::inline_always)]
 mod neighbours;
 pub mod planes;
 mod predict;
 pub mod rans;
 mod table;
+#[allow(clippy::inline_always)]
 pub mod trellis;
 
 pub use assign::Goal;

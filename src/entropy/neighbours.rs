@@ -67,20 +67,20 @@ pub(super) struct Path {
 }
 
 /// A running mean after one more.
-#[inline]
+#[inline(always)]
 fn towards(mean: u32, distance: u32, rate: u32) -> u32 {
     (mean as i32 + ((distance as i32 - mean as i32) >> rate)) as u32
 }
 
 /// How far a number is from the expected value in 1/64, in 1/256.
-#[inline]
+#[inline(always)]
 fn distance(number: i32, expected: i32) -> u32 {
     (256 * number - 4 * expected).unsigned_abs()
 }
 
 impl Path {
     /// The path after `number` where `expected` was expected.
-    #[inline]
+    #[inline(always)]
     pub(super) fn then(self, number: i32, expected: i32, pace: u32) -> Self {
         let distance = distance(number, expected);
         let rate = ROW_RATES[pace as usize % ROW_RATES.len()];
@@ -160,7 +160,7 @@ impl Columns {
     }
 
     /// What is around the number `ahead` of the next, in the same row.
-    #[inline]
+    #[inline(always)]
     pub(super) fn ahead(&self, ahead: usize) -> Around {
         let column = self.column + ahead;
         Around {
@@ -173,7 +173,7 @@ impl Columns {
     }
 
     /// The expected value in 1/64, by the numbers of this row that have been coded.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expected(&self, around: &Around) -> i32 {
         let before = |lag: u32| self.row.get(REACH + around.column - lag as usize).copied().unwrap_or(0);
         self.predict(around, before)
@@ -233,7 +233,7 @@ impl Columns {
 
 impl Around {
     /// What to expect of the next number after `path`, where `expected` is its expected value in 1/64.
-    #[inline]
+    #[inline(always)]
     pub(super) fn expectation(&self, path: Path, expected: i32, scalar: bool, odd: bool) -> Expectation {
         let (up, column) = if self.first_row {
             (path.row, path.row)
@@ -258,7 +258,7 @@ impl Around {
 }
 
 /// The place nearest to `expected` / 64 on a grid, and its number.
-#[inline]
+#[inline(always)]
 fn nearest(expected: i32, scalar: bool, odd: bool) -> (i32, i32) {
     if scalar {
         let place = (expected + 32) >> 6;

@@ -43,7 +43,7 @@ impl Trellis {
 
     /// One of four classes of states, by the grid and parity of the number that led there; `parities` are those of the
     /// [step](Self::step) to `state`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn class(&self, state: u8, parities: u64) -> usize {
         2 * usize::from(usize::from(state) >= self.next.len() / 2) + (parities >> state & 1) as usize
     }
@@ -54,7 +54,7 @@ impl Trellis {
     ///
     /// The last tap is the state's lowest bit and feeds its highest, so even states lead to the lower half of the states and
     /// odd ones to the upper half, with either parity.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(
         &self,
         costs: &[f32; STATES],
@@ -97,7 +97,7 @@ impl Trellis {
     }
 
     /// The state before `state` and the parity that led to it, by what [`step`](Self::step) found.
-    #[inline]
+    #[inline(always)]
     pub(super) fn before(&self, state: u8, parities: u64) -> (u8, usize) {
         let parity = (parities >> state & 1) as usize;
         let back = usize::from(state) ^ (parity * self.parity);
@@ -117,7 +117,7 @@ impl Trellis {
     }
 
     /// Whether `state` takes the odd numbers and zero.
-    #[inline]
+    #[inline(always)]
     pub fn is_odd(state: u8) -> bool {
         state & 1 == 1
     }
