@@ -99,7 +99,7 @@ pub struct Point {
     pub predicted_ratio: f64,
     /// Whether the solution is the proven optimum of its objective on the cells.
     pub optimal: bool,
-    /// Whether the point was solved on a sample of the weights.
+    /// Whether the point was solved on a sample of the weights, or without the neighbours that its coder will see.
     pub preview: bool,
     /// By how many dB of SQNR (weighted where there is importance) the exact optimum is better: exact k-means with as many
     /// levels, or the exact entropy-constrained quantizer at the same entropy. In a sweep, where an optimum is known.

@@ -38,7 +38,7 @@ fn note(point: &Point, lacks_importance: bool) -> String {
         notes.push("every weight alike until an importance file is chosen".to_owned());
     }
     if point.preview {
-        notes.push("preview, solved on a sample".to_owned());
+        notes.push("a preview: compressing measures it".to_owned());
     }
     if point.optimal {
         notes.push("proven optimum".to_owned());
