@@ -18,7 +18,7 @@
 //!
 //! The crate reads from the top. Each module depends only on those above it:
 //!
-//! - [`tensor`], [`model`]: element types, spans, a model as an ordered list of tensors.
+//! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
@@ -47,6 +47,7 @@ pub mod plot;
 pub mod quantize;
 pub mod rate_distortion;
 pub mod recipe;
+pub mod role;
 pub mod tensor;
 
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]

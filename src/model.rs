@@ -1,6 +1,6 @@
 //! A model as Quantscope sees it: an ordered list of tensors, with where they came from.
 
-use crate::tensor::Tensor;
+use crate::tensor::{Storage, Tensor};
 use std::collections::BTreeMap;
 
 /// The kinds of weight file that can be read.
@@ -53,6 +53,38 @@ pub struct Model {
 }
 
 impl Model {
+    /// Bytes of the tensors with every float as a 32-bit one, tied weights counted once.
+    pub fn float32_bytes(&self) -> u64 {
+        let bytes =
+            |tensor: &Tensor| if tensor.dtype.is_float() { tensor.len() * 4 } else { tensor.size_bytes() };
+        self.own().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them.
+    pub fn covered_bytes(&self, source_bytes: u64) -> u64 {
+        let stored = |tensor: &Tensor| match tensor.storage {
+            Storage::Deflated { span, inflated_len } => {
+                let part = u128::from(span.len) * u128::from(tensor.size_bytes());
+                (part / u128::from(inflated_len.max(1))) as u64
+            }
+            Storage::Varints { span, .. } => span.len,
+            Storage::Stored(span) => span.len.min(tensor.size_bytes()),
+        };
+        // Tied tensors that the source stores twice count twice.
+        let is_shared = |tensor: &&Tensor| {
+            let origin = tensor.same_as.and_then(|index| self.tensors.get(index));
+            origin.is_some_and(|origin| origin.storage == tensor.storage)
+        };
+        let tensors = self.tensors.iter().filter(|tensor| !is_shared(tensor));
+        let covered = tensors.map(stored).fold(0, u64::saturating_add).min(source_bytes);
+        let headers = self.tensors.len() as u64 * 512 + 4096;
+        if source_bytes - covered <= headers && self.extras.is_empty() { source_bytes } else { covered }
+    }
+
+    fn own(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().filter(|tensor| tensor.same_as.is_none())
+    }
+
     /// Number of floating-point parameters, tied weights counted once.
     pub fn parameters(&self) -> u64 {
         self.tensors.iter().filter(|t| t.dtype.is_float() && t.same_as.is_none()).map(Tensor::len).sum()

@@ -6,6 +6,7 @@
 
 use crate::entropy::{Coder, Positions};
 use crate::quantize::{Method, Settings, SettingsError, Value, methods, pruning::Pruning};
+use crate::role::Role;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -14,12 +15,31 @@ use std::fmt::Write as _;
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// One codebook for all quantized tensors (Choi et al. 2017, section 3.4).
-    #[default]
     All,
-    /// One codebook per tensor (Han et al. 2016).
+    /// One codebook per tensor (Han et al. 2016): no tensor sets another's precision.
+    #[default]
     Tensor,
     /// One codebook per output channel: the leading axis of each tensor.
     Channel,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 3] = [Self::All, Self::Tensor, Self::Channel];
+
+    /// The word that recipes have for it.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Tensor => "tensor",
+            Self::Channel => "channel",
+        }
+    }
+
+    /// The scope of this [`id`](Self::id).
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.id() == id)
+    }
 }
 
 /// What a weight's squared error is multiplied by.
@@ -33,6 +53,25 @@ pub enum ImportanceKind {
     File,
     /// Adam's second moments from a `PyTorch` optimizer state, matched to parameters by order.
     Adam,
+}
+
+impl ImportanceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::None, Self::File, Self::Adam];
+
+    /// The word that recipes have for it.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::File => "file",
+            Self::Adam => "adam",
+        }
+    }
+
+    /// The kind of this [`id`](Self::id).
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
 }
 
 /// Importance settings: `max(hᵅ, floor·mean(hᵅ))`, then scaled to mean 1 over the quantized weights.
@@ -61,7 +100,10 @@ impl Default for ImportanceChoice {
 pub struct Recipe {
     /// Which weights share a codebook.
     pub scope: Scope,
-    /// Only tensors whose name matches one of these patterns are quantized (`*` any run, `?` one character); empty: all.
+    /// Tensors of these roles are quantized.
+    pub roles: Vec<Role>,
+    /// In place of `roles`: tensors whose name matches one of these patterns (`*` any run, `?` one character) are quantized,
+    /// whatever their role.
     pub include: Vec<String>,
     /// Tensors whose name matches one of these patterns are kept as they are.
     pub exclude: Vec<String>,
@@ -86,15 +128,16 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            scope: Scope::All,
+            scope: Scope::Tensor,
+            roles: vec![Role::Weight],
             include: Vec::new(),
             exclude: Vec::new(),
             min_rank: 0,
             importance: ImportanceChoice::default(),
             pruning: Pruning::None,
-            method: "uniform".to_owned(),
+            method: "trellis".to_owned(),
             settings: BTreeMap::new(),
-            coder: Coder::Rans,
+            coder: Coder::Context,
             positions: Positions::Symbols,
             codebook: None,
         }
@@ -106,8 +149,9 @@ fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -
 }
 
 /// Keys of the one-line form other than the method's own parameters.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "scope",
+    "roles",
     "include",
     "exclude",
     "rank",
@@ -185,16 +229,32 @@ impl Recipe {
         methods::find(&self.method).is_some_and(Method::is_grid)
     }
 
-    /// Whether a tensor of this name and rank is to be quantized.
-    pub fn selects(&self, name: &str, rank: usize) -> bool {
-        rank >= self.min_rank as usize
-            && (self.include.is_empty() || self.include.iter().any(|p| matches(p, name)))
-            && !self.excludes(name)
+    /// Whether a tensor of this name, rank and role is to be quantized.
+    pub fn selects(&self, name: &str, rank: usize, role: Role) -> bool {
+        let is_wanted =
+            if self.include.is_empty() { self.roles.contains(&role) } else { self.includes(name) };
+        rank >= self.min_rank as usize && is_wanted && !self.excludes(name)
+    }
+
+    /// Whether tensors of this name are quantized by an explicit wish.
+    pub fn includes(&self, name: &str) -> bool {
+        self.include.iter().any(|p| matches(p, name))
     }
 
     /// Whether tensors of this name are kept by an explicit wish.
     pub fn excludes(&self, name: &str) -> bool {
         self.exclude.iter().any(|p| matches(p, name))
+    }
+
+    /// This recipe with another method and its defaults; itself where it is its own.
+    pub fn with_method(&self, id: &str) -> Result<Self, SettingsError> {
+        let mut recipe = self.clone();
+        if recipe.method != id {
+            recipe.settings.clear();
+            recipe.codebook = None;
+            recipe.set("method", id)?;
+        }
+        Ok(recipe)
     }
 
     /// This recipe with `parameter` of its method set to `value`.
@@ -215,7 +275,10 @@ impl Recipe {
             put(key, &value.to_string());
         }
         if self.scope != default.scope {
-            put("scope", if self.scope == Scope::Tensor { "tensor" } else { "channel" });
+            put("scope", self.scope.id());
+        }
+        if self.roles != default.roles {
+            put("roles", &roles_text(&self.roles));
         }
         if !self.include.is_empty() {
             put("include", &self.include.join(","));
@@ -227,7 +290,7 @@ impl Recipe {
             put("rank", &self.min_rank.to_string());
         }
         if self.importance.kind != ImportanceKind::None {
-            put("importance", if self.importance.kind == ImportanceKind::File { "file" } else { "adam" });
+            put("importance", self.importance.kind.id());
             put("alpha", &self.importance.alpha.to_string());
             if self.importance.floor != 0.0 {
                 put("floor", &self.importance.floor.to_string());
@@ -279,23 +342,16 @@ impl Recipe {
         let number = || value.parse::<f64>().map_err(|_| refused(key, "a number", value));
         match key {
             "scope" => {
-                self.scope = match value {
-                    "all" => Scope::All,
-                    "tensor" => Scope::Tensor,
-                    "channel" => Scope::Channel,
-                    _ => return Err(refused(key, "one of all, tensor, channel", value)),
-                }
+                self.scope = Scope::from_id(value)
+                    .ok_or_else(|| refused(key, "one of all, tensor, channel", value))?;
             }
+            "roles" => self.roles = roles_from(value)?,
             "include" => self.include = list(),
             "exclude" => self.exclude = list(),
             "rank" => self.min_rank = value.parse().map_err(|_| refused(key, "a whole number", value))?,
             "importance" => {
-                self.importance.kind = match value {
-                    "none" => ImportanceKind::None,
-                    "file" => ImportanceKind::File,
-                    "adam" => ImportanceKind::Adam,
-                    _ => return Err(refused(key, "one of none, file, adam", value)),
-                }
+                self.importance.kind = ImportanceKind::from_id(value)
+                    .ok_or_else(|| refused(key, "one of none, file, adam", value))?;
             }
             "alpha" => self.importance.alpha = number()?,
             "floor" => self.importance.floor = number()?,
@@ -335,6 +391,30 @@ pub fn value_from(text: &str) -> Value {
     let whole = text.parse().map(Value::Integer);
     let number = || text.parse().map(Value::Number);
     whole.or_else(|_| number()).unwrap_or_else(|_| Value::Choice(text.to_owned()))
+}
+
+/// Roles as a recipe writes them: a list, or `all`.
+fn roles_text(roles: &[Role]) -> String {
+    if Role::ALL.iter().all(|role| roles.contains(role)) {
+        return "all".to_owned();
+    }
+    roles.iter().map(|role| role.id()).collect::<Vec<_>>().join(",")
+}
+
+/// Reads [`roles_text`]; `trained` is what training moves: weights, biases, normalisation.
+fn roles_from(text: &str) -> Result<Vec<Role>, SettingsError> {
+    let mut wanted = std::collections::BTreeSet::new();
+    for word in text.split(',') {
+        match word {
+            "all" => wanted.extend(Role::ALL),
+            "trained" => wanted.extend(Role::TRAINED),
+            _ => drop(wanted.insert(Role::from_id(word).ok_or_else(|| {
+                let ids: Vec<&str> = Role::ALL.iter().map(|role| role.id()).collect();
+                refused("roles", format!("some of {}, or trained, or all", ids.join(", ")), word)
+            })?)),
+        }
+    }
+    Ok(wanted.into_iter().collect())
 }
 
 fn pruning_from(value: &str) -> Result<Pruning, SettingsError> {
@@ -410,18 +490,57 @@ mod tests {
 
     #[test]
     fn the_default_recipe_is_one_word() {
-        assert_eq!(Recipe::default().to_line(), "method=uniform");
+        assert_eq!(Recipe::default().to_line(), "method=trellis");
     }
 
     #[test]
     fn every_field_survives_the_one_line_form_and_json() {
-        let line = "method=lloyd&k=8&seed=3&start=density&scope=tensor&include=conv*,fc?.weight&exclude=a%26b&rank=2\
+        let line = "method=lloyd&k=8&seed=3&start=density&scope=all&roles=bias,norm&include=conv*,fc?.weight&exclude=a%26b&rank=2\
                     &importance=adam&alpha=0.25&floor=0.001&ihash=abc&prune=fraction:0.9&coder=huffman&positions=gaps&codebook=0f";
         let recipe = Recipe::from_line(line).unwrap();
-        assert_eq!(recipe.exclude, ["a&b"]);
+        assert_eq!(
+            (recipe.exclude.as_slice(), recipe.roles.as_slice()),
+            (["a&b".to_owned()].as_slice(), [Role::Bias, Role::Norm].as_slice())
+        );
         assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap(), recipe);
         let json = serde_json::to_string(&recipe).unwrap();
         assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+    }
+
+    #[test]
+    fn roles_are_words_and_lists_of_them() {
+        let roles =
+            |text: &str| Recipe::from_line(&format!("method=rdo&roles={text}")).map(|recipe| recipe.roles);
+        assert_eq!(roles("trained").unwrap(), Role::TRAINED);
+        assert_eq!(roles("all").unwrap(), Role::ALL);
+        assert_eq!(roles("norm,weight").unwrap(), [Role::Weight, Role::Norm]);
+        let sentence = roles("weights").unwrap_err().to_string();
+        assert!(
+            sentence.starts_with("roles: expected some of weight, bias")
+                && sentence.ends_with("found weights")
+        );
+        let line = "method=rdo&roles=all";
+        assert_eq!(Recipe::from_line(line).unwrap().to_line(), line);
+    }
+
+    #[test]
+    fn patterns_choose_in_place_of_roles() {
+        let recipe = Recipe::from_line("method=rdo&include=*.bias&exclude=b*").unwrap();
+        assert!(recipe.selects("a.bias", 1, Role::Bias));
+        assert!(!recipe.selects("a.weight", 2, Role::Weight) && !recipe.selects("b.bias", 1, Role::Bias));
+    }
+
+    #[test]
+    fn every_scope_and_kind_of_importance_survives_the_line() {
+        for scope in Scope::ALL {
+            let recipe = Recipe { scope, method: "uniform".to_owned(), ..Recipe::default() };
+            assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap().scope, scope);
+        }
+        for kind in ImportanceKind::ALL {
+            let importance = ImportanceChoice { kind, ..ImportanceChoice::default() };
+            let recipe = Recipe { importance, ..Recipe::default() };
+            assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap().importance.kind, kind);
+        }
     }
 
     #[test]
@@ -438,9 +557,10 @@ mod tests {
         assert!(sentence("method=magic").starts_with("method: expected one of kmeans"));
         assert!(sentence("method=uniform&k=3").starts_with("k: expected one of this method's parameters"));
         assert!(
-            sentence("method=uniform&positions=gaps").starts_with("positions: expected pruning to be on")
+            sentence("method=uniform&coder=rans&positions=gaps")
+                .starts_with("positions: expected pruning to be on")
         );
-        assert!(sentence("prune=fraction:1").starts_with("prune: expected a fraction"));
+        assert!(sentence("method=kmeans&prune=fraction:1").starts_with("prune: expected a fraction"));
         assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
     }
 

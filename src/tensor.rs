@@ -3,6 +3,7 @@
 //! Nothing here holds weights. A [`Tensor`] locates its elements inside a [`Source`](crate::formats::Source)
 //! with 64-bit offsets, so a model larger than memory is as easy to describe as a small one.
 
+use crate::role::Found;
 use half::{bf16, f16};
 
 /// The type of a tensor's elements.
@@ -258,6 +259,8 @@ pub struct Tensor {
     pub big_endian: bool,
     /// Index of an earlier tensor of the same model with the same elements (tied weights), if any.
     pub same_as: Option<usize>,
+    /// What its numbers do, with the reason.
+    pub found: Found,
 }
 
 impl Tensor {

@@ -80,9 +80,9 @@ fn compress_decode_verify_and_compress_again_by_the_files_own_recipe() {
 #[test]
 fn a_recipe_goes_through_json_and_back() {
     let file = path("cli_recipe.json");
-    let json = succeeds(&["recipe", "--method", "ecsq", "--lambda", "0.2", "--scope", "tensor", "--json"]);
+    let json = succeeds(&["recipe", "--method", "ecsq", "--lambda", "0.2", "--scope", "all", "--json"]);
     std::fs::write(&file, &json).unwrap();
-    assert_eq!(succeeds(&["recipe", &file]).trim(), "method=ecsq&lambda=0.2&scope=tensor");
+    assert_eq!(succeeds(&["recipe", &file]).trim(), "method=ecsq&lambda=0.2&scope=all");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_sweep_that_is_written_to_a_file_says_how_far_its_curves_are_from_what_is_po
 fn sensitivity_lists_every_quantized_tensor_by_its_share_of_the_distortion() {
     let model = model("cli_sensitivity.safetensors");
     let (csv, svg) = (path("cli_sensitivity.csv"), path("cli_sensitivity.svg"));
-    let arguments = ["sensitivity", &model, "--step", "0.5", "-o", &csv, "--svg", &svg];
+    let arguments = ["sensitivity", &model, "--step", "0.5", "--include", "*", "-o", &csv, "--svg", &svg];
     let table = succeeds(&arguments);
     let json: serde_json::Value =
         serde_json::from_str(&succeeds(&[&arguments[..], &["--json"]].concat())).unwrap();

@@ -25,7 +25,7 @@ fn model(name: &str) -> PathBuf {
 
 /// A target met, or the sentence why not.
 fn meet(file: &Path, line: &str, target: Target, methods: &[&str], jobs: usize) -> Result<Met, String> {
-    let recipe = Recipe::from_line(line).unwrap();
+    let recipe = Recipe::from_line(&support::of_everything(line)).unwrap();
     let importance = line.contains("importance").then_some(file);
     let mut opened = Opened::open(file, importance, &recipe, jobs, QUIET).unwrap();
     let methods: Vec<String> = methods.iter().map(|id| (*id).to_owned()).collect();

@@ -235,10 +235,19 @@ pub struct RecipeArguments {
 }
 
 /// The recipe's own flags: key, value name, help.
-const OWN: [(&str, &str, &str); 11] = [
+const OWN: [(&str, &str, &str); 12] = [
     ("method", "ID", "Quantizer"),
     ("scope", "all|tensor|channel", "Which weights share a codebook"),
-    ("include", "PATTERN,…", "Quantize only tensors whose name matches (* any run, ? one character)"),
+    (
+        "roles",
+        "ROLE,…",
+        "Quantize tensors of these roles: weight, bias, norm, …; trained is these three, all is every one [default: weight]",
+    ),
+    (
+        "include",
+        "PATTERN,…",
+        "Quantize the tensors whose name matches instead, whatever their role (* any run, ? one character)",
+    ),
     ("exclude", "PATTERN,…", "Keep tensors whose name matches"),
     ("rank", "N", "Keep tensors with fewer dimensions; 2 keeps biases and normalisation"),
     ("importance", "none|file|adam", "What the importance file holds [default: file if one is given]"),

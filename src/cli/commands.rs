@@ -235,6 +235,9 @@ fn sweep(
     }
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &base)?;
     let sweep = opened.session.sweep(&base, &ids, usize::from(points))?;
+    for reason in &sweep.left_out {
+        context.bars.say(&format!("left out: {reason}"));
+    }
     if let Some(path) = &chart.svg {
         let title = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let drawing = draw(&sweep, chart);

@@ -212,7 +212,7 @@ pub fn accuracy(
         format!("recipe               {}", outcome.recipe),
         format!(
             "file                 {} bytes, ratio {:.2} over {} parameters",
-            outcome.file_bytes, outcome.ratio, outcome.parameters
+            outcome.file_bytes, outcome.float32_ratio, outcome.parameters
         ),
     ];
     if let Some(top1) = &float.top1 {
@@ -318,7 +318,7 @@ pub fn find_accuracy(
         format!("recipe               {}", outcome.recipe),
         format!(
             "file                 {} bytes, ratio {:.2} over {} parameters",
-            outcome.file_bytes, outcome.ratio, outcome.parameters
+            outcome.file_bytes, outcome.float32_ratio, outcome.parameters
         ),
         format!("float                {} %", percent(&top1)),
     ];
@@ -381,7 +381,7 @@ fn curves(
                 id.clone(),
                 outcome.point.parameter.as_ref().map(ToString::to_string).unwrap_or_default(),
                 format!("{:.4}", outcome.point.entropy_bits),
-                format!("{:.2}", outcome.ratio),
+                format!("{:.2}", outcome.float32_ratio),
                 measures.top1.as_ref().map_or_else(|| "–".to_owned(), percent),
                 number(measures.loss),
                 number(against.and_then(|a| a.loss_change)),
@@ -531,7 +531,7 @@ pub fn finetune(
         ),
         format!(
             "file                 {} bytes, ratio {:.2}",
-            tuned.quantized.outcome.file_bytes, tuned.quantized.outcome.ratio
+            tuned.quantized.outcome.file_bytes, tuned.quantized.outcome.float32_ratio
         ),
         format!("recipe               {}", tuned.quantized.outcome.recipe),
     ];

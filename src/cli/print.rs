@@ -2,6 +2,7 @@
 
 use crate::engine::report::{Outcome, Point, TensorRow, TensorSensitivity, Verification};
 use crate::engine::target::{Target, Trial};
+use crate::formats::shown;
 use crate::recipe::Recipe;
 use std::fmt::Write as _;
 
@@ -34,6 +35,7 @@ pub fn tensors(rows: &[TensorRow]) -> String {
                 row.name.clone(),
                 shape(&row.shape),
                 row.dtype.clone(),
+                row.role.id().to_owned(),
                 row.elements.to_string(),
                 format!("{:.2} %", row.share * 100.0),
             ];
@@ -52,7 +54,10 @@ pub fn tensors(rows: &[TensorRow]) -> String {
             cells
         })
         .collect();
-    table(&["tensor", "shape", "dtype", "elements", "share", "min", "max", "mean", "std", "zeros"], &cells)
+    table(
+        &["tensor", "shape", "dtype", "role", "elements", "share", "min", "max", "mean", "std", "zeros"],
+        &cells,
+    )
 }
 
 /// The table of which layer hurts.
@@ -110,7 +115,6 @@ pub fn point(point: &Point) -> String {
         format!("quantized weights    {} ({} pruned)", point.weights, point.pruned),
         format!("levels               {}", point.levels),
         format!("bits per weight      {:.4} (entropy {:.4})", point.bits, point.entropy_bits),
-        format!("SQNR                 {:.2} dB", point.sqnr_db),
     ];
     if point.weighted_mse != point.mse {
         lines.push(format!("weighted SQNR        {:.2} dB", point.weighted_sqnr_db));
@@ -119,25 +123,38 @@ pub fn point(point: &Point) -> String {
     lines.join("\n")
 }
 
-/// What compressing gave.
+/// What compressing gave: first what the file came to, over what is in it, then how each tensor came through.
 pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String {
-    let mut text = point(&outcome.point);
-    let formula = match outcome.point.weights {
-        0 => String::new(),
-        _ => format!("paper's formula      {:.2}\n", outcome.point.formula_ratio),
-    };
-    let _ = write!(
-        text,
-        "\ncompressed file      {} bytes\nratio                {:.2} over {} parameters × 32 bits\n\
-         of the source file   {:.2}\n{formula}recipe               {}\nfile hash            {}\n\n{}",
-        outcome.file_bytes,
-        outcome.ratio,
-        outcome.parameters,
-        outcome.source_ratio,
-        outcome.recipe,
-        outcome.file_hash,
-        ledger(&outcome.ledger),
-    );
+    let mut lines = vec![format!(
+        "compressed file      {} bytes from {}: {:.2} times smaller",
+        outcome.file_bytes, outcome.covered_bytes, outcome.ratio
+    )];
+    if outcome.covered_bytes < outcome.source_bytes {
+        lines.push(format!(
+            "not in it            {} of the source's {} bytes",
+            outcome.source_bytes - outcome.covered_bytes,
+            outcome.source_bytes
+        ));
+    }
+    if let Some(quality) = &outcome.quality {
+        lines.push(format!("SQNR, worst tensor   {:.2} dB ({})", quality.worst_db, shown(&quality.worst)));
+        lines
+            .push(format!("SQNR, median tensor  {:.2} dB of {} tensors", quality.median_db, quality.tensors));
+        lines.push(format!("SQNR, all weights    {:.2} dB", outcome.point.sqnr_db));
+        lines.extend(quality.warnings().into_iter().map(|warning| format!("WARNING: {warning}")));
+    }
+    lines.push(String::new());
+    lines.push(point(&outcome.point));
+    if outcome.point.weights > 0 {
+        lines.push(format!("paper's formula      {:.2}", outcome.point.formula_ratio));
+    }
+    lines.push(format!(
+        "against 32-bit       {:.2} times smaller than its {} bytes with 32-bit floats",
+        outcome.float32_ratio, outcome.float32_bytes
+    ));
+    lines.push(format!("recipe               {}", shown_line(&outcome.recipe)));
+    lines.push(format!("file hash            {}", outcome.file_hash));
+    let mut text = format!("{}\n\n{}", lines.join("\n"), ledger(&outcome.ledger));
     if let Some(v) = verification {
         let _ = write!(text, "\n\n{}", verified(v));
     }
@@ -145,6 +162,11 @@ pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String
         let _ = write!(text, "\nnote: {note}");
     }
     text
+}
+
+/// A recipe's line without what a terminal would obey.
+fn shown_line(line: &str) -> String {
+    line.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 /// A target with the trials made for it, as JSON.

@@ -3,6 +3,7 @@
 use super::encode::{Encoded, Measured};
 use super::evaluate::Pool;
 use super::plan::{Fate, PlanGroup};
+use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
 use super::{BLOCK_WEIGHTS, EngineError, Plan, Session, unpack};
 use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer};
@@ -20,8 +21,11 @@ pub struct Assembler<W> {
     writer: Writer<Hashed<W>>,
     outcome: Outcome,
     measured: Measured,
+    /// The same of every tensor.
+    of_tensors: Vec<Measured>,
     /// Measured symbol counts per code table.
     pools: Vec<Pool>,
+    names: Vec<String>,
     /// The next task.
     next: usize,
     plan: Plan,
@@ -102,6 +106,8 @@ impl<W: Write> Assembler<W> {
             writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
             outcome: Outcome {
                 source_bytes,
+                covered_bytes: model.covered_bytes(source_bytes),
+                float32_bytes: model.float32_bytes(),
                 parameters: model.parameters(),
                 recipe,
                 source_hash: session.hash(),
@@ -109,7 +115,9 @@ impl<W: Write> Assembler<W> {
                 ..Outcome::default()
             },
             measured: Measured::default(),
+            of_tensors: model.tensors.iter().map(|_| Measured::default()).collect(),
             pools: plan.tables.iter().map(|_| Pool::default()).collect(),
+            names: model.tensors.iter().map(|tensor| tensor.name.clone()).collect(),
             next: 0,
             plan: plan.clone(),
         })
@@ -123,6 +131,9 @@ impl<W: Write> Assembler<W> {
             self.writer.write_block(task.tensor, index, block)?;
         }
         self.measured.merge(&encoded.measured);
+        if let Some(of_tensor) = self.of_tensors.get_mut(task.tensor) {
+            of_tensor.merge(&encoded.measured);
+        }
         if let Some(Fate::Quantized { table, .. }) = self.plan.fates.get(task.tensor)
             && let Some(pool) = self.pools.get_mut(*table)
         {
@@ -139,17 +150,40 @@ impl<W: Write> Assembler<W> {
         let (ledger, Hashed { out, hasher, bytes }) = self.writer.finish()?;
         let mut outcome = self.outcome;
         outcome.file_bytes = bytes;
-        outcome.ratio = outcome.parameters as f64 * 4.0 / bytes as f64;
-        outcome.source_ratio = outcome.source_bytes as f64 / bytes as f64;
+        outcome.ratio = outcome.covered_bytes as f64 / bytes as f64;
+        outcome.float32_ratio = outcome.float32_bytes as f64 / bytes as f64;
+        outcome.quality = Quality::new(&sums(&self.names, &self.of_tensors));
         outcome.file_hash = format!("{:032x}", hasher.digest128());
         outcome.ledger = ledger.rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
-        outcome.point = measured_point(&self.plan, &self.measured, &self.pools, &ledger);
+        let quality = outcome.quality.clone().unwrap_or_default();
+        outcome.point = measured_point(&self.plan, &self.measured, &quality, &self.pools, &ledger);
         Ok((out, outcome))
     }
 }
 
+/// What quality is made of, tensor by tensor.
+fn sums(names: &[String], measured: &[Measured]) -> Vec<TensorSums> {
+    let pairs = names.iter().zip(measured).filter(|(_, measured)| measured.weights > 0);
+    pairs
+        .map(|(name, measured)| TensorSums {
+            name: name.clone(),
+            weights: measured.weights,
+            zeros: measured.source_zeros,
+            most_frequent: measured.most_frequent,
+            signal: measured.signal,
+            error: measured.error,
+        })
+        .collect()
+}
+
 /// The operating point as measured on every weight; bits are those of the file.
-fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Ledger) -> Point {
+fn measured_point(
+    plan: &Plan,
+    measured: &Measured,
+    quality: &Quality,
+    pools: &[Pool],
+    ledger: &Ledger,
+) -> Point {
     let weights = measured.weights.max(1) as f64;
     let pruning = plan.has_zero_symbol();
     let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
@@ -179,6 +213,9 @@ fn measured_point(plan: &Plan, measured: &Measured, pools: &[Pool], ledger: &Led
         weighted_mse: measured.weighted_error / weights,
         sqnr_db: sqnr_db(measured.signal, measured.error),
         weighted_sqnr_db: sqnr_db(measured.weighted_signal, measured.weighted_error),
+        worst_db: quality.worst_db,
+        median_db: quality.median_db,
+        broken: quality.lost_count + quality.one_value_count,
         formula_ratio: if is_grid {
             weights * 32.0 / bits
         } else {

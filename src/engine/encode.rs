@@ -25,6 +25,10 @@ pub(super) struct Measured {
     pub error: f64,
     pub weighted_error: f64,
     pub largest_error: f64,
+    /// Weights that were zero before.
+    pub source_zeros: u64,
+    /// Of every block the weights with its most frequent value, summed.
+    pub most_frequent: u64,
     /// Number of weights per symbol of the tensor's code table.
     pub counts: Vec<u64>,
 }
@@ -36,6 +40,7 @@ impl Measured {
         for (i, (value, decoded)) in values.iter().zip(decoded).enumerate() {
             let h = h.and_then(|h| h.get(i)).map_or(1.0, |h| f64::from(*h));
             let (w, error) = (f64::from(*value), f64::from(*value) - f64::from(*decoded));
+            self.source_zeros += u64::from(*value == 0.0);
             self.signal += w * w;
             self.weighted_signal += h * w * w;
             self.error += error * error;
@@ -53,6 +58,25 @@ impl Measured {
         self.error += other.error;
         self.weighted_error += other.weighted_error;
         self.largest_error = self.largest_error.max(other.largest_error);
+        self.source_zeros += other.source_zeros;
+        self.most_frequent += other.most_frequent;
+    }
+
+    /// Counts the block's most frequent symbol; `scratch` is room for the counts.
+    fn add_most_frequent(&mut self, symbols: &[u16], scratch: &mut Vec<u32>) {
+        scratch.clear();
+        let mut most = 0;
+        for symbol in symbols {
+            let symbol = usize::from(*symbol);
+            if symbol >= scratch.len() {
+                scratch.resize(symbol + 1, 0);
+            }
+            if let Some(count) = scratch.get_mut(symbol) {
+                *count += 1;
+                most = most.max(*count);
+            }
+        }
+        self.most_frequent += u64::from(most);
     }
 
     fn count(&mut self, symbols: &[u16]) {
@@ -120,7 +144,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
     let tensor = input.tensor(task)?;
     let mut blocks = BlockReader::new(input, plan, task)?;
     let mut encoded = Encoded::default();
-    let (mut symbols, mut decoded) = (Vec::new(), Vec::new());
+    let (mut symbols, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
     for range in task.blocks() {
         blocks.read(range.clone())?;
         let Fate::Quantized { table, .. } = *fate else {
@@ -141,6 +165,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
             *value = tensor.dtype.round_f32(*value);
         }
         encoded.measured.add(&blocks.values, &decoded, blocks.importance());
+        encoded.measured.add_most_frequent(&symbols, &mut scratch);
         if !plan.is_grid() {
             encoded.measured.count(&symbols);
         }

@@ -3,6 +3,7 @@
 use super::EngineError;
 use super::gaps::{Measure, Reference, Shannon};
 use super::groups::{Group, Groups};
+use super::quality::{Quality, TensorSums};
 use super::report::{Curve, Overlay, Point, Sweep};
 use super::session::TensorSketch;
 use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
@@ -144,6 +145,7 @@ impl<'a> Evaluated<'a> {
             }
         };
         let distortion = self.distortion();
+        let quality = self.quality().unwrap_or_default();
         let gap_bits =
             if recipe.positions == Positions::Gaps { pools.iter().map(position_bits).sum() } else { 0.0 };
         let formula: f64 = pools.iter().map(|pool| formula_bits(pool, recipe)).sum();
@@ -166,6 +168,9 @@ impl<'a> Evaluated<'a> {
             weighted_mse: distortion.weighted_error / weights,
             sqnr_db: sqnr_db(distortion.signal.squares, distortion.squared_error),
             weighted_sqnr_db: sqnr_db(distortion.signal.weighted_squares, distortion.weighted_error),
+            worst_db: quality.worst_db,
+            median_db: quality.median_db,
+            broken: quality.lost_count + quality.one_value_count,
             formula_ratio: weights * 32.0 / formula,
             predicted_ratio: parameters as f64 * 32.0
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
@@ -188,6 +193,45 @@ impl<'a> Evaluated<'a> {
     pub fn errors(&self) -> (f64, f64) {
         let (distortion, weights) = (self.distortion(), weights(&self.pools()));
         (distortion.squared_error / weights, distortion.weighted_error / weights)
+    }
+
+    /// How each tensor comes through, as far as cells tell.
+    pub fn quality(&self) -> Option<Quality> {
+        Quality::new(&self.sums())
+    }
+
+    fn sums(&self) -> Vec<TensorSums> {
+        let groups = self.groups;
+        let mut sums: Vec<TensorSums> = groups
+            .names
+            .iter()
+            .map(|name| TensorSums { name: name.clone(), ..TensorSums::default() })
+            .collect();
+        let mut add = |at: usize, kept: &Histogram, pruned: &Moments, solution: &Solution, times: f64| {
+            let Some(sum) = sums.get_mut(at) else { return };
+            let total = kept.total();
+            let scaled = |count: u64| (count as f64 * times).round_ties_even() as u64;
+            sum.weights += scaled(total.count + pruned.count);
+            sum.zeros += scaled(zeros_of(kept) + pruned.count);
+            sum.most_frequent += scaled(solution.counts.iter().copied().max().unwrap_or(0).max(pruned.count));
+            sum.signal += (total.squares + pruned.squares) * times;
+            sum.error += (solution.squared_error + pruned.squares) * times;
+        };
+        if let Some((group, shared)) = self.pairs().next().filter(|_| !groups.parts.is_empty()) {
+            let pruning = group.threshold.map_or(Pruning::None, Pruning::Threshold);
+            for (at, part) in groups.parts.iter().enumerate() {
+                let split = pruning.split(part);
+                add(at, &split.kept, &split.pruned, &shared.quantizer.predict(&split.kept), 1.0);
+            }
+            return sums;
+        }
+        for (group, solution) in self.pairs() {
+            let at = group.tensor.and_then(|tensor| groups.selected.binary_search(&tensor).ok());
+            if let Some(at) = at {
+                add(at, &group.kept, &group.pruned, solution, group.stands_for);
+            }
+        }
+        sums
     }
 
     fn distortion(&self) -> Distortion {
@@ -265,6 +309,13 @@ struct Distortion {
     signal: Moments,
     squared_error: f64,
     weighted_error: f64,
+}
+
+/// Number of exact zeros.
+fn zeros_of(histogram: &Histogram) -> u64 {
+    let zero = crate::histogram::cell_key(0.0);
+    let cell = histogram.keys().binary_search(&zero).ok().and_then(|at| histogram.moments().get(at));
+    cell.filter(|cell| cell.squares == 0.0).map_or(0, |cell| cell.count)
 }
 
 /// Weights behind all symbols.
@@ -348,6 +399,11 @@ pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -
 /// Ending of a method's id that asks a sweep to ignore importance when solving.
 pub(super) const PLAIN: &str = ":plain";
 
+/// A method's id without that ending.
+pub(super) fn name_of(id: &str) -> &str {
+    id.strip_suffix(PLAIN).unwrap_or(id)
+}
+
 /// `points` values of a method's swept parameter, from fine to coarse, evenly spread on a logarithmic scale.
 pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
     let (fine, coarse) = method.sweep;
@@ -382,7 +438,7 @@ pub(super) fn sweep(
     reference: &mut Option<Reference>,
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
-    let shannon = Shannon::new(groups, recipe.scope);
+    let shannon = Shannon::new(groups);
     let has_importance = recipe.importance.kind != ImportanceKind::None;
     for id in ids {
         let (name, plain) = id.strip_suffix(PLAIN).map_or((*id, false), |name| (name, true));
@@ -391,16 +447,7 @@ pub(super) fn sweep(
             if plain { format!("{}, importance ignored", method.title) } else { method.title.to_owned() };
         let mut curve =
             Curve { method: (*id).to_owned(), title, parameter: method.swept.into(), points: vec![] };
-        let mut base = recipe.clone();
-        if recipe.method != method.id {
-            base.settings.clear();
-            base.set("method", method.id)?;
-            base.codebook = None;
-        }
-        if method.is_grid() && base.check().is_err() {
-            // What it cannot be combined with: pruning, codebooks per channel.
-            continue;
-        }
+        let base = recipe.with_method(method.id)?;
         let recipes: Vec<Recipe> =
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
         let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;
@@ -411,9 +458,10 @@ pub(super) fn sweep(
             curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
         }
         let weighted = has_importance && !plain;
-        let measure = Measure { groups, scope: recipe.scope, weighted, shannon: shannon.as_ref() };
+        let measure = Measure { groups, weighted, shannon: shannon.as_ref() };
         measure.fill(method.id, &mut curve, reference);
         curves.push(curve);
     }
-    Ok(Sweep { curves, bounds: shannon.map(|shannon| shannon.drawn()).unwrap_or_default() })
+    let bounds = shannon.map(|shannon| shannon.drawn()).unwrap_or_default();
+    Ok(Sweep { curves, bounds, left_out: Vec::new() })
 }

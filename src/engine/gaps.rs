@@ -21,7 +21,6 @@ use super::groups::Groups;
 use super::report::{Bound, Curve, Point};
 use crate::quantize::{Method, Settings, Value, methods, uniform::deviation};
 use crate::rate_distortion::{bounds, entropy_bits, hull, sqnr_db};
-use crate::recipe::Scope;
 use std::collections::BTreeMap;
 
 /// Prices at which the exact curve is solved, in variances per bit.
@@ -136,8 +135,8 @@ pub(super) struct Shannon {
 
 impl Shannon {
     /// The bound, where one codebook serves all weights and they have any spread.
-    pub fn new(groups: &Groups, scope: Scope) -> Option<Self> {
-        let group = groups.all.first().filter(|_| scope == Scope::All)?;
+    pub fn new(groups: &Groups) -> Option<Self> {
+        let [group] = groups.all.as_slice() else { return None };
         let kept = group.kept.total();
         Some(Self {
             fit: bounds::fit(&group.kept)?,
@@ -191,7 +190,6 @@ pub(super) struct Measure<'a> {
     /// The weights.
     pub groups: &'a Groups,
     /// Which of them share a codebook.
-    pub scope: Scope,
     /// Whether the curve was solved and is to be judged by importance.
     pub weighted: bool,
     /// The Shannon bound, where there is one.
@@ -212,7 +210,7 @@ impl Measure<'_> {
             curve.points.iter_mut().for_each(|point| point.gap_to_optimum_db = point.optimal.then_some(0.0));
         } else if id == "lloyd" {
             self.fill_from_means(curve);
-        } else if ENTROPY_CODED.contains(&id) && !self.weighted && self.scope == Scope::All {
+        } else if ENTROPY_CODED.contains(&id) && !self.weighted && self.groups.all.len() == 1 {
             let reference = reference.get_or_insert_with(|| Reference::new(self.groups));
             for point in &mut curve.points {
                 let least = reference.mse(point.entropy_bits);

@@ -1,5 +1,6 @@
 //! Groups: the sets of weights that share a codebook, ready for a method.
 
+use super::selection::Selection;
 use super::{EngineError, session::TensorSketch};
 use crate::histogram::{Histogram, Moments};
 use crate::model::Model;
@@ -31,6 +32,10 @@ pub(super) struct Groups {
     pub all: Vec<Group>,
     /// Indices of the quantized tensors, in file order.
     pub selected: Vec<usize>,
+    /// Their names.
+    pub names: Vec<String>,
+    /// Where all share a codebook: the weights of each of them.
+    pub parts: Vec<Histogram>,
     /// What makes the mean importance over the quantized weights 1.
     pub importance_factor: f64,
     /// Whether the groups are a sample of the model's (per output channel, on a large model).
@@ -44,7 +49,9 @@ pub(super) fn key(recipe: &Recipe) -> String {
     let method = Recipe::default().method;
     let rest = Recipe { method, settings: std::collections::BTreeMap::new(), ..recipe.clone() };
     let Recipe { coder, positions, .. } = Recipe::default();
-    Recipe { coder, positions, ..rest }.to_line()
+    let is_grid = crate::quantize::methods::find(&recipe.method).is_some_and(Method::is_grid);
+    // Which tensors are kept may depend on whether each has a grid of its own.
+    format!("{is_grid} {}", Recipe { coder, positions, ..rest }.to_line())
 }
 
 impl Group {
@@ -107,7 +114,15 @@ impl Group {
 impl Groups {
     /// The groups of a recipe that keeps everything.
     pub const fn none() -> Self {
-        Self { all: Vec::new(), selected: Vec::new(), importance_factor: 1.0, preview: false, weights: 0 }
+        Self {
+            all: Vec::new(),
+            selected: Vec::new(),
+            names: Vec::new(),
+            parts: Vec::new(),
+            importance_factor: 1.0,
+            preview: false,
+            weights: 0,
+        }
     }
 
     /// Groups the selected tensors of a model by the recipe's scope.
@@ -118,18 +133,7 @@ impl Groups {
         has_importance: bool,
         recipe: &Recipe,
     ) -> Result<Self, EngineError> {
-        let selected: Vec<usize> = model
-            .tensors
-            .iter()
-            .zip(sketches)
-            .enumerate()
-            .filter(|(_, (tensor, sketch))| {
-                tensor.same_as.is_none()
-                    && recipe.selects(&tensor.name, tensor.shape.len())
-                    && sketch.is_quantizable()
-            })
-            .map(|(i, _)| i)
-            .collect();
+        let selected = Selection::new(model, sketches, recipe).quantized;
         let mut total = Moments::default();
         selected.iter().filter_map(|i| sketches.get(*i)).for_each(|s| total.add(&s.histogram.total()));
         if total.count == 0 {
@@ -139,6 +143,8 @@ impl Groups {
         let scale = |pairs: &[(f32, f32)]| -> Vec<(f32, f32)> {
             pairs.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
         };
+        let names = selected.iter().filter_map(|i| Some(model.tensors.get(*i)?.name.clone())).collect();
+        let mut parts = Vec::new();
         let mut groups = Vec::new();
         let mut preview = false;
         match recipe.scope {
@@ -147,6 +153,7 @@ impl Groups {
                 let mut sample = Vec::new();
                 for sketch in selected.iter().filter_map(|i| sketches.get(*i)) {
                     all.merge(&sketch.histogram);
+                    parts.push(sketch.histogram.clone());
                     sample.extend(scale(&sketch.sample));
                 }
                 all.scale_importance(factor);
@@ -175,7 +182,8 @@ impl Groups {
                 }
             }
         }
-        Ok(Self { all: groups, selected, importance_factor: factor, preview, weights: total.count })
+        let weights = total.count;
+        Ok(Self { all: groups, selected, names, parts, importance_factor: factor, preview, weights })
     }
 }
 

@@ -113,7 +113,7 @@ impl Plan {
         model: &Model,
         groups: &Groups,
         recipe: &Recipe,
-        not_finite: &[String],
+        notes: &[String],
     ) -> Result<Self, EngineError> {
         let (method, settings) = recipe.check()?;
         if recipe.codebook.is_some() {
@@ -127,16 +127,12 @@ impl Plan {
             gap_tables: Vec::new(),
             importance_factor: groups.importance_factor,
             has_importance: recipe.importance.kind != crate::recipe::ImportanceKind::None,
-            notes: Vec::new(),
+            notes: notes.to_vec(),
             weights: groups.weights,
             tasks: Vec::new(),
             pass: Pass::Ready,
             pools: Vec::new(),
         };
-        if !not_finite.is_empty() {
-            let names = crate::importance::list(not_finite);
-            plan.notes.push(format!("kept as they are, because they hold NaN or infinities: {names}"));
-        }
         if method.is_grid() {
             plan.place_on_grids(model, groups, &settings)?;
             return Ok(plan);
@@ -148,7 +144,7 @@ impl Plan {
                 plan.fates.push(Fate::SameAs(same));
                 continue;
             }
-            if !groups.selected.contains(&index) {
+            if groups.selected.binary_search(&index).is_err() {
                 plan.fates.push(Fate::Kept);
                 continue;
             }

@@ -1,6 +1,8 @@
 //! What the engine tells: rows, points, curves and totals, ready for a table, a chart, CSV or JSON.
 
+use super::quality::Quality;
 use crate::quantize::Value;
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 /// Statistics of one tensor's finite values.
@@ -31,6 +33,10 @@ pub struct TensorRow {
     pub shape: Vec<u64>,
     /// Element type's name.
     pub dtype: String,
+    /// What its numbers do.
+    pub role: Role,
+    /// Why it has that role.
+    pub reason: String,
     /// Number of elements.
     pub elements: u64,
     /// Part of all elements of the file, 0 to 1.
@@ -39,6 +45,8 @@ pub struct TensorRow {
     pub same_as: Option<String>,
     /// Statistics; absent for integer, boolean and complex tensors.
     pub stats: Option<Stats>,
+    /// Why it is kept though a recipe asks for its role, unless a pattern names it.
+    pub kept: Option<String>,
     /// Counts in equal bins from min to max; empty without statistics.
     pub bins: Vec<u64>,
 }
@@ -93,9 +101,15 @@ pub struct Point {
     pub sqnr_db: f64,
     /// The same with importance, 10·log10(Σhw² / Σh(w−ŵ)²).
     pub weighted_sqnr_db: f64,
+    /// The least SQNR of a tensor by itself, in dB.
+    pub worst_db: f64,
+    /// The median over the tensors of their own SQNR, in dB.
+    pub median_db: f64,
+    /// Tensors that are lost or became nearly one value; see [`Quality`].
+    pub broken: u64,
     /// Compression ratio by Choi et al. 2017, eq. (1) or (2) for fixed length, over the quantized weights, positions added.
     pub formula_ratio: f64,
-    /// Predicted ratio of all float parameters at 32 bits to the file's bytes, kept tensors at their own size.
+    /// Predicted ratio of all tensors, floats as 32-bit ones, to the file's bytes, kept tensors at their own size.
     pub predicted_ratio: f64,
     /// Whether the solution is the proven optimum of its objective on the cells.
     pub optimal: bool,
@@ -166,6 +180,8 @@ pub struct Sweep {
     pub curves: Vec<Curve>,
     /// Shannon lower bounds, for plain squared error.
     pub bounds: Vec<Bound>,
+    /// Methods that could not be combined with the rest of the recipe, each with the reason.
+    pub left_out: Vec<String>,
 }
 
 /// What compressing a file gave.
@@ -179,10 +195,16 @@ pub struct Outcome {
     pub source_bytes: u64,
     /// Float parameters of the model, tied weights once.
     pub parameters: u64,
-    /// parameters × 32 bits over the compressed file's bits.
+    /// Bytes of the source that the compressed file holds: those of its tensors, with their headers where nothing is left out.
+    pub covered_bytes: u64,
+    /// Bytes of its tensors with every float as a 32-bit one.
+    pub float32_bytes: u64,
+    /// How many times smaller the file is than what it holds: `covered_bytes` over `file_bytes`.
     pub ratio: f64,
-    /// Source file's bytes over the compressed file's.
-    pub source_ratio: f64,
+    /// How many times smaller it is than with 32-bit floats: `float32_bytes` over `file_bytes`.
+    pub float32_ratio: f64,
+    /// How the quantized tensors came through, each by itself; none where nothing is quantized.
+    pub quality: Option<Quality>,
     /// The ledger: what each part of the file costs, in bits; the sum is the file.
     pub ledger: Vec<(String, u64)>,
     /// The recipe with everything filled in, in its one-line form.
@@ -217,7 +239,7 @@ pub struct Verification {
 }
 
 /// Columns of [`sweep_csv`].
-pub const SWEEP_COLUMNS: [&str; 20] = [
+pub const SWEEP_COLUMNS: [&str; 23] = [
     "method",
     "parameter",
     "value",
@@ -233,6 +255,9 @@ pub const SWEEP_COLUMNS: [&str; 20] = [
     "weighted_mse",
     "sqnr_db",
     "weighted_sqnr_db",
+    "worst_db",
+    "median_db",
+    "broken",
     "formula_ratio",
     "predicted_ratio",
     "optimal",
@@ -263,6 +288,9 @@ pub fn sweep_csv(sweep: &Sweep) -> String {
                 p.weighted_mse.to_string(),
                 p.sqnr_db.to_string(),
                 p.weighted_sqnr_db.to_string(),
+                p.worst_db.to_string(),
+                p.median_db.to_string(),
+                p.broken.to_string(),
                 p.formula_ratio.to_string(),
                 p.predicted_ratio.to_string(),
                 p.optimal.to_string(),

@@ -3,14 +3,18 @@
 use super::evaluate::{self, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
-use super::report::{Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
+use super::report::{Curve, Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
+use super::selection::{self, Kept, Selection};
 use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
+use crate::quantize::{Method, Value, methods, pruning::Pruning};
 use crate::recipe::{ImportanceKind, Recipe, Scope};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
+/// From this share on, the zeros of a tensor are meant, and stay zero.
+const SHARE_OF_ZEROS: f64 = 0.01;
 /// Bins of a tensor row's small histogram.
 const ROW_BINS: usize = 32;
 
@@ -21,15 +25,12 @@ pub(super) struct TensorSketch {
     pub histogram: Histogram,
     pub sample: Vec<(f32, f32)>,
     pub rows: Vec<(f32, f32)>,
+    /// What speaks against quantizing it, once everything is absorbed.
+    pub oddity: Option<Kept>,
     hashes: Vec<u128>,
 }
 
 impl TensorSketch {
-    /// Whether there is a weight, and none that is not finite.
-    pub fn is_quantizable(&self) -> bool {
-        self.stats.as_ref().is_some_and(|stats| stats.non_finite == 0 && stats.count > 0)
-    }
-
     fn absorb(&mut self, block: BlockSketch) {
         self.hashes.push(block.hash);
         if let Some(stats) = &mut self.stats {
@@ -120,6 +121,7 @@ impl Session {
                 stats.mean = total.sum / count;
                 stats.std = (total.squares / count - stats.mean * stats.mean).max(0.0).sqrt();
             }
+            sketch.oddity = selection::oddity(sketch);
             hasher.update(tensor.name.as_bytes());
             hasher.update(&[0]);
             hasher.update(tensor.dtype.name().as_bytes());
@@ -159,10 +161,13 @@ impl Session {
                 name: tensor.name.clone(),
                 shape: tensor.shape.clone(),
                 dtype: tensor.dtype.name().to_owned(),
+                role: tensor.found.role,
+                reason: tensor.found.reason.clone().into_owned(),
                 elements: tensor.len(),
                 share: tensor.len() as f64 / elements.max(1) as f64,
                 same_as: origin.map(|(tensor, _)| tensor.name.clone()),
                 stats: sketch.stats.clone(),
+                kept: sketch.oddity.map(|kept| kept.reason().to_owned()),
                 bins: sketch.stats.as_ref().map_or_else(Vec::new, |stats| {
                     let width = (f64::from(stats.max) - f64::from(stats.min)) / ROW_BINS as f64;
                     let bins = evaluate::bins(&sketch.histogram, f64::from(stats.min), width, ROW_BINS);
@@ -173,9 +178,12 @@ impl Session {
         self.model.tensors.iter().zip(&self.sketches).map(row).collect()
     }
 
-    /// The recipe with what only the session knows filled in: the importance actually loaded, with its hash.
+    /// The recipe with what only the session knows filled in: the importance actually loaded, with its hash, and that the
+    /// file's own zeros are kept where it has a share of them.
     pub fn complete(&self, recipe: &Recipe) -> Result<Recipe, EngineError> {
         let mut recipe = recipe.clone();
+        self.keep_zeros(&mut recipe);
+        self.choose_step(&mut recipe)?;
         match (&self.importance, recipe.importance.kind) {
             (_, ImportanceKind::None) => recipe.importance = crate::recipe::ImportanceChoice::default(),
             (Some(importance), _) => {
@@ -205,6 +213,42 @@ impl Session {
         Ok(recipe)
     }
 
+    /// Chooses the step of a grid for each tensor where the recipe leaves it open.
+    fn choose_step(&self, recipe: &mut Recipe) -> Result<(), EngineError> {
+        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
+        let is_open = is_grid
+            && recipe.scope == Scope::Tensor
+            && recipe.importance.kind == ImportanceKind::None
+            && !recipe.settings.contains_key("step");
+        let selection = Selection::new(&self.model, &self.sketches, recipe);
+        if !is_open || selection.quantized.is_empty() {
+            return Ok(());
+        }
+        let groups = Groups::new(&self.model, &self.sketches, self.sample_stride(), false, recipe)?;
+        let tensors = self.model.tensors.iter().enumerate();
+        let kept = tensors.filter(|(i, t)| {
+            t.dtype.is_float() && t.same_as.is_none() && groups.selected.binary_search(i).is_err()
+        });
+        let kept_bytes = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
+        let step = super::grid::open_step(&groups, kept_bytes);
+        recipe.settings.insert("step".to_owned(), Value::Number(step));
+        Ok(())
+    }
+
+    /// Asks for exact zeros where a share of a quantized tensor's weights is zero already. Grids have a zero of their own.
+    fn keep_zeros(&self, recipe: &mut Recipe) {
+        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
+        if is_grid || recipe.pruning != Pruning::None {
+            return;
+        }
+        let selection = Selection::new(&self.model, &self.sketches, recipe);
+        let stats = selection.quantized.iter().filter_map(|index| self.sketches.get(*index)?.stats.as_ref());
+        let mut shares = stats.map(|stats| stats.zeros as f64 / stats.count.max(1) as f64);
+        if shares.any(|share| share >= SHARE_OF_ZEROS) {
+            recipe.pruning = Pruning::Threshold(0.0);
+        }
+    }
+
     /// Solves the recipe's groups, or takes them from the last question with the same selection.
     fn groups(&mut self, recipe: &Recipe) -> Result<&Groups, EngineError> {
         let key = groups::key(recipe);
@@ -231,6 +275,7 @@ impl Session {
             rows: sketch.rows.iter().map(|(w, _)| (*w, 1.0)).collect(),
             sample: Vec::new(),
             stats: sketch.stats.clone(),
+            oddity: sketch.oddity,
             hashes: Vec::new(),
         };
         self.sketches.iter().map(plain).collect()
@@ -251,12 +296,44 @@ impl Session {
     /// Operating points of several methods, `points` each, from fine to coarse over their swept parameter.
     ///
     /// An id that ends in `:plain` is solved as if every weight had importance 1 and measured with the importance there is.
-    pub fn sweep(&mut self, recipe: &Recipe, methods: &[&str], points: usize) -> Result<Sweep, EngineError> {
-        let recipe = self.complete(recipe)?;
-        let (kept_bits, parameters) = self.kept_bits(&recipe)?;
-        self.groups(&recipe)?;
-        let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-        evaluate::sweep(groups, &recipe, methods, points, kept_bits, parameters, &mut self.reference)
+    ///
+    /// A method that cannot be combined with the rest of the recipe is left out, and named with the reason.
+    pub fn sweep(&mut self, recipe: &Recipe, ids: &[&str], points: usize) -> Result<Sweep, EngineError> {
+        let mut sweep = Sweep::default();
+        let mut curves: Vec<Option<Curve>> = ids.iter().map(|_| None).collect();
+        // Methods on grids keep zeros by themselves; the others by the recipe, and so have groups of their own.
+        for on_grids in [false, true] {
+            let is_here = |id: &&str| {
+                methods::find(evaluate::name_of(id)).is_some_and(|method| method.is_grid() == on_grids)
+            };
+            let here: Vec<&str> = ids.iter().copied().filter(|id| is_here(id)).collect();
+            let Some(first) = here.first() else { continue };
+            let base = recipe.with_method(evaluate::name_of(first))?;
+            if let Err(error) = base.check()
+                && on_grids
+            {
+                let titles = here.iter().filter_map(|id| methods::find(evaluate::name_of(id)));
+                sweep.left_out.extend(titles.map(|method| format!("{}: {error}", method.title)));
+                continue;
+            }
+            let base = self.complete(&base)?;
+            let (kept_bits, parameters) = self.kept_bits(&base)?;
+            self.groups(&base)?;
+            let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
+            let part =
+                evaluate::sweep(groups, &base, &here, points, kept_bits, parameters, &mut self.reference)?;
+            if sweep.bounds.is_empty() {
+                sweep.bounds = part.bounds;
+            }
+            for curve in part.curves {
+                let at = ids.iter().position(|id| *id == curve.method);
+                if let Some(slot) = at.and_then(|at| curves.get_mut(at)) {
+                    *slot = Some(curve);
+                }
+            }
+        }
+        sweep.curves = curves.into_iter().flatten().collect();
+        Ok(sweep)
     }
 
     /// Every quantized tensor's part in bits and distortion, and what a bit more would buy there; the largest part of the
@@ -281,38 +358,34 @@ impl Session {
     pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, EngineError> {
         let recipe = self.complete(recipe)?;
         let (method, _) = recipe.check()?;
-        if self.keeps_everything(&recipe) {
-            return Plan::new(&self.model, &Groups::none(), &recipe, &[]);
+        let selection = Selection::new(&self.model, &self.sketches, &recipe);
+        if selection.quantized.is_empty() && self.may_keep_everything(&recipe) {
+            let mut notes = selection.notes(&self.model);
+            if recipe.include.is_empty() && !self.model.tensors.iter().all(|t| recipe.excludes(&t.name)) {
+                let roles: Vec<&str> = recipe.roles.iter().map(|role| role.id()).collect();
+                notes.push(format!(
+                    "no tensor can be quantized whose role is {}: all are kept",
+                    roles.join(" or ")
+                ));
+            }
+            return Plan::new(&self.model, &Groups::none(), &recipe, &notes);
         }
         // Methods on grids have a grid for every tensor.
         let scope = if method.is_grid() { Scope::Tensor } else { recipe.scope };
         self.groups(&Recipe { scope, ..recipe.clone() })?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-        let skipped = self.not_finite(&recipe);
-        Plan::new(&self.model, groups, &recipe, &skipped)
+        Plan::new(&self.model, groups, &recipe, &selection.notes(&self.model))
     }
 
-    /// Whether the recipe excludes every tensor by name: a lossless file is what it asks for. Patterns that match nothing by
-    /// mistake do not.
-    fn keeps_everything(&self, recipe: &Recipe) -> bool {
-        !recipe.exclude.is_empty() && self.model.tensors.iter().all(|tensor| recipe.excludes(&tensor.name))
-    }
-
-    /// Names of tensors that the recipe selects and that are kept because they hold NaN or infinities.
-    fn not_finite(&self, recipe: &Recipe) -> Vec<String> {
-        let pairs = self.model.tensors.iter().zip(&self.sketches);
-        pairs
-            .filter(|(tensor, sketch)| {
-                recipe.selects(&tensor.name, tensor.shape.len())
-                    && sketch.stats.as_ref().is_some_and(|stats| stats.non_finite > 0)
-            })
-            .map(|(tensor, _)| tensor.name.clone())
-            .collect()
+    /// Whether a file in which every tensor is kept can be what the recipe asks for. Patterns that match nothing by mistake do
+    /// not ask for it.
+    fn may_keep_everything(&self, recipe: &Recipe) -> bool {
+        recipe.include.is_empty() || self.model.tensors.iter().all(|tensor| recipe.excludes(&tensor.name))
     }
 
     /// Bits of the tensors that a recipe keeps, with an estimate of the names, and the model's float parameters.
     fn kept_bits(&mut self, recipe: &Recipe) -> Result<(u64, u64), EngineError> {
-        let parameters = self.model.parameters();
+        let parameters = self.model.float32_bytes() / 4;
         let selected = self.groups(recipe)?.selected.clone();
         let kept = self.model.tensors.iter().enumerate();
         let kept = kept.filter(|(i, t)| selected.binary_search(i).is_err() && t.same_as.is_none());

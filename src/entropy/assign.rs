@@ -124,7 +124,10 @@ impl<'a> Search<'a> {
             let nearest = rounded(*x).clamp(least, most);
             let towards = nearest + (expectation.centre - nearest).signum();
             let mut best = Offer { cost: f32::INFINITY, number: 0 };
-            for number in [nearest, towards, expectation.centre.clamp(least, most), 0] {
+            // What is exactly zero stays so, whatever the path would gain.
+            let candidates =
+                if *x == 0.0 { [0; 4] } else { [nearest, towards, expectation.centre.clamp(least, most), 0] };
+            for number in candidates {
                 let off = x - number as f32;
                 let cost = h * off * off + self.bit * prices.of(false, &expectation, number);
                 if cost < best.cost {
@@ -179,7 +182,13 @@ impl<'a> Search<'a> {
             }
         };
         let mut best = Offer { cost: f32::INFINITY, number: 0 };
-        for place in [one, two, three] {
+        // What is exactly zero stays so, whatever the path would gain: both grids have a zero, at place 0.
+        let places = match (x == 0.0, parity) {
+            (true, 0) => [0; 3],
+            (true, _) => return best,
+            (false, _) => [one, two, three],
+        };
+        for place in places {
             let number = number_of(place);
             let off = x - number as f32;
             let cost = h * off * off + self.bit * prices.of(odd, expectation, place);

@@ -3,6 +3,7 @@
 use super::error::shown;
 use super::{FormatError, Limits};
 use crate::order::by_name;
+use crate::role::Found;
 use crate::tensor::{Dtype, Storage, Tensor};
 use std::collections::BTreeMap;
 
@@ -52,7 +53,17 @@ impl Declared {
         }
         let big_endian = big_endian && dtype.size_bytes() > 1;
         let strides = if count == 0 { None } else { strides };
-        Ok(Tensor { name, shape, dtype, storage, offset, strides, big_endian, same_as: None })
+        Ok(Tensor {
+            name,
+            shape,
+            dtype,
+            storage,
+            offset,
+            strides,
+            big_endian,
+            same_as: None,
+            found: Found::default(),
+        })
     }
 }
 

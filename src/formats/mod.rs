@@ -27,9 +27,11 @@ mod layout;
 mod npy;
 mod npz;
 mod onnx;
+mod onnx_roles;
 mod pickle;
 mod protobuf;
 mod reader;
+mod roles;
 mod safetensors;
 mod source;
 mod torch;
@@ -46,10 +48,19 @@ pub use source::{Joined, Limits, Part, Source};
 #[cfg(test)]
 pub(crate) use onnx::tests as tests_support;
 
-use crate::model::Model;
+use crate::model::{FileFormat, Model};
 
-/// Locates the tensors of the weight file `source`, whose kind is told by its content.
+/// Locates the tensors of the weight file `source`, whose kind is told by its content, and finds their roles.
 pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    let mut model = locate(source, limits)?;
+    if model.format != FileFormat::Onnx {
+        roles::find(&mut model.tensors);
+        roles::find(&mut model.extras);
+    }
+    Ok(model)
+}
+
+fn locate(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let head = read_part(source, "the file's start", 0, source.len().min(foreign::HEAD_BYTES), u64::MAX)?;
     if npy::is_npy(&head) {
         return npy::open(source, limits);

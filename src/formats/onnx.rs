@@ -8,12 +8,14 @@
 
 use super::error::shown;
 use super::layout::{Declared, check_unique, element_count, mark_ties};
+use super::onnx_roles::{self, Name, Scope, Uses};
 use super::protobuf::{Value, Wire};
 use super::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::order::into_sorted_by_key;
 use crate::tensor::{Dtype, Span, Storage};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// What the file is called in errors.
 const PART: &str = "the ONNX model";
@@ -24,8 +26,9 @@ const DEEPEST: u32 = 32;
 #[derive(Debug, Default)]
 struct Found {
     name: String,
-    /// Of the nodes it lies in, outermost first.
-    path: String,
+    /// The graph that it lies in, and its name there.
+    scope: Scope,
+    value: Name,
     is_initializer: bool,
     dims: Vec<u64>,
     data_type: u64,
@@ -82,7 +85,7 @@ fn is_graph(wire: &mut Wire, mut graph: Span) -> bool {
 
 /// The names of the files that hold data of this model, as it gives them, sorted.
 pub(super) fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
-    let (found, _, _) = scan(source, limits)?;
+    let Scanned { found, .. } = scan(source, limits)?;
     let mut names = BTreeSet::new();
     for tensor in found.iter().filter(|tensor| tensor.is_external) {
         names.insert(tensor.location()?);
@@ -92,22 +95,19 @@ pub(super) fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<Str
 
 /// Locates the weights of an ONNX model.
 pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
-    let (mut found, left, metadata) = scan(source, limits)?;
-    let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
-    for tensor in &found {
-        if !seen.insert(tensor.name.clone()) {
-            repeated.insert(tensor.name.clone());
-        }
-    }
-    // Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.
-    for tensor in &mut found {
-        if repeated.contains(&tensor.name) && !tensor.path.is_empty() {
-            tensor.name = format!("{}/{}", tensor.path, tensor.name);
-        }
-    }
+    let Scanned { mut found, left, metadata, uses, paths } = scan(source, limits)?;
+    let values: Vec<onnx_roles::Value> = found
+        .iter()
+        .map(|found| onnx_roles::Value { scope: found.scope, name: found.value, shape: &found.dims })
+        .collect();
+    let roles = uses.roles(&values);
+    tell_apart(&mut found, &paths, source.len())?;
     check_unique("the names of initializers and constants", found.iter().map(|tensor| tensor.name.as_str()))?;
-    let tensors =
+    let mut tensors =
         found.into_iter().map(|tensor| tensor.locate(source, limits)).collect::<Result<Vec<_>, _>>()?;
+    for (tensor, role) in tensors.iter_mut().zip(roles) {
+        tensor.found = role;
+    }
     // In the order of their bytes, so that a model with other weights can be written in one go.
     let mut tensors = into_sorted_by_key(tensors, |tensor| match tensor.storage {
         Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. } => span.offset,
@@ -121,12 +121,52 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
     Ok(Model { format: FileFormat::Onnx, tensors, extras: Vec::new(), metadata, notes })
 }
 
-type Scanned = (Vec<Found>, Left, BTreeMap<String, String>);
+/// Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.
+fn tell_apart(found: &mut [Found], paths: &[Rc<str>], file_bytes: u64) -> Result<(), FormatError> {
+    let (mut seen, mut repeated) = (BTreeSet::new(), BTreeSet::new());
+    for tensor in &*found {
+        if !seen.insert(tensor.name.as_str()) {
+            repeated.insert(tensor.name.clone());
+        }
+    }
+    // Names of nodes are long where a file means harm: all names together stay in proportion to it.
+    let most = file_bytes.saturating_mul(4).max(1 << 20);
+    let mut spelled = 0;
+    for tensor in found {
+        let path = paths.get(tensor.scope as usize).map_or("", |path| path);
+        if repeated.contains(&tensor.name) && !path.is_empty() {
+            spelled += (path.len() + tensor.name.len()) as u64;
+            if spelled > most {
+                let part = "the names of constants, in bytes with those of the nodes around them,";
+                return Err(FormatError::too_large(part, spelled, most));
+            }
+            tensor.name = format!("{path}/{}", tensor.name);
+        }
+    }
+    Ok(())
+}
+
+/// What a model's file holds.
+struct Scanned {
+    found: Vec<Found>,
+    left: Left,
+    metadata: BTreeMap<String, String>,
+    uses: Uses,
+    /// Of every graph the names of the nodes that it lies in, outermost first.
+    paths: Vec<Rc<str>>,
+}
 
 fn scan(source: &dyn Source, limits: &Limits) -> Result<Scanned, FormatError> {
     // The model itself is the first of the files that were opened together.
     let len = source.parts().first().map_or(source.len(), |part| part.span.len);
-    let mut scan = Scan { wire: Wire::new(source, PART), limits, found: Vec::new(), left: Left::default() };
+    let mut scan = Scan {
+        wire: Wire::new(source, PART),
+        limits,
+        found: Vec::new(),
+        left: Left::default(),
+        uses: Uses::default(),
+        paths: Vec::new(),
+    };
     let mut metadata = BTreeMap::new();
     let mut rest = Span { offset: 0, len };
     while let Some(field) = scan.wire.field(&mut rest)? {
@@ -134,16 +174,22 @@ fn scan(source: &dyn Source, limits: &Limits) -> Result<Scanned, FormatError> {
             (2, Value::Bytes(span)) => {
                 metadata.insert("producer".to_owned(), scan.wire.text(span)?);
             }
-            (7, Value::Bytes(span)) => scan.graph(span, &mut Vec::new())?,
+            (7, Value::Bytes(span)) => {
+                scan.graph(span, None, Rc::from(""), 0)?;
+            }
             (14, Value::Bytes(span)) => {
                 let (key, value) = scan.entry(span)?;
                 metadata.insert(key, value);
             }
-            (25, _) => scan.left.functions += 1,
+            (25, Value::Bytes(span)) => {
+                scan.left.functions += 1;
+                scan.function(span)?;
+            }
             _ => {}
         }
     }
-    Ok((scan.found, scan.left, metadata))
+    let Scan { found, left, uses, paths, .. } = scan;
+    Ok(Scanned { found, left, metadata, uses, paths })
 }
 
 struct Scan<'a> {
@@ -151,89 +197,171 @@ struct Scan<'a> {
     limits: &'a Limits,
     found: Vec<Found>,
     left: Left,
+    uses: Uses,
+    paths: Vec<Rc<str>>,
 }
 
 impl Scan<'_> {
-    fn graph(&mut self, mut graph: Span, path: &mut Vec<String>) -> Result<(), FormatError> {
-        if path.len() as u64 > u64::from(DEEPEST) {
-            return Err(FormatError::too_large(
-                "graphs inside graphs",
-                path.len() as u64,
-                u64::from(DEEPEST),
-            ));
+    /// Walks a graph inside `above`, with the names of the nodes around it; its number.
+    fn graph(
+        &mut self,
+        mut graph: Span,
+        above: Option<Scope>,
+        path: Rc<str>,
+        depth: u32,
+    ) -> Result<Scope, FormatError> {
+        if depth > DEEPEST {
+            return Err(FormatError::too_large("graphs inside graphs", u64::from(depth), u64::from(DEEPEST)));
         }
+        let scope = self.uses.graph(above);
+        self.paths.push(path);
         while let Some(field) = self.wire.field(&mut graph)? {
             match (field.number, field.value) {
-                (1, Value::Bytes(node)) => self.node(node, path)?,
+                (1, Value::Bytes(node)) => self.node(node, scope, depth)?,
                 (5, Value::Bytes(tensor)) => {
                     let mut found = self.tensor(tensor)?;
                     found.is_initializer = true;
-                    self.take(found, path)?;
+                    self.take(found, scope)?;
+                }
+                (11, Value::Bytes(value)) => {
+                    let name = self.value_name(value)?;
+                    self.uses.input(scope, name);
+                }
+                (12, Value::Bytes(value)) => {
+                    let name = self.value_name(value)?;
+                    self.uses.output(scope, name);
                 }
                 (15, Value::Bytes(_)) => self.left.sparse += 1,
                 _ => {}
             }
         }
+        Ok(scope)
+    }
+
+    /// The name of a `ValueInfoProto`.
+    fn value_name(&mut self, mut value: Span) -> Result<Name, FormatError> {
+        let mut name = String::new();
+        while let Some(field) = self.wire.field(&mut value)? {
+            if let (1, Value::Bytes(span)) = (field.number, field.value) {
+                name = self.wire.text(span)?;
+            }
+        }
+        Ok(self.uses.name(&name))
+    }
+
+    /// The body of a `FunctionProto`: a graph of its own, whose inputs are those of the nodes that call it.
+    fn function(&mut self, mut function: Span) -> Result<(), FormatError> {
+        let scope = self.uses.graph(None);
+        self.paths.push(Rc::from(""));
+        let (mut name, mut inputs) = (String::new(), Vec::new());
+        while let Some(field) = self.wire.field(&mut function)? {
+            match (field.number, field.value) {
+                (1, Value::Bytes(span)) => name = self.wire.text(span)?,
+                (4, Value::Bytes(span)) => {
+                    let input = self.named(span)?;
+                    self.uses.input(scope, input);
+                    inputs.push(input);
+                }
+                (7, Value::Bytes(span)) => {
+                    // Weights of functions are not read, but what they do with those they are given is.
+                    let before = self.found.len();
+                    self.node(span, scope, 0)?;
+                    self.found.truncate(before);
+                }
+                _ => {}
+            }
+        }
+        self.uses.function(&name, scope, inputs);
         Ok(())
     }
 
-    fn node(&mut self, node: Span, path: &mut Vec<String>) -> Result<(), FormatError> {
-        let (mut name, mut output, mut operator) = (String::new(), None, String::new());
+    fn named(&mut self, span: Span) -> Result<Name, FormatError> {
+        let text = self.wire.text(span)?;
+        Ok(self.uses.name(&text))
+    }
+
+    fn node(&mut self, node: Span, scope: Scope, depth: u32) -> Result<(), FormatError> {
+        let (mut name, mut operator) = (String::new(), String::new());
+        let (mut inputs, mut outputs, mut output) = (Vec::new(), Vec::new(), String::new());
         let mut attributes = Vec::new();
         let mut rest = node;
         while let Some(field) = self.wire.field(&mut rest)? {
             match (field.number, field.value) {
-                (2, Value::Bytes(span)) if output.is_none() => output = Some(self.wire.text(span)?),
+                (1, Value::Bytes(span)) => inputs.push(self.named(span)?),
+                (2, Value::Bytes(span)) => {
+                    let text = self.wire.text(span)?;
+                    outputs.push(self.uses.name(&text));
+                    if outputs.len() == 1 {
+                        output = text;
+                    }
+                }
                 (3, Value::Bytes(span)) => name = self.wire.text(span)?,
                 (4, Value::Bytes(span)) => operator = self.wire.text(span)?,
                 (5, Value::Bytes(span)) => attributes.push(span),
                 _ => {}
             }
         }
-        let output = output.unwrap_or_default();
         if operator == "Constant" {
+            if let Some(first) = outputs.first() {
+                self.uses.constant(scope, *first);
+            }
             for attribute in attributes {
-                self.constant(attribute, &output, path)?;
+                self.constant(attribute, &output, scope)?;
             }
             return Ok(());
         }
+        let around = if name.is_empty() { &output } else { &name };
+        let mut inner = Vec::new();
         for attribute in attributes {
-            path.push(if name.is_empty() { output.clone() } else { name.clone() });
-            let walked = self.subgraphs(attribute, path);
-            path.pop();
-            walked?;
+            self.subgraphs(attribute, scope, around, depth, &mut inner)?;
         }
+        self.uses.node(scope, &operator, inputs, outputs, inner);
         Ok(())
     }
 
     /// Takes the tensor of a `Constant` node, which bears its output's name.
-    fn constant(&mut self, mut attribute: Span, output: &str, path: &[String]) -> Result<(), FormatError> {
+    fn constant(&mut self, mut attribute: Span, output: &str, scope: Scope) -> Result<(), FormatError> {
         while let Some(field) = self.wire.field(&mut attribute)? {
             if let (5, Value::Bytes(span)) = (field.number, field.value) {
                 let mut found = self.tensor(span)?;
                 output.clone_into(&mut found.name);
-                self.take(found, path)?;
+                self.take(found, scope)?;
             }
         }
         Ok(())
     }
 
-    fn subgraphs(&mut self, mut attribute: Span, path: &mut Vec<String>) -> Result<(), FormatError> {
+    /// Walks the graphs of an attribute of the node called `around`.
+    fn subgraphs(
+        &mut self,
+        mut attribute: Span,
+        scope: Scope,
+        around: &str,
+        depth: u32,
+        inner: &mut Vec<Scope>,
+    ) -> Result<(), FormatError> {
         // The attribute's name may stand behind its graph.
         let mut rest = attribute;
         let mut name = String::new();
+        let mut has_graph = false;
         while let Some(field) = self.wire.field(&mut rest)? {
-            if let (1, Value::Bytes(span)) = (field.number, field.value) {
-                name = self.wire.text(span)?;
+            match (field.number, field.value) {
+                (1, Value::Bytes(span)) => name = self.wire.text(span)?,
+                (6 | 11, Value::Bytes(_)) => has_graph = true,
+                _ => {}
             }
         }
-        path.push(name);
+        if !has_graph {
+            return Ok(());
+        }
+        let above = self.paths.get(scope as usize).map_or("", |path| path);
+        let separator = if above.is_empty() { "" } else { "/" };
+        let path: Rc<str> = format!("{above}{separator}{around}/{name}").into();
         while let Some(field) = self.wire.field(&mut attribute)? {
             if let (6 | 11, Value::Bytes(graph)) = (field.number, field.value) {
-                self.graph(graph, path)?;
+                inner.push(self.graph(graph, Some(scope), Rc::clone(&path), depth + 1)?);
             }
         }
-        path.pop();
         Ok(())
     }
 
@@ -291,7 +419,10 @@ impl Scan<'_> {
     }
 
     /// Takes in a tensor if it is a weight.
-    fn take(&mut self, mut found: Found, path: &[String]) -> Result<(), FormatError> {
+    fn take(&mut self, mut found: Found, scope: Scope) -> Result<(), FormatError> {
+        found.scope = scope;
+        found.value = self.uses.name(&found.name);
+        self.uses.constant(scope, found.value);
         let single = !found.is_initializer && found.dims.iter().all(|dim| *dim == 1);
         match float_type(found.data_type) {
             Some(_) if !single => {}
@@ -306,7 +437,6 @@ impl Scan<'_> {
                 return Ok(());
             }
         }
-        found.path = path.join("/");
         self.found.push(found);
         let count = self.found.len() as u64;
         if count > self.limits.tensors {
@@ -417,6 +547,7 @@ impl Found {
 pub(crate) mod tests {
     use super::super::{Joined, TensorReader, open as open_any};
     use super::*;
+    use crate::role::Role;
 
     /// A model of vectors.
     pub(crate) fn onnx(tensors: &[(&str, &[f32])]) -> Vec<u8> {
@@ -428,7 +559,8 @@ pub(crate) mod tests {
 
     /// A field that holds bytes.
     fn field(number: u32, bytes: &[u8]) -> Vec<u8> {
-        let mut out = vec![(number << 3 | 2) as u8];
+        let key = number << 3 | 2;
+        let mut out = if key < 0x80 { vec![key as u8] } else { vec![key as u8 | 0x80, (key >> 7) as u8] };
         let mut len = bytes.len();
         while len >= 0x80 {
             out.push(len as u8 | 0x80);
@@ -558,6 +690,117 @@ pub(crate) mod tests {
             assert!(sentence.contains("expected a file beside the model"), "{sentence}");
             assert!(super::super::companions(&file, &Limits::default()).is_err());
         }
+    }
+
+    fn node(operator: &str, inputs: &[&str], outputs: &[&str]) -> Vec<u8> {
+        let inputs = inputs.iter().flat_map(|name| field(1, name.as_bytes()));
+        let outputs = outputs.iter().flat_map(|name| field(2, name.as_bytes()));
+        field(1, &[inputs.collect(), outputs.collect(), field(4, operator.as_bytes())].concat())
+    }
+
+    fn zeros(name: &str, dims: &[u8]) -> Vec<u8> {
+        let count: usize = dims.iter().map(|dim| usize::from(*dim)).product();
+        initializer(name, 1, dims, &field(9, &vec![0; 4 * count]))
+    }
+
+    fn roles_of(graph: &[u8]) -> BTreeMap<String, (Role, String)> {
+        let model = open_any(&model(graph), &Limits::default()).unwrap();
+        let found = |tensor: &crate::tensor::Tensor| (tensor.found.role, tensor.found.reason.to_string());
+        model.tensors.iter().map(|tensor| (tensor.name.clone(), found(tensor))).collect()
+    }
+
+    #[test]
+    fn roles_are_those_of_the_operators_that_read_the_tensor() {
+        let graph = [
+            node("Conv", &["x", "kernel", "bias"], &["c"]),
+            node("BatchNormalization", &["c", "scale", "shift", "mean", "variance"], &["n"]),
+            node("PRelu", &["n", "slope"], &["p"]),
+            node("Resize", &["p", "", "scales"], &["r"]),
+            node("Mystery", &["r", "odd"], &["m"]),
+            node("Gather", &["table", "i"], &["g"]),
+            node("LSTM", &["g", "w", "r0", "b", "", "h0"], &["y"]),
+            zeros("kernel", &[2, 2, 3, 3]),
+            zeros("bias", &[2]),
+            zeros("scale", &[2]),
+            zeros("shift", &[2]),
+            zeros("mean", &[2]),
+            zeros("variance", &[2]),
+            zeros("slope", &[2]),
+            zeros("scales", &[4]),
+            zeros("odd", &[4]),
+            zeros("table", &[4, 4]),
+            zeros("w", &[1, 8, 4]),
+            zeros("r0", &[1, 8, 2]),
+            zeros("b", &[1, 16]),
+            zeros("h0", &[1, 1, 2]),
+            zeros("unread", &[4]),
+            zeros("single", &[1]),
+        ];
+        let found = roles_of(&graph.concat());
+        let role = |name: &str| found[name].0;
+        assert_eq!(found["kernel"], (Role::Weight, "kernel of Conv".to_owned()));
+        assert_eq!((role("bias"), role("b")), (Role::Bias, Role::Bias));
+        assert_eq!([role("scale"), role("shift"), role("slope")], [Role::Norm; 3]);
+        assert_eq!([role("mean"), role("variance")], [Role::Statistic; 2]);
+        assert_eq!([role("scales"), role("h0"), role("single")], [Role::Constant; 3]);
+        assert_eq!([role("table"), role("w"), role("r0")], [Role::Weight; 3]);
+        assert_eq!([role("odd"), role("unread")], [Role::Other; 2]);
+        assert!(found["odd"].1.contains("Mystery"), "{}", found["odd"].1);
+    }
+
+    #[test]
+    fn roles_are_seen_through_what_only_passes_values_on() {
+        let branch = |name: &str, weight: &str| {
+            let graph = [node("MatMul", &["x", weight], &["o"]), field(12, &field(1, b"o"))].concat();
+            field(5, &[field(1, name.as_bytes()), field(6, &graph)].concat())
+        };
+        let choose = [
+            field(1, b"flag"),
+            field(2, b"out"),
+            field(4, b"If"),
+            branch("then_branch", "in_then"),
+            branch("else_branch", "in_else"),
+        ];
+        let body = [
+            field(1, b"Dense"),
+            field(4, b"input"),
+            field(4, b"matrix"),
+            field(
+                7,
+                &[field(1, b"input"), field(1, b"matrix"), field(2, b"o"), field(4, b"MatMul")].concat(),
+            ),
+        ];
+        let graph = [
+            node("Transpose", &["turned"], &["t"]),
+            node("Cast", &["t"], &["t2"]),
+            node("MatMul", &["x", "t2"], &["a"]),
+            node("Mul", &["normed", "by"], &["made"]),
+            node("Gemm", &["x", "made", "c"], &["b"]),
+            node("Concat", &["s1", "s2"], &["shape"]),
+            node("Resize", &["a", "", "shape"], &["q"]),
+            node("Conv", &["x", "both"], &["d"]),
+            node("Clip", &["d", "both"], &["e"]),
+            node("Dense", &["x", "local"], &["l"]),
+            field(1, &choose.concat()),
+            zeros("turned", &[4, 4]),
+            zeros("normed", &[4, 4]),
+            zeros("by", &[4]),
+            zeros("c", &[4]),
+            zeros("s1", &[2]),
+            zeros("s2", &[2]),
+            zeros("both", &[4, 4]),
+            zeros("local", &[4, 4]),
+            zeros("in_then", &[4, 4]),
+            zeros("in_else", &[4, 4]),
+        ];
+        let file = [model(&graph.concat()), field(25, &body.concat())].concat();
+        let model = open_any(&file, &Limits::default()).unwrap();
+        let role = |name: &str| model.tensors.iter().find(|tensor| tensor.name == name).unwrap().found.role;
+        for name in ["turned", "normed", "local", "in_then", "in_else"] {
+            assert_eq!(role(name), Role::Weight, "{name}");
+        }
+        assert_eq!([role("s1"), role("s2"), role("both")], [Role::Constant; 3]);
+        assert_eq!(role("by"), Role::Norm, "a vector that scales a weight");
     }
 
     #[test]

@@ -193,6 +193,7 @@ mod tests {
             strides: strides.map(<[i64]>::to_vec),
             big_endian: false,
             same_as: None,
+            found: crate::role::Found::default(),
         }
     }
 

@@ -326,6 +326,7 @@ fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), Netw
             strides: None,
             big_endian: false,
             same_as: None,
+            found: crate::role::Found::default(),
         };
         take(&tensor, &bytes)?;
     }

@@ -198,7 +198,7 @@ mod tests {
         let graph = Graph::parse(network.model()).unwrap();
         let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
         let mut bench = Bench::new(network, None, None, 1).unwrap();
-        let recipe = Recipe::from_line("method=kmeans&k=3").unwrap();
+        let recipe = Recipe::from_line("method=kmeans&k=3&scope=all&include=*&coder=rans").unwrap();
         let before = bench.quantize(&recipe).unwrap();
         let schedule = Schedule { epochs: 30, batch: 20, rate: 0.1 };
         let tuned = finetune(

@@ -81,3 +81,17 @@ pub fn data(path: &str) -> Option<PathBuf> {
     println!("skipped: {} is not there", path.display());
     None
 }
+
+/// A recipe's line that asks for every tensor, in one codebook and with static range coding, as far as it does not say otherwise.
+pub fn of_everything(line: &str) -> String {
+    let is_grid = ["method=trellis", "method=rdo"].iter().any(|method| line.starts_with(method));
+    let mut line = line.to_owned();
+    let defaults =
+        [("scope=", "scope=all", true), ("include=", "include=*", true), ("coder=", "coder=rans", !is_grid)];
+    for (key, default, applies) in defaults {
+        if applies && !line.contains(key) {
+            line = format!("{line}&{default}");
+        }
+    }
+    line
+}

@@ -42,7 +42,7 @@ impl<S: Source + Sync> Opened<S> {
         'all: for method in methods {
             let sweep = self.session.sweep(recipe, &[method.id], POINTS)?;
             let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
-            let parameters = self.session.model().parameters();
+            let parameters = self.session.model().float32_bytes() / 4;
             let mut search = contest.search(method, points, parameters);
             while let Some(setting) = search.next_setting() {
                 let plan = match self.plan(&setting.recipe(recipe), None, progress) {

@@ -82,12 +82,8 @@ impl Setting {
     /// `base` with this setting; the method's other parameters are kept where it is the recipe's own, else its defaults.
     pub fn recipe(&self, base: &Recipe) -> Recipe {
         let value = if self.is_whole { Value::Integer(self.value as u64) } else { Value::Number(self.value) };
-        let mut recipe = base.clone();
-        if recipe.method != self.method {
-            recipe.settings.clear();
-            // Setting a method has no way to fail; what does not go with it is refused when the recipe is checked.
-            let _ = recipe.set("method", self.method);
-        }
+        // Setting a method of the table has no way to fail; what does not go with it is refused when the recipe is checked.
+        let mut recipe = base.with_method(self.method).unwrap_or_else(|_| base.clone());
         recipe.settings.insert(self.parameter.to_owned(), value);
         recipe
     }

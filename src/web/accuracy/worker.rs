@@ -269,7 +269,7 @@ fn size(quantized: &Quantized) -> Size {
     Size {
         recipe: outcome.recipe.clone(),
         file_bytes: outcome.file_bytes,
-        ratio: outcome.ratio,
+        ratio: outcome.float32_ratio,
         bits: outcome.file_bytes as f64 * 8.0 / outcome.parameters.max(1) as f64,
         entropy_bits: outcome.point.entropy_bits,
         predicted: quantized.predicted.clone(),

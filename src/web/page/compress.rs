@@ -180,8 +180,8 @@ fn facts(report: &Report) -> [(&'static str, String); 7] {
     let point = &report.point;
     [
         ("compressed file", format::bytes(report.file_bytes)),
-        ("against 32-bit weights", format!("{}×", format::significant(report.ratio, 4))),
-        ("against the source file", format!("{}×", format::significant(report.source_ratio, 4))),
+        ("smaller than what it holds", format!("{}×", format::significant(report.ratio, 4))),
+        ("against 32-bit floats", format!("{}×", format::significant(report.float32_ratio, 4))),
         ("bits per weight", format::decimals(point.bits, 3)),
         ("entropy", format!("{} bit", format::decimals(point.entropy_bits, 3))),
         ("ratio by formula", format!("{}×", format::significant(point.formula_ratio, 4))),

@@ -70,7 +70,7 @@ pub fn drawn(state: &State) -> Sweep {
         .filter_map(|method| state.curves.get(slot(method.id))?.as_ref())
         .map(|(_, curve)| curve.clone())
         .collect();
-    Sweep { curves, bounds: state.bounds.clone() }
+    Sweep { curves, bounds: state.bounds.clone(), left_out: Vec::new() }
 }
 
 /// A method's place in the palette.

@@ -111,7 +111,7 @@ fn is_float(row: &TensorRow) -> bool {
 }
 
 fn is_quantized(row: &TensorRow, recipe: &Recipe) -> bool {
-    is_float(row) && row.same_as.is_none() && recipe.selects(&row.name, row.shape.len())
+    is_float(row) && row.same_as.is_none() && recipe.selects(&row.name, row.shape.len(), row.role)
 }
 
 fn mark_order(app: &App, order: &Order) {
@@ -267,7 +267,7 @@ fn select(app: &Rc<App>, index: usize, wanted: bool) {
         {
             recipe.include.retain(|pattern| *pattern != literal(&row.name));
         }
-        if !wanted && recipe.selects(&row.name, row.shape.len()) {
+        if !wanted && recipe.selects(&row.name, row.shape.len(), row.role) {
             recipe.exclude.push(literal(&row.name));
         }
         state.recipe_is_chosen = true;

@@ -1,0 +1,389 @@
+//! The roles of an ONNX model's tensors: by the operators that read them, and at which input.
+//!
+//! Operators are those of ONNX (Operators.md, operator set 22) and of `com.microsoft`. What only passes values on, such as
+//! Transpose, Cast or `DequantizeLinear`, is looked through; so are arithmetic of constants alone, the graphs inside `If`,
+//! and local functions. Of several readers the one that is most easily harmed decides. A tensor that an operator reads which is not known
+//! here has no role that could be told, and is kept.
+//!
+//! Cost: O(n log n) in the number of inputs and outputs of nodes; four bytes for each, and every name once.
+
+use crate::role::{Found, Role};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A name, counted in order of appearance; 0 is the empty one.
+pub(super) type Name = u32;
+/// A graph, counted in order of appearance.
+pub(super) type Scope = u32;
+
+/// A node as far as roles need it.
+#[derive(Debug)]
+struct Node {
+    scope: Scope,
+    operator: Name,
+    inputs: Vec<Name>,
+    outputs: Vec<Name>,
+    /// The graphs inside it.
+    inner: Vec<Scope>,
+}
+
+/// A graph: the one that it lies in, the values that it defines, and those that it gives.
+#[derive(Debug, Default)]
+struct Graph {
+    above: Option<Scope>,
+    outputs: Vec<Name>,
+}
+
+/// What a graph's nodes read and give.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    names: BTreeMap<Box<str>, Name>,
+    spelled: Vec<Box<str>>,
+    graphs: Vec<Graph>,
+    nodes: Vec<Node>,
+    defined: BTreeSet<(Scope, Name)>,
+    constants: BTreeSet<(Scope, Name)>,
+    functions: BTreeMap<Name, (Scope, Vec<Name>)>,
+}
+
+/// A tensor that a role is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Value<'a> {
+    pub(super) scope: Scope,
+    pub(super) name: Name,
+    pub(super) shape: &'a [u64],
+}
+
+/// What reads a value, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// Input `position` of an operator.
+    Operator(Name, u16),
+    /// The graph gives it as its result.
+    Output,
+}
+
+impl Uses {
+    /// The number of a name.
+    pub(super) fn name(&mut self, text: &str) -> Name {
+        if text.is_empty() {
+            return 0;
+        }
+        if let Some(name) = self.names.get(text) {
+            return *name;
+        }
+        let name = self.names.len() as Name + 1;
+        self.names.insert(text.into(), name);
+        self.spelled.push(text.into());
+        name
+    }
+
+    fn text(&self, name: Name) -> &str {
+        (name as usize).checked_sub(1).and_then(|at| self.spelled.get(at)).map_or("", |text| text)
+    }
+
+    /// A new graph, inside another or outermost.
+    pub(super) fn graph(&mut self, above: Option<Scope>) -> Scope {
+        self.graphs.push(Graph { above, ..Graph::default() });
+        self.graphs.len() as Scope - 1
+    }
+
+    /// A value that a graph is given.
+    pub(super) fn input(&mut self, scope: Scope, name: Name) {
+        self.defined.insert((scope, name));
+    }
+
+    /// A value that a graph gives.
+    pub(super) fn output(&mut self, scope: Scope, name: Name) {
+        if let Some(graph) = self.graphs.get_mut(scope as usize) {
+            graph.outputs.push(name);
+        }
+    }
+
+    /// An initializer, or what a `Constant` node gives.
+    pub(super) fn constant(&mut self, scope: Scope, name: Name) {
+        self.defined.insert((scope, name));
+        self.constants.insert((scope, name));
+    }
+
+    /// A node, after the graphs inside it.
+    pub(super) fn node(
+        &mut self,
+        scope: Scope,
+        operator: &str,
+        inputs: Vec<Name>,
+        outputs: Vec<Name>,
+        inner: Vec<Scope>,
+    ) {
+        let operator = self.name(operator);
+        for output in &outputs {
+            self.defined.insert((scope, *output));
+        }
+        self.nodes.push(Node { scope, operator, inputs, outputs, inner });
+    }
+
+    /// A local function, whose body is the graph `scope`.
+    pub(super) fn function(&mut self, operator: &str, scope: Scope, inputs: Vec<Name>) {
+        let operator = self.name(operator);
+        self.functions.insert(operator, (scope, inputs));
+    }
+
+    /// The value that `name` means in a graph: its own, or that of a graph around it.
+    fn resolve(&self, mut scope: Scope, name: Name) -> Option<(Scope, Name)> {
+        loop {
+            if self.defined.contains(&(scope, name)) {
+                return Some((scope, name));
+            }
+            scope = self.graphs.get(scope as usize)?.above?;
+        }
+    }
+
+    /// The role of every value asked for, in their order.
+    pub(super) fn roles(self, values: &[Value]) -> Vec<Found> {
+        let fixed = self.fixed();
+        let readers = self.readers(&fixed);
+        let shape = |value: &Value| -> (bool, bool) {
+            let spread = value.shape.iter().filter(|extent| **extent > 1).count();
+            (spread == 0, spread >= 2)
+        };
+        let find = |value: &Value| {
+            let (is_single, is_matrix) = shape(value);
+            if is_single {
+                return Found::new(Role::Constant, "a single number");
+            }
+            let read_by = readers.get(&(value.scope, value.name)).map_or(&[][..], Vec::as_slice);
+            let found = read_by.iter().map(|reader| self.found(*reader, value.shape, is_matrix));
+            found
+                .min_by_key(|found| caution(found.role))
+                .unwrap_or(Found::new(Role::Other, "read by no node"))
+        };
+        values.iter().map(find).collect()
+    }
+
+    /// Values that are the same whatever the network is given.
+    fn fixed(&self) -> BTreeSet<(Scope, Name)> {
+        let mut fixed = self.constants.clone();
+        for node in &self.nodes {
+            let known = |name: &Name| {
+                *name == 0 || self.resolve(node.scope, *name).is_some_and(|value| fixed.contains(&value))
+            };
+            if !node.inputs.is_empty() && node.inputs.iter().all(known) {
+                fixed.extend(node.outputs.iter().map(|output| (node.scope, *output)));
+            }
+        }
+        fixed
+    }
+
+    /// Who reads every value in the end. Nodes come after those that they read from, so that going back, every value's
+    /// readers are known when the node is met that gives it; functions come first.
+    fn readers(&self, fixed: &BTreeSet<(Scope, Name)>) -> BTreeMap<(Scope, Name), Vec<Reader>> {
+        let mut readers: BTreeMap<(Scope, Name), Vec<Reader>> = BTreeMap::new();
+        for (index, graph) in self.graphs.iter().enumerate() {
+            if graph.above.is_none() {
+                for output in &graph.outputs {
+                    add(&mut readers, (index as Scope, *output), Reader::Output);
+                }
+            }
+        }
+        for node in self.nodes.iter().rev() {
+            let is_fixed = node.outputs.iter().all(|output| fixed.contains(&(node.scope, *output)));
+            let operator = self.text(node.operator);
+            let body = self.functions.get(&node.operator);
+            for (position, input) in node.inputs.iter().enumerate() {
+                let Some(value) = self.resolve(node.scope, *input).filter(|_| *input != 0) else { continue };
+                let passes = passes_on(operator, position) || (is_fixed && is_arithmetic(operator));
+                let from: Vec<Reader> = if let Some((scope, formal)) = body {
+                    let formal = formal.get(position).map(|name| (*scope, *name));
+                    formal.and_then(|formal| readers.get(&formal)).cloned().unwrap_or_default()
+                } else if passes {
+                    let given = node.outputs.iter().filter_map(|output| readers.get(&(node.scope, *output)));
+                    given.flatten().copied().collect()
+                } else if is_neutral(operator) {
+                    Vec::new()
+                } else {
+                    vec![Reader::Operator(node.operator, u16::try_from(position).unwrap_or(u16::MAX))]
+                };
+                for reader in from {
+                    add(&mut readers, value, reader);
+                }
+            }
+            // What a graph inside gives, its node gives.
+            for scope in node.inner.iter().filter(|_| operator == "If") {
+                let given = self.graphs.get(*scope as usize).map_or(&[][..], |graph| &graph.outputs);
+                for (given, output) in given.iter().zip(&node.outputs) {
+                    let Some(value) = self.resolve(*scope, *given) else { continue };
+                    let from = readers.get(&(node.scope, *output)).cloned().unwrap_or_default();
+                    for reader in from {
+                        add(&mut readers, value, reader);
+                    }
+                }
+            }
+        }
+        readers
+    }
+
+    fn found(&self, reader: Reader, shape: &[u64], is_matrix: bool) -> Found {
+        match reader {
+            Reader::Output => Found::new(Role::Other, "what the network gives"),
+            Reader::Operator(operator, position) => {
+                let operator = self.text(operator);
+                let (role, what) = role_at(operator, position, shape, is_matrix);
+                // A vector that is folded into a matrix scales it.
+                let role = if role == Role::Weight && shape.len() < 2 { Role::Norm } else { role };
+                Found { role, reason: Cow::Owned(format!("{what} of {}", super::shown(operator))) }
+            }
+        }
+    }
+}
+
+/// Most readers that are told apart for one value: more do not make it more careful.
+const MOST_READERS: usize = 16;
+
+fn add(readers: &mut BTreeMap<(Scope, Name), Vec<Reader>>, value: (Scope, Name), reader: Reader) {
+    let known = readers.entry(value).or_default();
+    if known.len() < MOST_READERS && !known.contains(&reader) {
+        known.push(reader);
+    }
+}
+
+/// Of several readers the most easily harmed decides: least first.
+fn caution(role: Role) -> u8 {
+    match role {
+        Role::Constant => 0,
+        Role::Quantization => 1,
+        Role::Statistic => 2,
+        Role::Other => 3,
+        Role::Norm => 4,
+        Role::Bias => 5,
+        _ => 6,
+    }
+}
+
+/// Whether an operator gives the values of this input again, in another order, shape or type.
+fn passes_on(operator: &str, position: usize) -> bool {
+    match operator {
+        "Identity" | "Transpose" | "Cast" | "CastLike" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
+        | "Slice" | "Split" | "Expand" | "Tile" | "DequantizeLinear" | "QuantizeLinear" | "Pad"
+        | "DepthToSpace" | "SpaceToDepth" | "Dropout" | "BitCast" => position == 0,
+        "Concat" => true,
+        _ => false,
+    }
+}
+
+/// Operators that, with nothing but constants to read, make one constant of others.
+fn is_arithmetic(operator: &str) -> bool {
+    matches!(
+        operator,
+        "Add"
+            | "Sub"
+            | "Mul"
+            | "Div"
+            | "Sqrt"
+            | "Neg"
+            | "Abs"
+            | "Reciprocal"
+            | "Sum"
+            | "Gather"
+            | "Where"
+            | "Exp"
+    )
+}
+
+/// Operators that do not look at the numbers.
+fn is_neutral(operator: &str) -> bool {
+    matches!(operator, "Shape" | "Size")
+}
+
+/// What the numbers at an input of an operator do: a table, family by family.
+#[allow(clippy::match_same_arms, clippy::unnested_or_patterns)]
+fn role_at(operator: &str, position: u16, shape: &[u64], is_matrix: bool) -> (Role, &'static str) {
+    use Role::{Bias, Constant, Norm, Quantization, Statistic, Weight};
+    let weight = |what| (Weight, what);
+    let scale = (Quantization, "quantization scale or zero point");
+    let elements: u64 = shape.iter().fold(1, |n, extent| n.saturating_mul(*extent));
+    match (operator, position) {
+        ("Conv" | "ConvTranspose" | "FusedConv" | "NhwcConv" | "DeformConv", 0 | 1) => weight("kernel"),
+        ("Conv" | "ConvTranspose" | "FusedConv" | "NhwcConv", 2) => (Bias, "bias"),
+        ("ConvInteger", 0 | 1) | ("QLinearConv", 0 | 3) => weight("kernel"),
+        ("QLinearConv", 8) => (Bias, "bias"),
+        ("Gemm" | "FusedGemm", 0 | 1) => weight("matrix"),
+        ("Gemm" | "FusedGemm", 2) => (Bias, "bias"),
+        ("MatMul" | "FusedMatMul" | "TransposeMatMul" | "Einsum" | "Det", _) => weight("matrix"),
+        ("MatMulInteger", 0 | 1) | ("QLinearMatMul" | "QGemm", 0 | 3) => weight("matrix"),
+        ("MatMulNBits" | "DynamicQuantizeMatMul" | "MatMulIntegerToFloat", 0 | 1) => weight("matrix"),
+        ("DynamicQuantizeMatMul", 4) | ("MatMulIntegerToFloat", 6) | ("MatMulNBits", 5) => (Bias, "bias"),
+        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 1) => weight("matrix"),
+        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 2) => weight("recurrent matrix"),
+        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 3) => (Bias, "bias"),
+        ("LSTM" | "DynamicQuantizeLSTM", 7) => (Bias, "peephole"),
+        ("LSTM" | "GRU" | "RNN", _) => (Constant, "initial state"),
+        ("Gather" | "GatherND" | "GatherElements" | "EmbeddingBag", 0) if is_matrix => weight("embedding"),
+        ("Gather" | "GatherND" | "GatherElements", _) => (Constant, "table or index"),
+        ("BatchNormalization" | "SpatialBN", 3 | 4) => (Statistic, "running mean or variance"),
+        ("BatchNormalization" | "SpatialBN", 1) => (Norm, "scale"),
+        ("BatchNormalization" | "SpatialBN", 2) => (Norm, "shift"),
+        (
+            "LayerNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "GroupNorm"
+            | "RMSNormalization"
+            | "SimplifiedLayerNormalization",
+            1,
+        ) => (Norm, "scale"),
+        (
+            "LayerNormalization"
+            | "InstanceNormalization"
+            | "GroupNormalization"
+            | "GroupNorm"
+            | "SimplifiedLayerNormalization",
+            2,
+        ) => (Norm, "shift"),
+        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2 | 3) => (Norm, "scale or shift"),
+        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 4) => (Bias, "bias"),
+        ("EmbedLayerNormalization", 2..=4) => weight("embedding"),
+        ("EmbedLayerNormalization", 5 | 6) => (Norm, "scale or shift"),
+        ("BiasGelu" | "FastGelu" | "BiasSoftmax" | "BiasAdd" | "BiasSplitGelu", 1) => (Bias, "bias"),
+        ("Attention" | "QAttention" | "DecoderAttention" | "LongformerAttention", 1) => weight("matrix"),
+        ("Attention" | "QAttention", 2) | ("MultiHeadAttention", 3) => (Bias, "bias"),
+        ("GroupQueryAttention", 7 | 8) | ("RotaryEmbedding", 2 | 3) => (Constant, "table of angles"),
+        ("PRelu", 1) => (Norm, "slope"),
+        ("DequantizeLinear" | "QuantizeLinear", _) => scale,
+        _ if operator.starts_with("QLinear") => scale,
+        ("QGemm" | "ConvInteger" | "MatMulInteger" | "MatMulNBits" | "DynamicQuantizeMatMul", _)
+        | ("MatMulIntegerToFloat" | "DynamicQuantizeLSTM" | "QAttention" | "GatherBlockQuantized", _) => {
+            scale
+        }
+        ("Add" | "Sum", _) if is_matrix && elements >= 256 => weight("embedding, an operand"),
+        ("Add" | "Sum", _) => (Bias, "operand"),
+        ("Sub", _) if !is_matrix => (Norm, "operand"),
+        ("Mul" | "Div", _) if !is_matrix => (Norm, "factor"),
+        ("Mul" | "Div" | "Sub", _) => (Constant, "table, an operand"),
+        ("Resize" | "Upsample", _) => (Constant, "scales, sizes or region"),
+        ("Clip", _) => (Constant, "bound"),
+        ("Pow", _) => (Constant, "base or exponent"),
+        ("STFT" | "DFT" | "MelWeightMatrix", _) => (Constant, "window or setting"),
+        (
+            "Where" | "Max" | "Min" | "Mean" | "Mod" | "Equal" | "Less" | "LessOrEqual" | "Greater"
+            | "GreaterOrEqual",
+            _,
+        ) => (Constant, "operand"),
+        (
+            "Reshape" | "Expand" | "Tile" | "Slice" | "Split" | "Pad" | "Squeeze" | "Unsqueeze"
+            | "ConstantOfShape" | "Range" | "OneHot" | "TopK" | "NonMaxSuppression" | "RoiAlign"
+            | "GridSample" | "AffineGrid" | "Dropout" | "CumSum" | "Trilu" | "ReduceSum" | "ReduceMean"
+            | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL2" | "Scan" | "Loop" | "If" | "ScatterND"
+            | "ScatterElements" | "Scatter" | "CenterCropPad" | "Col2Im" | "Bernoulli" | "ArgMax" | "And"
+            | "Or" | "Not" | "Xor",
+            _,
+        ) => (Constant, "setting or operand"),
+        (
+            "Sqrt" | "Exp" | "Log" | "Neg" | "Abs" | "Reciprocal" | "Relu" | "Sigmoid" | "Tanh" | "Softmax"
+            | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" | "Sin" | "Cos" | "Softplus" | "LeakyRelu" | "Elu"
+            | "HardSigmoid" | "HardSwish" | "Gelu" | "MaxPool" | "AveragePool" | "GlobalAveragePool"
+            | "GlobalMaxPool" | "LpNormalization",
+            _,
+        ) => (Constant, "operand"),
+        _ => (Role::Other, "input, which is no operator known here,"),
+    }
+}
