@@ -60,7 +60,8 @@ impl Model {
         self.own().map(bytes).fold(0, u64::saturating_add)
     }
 
-    /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them.
+    /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them, but of an
+    /// ONNX model, whose graph a `.qsz` does not hold.
     pub fn covered_bytes(&self, source_bytes: u64) -> u64 {
         let stored = |tensor: &Tensor| match tensor.storage {
             Storage::Deflated { span, inflated_len } => {
@@ -78,7 +79,8 @@ impl Model {
         let tensors = self.tensors.iter().filter(|tensor| !is_shared(tensor));
         let covered = tensors.map(stored).fold(0, u64::saturating_add).min(source_bytes);
         let headers = self.tensors.len() as u64 * 512 + 4096;
-        if source_bytes - covered <= headers && self.extras.is_empty() { source_bytes } else { covered }
+        let is_whole = source_bytes - covered <= headers && self.extras.is_empty();
+        if is_whole && self.format != FileFormat::Onnx { source_bytes } else { covered }
     }
 
     fn own(&self) -> impl Iterator<Item = &Tensor> {

@@ -5,7 +5,7 @@ use crate::engine::target::Target;
 use crate::quantize::methods::METHODS;
 use crate::recipe::{Recipe, value_from};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What each bit of a neural network's weights buys: quantize, code, measure and verify.
 #[derive(Debug, Parser)]
@@ -88,6 +88,8 @@ pub enum Action {
         /// Do not decode and compare afterwards
         #[arg(long)]
         no_verify: bool,
+        #[command(flatten)]
+        check: CheckArguments,
     },
     /// Decode a .qsz into .safetensors, .npz or .onnx, by the output's name
     Decode {
@@ -343,6 +345,12 @@ impl RecipeArguments {
         self.base.is_none() && self.changes.is_empty() && self.importance_file.is_none()
     }
 
+    /// The files that the flags name.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let base = self.base.as_deref().filter(|text| !text.contains('=')).map(Path::new);
+        self.importance_file.as_deref().into_iter().chain(base)
+    }
+
     /// The recipe that the flags describe, checked.
     pub fn recipe(&self) -> Result<Recipe, Failure> {
         let usage = |error: crate::quantize::SettingsError| Failure::Usage(error.to_string());
@@ -434,6 +442,21 @@ pub struct NetworkArguments {
     /// Take the weights from this file, by name, in place of the network's own
     #[arg(long, value_name = "FILE")]
     pub weights: Option<PathBuf>,
+}
+
+/// Whether an ONNX network is run with its decoded weights.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Does it still run?")]
+pub struct CheckArguments {
+    /// Run the network on these data in place of inputs made up from its shapes
+    #[arg(long, num_args = 1.., value_name = "FILE…")]
+    pub data: Vec<PathBuf>,
+    /// Run it however large it is; networks of more than 100 MB are not run unless asked for
+    #[arg(long, conflicts_with = "no_check")]
+    pub check: bool,
+    /// Do not run it
+    #[arg(long)]
+    pub no_check: bool,
 }
 
 /// How shared values are retrained.

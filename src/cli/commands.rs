@@ -1,14 +1,16 @@
 //! What each command does.
 
-use super::arguments::{Action, Arguments, RecipeArguments, read_recipe};
+use super::arguments::{Action, Arguments, CheckArguments, RecipeArguments, read_recipe};
 use super::progress::Bars;
+use super::running::{Ran, Runner};
+use super::writing::{Split, refuse_harm, replace, write_whole};
 use super::{Failure, network, print, table1};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
 use crate::engine::target::{self, Met, Target};
 use crate::engine::{self, EngineError, Export};
-use crate::formats::{FormatError, Limits, Part, Source};
+use crate::formats::{Limits, Source};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
@@ -65,9 +67,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Sensitivity { file, recipe, output, svg, chart } => {
             sensitivity(&context, &file, &recipe, output.as_deref(), svg.as_deref(), &chart)
         }
-        Action::Compress { file, output, recipe, target, competing, no_verify } => {
+        Action::Compress { file, output, recipe, target, competing, no_verify, check } => {
             let target = target.target()?;
-            let goal = Goal { target, methods: &competing.methods, verify: !no_verify };
+            let goal = Goal { target, methods: &competing.methods, verify: !no_verify, check: &check };
             compress(&context, &file, &output, &recipe, &goal)
         }
         Action::Decode { file, output, template } => decode(&context, &file, &output, template.as_deref()),
@@ -233,6 +235,8 @@ fn sweep(
             known.join(", ")
         )));
     }
+    let outputs: Vec<&Path> = output.into_iter().chain(chart.svg.as_deref()).collect();
+    refuse_harm(&outputs, &std::iter::once(file).chain(recipe.files()).collect::<Vec<_>>())?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &base)?;
     let sweep = opened.session.sweep(&base, &ids, usize::from(points))?;
     for reason in &sweep.left_out {
@@ -266,6 +270,8 @@ fn sensitivity(
     chart: &str,
 ) -> Result<(), Failure> {
     let wanted = recipe.recipe()?;
+    let outputs: Vec<&Path> = output.into_iter().chain(svg).collect();
+    refuse_harm(&outputs, &std::iter::once(file).chain(recipe.files()).collect::<Vec<_>>())?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
     let rows = opened.session.sensitivity(&wanted)?;
     if let Some(path) = output {
@@ -330,6 +336,8 @@ struct Goal<'a> {
     methods: &'a [String],
     /// Whether to decode and compare.
     verify: bool,
+    /// Whether to run the network, and on what.
+    check: &'a CheckArguments,
 }
 
 /// Finds the recipe that meets a target, with a line for every trial.
@@ -360,6 +368,9 @@ fn compress(
     goal: &Goal,
 ) -> Result<(), Failure> {
     let mut wanted = recipe.recipe()?;
+    let data = goal.check.data.iter().map(PathBuf::as_path);
+    let inputs: Vec<&Path> = std::iter::once(file).chain(recipe.files()).chain(data).collect();
+    refuse_harm(&[output], &inputs)?;
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
     let asked = wanted.clone();
     let found = match goal.target {
@@ -370,28 +381,45 @@ fn compress(
         wanted.clone_from(&met.recipe);
     }
     let show = |what, done, total| context.bars.show(what, done, total);
-    let mut done = None;
-    let written = replace(output, |out| {
-        let (_, outcome, plan) = opened.compress(&wanted, out, &show)?;
-        done = Some((outcome, plan));
-        Ok(())
-    });
+    let mut ran = None;
+    let mut runner = Runner::new(context, file, opened.session.model(), goal.check)?;
+    if let Some(runner) = &mut runner {
+        ran = Some(runner.settle(context, &mut opened, &mut wanted)?);
+    }
+    let opened = std::cell::RefCell::new(opened);
+    let done = std::cell::RefCell::new(None);
+    let mut verification = None;
+    let written = replace(
+        output,
+        |out| {
+            let (_, outcome, plan) = opened.borrow_mut().compress(&wanted, out, &show)?;
+            *done.borrow_mut() = Some((outcome, plan));
+            Ok(())
+        },
+        |partial| {
+            if let (true, Some((_, plan))) = (goal.verify, &*done.borrow()) {
+                let verified = opened.borrow().verify(plan, &open_source(partial)?, &show)?;
+                different(Some(&verified))?;
+                verification = Some(verified);
+            }
+            Ok(())
+        },
+    );
     context.bars.clear();
     written?;
-    let Some((outcome, plan)) = done else { return Ok(()) };
-    let verification =
-        if goal.verify { Some(opened.verify(&plan, &open_source(output)?, &show)?) } else { None };
-    context.bars.clear();
+    let Some((outcome, _)) = done.into_inner() else { return Ok(()) };
     let mut json = json!({"outcome": outcome, "verification": verification});
-    let mut text = print::outcome(&outcome, verification.as_ref());
+    let mut text = print::outcome(&outcome, verification.as_ref(), ran.as_ref().map(Ran::lines));
+    if let (Some(object), Some(ran)) = (json.as_object_mut(), &ran) {
+        object.insert("check".to_owned(), ran.json());
+    }
     if let Some((target, met)) = &found {
         text = format!("target               {}\n{text}", met.sentence);
         if let Some(object) = json.as_object_mut() {
             object.insert("target".to_owned(), print::target(*target, &asked, &met.trials));
         }
     }
-    context.say(&text, &json)?;
-    different(verification.as_ref())
+    context.say(&text, &json)
 }
 
 fn different(verification: Option<&Verification>) -> Result<(), Failure> {
@@ -402,14 +430,17 @@ fn different(verification: Option<&Verification>) -> Result<(), Failure> {
 }
 
 fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>) -> Result<(), Failure> {
+    let inputs: Vec<&Path> = std::iter::once(file).chain(template).collect();
+    refuse_harm(&[output], &inputs)?;
     let template = template.map(open_files).transpose()?;
     let model = template.as_ref().map(|t| crate::formats::open(t, &Limits::default())).transpose()?;
-    let export = match (output.extension().and_then(|e| e.to_str()), &template, &model) {
+    let ending = output.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let export = match (ending.as_deref(), &template, &model) {
         (Some("safetensors"), None, _) => Export::Safetensors,
         (Some("npz"), None, _) => Export::Npz,
         (Some("onnx"), Some(template), Some(model)) => Export::Onnx(template, model),
         _ => {
-            let found = output.display();
+            let found = crate::formats::shown(&output.display().to_string());
             return Err(Failure::Usage(format!(
                 "output: expected a name that ends in .safetensors or .npz, or in .onnx with --template, found {found}"
             )));
@@ -426,57 +457,25 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
     };
     match parts {
         [model, data @ ..] if !data.is_empty() => {
-            let mut out = Split::new(output, model.span.len, data)?;
+            let beside = data.iter().map(|part| (output.with_file_name(&part.name), part.span.len));
+            let files: Vec<(PathBuf, u64)> =
+                std::iter::once((output.to_path_buf(), model.span.len)).chain(beside).collect();
+            let paths: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
+            refuse_harm(&paths, &inputs)?;
+            let mut out = Split::create(&files)?;
             engine::decode_to(&source, &reader, export, &mut out, &mut tell)?;
+            out.finish()?;
         }
-        _ => replace(output, |out| engine::decode_to(&source, &reader, export, out, &mut tell))?,
+        _ => {
+            let write =
+                |out: &mut dyn std::io::Write| engine::decode_to(&source, &reader, export, out, &mut tell);
+            replace(output, write, |_| Ok(()))?;
+        }
     }
     context.bars.clear();
     let tensors = reader.manifest().tensors.len();
     let text = format!("{}: {tensors} tensors, {total} bytes of weights", output.display());
     context.say(&text, &json!({"tensors": tensors, "bytes": total}))
-}
-
-/// Writes one stream into several files: a model and the data that it keeps in others.
-struct Split {
-    /// Bytes that the file still takes.
-    files: std::collections::VecDeque<(u64, std::io::BufWriter<std::fs::File>)>,
-}
-
-impl Split {
-    fn new(output: &Path, len: u64, data: &[Part]) -> Result<Self, Failure> {
-        let beside = data.iter().map(|part| (part.span.len, output.with_file_name(&part.name)));
-        let mut files = std::collections::VecDeque::new();
-        for (len, path) in std::iter::once((len, output.to_path_buf())).chain(beside) {
-            let failed =
-                |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
-            // Never over a file that is there: it may be the one being read.
-            let file =
-                std::fs::OpenOptions::new().write(true).create_new(true).open(&path).map_err(failed)?;
-            files.push_back((len, std::io::BufWriter::new(file)));
-        }
-        Ok(Self { files })
-    }
-}
-
-impl std::io::Write for Split {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        while let Some((left, file)) = self.files.front_mut() {
-            let now = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-            if now > 0 {
-                let now = file.write(bytes.get(..now).unwrap_or_default())?;
-                *left -= now as u64;
-                return Ok(now);
-            }
-            file.flush()?;
-            self.files.pop_front();
-        }
-        Ok(0)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.files.iter_mut().try_for_each(|(_, file)| file.flush())
-    }
 }
 
 fn decoded_bytes(reader: &crate::container::Reader) -> u64 {
@@ -556,35 +555,4 @@ fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments)
         }
     };
     context.say(&recipe.to_line(), &json!({"quantscope": 1, "recipe": recipe}))
-}
-
-/// Writes a file so that it is there whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    replace(path, |out| Ok(out.write_all(bytes)?))
-}
-
-/// Writes beside `path` and moves the result into its place once it is whole; what is no plain file (a device, a pipe) is
-/// written to as it is.
-fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut std::io::BufWriter<std::fs::File>) -> Result<(), EngineError>,
-) -> Result<(), Failure> {
-    let failed = |source| FormatError::Io { part: format!("writing {}", path.display()), offset: 0, source };
-    if std::fs::metadata(path).is_ok_and(|meta| !meta.is_file() && !meta.is_dir()) {
-        let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
-        let mut out = std::io::BufWriter::new(file);
-        return Ok(write(&mut out).and_then(|()| Ok(out.flush()?))?);
-    }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let mut out = std::io::BufWriter::new(std::fs::File::create(&partial).map_err(failed)?);
-    let written = write(&mut out).and_then(|()| Ok(out.flush()?));
-    drop(out);
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&partial);
-        return Err(error.into());
-    }
-    std::fs::rename(&partial, path).map_err(failed)?;
-    Ok(())
 }

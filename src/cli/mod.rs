@@ -8,7 +8,9 @@ mod commands;
 mod network;
 mod print;
 mod progress;
+mod running;
 mod table1;
+mod writing;
 
 use clap::Parser as _;
 use std::process::ExitCode;
@@ -33,6 +35,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 /// Runs the program.
 pub fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
+    writing::clean_up_when_interrupted();
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Different(sentence)) => {
@@ -44,13 +47,38 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(Failure::Job(error)) => {
-            let is_setting = error
-                .downcast_ref::<crate::engine::EngineError>()
-                .is_some_and(|e| matches!(e, crate::engine::EngineError::Settings(_)));
+            let is_setting = is_setting(error.as_ref());
             eprintln!("quantscope: {}", sentence(error.as_ref()));
             ExitCode::from(if is_setting { 2 } else { 1 })
         }
     }
+}
+
+/// Whether a setting is to blame, wherever it was found out.
+fn is_setting(error: &(dyn std::error::Error + 'static)) -> bool {
+    use crate::engine::EngineError;
+    use crate::quantize::{QuantizeError, SettingsError};
+    let mut at = Some(error);
+    while let Some(error) = at {
+        let engine = error.downcast_ref::<EngineError>();
+        let network = error.downcast_ref::<crate::network::NetworkError>();
+        let found = error.is::<SettingsError>()
+            || matches!(
+                engine,
+                Some(EngineError::Settings(_) | EngineError::Quantize(QuantizeError::Settings(_)))
+            )
+            || matches!(
+                network,
+                Some(crate::network::NetworkError::Engine(
+                    EngineError::Settings(_) | EngineError::Quantize(QuantizeError::Settings(_))
+                ))
+            );
+        if found {
+            return true;
+        }
+        at = error.source();
+    }
+    false
 }
 
 /// An error with its causes, in one sentence.

@@ -1,13 +1,15 @@
 //! Commands that run a network.
 
 use super::arguments::{NetworkArguments, RecipeArguments, TuningArguments};
-use super::commands::{Context, write_whole};
+use super::commands::Context;
+use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::EngineError;
 use crate::engine::native::{Files, open_files};
 use crate::engine::report::Point;
 use crate::engine::target::{self, Contest, Measured, Target, Trial};
 use crate::formats::Source;
+use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::{Bench, Quantized, Setup};
 use crate::network::finetune::{Lesson, Schedule};
@@ -22,11 +24,16 @@ use serde_json::json;
 use std::fmt::Write as _;
 use std::path::Path;
 
+/// Samples on which every value inside the network is looked at.
+const CHECKED_SAMPLES: usize = 4;
+
 /// A network on its bench, with data and the float model's answers.
 pub struct Measuring {
     pub bench: Bench,
     pub data: DataSet,
     pub setup: Setup,
+    /// Looks for numbers that are none inside the network, where the runtime passes over them.
+    checker: Checker,
     /// Answers of the float weights, and the labels.
     pub reference: Outputs,
     pub samples: usize,
@@ -38,6 +45,13 @@ fn read(path: &Path) -> Result<ModelBytes, Failure> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// Every file that a command which runs a network reads.
+fn inputs<'a>(network: &'a NetworkArguments, recipe: &'a RecipeArguments) -> Vec<&'a Path> {
+    let data = network.data.iter().map(std::path::PathBuf::as_path);
+    let files = std::iter::once(network.network.as_path()).chain(network.weights.as_deref());
+    files.chain(data).chain(recipe.files()).collect()
 }
 
 /// Reads a data set from files.
@@ -75,7 +89,10 @@ impl Measuring {
             Some(line) => Setup::new(&graph, &data, Preprocess::from_line(line)?)?,
             None => Setup::guess(&graph, &network, &data)?,
         };
-        let mut this = Self { bench, data, setup, reference: Outputs::default(), samples };
+        let few = samples.min(CHECKED_SAMPLES);
+        let inputs = (0..few).map(|i| setup.inputs(&data, i..i + 1)).collect::<Result<_, _>>()?;
+        let checker = Checker::given(float, inputs)?;
+        let mut this = Self { bench, data, setup, checker, reference: Outputs::default(), samples };
         this.reference = this.outputs(context, &network, "running the float weights")?;
         this.setup.check_labels(&this.data, &this.reference)?;
         Ok(this)
@@ -90,7 +107,7 @@ impl Measuring {
             let outputs = self.setup.run(network, &self.data, start..end, &|| true)?;
             all.classes = outputs.classes;
             all.values.extend(outputs.values);
-            context.bars.show(what, end as u64, self.samples as u64);
+            context.bars.count(what, end as u64, self.samples as u64);
         }
         context.bars.clear();
         Ok(all)
@@ -98,8 +115,18 @@ impl Measuring {
 
     /// Measures the network with other weights against labels and the float weights.
     pub fn measure(&self, context: &Context, files: &ModelBytes) -> Result<Measures, Failure> {
-        let network = Network::load(files)?;
-        Ok(self.compare(&self.outputs(context, &network, "running the quantized weights")?))
+        Ok(self.compare(&self.answers(context, files)?))
+    }
+
+    /// What the network with other weights answers: finite numbers, inside it too.
+    fn answers(&self, context: &Context, files: &ModelBytes) -> Result<Outputs, Failure> {
+        let check = self.checker.check(files)?;
+        if !check.finite {
+            let at = check.first_bad.map_or_else(String::new, |bad| format!(": {bad}"));
+            let part = "the network's answers with these weights";
+            return Err(NetworkError::data(part, "finite numbers", format!("NaN or infinity{at}")).into());
+        }
+        self.outputs(context, &Network::load(files)?, "running the quantized weights")
     }
 
     /// Measures answers against labels and the float weights' answers.
@@ -121,11 +148,7 @@ impl Measuring {
 
     /// The recipes of a method's curve: its points with their parameter.
     pub fn curve(&mut self, base: &Recipe, id: &str, points: usize) -> Result<Vec<(Recipe, Point)>, Failure> {
-        let mut base = base.clone();
-        if base.method != id {
-            id.clone_into(&mut base.method);
-            base.settings.clear();
-        }
+        let base = base.with_method(id).map_err(EngineError::from)?;
         let swept = methods::find(id).map_or("k", |method| method.swept);
         let sweep = self.bench.opened(&base)?.session.sweep(&base, &[id], points)?;
         let points = sweep.curves.into_iter().flat_map(|curve| curve.points);
@@ -185,6 +208,7 @@ pub fn accuracy(
     recipe: &RecipeArguments,
     wanted: &Wanted,
 ) -> Result<(), Failure> {
+    refuse_harm(&wanted.outputs.into_iter().collect::<Vec<_>>(), &inputs(network, recipe))?;
     let mut measuring = Measuring::open(context, network, recipe.importance_file.as_deref())?;
     let preprocess = measuring.setup.preprocess.to_line();
     let float = measuring.float_measures();
@@ -201,8 +225,7 @@ pub fn accuracy(
         return context.say(&text.join("\n"), &json);
     }
     let quantized = measuring.bench.quantize(&recipe.recipe()?)?;
-    let answers =
-        measuring.outputs(context, &Network::load(&quantized.files)?, "running the quantized weights")?;
+    let answers = measuring.answers(context, &quantized.files)?;
     let measures = measuring.compare(&answers);
     if let Some(path) = wanted.outputs {
         write_whole(path, &Outputs::npz(&[("float", &measuring.reference), ("quantized", &answers)])?)?;
@@ -271,6 +294,7 @@ pub fn find_accuracy(
 ) -> Result<(), Failure> {
     let usage = |error: SettingsError| Failure::Usage(error.to_string());
     let target = Target::read("min-accuracy", wanted.text).map_err(usage)?;
+    refuse_harm(&wanted.output.into_iter().collect::<Vec<_>>(), &inputs(network, recipe))?;
     let base = recipe.recipe()?;
     let mut methods = target::methods_of(wanted.methods).map_err(usage)?;
     if methods.is_empty() {
@@ -424,13 +448,14 @@ pub fn importance(
     half: bool,
 ) -> Result<(), Failure> {
     let kind = Kind::from_id(kind).ok_or_else(|| Failure::Usage(format!("kind: found {kind}")))?;
+    refuse_harm(&[output], &inputs(network, &RecipeArguments::default()))?;
     let mut one = network.clone();
     one.samples = Some(1);
     let measuring = Measuring::open(context, &one, None)?;
     let samples =
         network.samples.map_or(measuring.data.samples, |n| (n as usize).min(measuring.data.samples));
     let files = measuring.bench.float()?;
-    let show = |done: usize| context.bars.show("walking back", done as u64, samples as u64);
+    let show = |done: usize| context.bars.count("walking back", done as u64, samples as u64);
     let computed = compute(kind, &files, &measuring.setup, &measuring.data, samples, &show, &|| true);
     context.bars.clear();
     let computed = computed?;
@@ -481,6 +506,9 @@ pub fn finetune(
     tuning: &TuningArguments,
     output: &Path,
 ) -> Result<(), Failure> {
+    let mut read = inputs(network, recipe);
+    read.extend(tuning.train.iter().map(std::path::PathBuf::as_path));
+    refuse_harm(&[output], &read)?;
     let recipe_file = recipe.importance_file.as_deref();
     let recipe = recipe.recipe()?;
     let mut measuring = Measuring::open(context, network, recipe_file)?;
@@ -497,7 +525,7 @@ pub fn finetune(
     let schedule =
         Schedule { epochs: tuning.epochs as usize, batch: tuning.batch as usize, rate: tuning.rate };
     let setup = measuring.setup.clone();
-    let show = |done: usize, of: usize| context.bars.show("retraining", done as u64, of as u64);
+    let show = |done: usize, of: usize| context.bars.count("retraining", done as u64, of as u64);
     let tuned = crate::network::finetune::finetune(
         &mut measuring.bench,
         &recipe,

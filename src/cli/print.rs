@@ -124,14 +124,20 @@ pub fn point(point: &Point) -> String {
 }
 
 /// What compressing gave: first what the file came to, over what is in it, then how each tensor came through.
-pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String {
-    let mut lines = vec![format!(
-        "compressed file      {} bytes from {}: {:.2} times smaller",
-        outcome.file_bytes, outcome.covered_bytes, outcome.ratio
-    )];
+pub fn outcome(
+    outcome: &Outcome,
+    verification: Option<&Verification>,
+    running: Option<Vec<String>>,
+) -> String {
+    let size = if outcome.ratio >= 1.0 {
+        format!("from {}: {:.2} times smaller", outcome.covered_bytes, outcome.ratio)
+    } else {
+        format!("from {}: not smaller", outcome.covered_bytes)
+    };
+    let mut lines = vec![format!("compressed file      {} bytes {size}", outcome.file_bytes)];
     if outcome.covered_bytes < outcome.source_bytes {
         lines.push(format!(
-            "not in it            {} of the source's {} bytes",
+            "not in it            {} of the source's {} bytes, which stay in the source",
             outcome.source_bytes - outcome.covered_bytes,
             outcome.source_bytes
         ));
@@ -143,15 +149,18 @@ pub fn outcome(outcome: &Outcome, verification: Option<&Verification>) -> String
         lines.push(format!("SQNR, all weights    {:.2} dB", outcome.point.sqnr_db));
         lines.extend(quality.warnings().into_iter().map(|warning| format!("WARNING: {warning}")));
     }
+    lines.extend(running.unwrap_or_default());
     lines.push(String::new());
     lines.push(point(&outcome.point));
     if outcome.point.weights > 0 {
         lines.push(format!("paper's formula      {:.2}", outcome.point.formula_ratio));
     }
-    lines.push(format!(
-        "against 32-bit       {:.2} times smaller than its {} bytes with 32-bit floats",
-        outcome.float32_ratio, outcome.float32_bytes
-    ));
+    if outcome.float32_ratio >= 1.0 {
+        lines.push(format!(
+            "against 32-bit       {:.2} times smaller than its {} bytes with 32-bit floats",
+            outcome.float32_ratio, outcome.float32_bytes
+        ));
+    }
     lines.push(format!("recipe               {}", shown_line(&outcome.recipe)));
     lines.push(format!("file hash            {}", outcome.file_hash));
     let mut text = format!("{}\n\n{}", lines.join("\n"), ledger(&outcome.ledger));

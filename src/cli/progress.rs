@@ -16,6 +16,15 @@ impl Bars {
 
     /// Shows that `done` of `total` bytes of stage `what` are done.
     pub fn show(&self, what: &'static str, done: u64, total: u64) {
+        self.draw(what, done, total, "{msg:>18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
+    }
+
+    /// The same for samples or steps, counted.
+    pub fn count(&self, what: &'static str, done: u64, total: u64) {
+        self.draw(what, done, total, "{msg:>18} {bar:30} {pos}/{len} {eta} left");
+    }
+
+    fn draw(&self, what: &'static str, done: u64, total: u64, template: &str) {
         if self.quiet {
             return;
         }
@@ -25,9 +34,7 @@ impl Bars {
                 bar.finish_and_clear();
             }
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template(
-                "{msg:>18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left",
-            );
+            let style = ProgressStyle::with_template(template);
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_message(what);
             *current = Some((what, bar));

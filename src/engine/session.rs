@@ -213,16 +213,29 @@ impl Session {
         Ok(recipe)
     }
 
-    /// Chooses the step of a grid for each tensor where the recipe leaves it open.
-    fn choose_step(&self, recipe: &mut Recipe) -> Result<(), EngineError> {
-        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
-        let is_open = is_grid
+    /// Whether a recipe leaves it to the file how fine its grids are.
+    pub fn leaves_step_open(recipe: &Recipe) -> bool {
+        methods::find(&recipe.method).is_some_and(Method::is_grid)
             && recipe.scope == Scope::Tensor
             && recipe.importance.kind == ImportanceKind::None
-            && !recipe.settings.contains_key("step");
-        let selection = Selection::new(&self.model, &self.sketches, recipe);
-        if !is_open || selection.quantized.is_empty() {
-            return Ok(());
+            && !recipe.settings.contains_key("step")
+    }
+
+    /// Chooses the step of grids where the recipe leaves it open.
+    fn choose_step(&self, recipe: &mut Recipe) -> Result<(), EngineError> {
+        if let Some((groups, kept_bytes)) = self.open_grids(recipe)? {
+            let step = super::grid::open_step(&groups, kept_bytes);
+            recipe.settings.insert("step".to_owned(), Value::Number(step));
+        }
+        Ok(())
+    }
+
+    /// The groups of a recipe that leaves the step open, and the bytes of the floats that it keeps.
+    fn open_grids(&self, recipe: &Recipe) -> Result<Option<(Groups, u64)>, EngineError> {
+        if !Self::leaves_step_open(recipe)
+            || Selection::new(&self.model, &self.sketches, recipe).quantized.is_empty()
+        {
+            return Ok(None);
         }
         let groups = Groups::new(&self.model, &self.sketches, self.sample_stride(), false, recipe)?;
         let tensors = self.model.tensors.iter().enumerate();
@@ -230,9 +243,7 @@ impl Session {
             t.dtype.is_float() && t.same_as.is_none() && groups.selected.binary_search(i).is_err()
         });
         let kept_bytes = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
-        let step = super::grid::open_step(&groups, kept_bytes);
-        recipe.settings.insert("step".to_owned(), Value::Number(step));
-        Ok(())
+        Ok(Some((groups, kept_bytes)))
     }
 
     /// Asks for exact zeros where a share of a quantized tensor's weights is zero already. Grids have a zero of their own.

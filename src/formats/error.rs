@@ -17,6 +17,14 @@ pub enum FormatError {
         #[source]
         source: io::Error,
     },
+    /// A file could not be written.
+    #[error("writing {file}: {reason}")]
+    Write {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// The file ends before the part named here does.
     #[error("{part} needs {needed} bytes at byte {offset} but the file has {found} there")]
     Truncated {
@@ -112,8 +120,21 @@ pub(crate) fn quoted(text: &str) -> String {
     shortened(&text.split_whitespace().collect::<Vec<_>>().join(" "), 300)
 }
 
+/// Whether a terminal or a page would obey the character instead of showing it: controls, line ends, changes of direction.
+fn is_obeyed(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn shortened(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).flat_map(char::escape_debug).collect();
+    let mut short = String::new();
+    for c in text.chars().take(most) {
+        if is_obeyed(c) {
+            short.extend(c.escape_default());
+        } else {
+            short.push(c);
+        }
+    }
     if text.chars().nth(most).is_some() {
         short.push('…');
     }

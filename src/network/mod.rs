@@ -12,11 +12,13 @@
 
 pub mod array;
 pub mod backward;
+pub mod check;
 pub mod data;
 pub mod evaluate;
 pub mod finetune;
 pub mod graph;
 pub mod importance;
+pub mod inputs;
 pub mod measure;
 pub mod model;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::{Array, Graph, NetworkError};
 use crate::formats::{Part, Source, read_part};
 use rten::{LoadErrorKind, ModelOptions, NodeId};
+use rten_onnx::onnx::{DataLocation, DataType, ModelProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The largest model that is run: it must fit the memory of a tab beside what it computes.
@@ -84,10 +85,7 @@ impl Network {
     fn new(bytes: Vec<u8>, files: &ModelBytes, graph: &Graph, optimize: bool) -> Result<Self, NetworkError> {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(optimize).prepack_weights(optimize);
-        for (name, data) in files.companions() {
-            options.external_data(name, data.to_vec());
-        }
-        let model = options.load(bytes).map_err(|error| load_error(graph, &error))?;
+        let model = options.load(digestible(bytes, files)?).map_err(|error| load_error(graph, &error))?;
         let mut inputs = Vec::new();
         for input in &graph.inputs {
             let id = model.find_node(&input.name);
@@ -115,6 +113,64 @@ impl Network {
         let values = self.model.run(given, &ids, None).map_err(|error| run_error(&error))?;
         values.into_iter().map(Array::from_value).collect()
     }
+}
+
+/// The model as the runtime can read it: data of other files inside it, since the runtime takes but a few names for them, and
+/// bfloat16 widened.
+fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkError> {
+    let failed = |error: &dyn std::fmt::Display| NetworkError::Load(error.to_string());
+    let mut model = ModelProto::parse_buf(&bytes).map_err(|error| failed(&error))?;
+    let Some(graph) = &mut model.graph else { return Ok(bytes) };
+    let constants = graph.node.iter_mut().flat_map(|node| &mut node.attribute).filter_map(|a| a.t.as_mut());
+    let mut changed = false;
+    for tensor in graph.initializer.iter_mut().chain(constants) {
+        if tensor.data_location == Some(DataLocation::EXTERNAL) {
+            let data = external(tensor, files).ok_or_else(|| {
+                let name = crate::formats::shown(tensor.name.as_deref().unwrap_or("(nameless)"));
+                NetworkError::Load(format!("the data of {name} is in a file that is not open"))
+            })?;
+            tensor.raw_data = Some(std::cell::RefCell::new(data));
+            tensor.external_data.clear();
+            tensor.data_location = None;
+            changed = true;
+        }
+        if tensor.data_type == Some(DataType::BFLOAT16) {
+            let mut values = Vec::new();
+            match &tensor.raw_data {
+                Some(raw) => crate::tensor::Dtype::Bf16.extend_f32(&raw.borrow(), &mut values),
+                None => {
+                    values.extend(tensor.int32_data.iter().map(|bits| f32::from_bits((*bits as u32) << 16)));
+                }
+            }
+            let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            tensor.raw_data = Some(std::cell::RefCell::new(raw));
+            tensor.int32_data.clear();
+            tensor.data_type = Some(DataType::FLOAT);
+            changed = true;
+        }
+    }
+    if changed { model.write_buf().map_err(|error| failed(&error)) } else { Ok(bytes) }
+}
+
+/// The bytes of a tensor whose data lies in another file.
+fn external(tensor: &TensorProto, files: &ModelBytes) -> Option<Vec<u8>> {
+    let entry = |key: &str| {
+        let entry = tensor.external_data.iter().find(|entry| entry.key.as_deref() == Some(key));
+        entry.and_then(|entry| entry.value.as_deref())
+    };
+    let location = entry("location")?;
+    let location = location.strip_prefix("./").unwrap_or(location);
+    let (_, data) = files.companions().find(|(name, _)| *name == location)?;
+    let start: usize = entry("offset").map_or(Some(0), |text| text.parse().ok())?;
+    let size = match tensor.data_type? {
+        DataType::DOUBLE | DataType::INT64 | DataType::UINT64 => 8,
+        DataType::FLOAT | DataType::INT32 | DataType::UINT32 => 4,
+        DataType::FLOAT16 | DataType::BFLOAT16 | DataType::INT16 | DataType::UINT16 => 2,
+        _ => 1,
+    };
+    let count = tensor.dims.iter().try_fold(1usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))?;
+    let len = entry("length").map_or_else(|| count.checked_mul(size), |text| text.parse().ok())?;
+    data.get(start..start.checked_add(len)?).map(<[u8]>::to_vec)
 }
 
 fn one_line(error: &dyn std::fmt::Display) -> String {

@@ -1,0 +1,336 @@
+//! Does it still run? The network with decoded weights against the float network, on the same inputs.
+//!
+//! Both are run on data or on [inputs made up](super::inputs), and every float output is compared: whether its numbers are finite,
+//! its signal-to-noise ratio, whether the largest score is the same, and the divergence of the distributions. Runtimes disagree
+//! about not-a-number (rten's Relu answers 0 where ONNX Runtime passes it on), so every value inside the network is
+//! looked at as well, and the first node that makes a number which is none from numbers that are is named.
+//!
+//! Cost: two runs for each set of inputs, and one run of each network that keeps every value.
+
+use super::inputs::{self, Inputs};
+use super::measure::{Outputs, Share, measure};
+use super::model::ModelBytes;
+use super::{Array, Graph, Network, NetworkError};
+use crate::rate_distortion::sqnr_db;
+use std::collections::BTreeSet;
+
+/// Sets of made-up inputs.
+pub const SETS: u64 = 8;
+/// Outputs keep at least this much, in dB, where a network still works.
+pub const GOOD_DB: f64 = 20.0;
+/// Or at least this share of the largest scores stays the largest.
+pub const GOOD_AGREEMENT: f64 = 0.99;
+/// With room to spare, outputs are to keep this much, in dB: networks may answer real inputs with less.
+const AMPLE_DB: f64 = 30.0;
+/// Below this, in dB, with answers that change, a network is not what it was.
+const ALARMING_DB: f64 = 10.0;
+/// Outputs that are shares from 0 to 1 are the same for every use when they are this close.
+const CLOSE: f64 = 0.02;
+/// Below this, in dB, a value is lost.
+const LOST_DB: f64 = 3.0;
+
+/// What running the decoded network came to.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct Check {
+    /// Whether the inputs were made up.
+    pub made_up: bool,
+    /// Sets of inputs that were run.
+    pub sets: u64,
+    /// Whether every number of every output is finite wherever the float network's is, inside the network too.
+    pub finite: bool,
+    /// The least signal-to-noise ratio of an output, in dB.
+    pub output_sqnr_db: f64,
+    /// Whether all float outputs are shares from 0 to 1 that moved by no more than 0.02.
+    pub close: bool,
+    /// Answers with the same largest score.
+    pub agreement: Option<Share>,
+    /// Mean divergence of the answers' distributions, in nats.
+    pub divergence: Option<f64>,
+    /// The first node where it went wrong, if it did.
+    pub first_bad: Option<BadNode>,
+    /// Every float output with its ratio in dB.
+    pub outputs: Vec<(String, f64)>,
+}
+
+/// A node whose result is not what the float network has there.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct BadNode {
+    /// Its name, or its first output's.
+    pub node: String,
+    /// Its operator.
+    pub operator: String,
+    /// What is wrong with what it gives.
+    pub problem: String,
+}
+
+impl std::fmt::Display for BadNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "node {} ({}) {}", crate::formats::shown(&self.node), self.operator, self.problem)
+    }
+}
+
+impl Check {
+    /// Whether the network still does what it did, as far as this tells.
+    pub fn is_good(&self) -> bool {
+        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
+        self.finite && (self.output_sqnr_db >= GOOD_DB || agrees)
+    }
+
+    /// Whether finer steps are not worth trying.
+    pub fn is_ample(&self) -> bool {
+        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
+        self.finite && (self.output_sqnr_db >= AMPLE_DB || (agrees && self.output_sqnr_db >= GOOD_DB))
+    }
+
+    /// Whether a person must be told: the network is broken, or answers otherwise.
+    pub fn is_alarming(&self) -> bool {
+        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
+        !self.finite || (self.output_sqnr_db < ALARMING_DB && !agrees && !self.close)
+    }
+
+    /// In a line for people.
+    pub fn sentence(&self) -> String {
+        let sets = if self.sets == 1 { "1 input".to_owned() } else { format!("{} inputs", self.sets) };
+        let kind = if self.made_up { " made up from its shapes" } else { "" };
+        if !self.finite {
+            return format!("answers that are not finite numbers, on {sets}{kind}");
+        }
+        let agreement = self.agreement.map(|share| format!(", agreement {:.1} %", 100.0 * share.value()));
+        let divergence = self.divergence.map(|nats| format!(", divergence {nats:.1e} nats"));
+        let ratio = if self.output_sqnr_db == f64::INFINITY {
+            "the very same".to_owned()
+        } else {
+            format!("output SQNR {:.1} dB", self.output_sqnr_db)
+        };
+        format!(
+            "finite outputs, {ratio}{}{}, on {sets}{kind}",
+            agreement.unwrap_or_default(),
+            divergence.unwrap_or_default()
+        )
+    }
+}
+
+/// A float network with inputs, to check others against.
+pub struct Checker {
+    graph: Graph,
+    float: ModelBytes,
+    inputs: Vec<Inputs>,
+    made_up: bool,
+    /// What the float network answers, by set and output.
+    answers: Vec<Vec<Array>>,
+}
+
+impl std::fmt::Debug for Checker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checker").field("sets", &self.inputs.len()).finish_non_exhaustive()
+    }
+}
+
+impl Checker {
+    /// Runs the float network on inputs made up from its shapes; `go_on` is asked after every run.
+    pub fn made_up(float: ModelBytes, go_on: &dyn Fn() -> bool) -> Result<Self, NetworkError> {
+        let graph = Graph::parse(float.model())?;
+        let network = Network::load(&float)?;
+        let mut failed = None;
+        for way in inputs::ways(&graph) {
+            let first = way.inputs(&graph, 0)?;
+            match network.run(&first, &graph.outputs) {
+                Ok(answer) => {
+                    let mut this =
+                        Self { graph, float, inputs: vec![first], made_up: true, answers: vec![answer] };
+                    for set in 1..SETS {
+                        if !go_on() {
+                            break;
+                        }
+                        let inputs = way.inputs(&this.graph, set)?;
+                        this.answers.push(network.run(&inputs, &this.graph.outputs)?);
+                        this.inputs.push(inputs);
+                    }
+                    return Ok(this);
+                }
+                Err(error) => drop(failed.get_or_insert(error)),
+            }
+            if !go_on() {
+                break;
+            }
+        }
+        Err(failed.unwrap_or_else(|| NetworkError::Run("its inputs cannot be made up".to_owned())))
+    }
+
+    /// Runs the float network on inputs that were given.
+    pub fn given(float: ModelBytes, inputs: Vec<Inputs>) -> Result<Self, NetworkError> {
+        let graph = Graph::parse(float.model())?;
+        let network = Network::load(&float)?;
+        let run = |inputs: &Inputs| network.run(inputs, &graph.outputs);
+        let answers = inputs.iter().map(run).collect::<Result<_, _>>()?;
+        Ok(Self { graph, float, inputs, made_up: false, answers })
+    }
+
+    /// Runs a network with other weights, and compares.
+    pub fn check(&self, decoded: &ModelBytes) -> Result<Check, NetworkError> {
+        let network = Network::load(decoded)?;
+        let mut check = Check {
+            made_up: self.made_up,
+            sets: self.inputs.len() as u64,
+            finite: true,
+            close: true,
+            ..Check::default()
+        };
+        let mut sums = vec![(0.0, 0.0); self.graph.outputs.len()];
+        let (mut then, mut now) = (Outputs::default(), Outputs::default());
+        for (inputs, expected) in self.inputs.iter().zip(&self.answers) {
+            let found = network.run(inputs, &self.graph.outputs)?;
+            for ((expected, found), sum) in expected.iter().zip(&found).zip(&mut sums) {
+                let (Some(a), Some(b)) = (expected.as_floats(), found.as_floats()) else { continue };
+                for (a, b) in a.iter().zip(b) {
+                    check.finite &= b.is_finite() || !a.is_finite();
+                    let (a, b) = (f64::from(*a), f64::from(*b));
+                    check.close &= (0.0..=1.0).contains(&a) && (a - b).abs() <= CLOSE;
+                    if a.is_finite() && b.is_finite() {
+                        sum.0 += a * a;
+                        sum.1 += (a - b) * (a - b);
+                    }
+                }
+            }
+            // The first output that is floats is the answer.
+            let pair = expected.iter().zip(&found).find_map(|(a, b)| Some((a.as_floats()?, b.as_floats()?)));
+            if let Some((a, b)) = pair {
+                let classes = a.shape().iter().rev().copied().find(|extent| *extent > 1).unwrap_or(1);
+                if a.shape().last() == Some(&classes) && (then.classes == 0 || then.classes == classes) {
+                    (then.classes, now.classes) = (classes, classes);
+                    then.values.extend(a.iter());
+                    now.values.extend(b.iter());
+                }
+            }
+        }
+        for (name, (output, (signal, error))) in self.graph.outputs.iter().zip(self.first_answers().zip(sums))
+        {
+            if output.as_floats().is_some() {
+                check.outputs.push((name.clone(), sqnr_db(signal, error)));
+            }
+        }
+        let least = check.outputs.iter().map(|(_, db)| *db).fold(f64::INFINITY, f64::min);
+        check.output_sqnr_db = if check.outputs.is_empty() { f64::NAN } else { least };
+        if then.classes > 0 && check.finite {
+            let against = measure(&now, None, Some(&then)).against;
+            check.agreement = against.as_ref().map(|against| against.agreement);
+            check.divergence = against.map(|against| against.divergence).filter(|nats| nats.is_finite());
+        }
+        if let Some((bad, is_finite)) = self.first_bad(decoded, check.is_alarming()) {
+            check.finite &= is_finite;
+            check.first_bad = Some(bad);
+        }
+        Ok(check)
+    }
+
+    fn first_answers(&self) -> impl Iterator<Item = &Array> {
+        self.answers.first().into_iter().flatten()
+    }
+
+    /// The first node of the decoded network that makes numbers which are none, or, where `lost` are looked for, loses its value
+    /// though what it reads was not lost; and whether its numbers are finite. Nothing where values cannot be looked at.
+    fn first_bad(&self, decoded: &ModelBytes, lost: bool) -> Option<(BadNode, bool)> {
+        let inputs = self.inputs.first()?;
+        let names: BTreeSet<String> = self.graph.values().map(str::to_owned).collect();
+        let values = |files: &ModelBytes| -> Option<Vec<Array>> {
+            let graph = Graph::parse(files.model()).ok()?;
+            let network = Network::with_values(&graph, files, &names).ok()?;
+            network.run(inputs, &names.iter().cloned().collect::<Vec<_>>()).ok()
+        };
+        let (then, now) = (values(&self.float)?, values(decoded)?);
+        let at = |name: &str| names.iter().position(|other| other == name);
+        let mut gone: BTreeSet<&str> = BTreeSet::new();
+        for node in &self.graph.nodes {
+            for output in node.outputs.iter().filter(|name| !name.is_empty()) {
+                let Some(index) = at(output) else { continue };
+                let (Some(a), Some(b)) = (then.get(index)?.as_floats(), now.get(index)?.as_floats()) else {
+                    continue;
+                };
+                let bad = |problem: &str| BadNode {
+                    node: node.name.clone(),
+                    operator: node.operator.clone(),
+                    problem: problem.to_owned(),
+                };
+                if a.iter().zip(b).any(|(a, b)| a.is_finite() && !b.is_finite()) {
+                    return Some((bad("makes numbers that are not finite"), false));
+                }
+                let sum = |f: &dyn Fn(f64, f64) -> f64| {
+                    a.iter().zip(b).map(|(a, b)| f(f64::from(*a), f64::from(*b))).sum::<f64>()
+                };
+                let db = sqnr_db(sum(&|a, _| a * a), sum(&|a, b| (a - b) * (a - b)));
+                if lost && db < LOST_DB {
+                    if !node.inputs.iter().any(|input| gone.contains(input.as_str())) {
+                        return Some((bad(&format!("gives values of {db:.1} dB")), true));
+                    }
+                    gone.insert(output);
+                }
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Builder, numbers};
+    use super::*;
+
+    /// Convolution, batch normalisation, and what passes over not-a-number; `variance` of the second channel, `scale` of the
+    /// kernel.
+    fn network(variance: f32, scale: f32) -> ModelBytes {
+        let kernel: Vec<f32> = numbers(36, 3).iter().map(|w| w * scale).collect();
+        Builder::default()
+            .floats("kernel", &[2, 2, 3, 3], &kernel)
+            .floats("gain", &[2], &[1.0, 2.0])
+            .floats("shift", &[2], &[0.1, 0.2])
+            .floats("mean", &[2], &[0.0, 0.1])
+            .floats("variance", &[2], &[1.0, variance])
+            .input("x", &[-1, 2, -1, -1])
+            .node("Conv", &["x", "kernel"], &["c"], vec![])
+            .node("BatchNormalization", &["c", "gain", "shift", "mean", "variance"], &["n"], vec![])
+            .node("Relu", &["n"], &["r"], vec![])
+            .node("GlobalAveragePool", &["r"], &["y"], vec![])
+            .output("y")
+            .files()
+    }
+
+    #[test]
+    fn the_same_network_answers_the_same() {
+        let checker = Checker::made_up(network(0.5, 1.0), &|| true).unwrap();
+        let check = checker.check(&network(0.5, 1.0)).unwrap();
+        assert!(check.is_good() && check.is_ample() && !check.is_alarming(), "{check:?}");
+        assert_eq!((check.sets, check.output_sqnr_db), (SETS, f64::INFINITY));
+        assert_eq!(check.first_bad, None);
+    }
+
+    #[test]
+    fn a_negative_variance_is_found_at_its_node_though_relu_hides_it() {
+        let checker = Checker::made_up(network(0.5, 1.0), &|| true).unwrap();
+        let check = checker.check(&network(-0.5, 1.0)).unwrap();
+        assert!(!check.finite && check.is_alarming() && !check.is_good());
+        let bad = check.first_bad.unwrap();
+        assert_eq!(bad.operator, "BatchNormalization");
+        assert_eq!(
+            bad.to_string(),
+            "node node1_BatchNormalization (BatchNormalization) makes numbers that are not finite"
+        );
+    }
+
+    #[test]
+    fn weights_that_are_gone_are_found_where_their_values_are() {
+        let checker = Checker::made_up(network(0.5, 30.0), &|| true).unwrap();
+        let check = checker.check(&network(0.5, 3.0)).unwrap();
+        assert!(check.finite && check.is_alarming(), "{check:?}");
+        assert_eq!(check.first_bad.unwrap().operator, "Conv");
+    }
+
+    #[test]
+    fn given_inputs_take_the_place_of_made_up_ones() {
+        let x = Array::floats(&[1, 2, 4, 4], numbers(32, 9)).unwrap();
+        let inputs = vec![Inputs::from([("x".to_owned(), x)])];
+        let checker = Checker::given(network(0.5, 1.0), inputs).unwrap();
+        let check = checker.check(&network(0.5, 1.001)).unwrap();
+        assert!(!check.made_up && check.is_good() && check.sets == 1, "{check:?}");
+        assert!(check.sentence().ends_with("on 1 input"), "{}", check.sentence());
+    }
+}
