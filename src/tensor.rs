@@ -128,6 +128,34 @@ impl Dtype {
         }
     }
 
+    /// Turns the sign of every little-endian element of `bytes`: of all of them, or of the imaginary parts of complex ones alone.
+    ///
+    /// Integers wrap, as `PyTorch`'s do.
+    pub fn negate(self, bytes: &mut [u8], imaginary_only: bool) {
+        match self {
+            Self::Bool => {}
+            Self::I8 | Self::U8 | Self::I16 | Self::U16 | Self::I32 | Self::U32 | Self::I64 | Self::U64 => {
+                for element in bytes.chunks_exact_mut(self.size_bytes() as usize) {
+                    // Two's complement: all bits turned, plus one.
+                    let mut carry = true;
+                    for byte in element {
+                        (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+                    }
+                }
+            }
+            Self::C64 | Self::C128 => {
+                let skip = usize::from(imaginary_only);
+                let parts = bytes.chunks_exact_mut((self.size_bytes() / 2) as usize);
+                let parts = parts.skip(skip).step_by(1 + skip);
+                parts.filter_map(<[u8]>::last_mut).for_each(|top| *top ^= 0x80);
+            }
+            _ => {
+                let parts = bytes.chunks_exact_mut(self.size_bytes() as usize);
+                parts.filter_map(<[u8]>::last_mut).for_each(|top| *top ^= 0x80);
+            }
+        }
+    }
+
     /// `value` as it reads back after being stored in this type.
     pub fn round_f32(self, value: f32) -> f32 {
         match self {
@@ -257,6 +285,10 @@ pub struct Tensor {
     pub strides: Option<Vec<i64>>,
     /// Whether elements are stored most significant byte first.
     pub big_endian: bool,
+    /// Whether what is stored is the negative of the elements.
+    pub negated: bool,
+    /// Whether what is stored are the complex conjugates of the elements.
+    pub conjugated: bool,
     /// Index of an earlier tensor of the same model with the same elements (tied weights), if any.
     pub same_as: Option<usize>,
     /// What its numbers do, with the reason.
@@ -318,6 +350,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn negating_turns_every_sign_and_conjugating_the_imaginary_ones() {
+        let mut floats = [1.5f32, -0.0].map(f32::to_le_bytes).concat();
+        Dtype::F32.negate(&mut floats, false);
+        assert_eq!(floats, [-1.5f32, 0.0].map(f32::to_le_bytes).concat());
+        let mut integers = [5i16, -256, i16::MIN].map(i16::to_le_bytes).concat();
+        Dtype::I16.negate(&mut integers, false);
+        assert_eq!(integers, [-5i16, 256, i16::MIN].map(i16::to_le_bytes).concat());
+        let mut complex = [1.0f32, 2.0, -3.0, -4.0].map(f32::to_le_bytes).concat();
+        Dtype::C64.negate(&mut complex, true);
+        assert_eq!(complex, [1.0f32, -2.0, -3.0, 4.0].map(f32::to_le_bytes).concat());
     }
 
     #[test]

@@ -367,6 +367,14 @@ impl Session {
 
     /// A plan to compress the file by this recipe.
     pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, EngineError> {
+        if self.model.tensors.is_empty() && !self.model.extras.is_empty() {
+            let found = format!(
+                "a file of {} tensors of an optimizer's state, without weights",
+                self.model.extras.len()
+            );
+            let hint = "open the file that holds the model's own weights";
+            return Err(crate::formats::FormatError::foreign(found, hint).into());
+        }
         let recipe = self.complete(recipe)?;
         let (method, _) = recipe.check()?;
         let selection = Selection::new(&self.model, &self.sketches, &recipe);

@@ -61,6 +61,8 @@ impl Declared {
             offset,
             strides,
             big_endian,
+            negated: false,
+            conjugated: false,
             same_as: None,
             found: Found::default(),
         })
@@ -169,7 +171,8 @@ pub(super) fn mark_ties(tensors: &mut [Tensor]) {
             continue;
         }
         let Tensor { offset: inside, dtype, shape, strides, .. } = &*tensor;
-        let place = format!("{offset} {deflated} {inside} {} {shape:?} {strides:?}", dtype.name());
+        let turned = (tensor.negated, tensor.conjugated);
+        let place = format!("{offset} {deflated} {inside} {} {shape:?} {strides:?} {turned:?}", dtype.name());
         match first.get(&place) {
             Some(origin) => tensor.same_as = Some(*origin),
             None => {

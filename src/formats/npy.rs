@@ -16,6 +16,10 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header read; `NumPy` itself refuses headers over 10 000 bytes unless told otherwise.
 const LONGEST_HEADER: u64 = 1 << 20;
 
+/// What is said of raw elements.
+pub(super) const RAW_NOTE: &str =
+    "raw elements of two bytes are read as bfloat16, which NumPy has no name for";
+
 /// Whether a file that starts with `head` is a .npy file.
 pub(super) fn is_npy(head: &[u8]) -> bool {
     head.starts_with(MAGIC)
@@ -24,9 +28,19 @@ pub(super) fn is_npy(head: &[u8]) -> bool {
 /// Locates the one array of a .npy file, called `array`.
 pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let storage = Storage::Stored(Span { offset: 0, len: source.len() });
+    let part = "the .npy header of array";
+    let (text, offset) = read_header(source, part, &storage, limits)?;
+    if (Parser { part, rest: text.trim_ascii() }).header()?.descr.ends_with('O') {
+        return super::torch::open_object_array(source, offset, limits);
+    }
     let (tensor, rest) = locate(source, "array".to_owned(), storage, limits)?;
-    let notes =
-        if rest > 0 { vec![format!("{rest} bytes after the array were not read")] } else { Vec::new() };
+    let mut notes = Vec::new();
+    if rest > 0 {
+        notes.push(format!("{rest} bytes after the array were not read"));
+    }
+    if tensor.dtype == Dtype::Bf16 {
+        notes.push(RAW_NOTE.to_owned());
+    }
     Ok(Model {
         format: FileFormat::Npy,
         tensors: vec![tensor],
@@ -85,7 +99,7 @@ fn read_header(
 }
 
 /// The element type that `NumPy` calls `descr`, and whether it is big-endian.
-fn element_type(part: &str, descr: &str) -> Result<(Dtype, bool), FormatError> {
+pub(super) fn element_type(part: &str, descr: &str) -> Result<(Dtype, bool), FormatError> {
     let (order, code) = match descr.split_at_checked(1) {
         Some((order @ ("<" | ">" | "|" | "="), code)) => (order, code),
         _ => ("|", descr),
@@ -105,6 +119,8 @@ fn element_type(part: &str, descr: &str) -> Result<(Dtype, bool), FormatError> {
         "b1" => Dtype::Bool,
         "c8" => Dtype::C64,
         "c16" => Dtype::C128,
+        // What NumPy makes of the bfloat16 of ml_dtypes, which it has no name for.
+        "V2" => Dtype::Bf16,
         _ => return Err(FormatError::unsupported(part, unsupported_type(descr, code))),
     };
     Ok((dtype, order == ">"))

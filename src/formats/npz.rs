@@ -6,6 +6,7 @@
 use super::zip::{Archive, Entry};
 use super::{FormatError, Limits, Source, npy};
 use crate::model::{FileFormat, Model};
+use crate::tensor::Dtype;
 use std::collections::BTreeMap;
 
 const SUFFIX: &str = ".npy";
@@ -40,6 +41,9 @@ pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> R
             }
             Err(error) => return Err(error),
         }
+    }
+    if tensors.iter().any(|tensor| tensor.dtype == Dtype::Bf16) {
+        notes.push(npy::RAW_NOTE.to_owned());
     }
     match unsupported {
         Some(error) if tensors.is_empty() => Err(error),

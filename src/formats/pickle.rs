@@ -6,6 +6,8 @@
 
 use super::FormatError;
 use super::error::shown;
+use crate::tensor::Span;
+use std::rc::Rc;
 
 /// Most opcodes of one pickle.
 const MOST_OPCODES: u64 = 20_000_000;
@@ -24,15 +26,17 @@ pub(super) enum Value {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Text(String),
-    /// Bytes and integers too large for `Int`; their content is of no use here.
-    Bytes,
+    Text(Rc<str>),
+    /// Bytes: where they lie in what was read.
+    Bytes(Span),
+    /// An integer too large for `Int`; its digits are of no use here.
+    Large,
     /// Tuples, lists and sets.
     Sequence(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global {
-        module: String,
-        name: String,
+        module: Rc<str>,
+        name: Rc<str>,
     },
     /// A call of something, with the state set on its result and items put into it.
     Object {
@@ -85,7 +89,7 @@ impl Pickle {
     }
 
     /// The indices of all values, in order.
-    pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+    pub fn ids(&self) -> std::ops::Range<Id> {
         0..self.values.len() as Id
     }
 
@@ -293,7 +297,7 @@ impl<'a> Machine<'a> {
         self.push(value)
     }
 
-    fn global(&mut self, module: String, name: String) -> Result<(), FormatError> {
+    fn global(&mut self, module: Rc<str>, name: Rc<str>) -> Result<(), FormatError> {
         self.push(Value::Global { module, name })
     }
 
@@ -377,7 +381,7 @@ impl<'a> Machine<'a> {
             b'c' | 0x93 | b'i' | b'o' | b'R' | 0x81 | 0x92 | b'b' => self.construct(opcode),
             b'P' => {
                 let text = Self::text_of(self.line()?);
-                self.push(Value::Text(text))?;
+                self.push(Value::Text(text.into()))?;
                 let id = self.pop()?;
                 self.push(Value::Persistent(id))
             }
@@ -388,9 +392,9 @@ impl<'a> Machine<'a> {
             0x82..=0x84 => {
                 let code = self.take(1 << (opcode - 0x82))?;
                 let name = format!("{code:?}");
-                self.global("extension registry".to_owned(), name)
+                self.global(Rc::from("extension registry"), name.into())
             }
-            0x97 => self.push(Value::Bytes),
+            0x97 => self.push(Value::Bytes(Span { offset: 0, len: 0 })),
             0x98 => Ok(()),
             other => {
                 self.at -= 1;
@@ -422,7 +426,7 @@ impl<'a> Machine<'a> {
                     _ if text.parse::<i64>().is_ok() => Value::Int(text.parse().unwrap_or(0)),
                     // A whole number beyond 64 bits.
                     _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {
-                        Value::Bytes
+                        Value::Large
                     }
                     _ => return Err(self.wrong("a whole number", shown(text))),
                 }
@@ -437,7 +441,7 @@ impl<'a> Machine<'a> {
                 let line = Self::text_of(self.line()?);
                 let quoted = |quote: char| line.strip_prefix(quote).and_then(|l| l.strip_suffix(quote));
                 let text = quoted('\'').or_else(|| quoted('"')).unwrap_or(&line).to_owned();
-                return self.push(Value::Text(text));
+                return self.push(Value::Text(text.into()));
             }
             b'T' | b'X' | b'B' => self.number::<4>()?,
             b'U' | 0x8c | b'C' => self.number::<1>()?,
@@ -445,7 +449,9 @@ impl<'a> Machine<'a> {
         };
         let bytes = self.take(len)?;
         let is_text = matches!(opcode, b'T' | b'U' | b'X' | 0x8c | 0x8d);
-        self.push(if is_text { Value::Text(Self::text_of(bytes)) } else { Value::Bytes })
+        let offset = (self.at - bytes.len()) as u64;
+        let located = Value::Bytes(Span { offset, len });
+        self.push(if is_text { Value::Text(Self::text_of(bytes).into()) } else { located })
     }
 
     fn memoise(&mut self, opcode: u8) -> Result<(), FormatError> {
@@ -464,21 +470,24 @@ impl<'a> Machine<'a> {
     fn construct(&mut self, opcode: u8) -> Result<(), FormatError> {
         match opcode {
             b'c' => {
-                let module = Self::text_of(self.line()?);
-                let name = Self::text_of(self.line()?);
+                let module = Self::text_of(self.line()?).into();
+                let name = Self::text_of(self.line()?).into();
                 self.global(module, name)
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let text = |id| self.pickle.text(id).map(str::to_owned);
+                let text = |id| match self.pickle.get(id) {
+                    Value::Text(text) => Some(Rc::clone(text)),
+                    _ => None,
+                };
                 let (Some(module), Some(name)) = (text(module), text(name)) else {
                     return Err(self.wrong("texts as a global's names", "other values"));
                 };
                 self.global(module, name)
             }
             b'i' => {
-                let module = Self::text_of(self.line()?);
-                let name = Self::text_of(self.line()?);
+                let module = Self::text_of(self.line()?).into();
+                let name = Self::text_of(self.line()?).into();
                 let arguments = self.marked()?;
                 self.global(module, name)?;
                 let callee = self.pop()?;
@@ -522,7 +531,7 @@ impl<'a> Machine<'a> {
 /// A little-endian two's complement number of any length.
 fn long(bytes: &[u8]) -> Value {
     if bytes.len() > 8 {
-        return Value::Bytes;
+        return Value::Large;
     }
     let fill = if bytes.last().is_some_and(|b| b & 0x80 != 0) { 0xff } else { 0 };
     let mut word = [fill; 8];

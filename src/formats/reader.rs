@@ -62,6 +62,12 @@ impl<'a> TensorReader<'a> {
             let parts = if matches!(self.tensor.dtype, Dtype::C64 | Dtype::C128) { 2 } else { 1 };
             filled.chunks_exact_mut((size / parts) as usize).for_each(<[u8]>::reverse);
         }
+        if self.tensor.negated {
+            self.tensor.dtype.negate(filled, false);
+        }
+        if self.tensor.conjugated && matches!(self.tensor.dtype, Dtype::C64 | Dtype::C128) {
+            self.tensor.dtype.negate(filled, true);
+        }
         Ok(())
     }
 
@@ -192,6 +198,8 @@ mod tests {
             offset,
             strides: strides.map(<[i64]>::to_vec),
             big_endian: false,
+            negated: false,
+            conjugated: false,
             same_as: None,
             found: crate::role::Found::default(),
         }

@@ -376,6 +376,8 @@ mod tests {
             offset: 0,
             strides: None,
             big_endian: false,
+            negated: false,
+            conjugated: false,
             same_as: None,
             found: Found::default(),
         }

@@ -9,7 +9,7 @@
 //! key (`state_dict`, …) where there is one; an optimizer's state goes to the extras.
 
 use super::error::shown;
-use super::layout::{Declared, check_unique, mark_ties};
+use super::layout::{Declared, check_unique, fortran_strides, mark_ties};
 use super::pickle::{self, Id, Pickle, Value};
 use super::source::read_part;
 use super::zip::{Archive, Entry};
@@ -31,8 +31,10 @@ const MODULE_KEYS: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// Deepest nesting that names are followed into.
 const DEEPEST: usize = 100;
-/// Most values visited, each as often as it is referred to.
-const MOST_VISITS: u64 = 4_000_000;
+/// Most visits for each value of the pickle: one is what plain objects take, and references that multiply take no end.
+const VISITS_PER_VALUE: u64 = 8;
+/// Visits that any pickle may take.
+const LEAST_VISITS: u64 = 10_000;
 /// Longest name of a tensor, in bytes.
 const LONGEST_NAME: u64 = 4096;
 /// Most calls that wrap the call that rebuilds a tensor.
@@ -59,18 +61,31 @@ pub(super) fn open_zip(
         read_storage(source, &shown(&entry.name), &storage, 0, storage.len(), limits.header_bytes)
     };
     let pickle = pickle::read(&read(entry)?, 0)?;
+    let stored_at = match entry.storage(source)? {
+        Storage::Stored(span) => Some(span.offset),
+        _ => None,
+    };
     let big_endian = match archive.find(&format!("{prefix}byteorder")) {
         Some(entry) => read(entry)?.starts_with(b"big"),
         None => false,
     };
-    let locate = |key: &str, _: u64| {
-        let name = format!("{prefix}data/{key}");
+    let in_folder = |folder: &str, key: &str| {
+        let name = format!("{prefix}{folder}/{key}");
         let entry = archive.find(&name).ok_or_else(|| {
             FormatError::damaged("the archive", format!("an entry {}", shown(&name)), "none of that name")
         })?;
         entry.storage(source)
     };
-    Walk::new(&pickle, limits, big_endian, &locate)?.model(FileFormat::TorchZip)
+    let locate = |key: &str, _: u64| in_folder("data", key);
+    let walk = Walk::new(&pickle, limits, big_endian, stored_at, &locate)?;
+    let constants = archive.find(&format!("{prefix}constants.pkl")).filter(|_| walk.tensors.is_empty());
+    let Some(constants) = constants else { return walk.model(FileFormat::TorchZip) };
+    // A frozen TorchScript: its weights are constants of the code.
+    let locate = |key: &str, _: u64| in_folder("constants", key);
+    let pickle = pickle::read(&read(constants)?, 0)?;
+    let mut walk = Walk::new(&pickle, limits, big_endian, None, &locate)?;
+    walk.remarked("the weights are constants of a frozen TorchScript, numbered in its order");
+    walk.model(FileFormat::TorchZip)
 }
 
 /// Reads one pickle at `offset`, looking at as much of the file as it takes.
@@ -119,7 +134,7 @@ pub(super) fn open_pickle(source: &dyn Source, limits: &Limits) -> Result<Model,
             FormatError::damaged("the legacy file", format!("a storage {}", shown(key)), "none of that key")
         })
     };
-    Walk::new(object, limits, big_endian, &locate)?.model(FileFormat::TorchLegacy)
+    Walk::new(object, limits, big_endian, None, &locate)?.model(FileFormat::TorchLegacy)
 }
 
 /// Where each storage of a legacy file lies: in the order of the keys, each after a count of its elements.
@@ -219,6 +234,9 @@ fn storage_elements(name: &str) -> Option<Elements> {
         "Bool" => Dtype::Bool,
         "ComplexFloat" => Dtype::C64,
         "ComplexDouble" => Dtype::C128,
+        "QInt8" => Dtype::I8,
+        "QUInt8" => Dtype::U8,
+        "QInt32" => Dtype::I32,
         "Untyped" => return Some(Elements::Untyped),
         _ => return None,
     }))
@@ -304,6 +322,20 @@ enum Visit {
     Leave(Id),
 }
 
+/// Locates the arrays of a dictionary that `numpy.save` pickled, whose pickle starts at `offset`.
+pub(super) fn open_object_array(
+    source: &dyn Source,
+    offset: u64,
+    limits: &Limits,
+) -> Result<Model, FormatError> {
+    let pickle = pickle_at(source, offset, limits)?;
+    let locate = |key: &str, _: u64| {
+        let found = format!("storage {}", shown(key));
+        Err(FormatError::damaged("the array of objects", "arrays of NumPy", found))
+    };
+    Walk::new(&pickle, limits, false, Some(offset), &locate)?.model(FileFormat::Npy)
+}
+
 /// Finds the tensors of a pickled object.
 struct Walk<'a> {
     pickle: &'a Pickle,
@@ -316,6 +348,8 @@ struct Walk<'a> {
     notes: Vec<String>,
     unknown: BTreeSet<String>,
     visited: u64,
+    /// Where the pickle's bytes lie in the file, if they do as they are.
+    stored_at: Option<u64>,
 }
 
 impl<'a> Walk<'a> {
@@ -323,6 +357,7 @@ impl<'a> Walk<'a> {
         pickle: &'a Pickle,
         limits: &'a Limits,
         big_endian: bool,
+        stored_at: Option<u64>,
         locate: &'a dyn Fn(&str, u64) -> Result<Storage, FormatError>,
     ) -> Result<Self, FormatError> {
         let mut walk = Self {
@@ -335,6 +370,7 @@ impl<'a> Walk<'a> {
             notes: Vec::new(),
             unknown: BTreeSet::new(),
             visited: 0,
+            stored_at,
         };
         walk.run()?;
         Ok(walk)
@@ -342,6 +378,7 @@ impl<'a> Walk<'a> {
 
     /// Visits everything that can be reached from the root, in order, without recursion and without following cycles.
     fn run(&mut self) -> Result<(), FormatError> {
+        let most = (self.pickle.ids().len() as u64).saturating_mul(VISITS_PER_VALUE).max(LEAST_VISITS);
         let root = Rc::new(Place { above: None, name: Name::Group });
         let mut agenda = vec![Visit::Enter(self.pickle.root, root, 0)];
         let mut open = BTreeSet::new();
@@ -354,16 +391,17 @@ impl<'a> Walk<'a> {
                 Visit::Enter(id, place, depth) => (id, place, depth),
             };
             // References may multiply what a small pickle spells out: bound the visits, not only the values.
-            self.visited += 1;
-            if self.visited > MOST_VISITS {
-                let part = "the pickled object, in values when spelled out,";
-                return Err(FormatError::too_large(part, self.visited, MOST_VISITS));
-            }
             if depth > DEEPEST || !open.insert(id) {
                 continue;
             }
             agenda.push(Visit::Leave(id));
-            for (name, child) in self.enter(id, &place, depth)?.into_iter().rev() {
+            let children = self.enter(id, &place, depth)?;
+            self.visited += children.len() as u64;
+            if self.visited > most {
+                let part = "the pickled object, in values when spelled out,";
+                return Err(FormatError::too_large(part, self.visited, most));
+            }
+            for (name, child) in children.into_iter().rev() {
                 let place = Rc::new(Place { above: Some(Rc::clone(&place)), name });
                 agenda.push(Visit::Enter(child, place, depth + 1));
             }
@@ -380,11 +418,7 @@ impl<'a> Walk<'a> {
             let part = match place.name {
                 Name::Group => String::new(),
                 Name::Index(index) => index.to_string(),
-                Name::Key(id) => match self.pickle.get(id) {
-                    Value::Text(text) if !MODULE_KEYS.contains(&text.as_str()) => text.clone(),
-                    Value::Int(n) => n.to_string(),
-                    _ => String::new(),
-                },
+                Name::Key(id) => self.key(id, 0),
             };
             len += part.len() as u64;
             if len > LONGEST_NAME {
@@ -402,14 +436,34 @@ impl<'a> Walk<'a> {
         Ok(parts.join("."))
     }
 
+    /// A dictionary's key as part of a name; keys of any type, tuples of them among these.
+    fn key(&self, id: Id, depth: usize) -> String {
+        match self.pickle.get(id) {
+            Value::Text(text) if MODULE_KEYS.contains(&&**text) => String::new(),
+            Value::Text(text) => text.to_string(),
+            Value::Int(n) => n.to_string(),
+            Value::Float(x) => x.to_string(),
+            Value::Bool(b) => b.to_string(),
+            Value::None => "None".to_owned(),
+            Value::Sequence(items) if depth < 4 => {
+                let parts: Vec<String> = items.iter().take(8).map(|id| self.key(*id, depth + 1)).collect();
+                parts.join(".")
+            }
+            _ => format!("key{id}"),
+        }
+    }
+
     /// Takes in a value; what is below it, by name.
     fn enter(&mut self, id: Id, place: &Rc<Place>, depth: usize) -> Result<Vec<(Name, Id)>, FormatError> {
         Ok(match self.pickle.get(id) {
-            Value::Dict(items) => self.named(items),
+            Value::Dict(items) => Self::named(items),
             Value::Sequence(items) => items.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect(),
             Value::Object { callee, arguments, state, items } => {
+                if self.is_array(*callee) {
+                    return self.array(*state, place);
+                }
                 let mut children = self.object(*callee, *arguments, place)?;
-                children.extend(self.named(items));
+                children.extend(Self::named(items));
                 children.extend(state.map(|state| (Name::Group, state)));
                 children
             }
@@ -417,7 +471,7 @@ impl<'a> Walk<'a> {
             Value::Int(n) => self.remark(place, n.to_string())?,
             Value::Float(x) => self.remark(place, x.to_string())?,
             Value::Bool(b) => self.remark(place, b.to_string())?,
-            Value::Text(text) if text.len() <= 200 => self.remark(place, text.clone())?,
+            Value::Text(text) if text.len() <= 200 => self.remark(place, text.to_string())?,
             _ => Vec::new(),
         })
     }
@@ -433,9 +487,8 @@ impl<'a> Walk<'a> {
         Ok(Vec::new())
     }
 
-    fn named(&self, items: &[(Id, Id)]) -> Vec<(Name, Id)> {
-        let is_name = |id: Id| matches!(self.pickle.get(id), Value::Text(_) | Value::Int(_));
-        items.iter().filter(|(key, _)| is_name(*key)).map(|(key, value)| (Name::Key(*key), *value)).collect()
+    fn named(items: &[(Id, Id)]) -> Vec<(Name, Id)> {
+        items.iter().map(|(key, value)| (Name::Key(*key), *value)).collect()
     }
 
     /// Takes in a call: a tensor, a wrapper around one, or an object whose state may hold some.
@@ -456,6 +509,19 @@ impl<'a> Walk<'a> {
                 }
                 ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state") => {
                     return Ok(given.first().map(|id| (Name::Group, *id)).into_iter().collect());
+                }
+                ("torch._utils", "_rebuild_qtensor") => {
+                    // Integers, and for each channel a scale and a zero point.
+                    let tensor = self.tensor(given.get(..4).unwrap_or_default(), &self.path(place)?)?;
+                    self.tensors.push((root_key(place), tensor));
+                    self.remarked("the integers of quantized tensors are read as they are, the scales of channels beside them");
+                    let scales = given.get(4).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
+                    return Ok(scales.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
+                }
+                ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
+                    self.remarked("the indices and values of sparse tensors are read as they are");
+                    let parts = given.get(1).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
+                    return Ok(parts.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
                 }
                 ("torch._tensor", "_rebuild_from_type_v2") => {
                     if let [function, _, inner, ..] = given {
@@ -482,6 +548,57 @@ impl<'a> Walk<'a> {
             break;
         }
         Ok(Vec::new())
+    }
+
+    /// Keeps a note, once.
+    fn remarked(&mut self, note: &str) {
+        if !self.notes.iter().any(|known| known == note) {
+            self.notes.push(note.to_owned());
+        }
+    }
+
+    /// Whether a call makes a `NumPy` array.
+    fn is_array(&self, callee: Id) -> bool {
+        matches!(
+            self.pickle.global(callee),
+            Some(("numpy.core.multiarray" | "numpy._core.multiarray", "_reconstruct"))
+        )
+    }
+
+    /// Takes in a `NumPy` array with the state (version, shape, type, column-major, data). Bytes are located where they lie in
+    /// the pickle; what an array of objects holds is walked into. Bytes before protocol 3 are text, and left out with a note.
+    fn array(&mut self, state: Option<Id>, place: &Rc<Place>) -> Result<Vec<(Name, Id)>, FormatError> {
+        let path = self.path(place)?;
+        let state = state.and_then(|state| self.pickle.sequence(state)).unwrap_or_default();
+        if let Some(objects) = state.last().and_then(|data| self.pickle.sequence(*data)) {
+            let is_alone = objects.len() == 1;
+            let name = |i| if is_alone { Name::Group } else { Name::Index(i) };
+            return Ok(objects.iter().enumerate().map(|(i, id)| (name(i), *id)).collect());
+        }
+        if let Some(array) = self.array_of(state, &path) {
+            let tensor = array.locate(self.limits)?;
+            self.tensors.push((root_key(place), tensor));
+        } else if self.notes.len() < MOST_REMARKS {
+            let what = "a NumPy array whose numbers do not lie in the file as they are";
+            self.notes.push(format!("{} was left out: {what}", shown(&path)));
+        }
+        Ok(Vec::new())
+    }
+
+    fn array_of(&self, state: &[Id], path: &str) -> Option<Declared> {
+        let [.., shape, dtype, is_fortran, data] = state else { return None };
+        let base = self.stored_at?;
+        let Value::Bytes(span) = self.pickle.get(*data) else { return None };
+        let extents = self.pickle.sequence(*shape)?.iter().map(|n| self.pickle.int(*n));
+        let shape: Vec<u64> = extents.map(|n| u64::try_from(n?).ok()).collect::<Option<_>>()?;
+        let Value::Object { arguments, state, .. } = self.pickle.get(*dtype) else { return None };
+        let code = self.pickle.text(*self.pickle.sequence(*arguments)?.first()?)?;
+        let order = state.and_then(|id| self.pickle.text(*self.pickle.sequence(id)?.get(1)?)).unwrap_or("<");
+        let (dtype, big_endian) = super::npy::element_type(path, &format!("{order}{code}")).ok()?;
+        let strides = (self.pickle.int(*is_fortran) == Some(1)).then(|| fortran_strides(&shape));
+        let name = if path.is_empty() { "array".to_owned() } else { path.to_owned() };
+        let storage = Storage::Stored(Span { offset: base + span.offset, len: span.len });
+        Some(Declared { name, dtype, shape, storage, offset: 0, strides, big_endian })
     }
 
     /// The tensor that the arguments of its rebuilding function describe.
@@ -525,7 +642,16 @@ impl<'a> Walk<'a> {
         let name = if path.is_empty() { "tensor".to_owned() } else { path.to_owned() };
         let big_endian = self.big_endian;
         let declared = Declared { name, dtype, shape, storage, offset, strides: Some(strides), big_endian };
-        declared.locate(self.limits)
+        let mut tensor = declared.locate(self.limits)?;
+        // The last argument of newer files: bits that say what is done to the elements when they are looked at.
+        let is_set = |bit: &str| {
+            rest.iter().any(|id| {
+                let Value::Dict(items) = self.pickle.get(*id) else { return false };
+                items.iter().any(|(k, v)| self.pickle.text(*k) == Some(bit) && self.pickle.int(*v) == Some(1))
+            })
+        };
+        (tensor.negated, tensor.conjugated) = (is_set("neg"), is_set("conj"));
+        Ok(tensor)
     }
 
     /// The model of what was found.
@@ -550,6 +676,14 @@ impl<'a> Walk<'a> {
             return Err(FormatError::unsupported("every tensor of the file", self.notes.join("; ")));
         }
         let (mut tensors, mut extras, key) = split(self.pickle, self.tensors);
+        if !extras.is_empty() {
+            let bytes: u64 = extras.iter().map(Tensor::size_bytes).fold(0, u64::saturating_add);
+            let count = extras.len();
+            self.notes
+                .push(format!("{count} tensors of other state, {bytes} bytes, are not taken for weights"));
+        }
+        tell_apart(&mut tensors);
+        tell_apart(&mut extras);
         if let Some(key) = key {
             self.notes.push(format!("the weights are those under {key}"));
         }
@@ -558,6 +692,18 @@ impl<'a> Walk<'a> {
             mark_ties(tensors);
         }
         Ok(Model { format, tensors, extras, metadata: self.metadata, notes: self.notes })
+    }
+}
+
+/// Keys of several types may read alike: the later ones get a number.
+fn tell_apart(tensors: &mut [Tensor]) {
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for tensor in tensors {
+        let count = seen.entry(tensor.name.clone()).or_insert(0);
+        *count += 1;
+        if *count > 1 {
+            tensor.name = format!("{}#{count}", tensor.name);
+        }
     }
 }
 
@@ -620,7 +766,7 @@ mod tests {
     fn located(bytes: &[u8]) -> Result<Model, FormatError> {
         let pickle = pickle::read(bytes, 0)?;
         let locate = |_: &str, _: u64| Ok(Storage::Stored(Span { offset: 0, len: 100 }));
-        Walk::new(&pickle, &Limits::default(), false, &locate)?.model(FileFormat::TorchZip)
+        Walk::new(&pickle, &Limits::default(), false, None, &locate)?.model(FileFormat::TorchZip)
     }
 
     /// Opcodes that push a float tensor of 2 × 3 elements from storage `0`.
@@ -669,6 +815,88 @@ mod tests {
         let file = whole(dict(&[("model", &dict(&[("w", TENSOR)])), ("ema", &dict(&[("w", TENSOR)]))]));
         let model = located(&file).unwrap();
         assert_eq!((model.tensors[0].name.as_str(), model.extras[0].name.as_str()), ("w", "ema.w"));
+    }
+
+    #[test]
+    fn elements_that_are_negated_or_conjugated_when_looked_at_are_marked() {
+        let bits = |bits: &str| {
+            let tensor =
+                String::from_utf8(TENSOR.to_vec()).unwrap().replace("I00\nNtR", &format!("I00\nN{bits}tR"));
+            let model = located(&whole(dict(&[("w", tensor.as_bytes())]))).unwrap();
+            (model.tensors[0].negated, model.tensors[0].conjugated)
+        };
+        assert_eq!(bits(""), (false, false));
+        assert_eq!(bits("(dVneg\nI01\ns"), (true, false));
+        assert_eq!(bits("(dVconj\nI01\nsVneg\nI00\ns"), (false, true));
+    }
+
+    #[test]
+    fn keys_of_any_type_name_what_lies_under_them_and_equal_names_are_told_apart() {
+        let mut file = b"(d".to_vec();
+        for key in ["(Vblock\nI1\nt", "N", "F1.5\n", "I01\n", "I1\n", "V1\n"] {
+            file.extend(key.bytes());
+            file.extend(TENSOR);
+            file.push(b's');
+        }
+        let model = located(&whole(file)).unwrap();
+        let names: Vec<&str> = model.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        assert_eq!(names, ["block.1", "None", "1.5", "true", "1", "1#2"]);
+    }
+
+    #[test]
+    fn integers_of_quantized_and_sparse_tensors_are_read_with_what_belongs_to_them() {
+        let storage = "((Vstorage\nctorch\nQInt8Storage\nV0\nVcpu\nI25\ntQI4\n(I2\nI3\nt(I3\nI1\nt";
+        let scales = String::from_utf8(TENSOR.to_vec()).unwrap();
+        let quantized = format!(
+            "ctorch._utils\n_rebuild_qtensor\n{storage}(ctorch\nper_channel_affine\n{scales}{scales}I0\ntI00\nNtR"
+        );
+        let sparse =
+            format!("ctorch._utils\n_rebuild_sparse_tensor\n(ctorch\nsparse_coo\n({scales}{scales}(I2\ntttR");
+        let file = whole(dict(&[("q", quantized.as_bytes()), ("s", sparse.as_bytes())]));
+        let model = located(&file).unwrap();
+        let names: Vec<(&str, Dtype)> =
+            model.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype)).collect();
+        let floats = ["q.1", "q.2", "s.0", "s.1"].map(|name| (name, Dtype::F32));
+        assert_eq!(names, [&[("q", Dtype::I8)][..], &floats].concat());
+        assert_eq!(model.notes.len(), 2);
+    }
+
+    #[test]
+    fn arrays_in_a_pickle_are_located_where_their_bytes_lie() {
+        // _reconstruct(ndarray, (0,), b'b') with the state (1, (2,), dtype('f4'), False, bytes).
+        let mut array =
+            b"cnumpy._core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntC\x01btR(I1\n(I2\nt".to_vec();
+        array.extend(b"cnumpy\ndtype\n(Vf4\nI00\nI01\ntR(I3\nV<\nNNNI-1\nI-1\nI0\ntbI00\nC\x08");
+        array.extend([1.5f32, -2.0].map(f32::to_le_bytes).concat());
+        array.extend(b"tb");
+        let file = whole(dict(&[("w", &array)]));
+        let pickle = pickle::read(&file, 0).unwrap();
+        let none = |_: &str, _: u64| Err(FormatError::unsupported("storage", "none"));
+        let limits = Limits::default();
+        let model = |at| Walk::new(&pickle, &limits, false, at, &none).unwrap().model(FileFormat::TorchZip);
+        let tensor = &model(Some(100)).unwrap().tensors[0];
+        assert_eq!(
+            (tensor.name.as_str(), tensor.shape.as_slice(), tensor.dtype),
+            ("w", [2].as_slice(), Dtype::F32)
+        );
+        let start = file.windows(4).position(|window| window == 1.5f32.to_le_bytes()).unwrap() as u64;
+        assert_eq!(tensor.storage, Storage::Stored(Span { offset: 100 + start, len: 8 }));
+        let sentence = model(None).unwrap_err().to_string();
+        assert!(sentence.contains("w was left out: a NumPy array"), "{sentence}");
+    }
+
+    #[test]
+    fn a_long_text_that_names_many_classes_is_held_once() {
+        let mut file = b"\x80\x04\x8d".to_vec();
+        file.extend((1u64 << 20).to_le_bytes());
+        file.extend(std::iter::repeat_n(b'k', 1 << 20));
+        file.extend(b"\x94(");
+        file.extend(std::iter::repeat_n(*b"h\x00h\x00\x93", 20_000).flatten());
+        file.extend(b"l.");
+        let pickle = pickle::read(&file, 0).unwrap();
+        let (first, last) = (pickle.globals().next().unwrap(), pickle.globals().last().unwrap());
+        assert_eq!(pickle.globals().count(), 20_000);
+        assert!(std::ptr::eq(first.0, last.1), "one text serves all");
     }
 
     #[test]

@@ -325,6 +325,8 @@ fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), Netw
             offset: 0,
             strides: None,
             big_endian: false,
+            negated: false,
+            conjugated: false,
             same_as: None,
             found: crate::role::Found::default(),
         };
