@@ -107,8 +107,6 @@ pub struct Recipe {
     pub include: Vec<String>,
     /// Tensors whose name matches one of these patterns are kept as they are.
     pub exclude: Vec<String>,
-    /// Tensors with fewer dimensions are kept as they are: 2 keeps biases and normalisation, 0 quantizes everything.
-    pub min_rank: u32,
     /// What a weight's squared error is multiplied by.
     pub importance: ImportanceChoice,
     /// Which weights become exact zeros first.
@@ -132,7 +130,6 @@ impl Default for Recipe {
             roles: vec![Role::Weight],
             include: Vec::new(),
             exclude: Vec::new(),
-            min_rank: 0,
             importance: ImportanceChoice::default(),
             pruning: Pruning::None,
             method: "trellis".to_owned(),
@@ -149,12 +146,11 @@ fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -
 }
 
 /// Keys of the one-line form other than the method's own parameters.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 13] = [
     "scope",
     "roles",
     "include",
     "exclude",
-    "rank",
     "importance",
     "alpha",
     "floor",
@@ -229,11 +225,11 @@ impl Recipe {
         methods::find(&self.method).is_some_and(Method::is_grid)
     }
 
-    /// Whether a tensor of this name, rank and role is to be quantized.
-    pub fn selects(&self, name: &str, rank: usize, role: Role) -> bool {
+    /// Whether a tensor of this name and role is to be quantized.
+    pub fn selects(&self, name: &str, role: Role) -> bool {
         let is_wanted =
             if self.include.is_empty() { self.roles.contains(&role) } else { self.includes(name) };
-        rank >= self.min_rank as usize && is_wanted && !self.excludes(name)
+        is_wanted && !self.excludes(name)
     }
 
     /// Whether tensors of this name are quantized by an explicit wish.
@@ -285,9 +281,6 @@ impl Recipe {
         }
         if !self.exclude.is_empty() {
             put("exclude", &self.exclude.join(","));
-        }
-        if self.min_rank != default.min_rank {
-            put("rank", &self.min_rank.to_string());
         }
         if self.importance.kind != ImportanceKind::None {
             put("importance", self.importance.kind.id());
@@ -348,7 +341,6 @@ impl Recipe {
             "roles" => self.roles = roles_from(value)?,
             "include" => self.include = list(),
             "exclude" => self.exclude = list(),
-            "rank" => self.min_rank = value.parse().map_err(|_| refused(key, "a whole number", value))?,
             "importance" => {
                 self.importance.kind = ImportanceKind::from_id(value)
                     .ok_or_else(|| refused(key, "one of none, file, adam", value))?;
@@ -393,10 +385,13 @@ pub fn value_from(text: &str) -> Value {
     whole.or_else(|_| number()).unwrap_or_else(|_| Value::Choice(text.to_owned()))
 }
 
-/// Roles as a recipe writes them: a list, or `all`.
-fn roles_text(roles: &[Role]) -> String {
+/// Roles as a recipe writes them: a list, `trained` or `all`.
+pub fn roles_text(roles: &[Role]) -> String {
     if Role::ALL.iter().all(|role| roles.contains(role)) {
         return "all".to_owned();
+    }
+    if roles == Role::TRAINED {
+        return "trained".to_owned();
     }
     roles.iter().map(|role| role.id()).collect::<Vec<_>>().join(",")
 }
@@ -495,7 +490,7 @@ mod tests {
 
     #[test]
     fn every_field_survives_the_one_line_form_and_json() {
-        let line = "method=lloyd&k=8&seed=3&start=density&scope=all&roles=bias,norm&include=conv*,fc?.weight&exclude=a%26b&rank=2\
+        let line = "method=lloyd&k=8&seed=3&start=density&scope=all&roles=bias,norm&include=conv*,fc?.weight&exclude=a%26b\
                     &importance=adam&alpha=0.25&floor=0.001&ihash=abc&prune=fraction:0.9&coder=huffman&positions=gaps&codebook=0f";
         let recipe = Recipe::from_line(line).unwrap();
         assert_eq!(
@@ -526,8 +521,8 @@ mod tests {
     #[test]
     fn patterns_choose_in_place_of_roles() {
         let recipe = Recipe::from_line("method=rdo&include=*.bias&exclude=b*").unwrap();
-        assert!(recipe.selects("a.bias", 1, Role::Bias));
-        assert!(!recipe.selects("a.weight", 2, Role::Weight) && !recipe.selects("b.bias", 1, Role::Bias));
+        assert!(recipe.selects("a.bias", Role::Bias));
+        assert!(!recipe.selects("a.weight", Role::Weight) && !recipe.selects("b.bias", Role::Bias));
     }
 
     #[test]

@@ -115,15 +115,16 @@ impl Dtype {
 
     /// Appends `values` to `bytes` as little-endian elements of this type, rounded to nearest even.
     ///
-    /// Does nothing for types that are not [floats](Self::is_float). Saturates where an 8-bit float has no infinity.
+    /// Does nothing for types that are not [floats](Self::is_float). What is finite stays so: at the type's largest number.
     pub fn extend_bytes(self, values: &[f32], bytes: &mut Vec<u8>) {
+        let held = |value: &f32| self.held(*value);
         match self {
             Self::F64 => bytes.extend(values.iter().flat_map(|v| f64::from(*v).to_le_bytes())),
             Self::F32 => bytes.extend(values.iter().flat_map(|v| v.to_le_bytes())),
-            Self::F16 => bytes.extend(values.iter().flat_map(|v| f16::from_f32(*v).to_le_bytes())),
-            Self::Bf16 => bytes.extend(values.iter().flat_map(|v| bf16::from_f32(*v).to_le_bytes())),
-            Self::F8E4M3 => bytes.extend(values.iter().map(|v| f8_from_f32(*v, 3))),
-            Self::F8E5M2 => bytes.extend(values.iter().map(|v| f8_from_f32(*v, 2))),
+            Self::F16 => bytes.extend(values.iter().map(held).flat_map(|v| f16::from_f32(v).to_le_bytes())),
+            Self::Bf16 => bytes.extend(values.iter().map(held).flat_map(|v| bf16::from_f32(v).to_le_bytes())),
+            Self::F8E4M3 => bytes.extend(values.iter().map(held).map(|v| f8_from_f32(v, 3))),
+            Self::F8E5M2 => bytes.extend(values.iter().map(held).map(|v| f8_from_f32(v, 2))),
             _ => {}
         }
     }
@@ -156,8 +157,26 @@ impl Dtype {
         }
     }
 
-    /// `value` as it reads back after being stored in this type.
+    /// The largest finite number of a float type.
+    pub const fn largest(self) -> f32 {
+        match self {
+            Self::F16 => 65504.0,
+            // 0x7f7f in the upper half of a float32.
+            Self::Bf16 => f32::from_bits(0x7f7f_0000),
+            Self::F8E4M3 => 448.0,
+            Self::F8E5M2 => 57344.0,
+            _ => f32::MAX,
+        }
+    }
+
+    /// A finite value held inside the finite range of this type; what is not finite stays so.
+    fn held(self, value: f32) -> f32 {
+        if value.is_finite() { value.clamp(-self.largest(), self.largest()) } else { value }
+    }
+
+    /// `value` as it reads back after being stored in this type; what is finite stays so.
     pub fn round_f32(self, value: f32) -> f32 {
+        let value = self.held(value);
         match self {
             Self::F16 => f16::from_f32(value).to_f32(),
             Self::Bf16 => bf16::from_f32(value).to_f32(),
@@ -366,11 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn f8_rounds_ties_to_even_and_saturates_or_overflows() {
+    fn f8_rounds_ties_to_even_and_saturates() {
         assert_eq!(Dtype::F8E4M3.round_f32(17.0), 16.0);
         assert_eq!(Dtype::F8E4M3.round_f32(19.0), 20.0);
         assert_eq!(Dtype::F8E4M3.round_f32(1e9), 448.0);
-        assert_eq!(Dtype::F8E5M2.round_f32(1e9), f32::INFINITY);
+        assert_eq!(Dtype::F8E5M2.round_f32(1e9), 57344.0);
+        assert_eq!(Dtype::F8E5M2.round_f32(f32::INFINITY), f32::INFINITY);
+        assert_eq!((Dtype::F16.round_f32(65536.0), Dtype::F16.round_f32(-1e9)), (65504.0, -65504.0));
+        assert!(Dtype::Bf16.round_f32(f32::MAX).is_finite());
         assert!(Dtype::F8E4M3.round_f32(f32::NAN).is_nan());
     }
 

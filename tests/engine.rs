@@ -71,7 +71,7 @@ fn methods_on_grids_meet_every_kind_of_tensor() {
         "method=trellis&states=8&step=0.02&lambda=0",
         "method=trellis&states=64&fine=0&scope=tensor",
         "method=rdo&step=1.5&lambda=3",
-        "method=rdo&rank=2&importance=file&alpha=0.5",
+        "method=rdo&roles=weight&scope=all&importance=file&alpha=0.5",
         "method=trellis&importance=file",
     ] {
         let importance = line.contains("importance").then_some(path.as_path());
@@ -257,7 +257,7 @@ fn an_overlay_says_whose_weights_it_shows() {
 #[test]
 fn a_recipe_in_the_file_makes_the_file_again() {
     let path = file("again.safetensors", &support::small_model());
-    let (first, outcome) = compress(&path, None, "method=ecsq-exact&lambda=0.1&rank=2&exclude=fc2*", 2);
+    let (first, outcome) = compress(&path, None, "method=ecsq-exact&lambda=0.1&exclude=fc2*", 2);
     let (second, _) = compress(&path, None, &outcome.recipe, 1);
     assert!(first == second);
 }
@@ -370,13 +370,13 @@ fn lenet_and_resnet_reproduce_the_reference_entropies() {
         (
             "lenet/lenet.safetensors",
             "lenet/lenet_hessian_diag_ggn.safetensors",
-            "passes=60",
+            "passes=60&scope=all&include=*&coder=rans",
             &[(4, 1.827, 1.204), (8, 2.685, 1.876), (16, 3.456, 2.278), (32, 3.872, 3.150)],
         ),
         (
             "resnet32/resnet32-d509ac18.th",
             "resnet32/resnet32_hessian_diag_ggn.safetensors",
-            "passes=80&rank=2",
+            "passes=80&scope=all&coder=rans",
             &[(8, 2.334, 1.662), (16, 3.074, 2.435), (32, 3.369, 2.874)],
         ),
     ];

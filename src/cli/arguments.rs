@@ -237,7 +237,7 @@ pub struct RecipeArguments {
 }
 
 /// The recipe's own flags: key, value name, help.
-const OWN: [(&str, &str, &str); 12] = [
+const OWN: [(&str, &str, &str); 11] = [
     ("method", "ID", "Quantizer"),
     ("scope", "all|tensor|channel", "Which weights share a codebook"),
     (
@@ -251,7 +251,6 @@ const OWN: [(&str, &str, &str); 12] = [
         "Quantize the tensors whose name matches instead, whatever their role (* any run, ? one character)",
     ),
     ("exclude", "PATTERN,…", "Keep tensors whose name matches"),
-    ("rank", "N", "Keep tensors with fewer dimensions; 2 keeps biases and normalisation"),
     ("importance", "none|file|adam", "What the importance file holds [default: file if one is given]"),
     ("alpha", "A", "Exponent of importance [default: 1, and 0.5 for adam]"),
     ("floor", "F", "Smallest importance, as a share of the mean"),

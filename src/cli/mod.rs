@@ -36,6 +36,7 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
 pub fn main() -> ExitCode {
     let arguments = arguments::Arguments::parse();
     writing::clean_up_when_interrupted();
+    quiet_runtime();
     match commands::run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Different(sentence)) => {
@@ -52,6 +53,17 @@ pub fn main() -> ExitCode {
             ExitCode::from(if is_setting { 2 } else { 1 })
         }
     }
+}
+
+/// Leaves panics of the runtime to the sentence that is made of them; ours are told as ever.
+fn quiet_runtime() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let file = panic.location().map_or("", |location| location.file());
+        if !file.contains("rten") {
+            tell(panic);
+        }
+    }));
 }
 
 /// Whether a setting is to blame, wherever it was found out.

@@ -41,10 +41,17 @@ pub struct EncodedBlock {
     pub encoding: BlockEncoding,
 }
 
+/// Kept elements of fewer bytes are stored as they are: a code's own header takes what it saves, and in files of very many small
+/// tensors trying takes most of the time.
+const LEAST_CODED: usize = 48;
+
 impl EncodedBlock {
     /// A block of a kept tensor, from its little-endian elements: stored, deflated or in byte planes, whichever is smallest and,
     /// of equals, fastest to decode. `rows` says where the block lies in its tensor.
     pub fn kept(elements: Vec<u8>, dtype: Dtype, rows: Rows) -> Result<Self, CodeError> {
+        if elements.len() < LEAST_CODED {
+            return Ok(Self { bytes: elements, encoding: BlockEncoding::Stored });
+        }
         let planes = planes::encode(&elements, dtype, rows)?.map(|bytes| (BlockEncoding::Planes, bytes));
         let deflated = deflated(&elements).map(|bytes| (BlockEncoding::Deflated, bytes));
         let mut best = Self { bytes: elements, encoding: BlockEncoding::Stored };

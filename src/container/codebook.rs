@@ -12,6 +12,7 @@ use crate::tensor::Dtype;
 /// The values of symbols.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Codebook {
+    /// None for a grid, whose levels are worked out where they are asked for.
     levels: Vec<f32>,
     pruned: bool,
     grid: Option<Grid>,
@@ -26,9 +27,14 @@ struct Grid {
 }
 
 impl Grid {
+    /// The level of a symbol; one too large for a float32 is the largest there is.
+    fn level(self, symbol: u32) -> f32 {
+        let level = (i64::from(symbol) - i64::from(self.centre)) as f32 * self.step;
+        level.clamp(f32::MIN, f32::MAX)
+    }
+
     fn levels(self) -> Vec<f32> {
-        let centre = i64::from(self.centre);
-        (0..i64::from(self.symbols)).map(|symbol| (symbol - centre) as f32 * self.step).collect()
+        (0..self.symbols).map(|symbol| self.level(symbol)).collect()
     }
 }
 
@@ -58,12 +64,17 @@ impl Codebook {
             return Err(ContainerError::request("codebook", "1 to 65536 symbols", symbols));
         }
         let grid = Grid { step, centre, symbols };
-        Ok(Self { levels: grid.levels(), pruned: false, grid: Some(grid) })
+        Ok(Self { levels: Vec::new(), pruned: false, grid: Some(grid) })
     }
 
     /// The levels, without the zero of pruned weights.
-    pub fn levels(&self) -> &[f32] {
-        &self.levels
+    pub fn levels(&self) -> Vec<f32> {
+        self.grid.map_or_else(|| self.levels.clone(), Grid::levels)
+    }
+
+    /// Whether the levels are those of a grid.
+    pub const fn is_grid(&self) -> bool {
+        self.grid.is_some()
     }
 
     /// Whether symbol 0 is an exact zero that is not among the levels.
@@ -73,12 +84,13 @@ impl Codebook {
 
     /// Number of symbols.
     pub fn symbols(&self) -> usize {
-        self.levels.len() + usize::from(self.pruned)
+        self.grid.map_or(self.levels.len(), |grid| grid.symbols as usize) + usize::from(self.pruned)
     }
 
     /// The same codebook with its levels rounded to `dtype`, as decoded tensors of that type have them; a 16-bit type
     /// halves what is stored.
     pub fn rounded_to(mut self, dtype: Dtype) -> Self {
+        self.levels = self.levels();
         for level in &mut self.levels {
             *level = dtype.round_f32(*level);
         }
@@ -91,7 +103,15 @@ impl Codebook {
         if self.pruned {
             dtype.extend_bytes(&[0.0], bytes);
         }
-        dtype.extend_bytes(&self.levels, bytes);
+        dtype.extend_bytes(&self.levels(), bytes);
+    }
+
+    /// Appends the elements of a few symbols of a grid, one by one; `None` where the levels are no grid.
+    pub(super) fn grid_elements(&self, dtype: Dtype, symbols: &[u16], bytes: &mut Vec<u8>) -> Option<()> {
+        let grid = self.grid?;
+        let levels: Vec<f32> = symbols.iter().map(|symbol| grid.level(u32::from(*symbol))).collect();
+        dtype.extend_bytes(&levels, bytes);
+        Some(())
     }
 
     /// Serialises the codebook.
@@ -123,7 +143,7 @@ impl Codebook {
                 return Err(refused);
             }
             let grid = Grid { step, centre: centre as u16, symbols: symbols as u32 };
-            return Ok(Self { levels: grid.levels(), pruned: false, grid: Some(grid) });
+            return Ok(Self { levels: Vec::new(), pruned: false, grid: Some(grid) });
         }
         let width = WIDTHS.get(usize::from(flags >> 1)).copied();
         let width = width.ok_or_else(|| cursor.unsupported("codebook flags below 7", &flags.to_string()))?;

@@ -10,6 +10,7 @@ use super::wire::Cursor;
 use super::{BLOCK_WEIGHTS, Coding, ContainerError, Content, Entry, Reader};
 use crate::entropy::{CodeError, CodeTable, GapTable, Rows, planes};
 use crate::formats::Source;
+use std::sync::Arc;
 
 /// Decodes the blocks of one tensor.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub struct TensorDecoder<'a> {
     pub(super) entry: &'a Entry,
     /// The sections from its first block on.
     pub(super) blocks: &'a [Section],
-    pub(super) table: Option<CodeTable>,
+    pub(super) table: Option<Arc<CodeTable>>,
     pub(super) gaps: Option<GapTable>,
 }
 
@@ -181,8 +182,6 @@ impl TensorDecoder<'_> {
                 symbols.split_at(symbols.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
             let index = coding.first_codebook + row as usize;
             let codebook = self.reader.codebook(index)?;
-            elements.clear();
-            codebook.elements(dtype, &mut elements);
             if coding.gap_table.is_some() && !codebook.pruned() {
                 let expected = format!("codebook {index} to be pruned, as positions are gaps");
                 return Err(self.damaged(stored, block, expected, "one that is not"));
@@ -192,14 +191,20 @@ impl TensorDecoder<'_> {
                 let expected = format!("symbols below the {} of codebook {index}", codebook.symbols());
                 return Err(self.damaged(stored, block, expected, largest));
             }
+            position += segment.len() as u64;
+            symbols = rest;
+            // A grid may have more levels than there are symbols here.
+            if segment.len() < codebook.symbols() && codebook.grid_elements(dtype, segment, bytes).is_some() {
+                continue;
+            }
+            elements.clear();
+            codebook.elements(dtype, &mut elements);
             match dtype.size_bytes() {
                 1 => look_up_elements::<1>(&elements, segment, bytes),
                 2 => look_up_elements::<2>(&elements, segment, bytes),
                 4 => look_up_elements::<4>(&elements, segment, bytes),
                 _ => look_up_elements::<8>(&elements, segment, bytes),
             }
-            position += segment.len() as u64;
-            symbols = rest;
         }
         Ok(())
     }

@@ -95,10 +95,10 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            directory_bytes: 16 << 20,
-            manifest_bytes: 64 << 20,
+            directory_bytes: 64 << 20,
+            manifest_bytes: 512 << 20,
             table_bytes: 256 << 20,
-            tensors: 100_000,
+            tensors: 4_000_000,
             rank: 64,
             metadata: 65_536,
         }

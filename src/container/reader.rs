@@ -14,6 +14,7 @@ use super::wire::Cursor;
 use super::{Codebook, Coding, ContainerError, Content, Entry, Ledger, Limits, MAGIC, Manifest, VERSION};
 use crate::entropy::{CodeTable, GapTable};
 use crate::formats::Source;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open container.
 #[derive(Debug, Clone)]
@@ -27,6 +28,17 @@ pub struct Reader {
     codebooks: Records,
     code_tables: Records,
     gap_tables: Records,
+    last_table: LastTable,
+}
+
+/// The code table that was built last: tensors that follow each other often share one.
+#[derive(Debug, Default)]
+struct LastTable(Mutex<Option<(usize, Arc<CodeTable>)>>);
+
+impl Clone for LastTable {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
 }
 
 impl Reader {
@@ -71,7 +83,9 @@ impl Reader {
         let first_blocks = assign_blocks(&manifest, &blocks, manifest_at)?;
         let ledger =
             Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
-        Ok(Self { manifest, ledger, blocks, first_blocks, codebooks, code_tables, gap_tables })
+        check_elements(&manifest, source.len(), manifest_at)?;
+        let last_table = LastTable::default();
+        Ok(Self { manifest, ledger, blocks, first_blocks, codebooks, code_tables, gap_tables, last_table })
     }
 
     /// What the container says about itself.
@@ -99,10 +113,19 @@ impl Reader {
     }
 
     /// The code table of this index.
-    pub fn code_table(&self, index: usize) -> Result<CodeTable, ContainerError> {
+    pub fn code_table(&self, index: usize) -> Result<Arc<CodeTable>, ContainerError> {
+        let mut last = self.last_table.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, table)) = &*last
+            && *at == index
+        {
+            return Ok(Arc::clone(table));
+        }
         let (offset, bytes) = self.code_tables.get("code table", index)?;
-        CodeTable::from_bytes(bytes)
-            .map_err(|source| undecodable(&format!("code table {index}"), offset, source))
+        let table = CodeTable::from_bytes(bytes)
+            .map_err(|source| undecodable(&format!("code table {index}"), offset, source))?;
+        let table = Arc::new(table);
+        *last = Some((index, Arc::clone(&table)));
+        Ok(table)
     }
 
     /// The gap table of this index.
@@ -251,6 +274,18 @@ fn read_manifest(
     cursor.limited("the inflated length", len, limits.manifest_bytes)?;
     let bytes = inflated(cursor.rest(), len).map_err(|(expected, found)| cursor.damaged(expected, found))?;
     Ok((Manifest::read(Cursor::new("inflated manifest", 0, &bytes), limits)?, section.offset))
+}
+
+/// Elements that a byte of the file may stand for: a block of one value takes some six bytes, and no network is made of those.
+const ELEMENTS_PER_BYTE: u64 = 1 << 16;
+/// Elements that any file may have.
+const LEAST_ELEMENTS: u64 = 1 << 26;
+
+/// Refuses a small file that decodes without end.
+fn check_elements(manifest: &Manifest, file_bytes: u64, offset: u64) -> Result<(), ContainerError> {
+    let elements = manifest.tensors.iter().map(Entry::len).fold(0, u64::saturating_add);
+    let most = file_bytes.saturating_mul(ELEMENTS_PER_BYTE).max(LEAST_ELEMENTS);
+    Cursor::new("manifest", offset, &[]).limited("the number of elements of all tensors", elements, most)
 }
 
 /// Gives each tensor its blocks: as many as its shape asks for, encoded as the manifest says, of a plausible length.

@@ -324,7 +324,14 @@ pub fn parameters(reader: &Reader) -> u64 {
 
 /// The values of a container's codebooks, in order.
 pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
-    let read = |index| Ok(reader.codebook(index)?.levels().to_vec());
+    let read = |index| {
+        let codebook = reader.codebook(index)?;
+        // Grids are never retrained, and a few bytes of one stand for many levels.
+        if codebook.is_grid() {
+            return Err(EngineError::Settings(super::plan::without_codebook(true)));
+        }
+        Ok(codebook.levels())
+    };
     (0..reader.codebooks()).map(read).collect()
 }
 

@@ -125,7 +125,8 @@ impl Plan {
         for (group, len) in self.segments(fate, range)? {
             if let (Some(grid), Fate::Quantized { table, .. }) = (group.grid, fate) {
                 let centre = i32::from(self.centre_of_grid(*table)?);
-                values.extend(symbols.iter().map(|symbol| (i32::from(*symbol) - centre) as f32 * grid.step));
+                let level = |symbol: &u16| (i32::from(*symbol) - centre) as f32 * grid.step;
+                values.extend(symbols.iter().map(|symbol| level(symbol).clamp(f32::MIN, f32::MAX)));
                 return Ok(());
             }
             for symbol in symbols.get(done..done + len).ok_or(EngineError::Message)? {

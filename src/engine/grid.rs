@@ -168,6 +168,14 @@ fn grid_of(
     // λ in the units of its own grid: the same for all tensors whose step follows importance alone.
     let bit = settings.number("lambda") * grid::UNIT_LAMBDA * if is_trellis { 4.0 } else { 1.0 };
     let step = step as f32;
+    if !step.is_finite() || step <= 0.0 {
+        return Err(QuantizeError::from(SettingsError {
+            field: "step".to_owned(),
+            expected: "a step that a 32-bit float can hold for these weights".to_owned(),
+            found: format!("{}", settings.number("step")),
+        })
+        .into());
+    }
     let reach = least.abs().max(most.abs()) / f64::from(step);
     if reach >= MOST || reach.is_nan() {
         if is_flat || has_domain {

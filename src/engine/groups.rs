@@ -229,14 +229,9 @@ pub(super) fn channel_group(
     Group { is_channel: true, ..group }
 }
 
-thread_local! {
-    static ACCUMULATOR: std::cell::RefCell<crate::histogram::Accumulator> =
-        std::cell::RefCell::new(crate::histogram::Accumulator::new());
-}
-
 /// A histogram through this thread's accumulator, so that many small channels share one 4 MiB index.
 fn small_histogram(values: &[f32], h: Option<&Vec<f32>>) -> Histogram {
-    ACCUMULATOR.with_borrow_mut(|accumulator| {
+    super::sketch::with_accumulator(|accumulator| {
         accumulator.add(values, h.map(Vec::as_slice));
         accumulator.take()
     })

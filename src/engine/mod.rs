@@ -122,12 +122,21 @@ pub struct Task {
     pub block: u64,
     /// Bytes to be read, for progress.
     pub bytes: u64,
+    /// Elements of the file before the tensor, in a task of a sketch: its samples are evenly spread over the file.
+    pub before: u64,
 }
 
 impl Task {
     /// The whole of a tensor, block by block.
     pub fn whole(index: usize, tensor: &Tensor) -> Self {
-        Self { tensor: index, start: 0, end: tensor.len(), block: BLOCK_WEIGHTS, bytes: tensor.size_bytes() }
+        Self {
+            tensor: index,
+            start: 0,
+            end: tensor.len(),
+            block: BLOCK_WEIGHTS,
+            bytes: tensor.size_bytes(),
+            before: 0,
+        }
     }
 
     /// The element ranges of the blocks, in order; one empty range for an empty tensor.
@@ -164,11 +173,14 @@ pub fn sketch_tasks(model: &Model) -> Vec<Task> {
 
 fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
     let mut tasks = Vec::new();
+    let mut elements = 0u64;
     for (index, tensor) in model.tensors.iter().enumerate() {
+        let before = elements;
+        elements = elements.wrapping_add(tensor.len());
         if tensor.same_as.is_some() {
             continue;
         }
-        let whole = Task::whole(index, tensor);
+        let whole = Task { before, ..Task::whole(index, tensor) };
         if tensor.is_sequential() { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
     }
     tasks

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     fn tasks(n: usize) -> Vec<Task> {
-        (0..n).map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: 1 }).collect()
+        (0..n).map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: 1, before: 0 }).collect()
     }
 
     fn collect(

@@ -65,7 +65,7 @@ impl Selection {
         let mut selection = Self::default();
         let is_grid = methods::find(&recipe.method).is_some_and(crate::quantize::Method::is_grid);
         for (index, (tensor, sketch)) in model.tensors.iter().zip(sketches).enumerate() {
-            let asked = recipe.selects(&tensor.name, tensor.shape.len(), tensor.found.role);
+            let asked = recipe.selects(&tensor.name, tensor.found.role);
             if !asked || tensor.same_as.is_some() || tensor.is_empty() || !tensor.dtype.is_float() {
                 continue;
             }

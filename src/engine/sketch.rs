@@ -32,9 +32,10 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
         Some((source, importance)) => Some(importance.reader(source, task.tensor)?),
         None => None,
     };
-    let first = offset_of(input, task.tensor);
+    let first = task.before;
     let row = row_len(&tensor.shape);
-    let mut accumulator = Accumulator::new();
+    // What a task that failed has left behind.
+    with_accumulator(|accumulator| drop(accumulator.take()));
     let (mut bytes, mut values, mut h) = (Vec::new(), Vec::new(), Vec::new());
     let mut sketches = Vec::new();
     for range in task.blocks() {
@@ -51,26 +52,30 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
             sketch.measure(&values);
             let h = importance.is_some().then_some(h.as_slice());
             if sketch.non_finite == 0 {
-                accumulator.add(&values, h);
+                with_accumulator(|accumulator| accumulator.add(&values, h));
                 sketch.draw(&values, h, range.start, first, stride, row);
             }
         }
         sketches.push(sketch);
     }
     if let Some(last) = sketches.last_mut() {
-        last.histogram = accumulator.take();
+        last.histogram = with_accumulator(Accumulator::take);
     }
     Ok(pack(&sketches))
+}
+
+thread_local! {
+    static ACCUMULATOR: std::cell::RefCell<Accumulator> = std::cell::RefCell::new(Accumulator::new());
+}
+
+/// Works with this thread's accumulator, so that many small tensors and channels share one index of 4 MiB.
+pub(super) fn with_accumulator<T>(work: impl FnOnce(&mut Accumulator) -> T) -> T {
+    ACCUMULATOR.with_borrow_mut(work)
 }
 
 /// Elements per leading index: an output channel's weights; 0 where a channel is a single element.
 pub(super) fn row_len(shape: &[u64]) -> u64 {
     shape.get(1..).filter(|inner| !inner.is_empty()).map_or(0, |inner| inner.iter().product())
-}
-
-/// Number of elements of the file before this tensor, so that the sample is evenly spread over the file.
-fn offset_of(input: Input, tensor: usize) -> u64 {
-    input.model.tensors.iter().take(tensor).map(crate::tensor::Tensor::len).fold(0, u64::wrapping_add)
 }
 
 impl BlockSketch {

@@ -7,6 +7,11 @@ use crate::role::Found;
 use crate::tensor::{Dtype, Storage, Tensor};
 use std::collections::BTreeMap;
 
+/// A view with strides may be so many times larger than the bytes that it shows.
+const EXPANSION: u64 = 64;
+/// Bytes that any view may have.
+const LEAST_EXPANDED: u64 = 1 << 20;
+
 /// What a file declares about one tensor, before it is checked.
 pub(super) struct Declared {
     pub(super) name: String,
@@ -43,12 +48,11 @@ impl Declared {
                 ));
             }
             let size = count.saturating_mul(dtype.size_bytes());
-            if strides.is_some() && size > bytes.max(limits.rearranged_bytes) {
-                return Err(FormatError::too_large(
-                    format!("expanded {part}, in bytes,"),
-                    size,
-                    limits.rearranged_bytes,
-                ));
+            // A view may show elements again and again, but not without end.
+            let most =
+                bytes.max(limits.rearranged_bytes.min(bytes.saturating_mul(EXPANSION).max(LEAST_EXPANDED)));
+            if strides.is_some() && size > most {
+                return Err(FormatError::too_large(format!("expanded {part}, in bytes,"), size, most));
             }
         }
         let big_endian = big_endian && dtype.size_bytes() > 1;

@@ -28,6 +28,8 @@ mod npy;
 mod npz;
 mod onnx;
 mod onnx_roles;
+#[cfg(feature = "network")]
+pub(crate) mod onnx_walk;
 mod pickle;
 mod protobuf;
 mod reader;

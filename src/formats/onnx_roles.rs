@@ -261,13 +261,9 @@ fn caution(role: Role) -> u8 {
 
 /// Whether an operator gives the values of this input again, in another order, shape or type.
 fn passes_on(operator: &str, position: usize) -> bool {
-    match operator {
-        "Identity" | "Transpose" | "Cast" | "CastLike" | "Reshape" | "Flatten" | "Squeeze" | "Unsqueeze"
-        | "Slice" | "Split" | "Expand" | "Tile" | "DequantizeLinear" | "QuantizeLinear" | "Pad"
-        | "DepthToSpace" | "SpaceToDepth" | "Dropout" | "BitCast" => position == 0,
-        "Concat" => true,
-        _ => false,
-    }
+    let first = "Identity Transpose Cast CastLike Reshape Flatten Squeeze Unsqueeze Slice Split Expand Tile DequantizeLinear \
+                 QuantizeLinear Pad DepthToSpace SpaceToDepth Dropout BitCast";
+    operator == "Concat" || (position == 0 && has(first, operator))
 }
 
 /// Operators that, with nothing but constants to read, make one constant of others.
@@ -291,99 +287,116 @@ fn is_arithmetic(operator: &str) -> bool {
 
 /// Operators that do not look at the numbers.
 fn is_neutral(operator: &str) -> bool {
-    matches!(operator, "Shape" | "Size")
+    has("Shape Size", operator)
 }
 
-/// What the numbers at an input of an operator do: a table, family by family.
-#[allow(clippy::match_same_arms, clippy::unnested_or_patterns)]
+/// Inputs of a row of the table: one for each bit, or all.
+const ALL: u16 = u16::MAX;
+
+/// What the numbers at inputs of operators do: operators, inputs (bit i for input i), role, and what they are. The first row that
+/// fits counts.
+const TABLE: &[(&str, u16, Role, &str)] = &[
+    ("Conv ConvTranspose FusedConv NhwcConv DeformConv ConvInteger", 0b11, Role::Weight, "kernel"),
+    ("Conv ConvTranspose FusedConv NhwcConv", 0b100, Role::Bias, "bias"),
+    ("QLinearConv", 0b1001, Role::Weight, "kernel"),
+    ("QLinearConv", 1 << 8, Role::Bias, "bias"),
+    (
+        "Gemm FusedGemm MatMulInteger MatMulNBits DynamicQuantizeMatMul MatMulIntegerToFloat",
+        0b11,
+        Role::Weight,
+        "matrix",
+    ),
+    ("Gemm FusedGemm", 0b100, Role::Bias, "bias"),
+    ("MatMul FusedMatMul TransposeMatMul Einsum", ALL, Role::Weight, "matrix"),
+    ("QLinearMatMul QGemm", 0b1001, Role::Weight, "matrix"),
+    ("DynamicQuantizeMatMul", 1 << 4, Role::Bias, "bias"),
+    ("MatMulIntegerToFloat", 1 << 6, Role::Bias, "bias"),
+    ("MatMulNBits", 1 << 5, Role::Bias, "bias"),
+    ("LSTM GRU RNN DynamicQuantizeLSTM", 0b10, Role::Weight, "matrix"),
+    ("LSTM GRU RNN DynamicQuantizeLSTM", 0b100, Role::Weight, "recurrent matrix"),
+    ("LSTM GRU RNN DynamicQuantizeLSTM", 0b1000, Role::Bias, "bias"),
+    ("LSTM DynamicQuantizeLSTM", 1 << 7, Role::Bias, "peephole"),
+    ("LSTM GRU RNN", ALL, Role::Constant, "initial state"),
+    ("BatchNormalization SpatialBN", 0b11000, Role::Statistic, "running mean or variance"),
+    (
+        "BatchNormalization SpatialBN LayerNormalization InstanceNormalization GroupNormalization GroupNorm \
+         RMSNormalization SimplifiedLayerNormalization",
+        0b10,
+        Role::Norm,
+        "scale",
+    ),
+    (
+        "BatchNormalization SpatialBN LayerNormalization InstanceNormalization GroupNormalization GroupNorm \
+         SimplifiedLayerNormalization",
+        0b100,
+        Role::Norm,
+        "shift",
+    ),
+    ("SkipLayerNormalization SkipSimplifiedLayerNormalization", 0b1100, Role::Norm, "scale or shift"),
+    ("SkipLayerNormalization SkipSimplifiedLayerNormalization", 1 << 4, Role::Bias, "bias"),
+    ("EmbedLayerNormalization", 0b11100, Role::Weight, "embedding"),
+    ("EmbedLayerNormalization", 0b110_0000, Role::Norm, "scale or shift"),
+    ("BiasGelu FastGelu BiasSoftmax BiasAdd BiasSplitGelu", 0b10, Role::Bias, "bias"),
+    ("Attention QAttention DecoderAttention LongformerAttention", 0b10, Role::Weight, "matrix"),
+    ("Attention QAttention", 0b100, Role::Bias, "bias"),
+    ("MultiHeadAttention", 0b1000, Role::Bias, "bias"),
+    ("GroupQueryAttention", 0b1_1000_0000, Role::Constant, "table of angles"),
+    ("RotaryEmbedding", 0b1100, Role::Constant, "table of angles"),
+    ("PRelu", 0b10, Role::Norm, "slope"),
+    (
+        "DequantizeLinear QuantizeLinear QGemm ConvInteger MatMulInteger MatMulNBits DynamicQuantizeMatMul \
+         MatMulIntegerToFloat DynamicQuantizeLSTM QAttention GatherBlockQuantized QLinearConv QLinearMatMul QLinearAdd \
+         QLinearMul QLinearConcat QLinearSigmoid QLinearLeakyRelu QLinearAveragePool QLinearGlobalAveragePool QLinearSoftmax",
+        ALL,
+        Role::Quantization,
+        "quantization scale or zero point",
+    ),
+    ("Resize Upsample", ALL, Role::Constant, "scales, sizes or region"),
+    ("Clip", ALL, Role::Constant, "bound"),
+    ("Pow", ALL, Role::Constant, "base or exponent"),
+    ("STFT DFT MelWeightMatrix", ALL, Role::Constant, "window or setting"),
+    (
+        "Where Max Min Mean Mod Equal Less LessOrEqual Greater GreaterOrEqual Reshape Expand Tile Slice Split Pad Squeeze \
+         Unsqueeze ConstantOfShape Range OneHot TopK NonMaxSuppression RoiAlign GridSample AffineGrid Dropout CumSum Trilu \
+         ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL2 Scan Loop If ScatterND ScatterElements Scatter \
+         CenterCropPad Col2Im Bernoulli ArgMax And Or Not Xor Sqrt Exp Log Neg Abs Reciprocal Relu Sigmoid Tanh Softmax \
+         Floor Ceil Round Sign Erf Sin Cos Softplus LeakyRelu Elu HardSigmoid HardSwish Gelu MaxPool AveragePool \
+         GlobalAveragePool GlobalMaxPool LpNormalization Gather GatherND GatherElements",
+        ALL,
+        Role::Constant,
+        "setting or operand",
+    ),
+];
+
+/// Whether a list of words, with spaces between them, has this one.
+fn has(words: &str, word: &str) -> bool {
+    words.split(' ').any(|known| known == word)
+}
+
+/// What the numbers at an input of an operator do.
 fn role_at(operator: &str, position: u16, shape: &[u64], is_matrix: bool) -> (Role, &'static str) {
-    use Role::{Bias, Constant, Norm, Quantization, Statistic, Weight};
-    let weight = |what| (Weight, what);
-    let scale = (Quantization, "quantization scale or zero point");
+    // What an operand does depends on its shape.
     let elements: u64 = shape.iter().fold(1, |n, extent| n.saturating_mul(*extent));
-    match (operator, position) {
-        ("Conv" | "ConvTranspose" | "FusedConv" | "NhwcConv" | "DeformConv", 0 | 1) => weight("kernel"),
-        ("Conv" | "ConvTranspose" | "FusedConv" | "NhwcConv", 2) => (Bias, "bias"),
-        ("ConvInteger", 0 | 1) | ("QLinearConv", 0 | 3) => weight("kernel"),
-        ("QLinearConv", 8) => (Bias, "bias"),
-        ("Gemm" | "FusedGemm", 0 | 1) => weight("matrix"),
-        ("Gemm" | "FusedGemm", 2) => (Bias, "bias"),
-        ("MatMul" | "FusedMatMul" | "TransposeMatMul" | "Einsum" | "Det", _) => weight("matrix"),
-        ("MatMulInteger", 0 | 1) | ("QLinearMatMul" | "QGemm", 0 | 3) => weight("matrix"),
-        ("MatMulNBits" | "DynamicQuantizeMatMul" | "MatMulIntegerToFloat", 0 | 1) => weight("matrix"),
-        ("DynamicQuantizeMatMul", 4) | ("MatMulIntegerToFloat", 6) | ("MatMulNBits", 5) => (Bias, "bias"),
-        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 1) => weight("matrix"),
-        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 2) => weight("recurrent matrix"),
-        ("LSTM" | "GRU" | "RNN" | "DynamicQuantizeLSTM", 3) => (Bias, "bias"),
-        ("LSTM" | "DynamicQuantizeLSTM", 7) => (Bias, "peephole"),
-        ("LSTM" | "GRU" | "RNN", _) => (Constant, "initial state"),
-        ("Gather" | "GatherND" | "GatherElements" | "EmbeddingBag", 0) if is_matrix => weight("embedding"),
-        ("Gather" | "GatherND" | "GatherElements", _) => (Constant, "table or index"),
-        ("BatchNormalization" | "SpatialBN", 3 | 4) => (Statistic, "running mean or variance"),
-        ("BatchNormalization" | "SpatialBN", 1) => (Norm, "scale"),
-        ("BatchNormalization" | "SpatialBN", 2) => (Norm, "shift"),
-        (
-            "LayerNormalization"
-            | "InstanceNormalization"
-            | "GroupNormalization"
-            | "GroupNorm"
-            | "RMSNormalization"
-            | "SimplifiedLayerNormalization",
-            1,
-        ) => (Norm, "scale"),
-        (
-            "LayerNormalization"
-            | "InstanceNormalization"
-            | "GroupNormalization"
-            | "GroupNorm"
-            | "SimplifiedLayerNormalization",
-            2,
-        ) => (Norm, "shift"),
-        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 2 | 3) => (Norm, "scale or shift"),
-        ("SkipLayerNormalization" | "SkipSimplifiedLayerNormalization", 4) => (Bias, "bias"),
-        ("EmbedLayerNormalization", 2..=4) => weight("embedding"),
-        ("EmbedLayerNormalization", 5 | 6) => (Norm, "scale or shift"),
-        ("BiasGelu" | "FastGelu" | "BiasSoftmax" | "BiasAdd" | "BiasSplitGelu", 1) => (Bias, "bias"),
-        ("Attention" | "QAttention" | "DecoderAttention" | "LongformerAttention", 1) => weight("matrix"),
-        ("Attention" | "QAttention", 2) | ("MultiHeadAttention", 3) => (Bias, "bias"),
-        ("GroupQueryAttention", 7 | 8) | ("RotaryEmbedding", 2 | 3) => (Constant, "table of angles"),
-        ("PRelu", 1) => (Norm, "slope"),
-        ("DequantizeLinear" | "QuantizeLinear", _) => scale,
-        _ if operator.starts_with("QLinear") => scale,
-        ("QGemm" | "ConvInteger" | "MatMulInteger" | "MatMulNBits" | "DynamicQuantizeMatMul", _)
-        | ("MatMulIntegerToFloat" | "DynamicQuantizeLSTM" | "QAttention" | "GatherBlockQuantized", _) => {
-            scale
-        }
-        ("Add" | "Sum", _) if is_matrix && elements >= 256 => weight("embedding, an operand"),
-        ("Add" | "Sum", _) => (Bias, "operand"),
-        ("Sub", _) if !is_matrix => (Norm, "operand"),
-        ("Mul" | "Div", _) if !is_matrix => (Norm, "factor"),
-        ("Mul" | "Div" | "Sub", _) => (Constant, "table, an operand"),
-        ("Resize" | "Upsample", _) => (Constant, "scales, sizes or region"),
-        ("Clip", _) => (Constant, "bound"),
-        ("Pow", _) => (Constant, "base or exponent"),
-        ("STFT" | "DFT" | "MelWeightMatrix", _) => (Constant, "window or setting"),
-        (
-            "Where" | "Max" | "Min" | "Mean" | "Mod" | "Equal" | "Less" | "LessOrEqual" | "Greater"
-            | "GreaterOrEqual",
-            _,
-        ) => (Constant, "operand"),
-        (
-            "Reshape" | "Expand" | "Tile" | "Slice" | "Split" | "Pad" | "Squeeze" | "Unsqueeze"
-            | "ConstantOfShape" | "Range" | "OneHot" | "TopK" | "NonMaxSuppression" | "RoiAlign"
-            | "GridSample" | "AffineGrid" | "Dropout" | "CumSum" | "Trilu" | "ReduceSum" | "ReduceMean"
-            | "ReduceMax" | "ReduceMin" | "ReduceProd" | "ReduceL2" | "Scan" | "Loop" | "If" | "ScatterND"
-            | "ScatterElements" | "Scatter" | "CenterCropPad" | "Col2Im" | "Bernoulli" | "ArgMax" | "And"
-            | "Or" | "Not" | "Xor",
-            _,
-        ) => (Constant, "setting or operand"),
-        (
-            "Sqrt" | "Exp" | "Log" | "Neg" | "Abs" | "Reciprocal" | "Relu" | "Sigmoid" | "Tanh" | "Softmax"
-            | "Floor" | "Ceil" | "Round" | "Sign" | "Erf" | "Sin" | "Cos" | "Softplus" | "LeakyRelu" | "Elu"
-            | "HardSigmoid" | "HardSwish" | "Gelu" | "MaxPool" | "AveragePool" | "GlobalAveragePool"
-            | "GlobalMaxPool" | "LpNormalization",
-            _,
-        ) => (Constant, "operand"),
-        _ => (Role::Other, "input, which is no operator known here,"),
+    if has("Add Sum", operator) {
+        return if is_matrix && elements >= 256 {
+            (Role::Weight, "embedding, an operand")
+        } else {
+            (Role::Bias, "operand")
+        };
     }
+    if has("Mul Div Sub", operator) {
+        return if is_matrix {
+            (Role::Constant, "table, an operand")
+        } else {
+            (Role::Norm, "factor or operand")
+        };
+    }
+    if has("Gather GatherND GatherElements", operator) && position == 0 && is_matrix {
+        return (Role::Weight, "embedding");
+    }
+    let bit = 1u16.checked_shl(u32::from(position)).unwrap_or(0);
+    let row = TABLE
+        .iter()
+        .find(|(operators, inputs, ..)| (*inputs == ALL || inputs & bit != 0) && has(operators, operator));
+    row.map_or((Role::Other, "input, which is no operator known here,"), |(.., role, what)| (*role, what))
 }

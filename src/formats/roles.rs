@@ -35,7 +35,7 @@ pub(super) fn find(tensors: &mut [Tensor]) {
         let known = modules.entry(module).or_default();
         known.has_statistic |= is_statistic(leaf);
         known.has_codes |= is_code(tensor.dtype) && tensor.len() > 1 && !is_count(leaf);
-        let is_main = matches!(leaf, "weight" | "scale" | "gamma" | "kernel" | "w" | "g");
+        let is_main = has("weight scale gamma kernel w g", leaf);
         known.has_vector_weight |= is_main && spread(&tensor.shape) < 2;
         known.has_matrix |= is_main && spread(&tensor.shape) >= 2;
     }
@@ -79,6 +79,11 @@ fn split(name: &str) -> (&str, &str) {
         .map_or(("", name), |at| (name.get(..at).unwrap_or_default(), name.get(at + 1..).unwrap_or_default()))
 }
 
+/// Whether a list of words, with spaces between them, has this one.
+fn has(words: &str, word: &str) -> bool {
+    words.split(' ').any(|known| known == word)
+}
+
 /// Number of dimensions with more than one element.
 fn spread(shape: &[u64]) -> usize {
     shape.iter().filter(|extent| **extent > 1).count()
@@ -90,55 +95,22 @@ fn is_code(dtype: Dtype) -> bool {
 }
 
 fn is_statistic(leaf: &str) -> bool {
-    matches!(
-        leaf,
-        "running_mean"
-            | "running_var"
-            | "running_std"
-            | "moving_mean"
-            | "moving_var"
-            | "moving_variance"
-            | "running_variance"
-    )
+    has("running_mean running_var running_std moving_mean moving_var moving_variance running_variance", leaf)
 }
 
 fn is_count(leaf: &str) -> bool {
-    matches!(
+    has(
+        "num_batches_tracked step steps global_step iterations iter epoch num_updates num_steps beta1_power beta2_power n_averaged count",
         leaf,
-        "num_batches_tracked"
-            | "step"
-            | "steps"
-            | "global_step"
-            | "iterations"
-            | "iter"
-            | "epoch"
-            | "num_updates"
-            | "num_steps"
-            | "beta1_power"
-            | "beta2_power"
-            | "n_averaged"
-            | "count"
     )
 }
 
 fn is_optimizer(name: &str, leaf: &str) -> bool {
     let starts = ["optimizer.", "optimizer/", "optim.", "opt_state", "optimizer_state"];
     starts.iter().any(|start| name.starts_with(start))
-        || matches!(
+        || has(
+            "exp_avg exp_avg_sq max_exp_avg_sq exp_inf momentum_buffer square_avg acc_delta Adam Adam_1 Momentum RMSProp RMSProp_1 Adagrad",
             leaf,
-            "exp_avg"
-                | "exp_avg_sq"
-                | "max_exp_avg_sq"
-                | "exp_inf"
-                | "momentum_buffer"
-                | "square_avg"
-                | "acc_delta"
-                | "Adam"
-                | "Adam_1"
-                | "Momentum"
-                | "RMSProp"
-                | "RMSProp_1"
-                | "Adagrad"
         )
 }
 
@@ -160,38 +132,11 @@ fn averaged(name: &str) -> Option<String> {
 
 /// Words that only formats for quantized tensors use.
 fn is_quantization(leaf: &str, has_codes: bool) -> Option<&'static str> {
-    let telling = [
-        "absmax",
-        "nested_absmax",
-        "quant_map",
-        "nested_quant_map",
-        "code",
-        "qzeros",
-        "scale_inv",
-        "weight_scale_inv",
-        "zero_point",
-        "zero_points",
-        "weight_zero_point",
-        "codebook",
-        "codebooks",
-        "SCB",
-        "SU",
-        "SV",
-        "g_idx",
-        "input_scale",
-        "output_scale",
-        "act_scale",
-        "weight_scale",
-        "weight_scale_2",
-        "weight_shape",
-        "k_scale",
-        "v_scale",
-        "q_scale",
-    ];
+    let telling = "absmax nested_absmax quant_map nested_quant_map code qzeros scale_inv weight_scale_inv zero_point zero_points weight_zero_point codebook codebooks SCB SU SV g_idx input_scale output_scale act_scale weight_scale weight_scale_2 weight_shape k_scale v_scale q_scale";
     if leaf.starts_with("bitsandbytes__") || leaf.contains("quant_state") || leaf == "weight_format" {
         return Some("state of a tensor quantized already");
     }
-    if telling.contains(&leaf) || leaf.ends_with("_scale_inv") || leaf.ends_with("zero_point") {
+    if has(telling, leaf) || leaf.ends_with("_scale_inv") || leaf.ends_with("zero_point") {
         return Some("name of what a quantized tensor is decoded with");
     }
     let scales = leaf == "scale" || leaf == "scales" || leaf.ends_with("_scale") || leaf.ends_with("_scales");
@@ -202,53 +147,9 @@ fn is_quantization(leaf: &str, has_codes: bool) -> Option<&'static str> {
 
 /// Words of numbers and tables that compute.
 fn is_constant(leaf: &str) -> bool {
-    matches!(
+    has(
+        "alpha lora_alpha eps epsilon temperature logit_scale logit_bias inv_freq freqs freqs_cis freqs_cos freqs_sin cos_cached sin_cached cos sin attn_mask causal_mask mask masked_bias window hann_window mel_filters mel_basis filterbank fbank fb pixel_mean pixel_std image_mean image_std mean std var anchors anchor_grid stride strides position_ids relative_position_index betas alphas_cumprod sigmas dilation shape",
         leaf,
-        "alpha"
-            | "lora_alpha"
-            | "eps"
-            | "epsilon"
-            | "temperature"
-            | "logit_scale"
-            | "logit_bias"
-            | "inv_freq"
-            | "freqs"
-            | "freqs_cis"
-            | "freqs_cos"
-            | "freqs_sin"
-            | "cos_cached"
-            | "sin_cached"
-            | "cos"
-            | "sin"
-            | "attn_mask"
-            | "causal_mask"
-            | "mask"
-            | "masked_bias"
-            | "window"
-            | "hann_window"
-            | "mel_filters"
-            | "mel_basis"
-            | "filterbank"
-            | "fbank"
-            | "fb"
-            | "pixel_mean"
-            | "pixel_std"
-            | "image_mean"
-            | "image_std"
-            | "mean"
-            | "std"
-            | "var"
-            | "anchors"
-            | "anchor_grid"
-            | "stride"
-            | "strides"
-            | "position_ids"
-            | "relative_position_index"
-            | "betas"
-            | "alphas_cumprod"
-            | "sigmas"
-            | "dilation"
-            | "shape"
     )
 }
 
@@ -279,10 +180,10 @@ fn role_of(
     if is_statistic(leaf) {
         return new(Role::Statistic, "name of a running statistic");
     }
-    if matches!(leaf, "mean" | "var") && (name.starts_with("batch_stats") || module.has_vector_weight) {
+    if has("mean var", leaf) && (name.starts_with("batch_stats") || module.has_vector_weight) {
         return new(Role::Statistic, "mean or variance beside the scale of a normalisation");
     }
-    if matches!(leaf, "weight_u" | "u" | "weight_v") && shape.len() == 1 {
+    if has("weight_u u weight_v", leaf) && shape.len() == 1 {
         return new(Role::Statistic, "vector of a spectral normalisation");
     }
     if let Some(reason) = is_quantization(leaf, module.has_codes || above.has_codes) {
@@ -297,7 +198,7 @@ fn role_of(
     if is_constant(leaf) || (leaf == "bias" && shape.len() > 2 && dimensions >= 2) {
         return new(Role::Constant, "name of a constant or table");
     }
-    if leaf.contains("bias") || matches!(leaf, "b" | "beta" | "shift") {
+    if leaf.contains("bias") || has("b beta shift", leaf) {
         if dimensions < 2 {
             return match (module.has_statistic || module.has_vector_weight && !module.has_matrix, leaf) {
                 (true, _) | (_, "beta" | "shift") => {
@@ -351,7 +252,7 @@ fn weight_reason(name: &str, leaf: &str, shape: &[u64]) -> &'static str {
     let lower = name.to_ascii_lowercase();
     if leaf.starts_with("weight_hh") || leaf.contains("recurrent") {
         "recurrent matrix"
-    } else if lower.contains("embed") || matches!(leaf, "wte" | "wpe") || lower.contains(".wte.") {
+    } else if lower.contains("embed") || has("wte wpe", leaf) || lower.contains(".wte.") {
         "embedding"
     } else if lower.contains("lora_") {
         "low-rank factor"

@@ -53,6 +53,37 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
     })
 }
 
+/// Entries of metadata that are kept; files made to hurt have millions.
+const MOST_METADATA: usize = 65_536;
+
+/// The metadata's entries, as many as are kept.
+#[derive(Default)]
+struct Metadata(BTreeMap<String, String>);
+
+impl<'de> serde::Deserialize<'de> for Metadata {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Keep;
+        impl<'de> Visitor<'de> for Keep {
+            type Value = Metadata;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a map of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Metadata, A::Error> {
+                let mut kept = BTreeMap::new();
+                while let Some((key, value)) = map.next_entry::<String, String>()? {
+                    if kept.len() < MOST_METADATA {
+                        kept.insert(key, value);
+                    }
+                }
+                Ok(Metadata(kept))
+            }
+        }
+        deserializer.deserialize_map(Keep)
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Entry {
     dtype: String,
@@ -103,7 +134,7 @@ impl<'de> Visitor<'de> for HeaderSeed {
         let mut header = Header { entries: Vec::new(), metadata: BTreeMap::new(), count: 0 };
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
-                header.metadata = map.next_value::<Option<BTreeMap<String, String>>>()?.unwrap_or_default();
+                header.metadata = map.next_value::<Option<Metadata>>()?.unwrap_or_default().0;
                 continue;
             }
             header.count += 1;

@@ -141,7 +141,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { header_bytes: 100_000_000, tensors: 100_000, rank: 64, rearranged_bytes: 1 << 30 }
+        Self { header_bytes: 100_000_000, tensors: 4_000_000, rank: 64, rearranged_bytes: 1 << 30 }
     }
 }
 

@@ -220,6 +220,7 @@ enum Elements {
 }
 
 /// The elements of a storage class, such as `FloatStorage`.
+#[allow(clippy::match_same_arms)]
 fn storage_elements(name: &str) -> Option<Elements> {
     Some(Elements::Typed(match name.strip_suffix("Storage")? {
         "Double" => Dtype::F64,

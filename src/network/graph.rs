@@ -131,6 +131,8 @@ impl std::fmt::Debug for Graph {
 impl Graph {
     /// Parses and checks the ONNX model `bytes`; time linear in its size.
     pub fn parse(bytes: &[u8]) -> Result<Self, NetworkError> {
+        // The parser trusts lengths: one that is a lie moves it backwards for ever.
+        crate::formats::onnx_walk::walk(&bytes)?;
         let model = ModelProto::parse_buf(bytes)
             .map_err(|error| NetworkError::graph("the file", "an ONNX model", error.to_string()))?;
         Self::new(model)
@@ -165,7 +167,23 @@ impl Graph {
             return Err(NetworkError::graph("the file", "an output", "none"));
         }
         let nodes = graph.node.iter().filter(|node| !is_constant(node)).map(Node::new).collect();
-        Ok(Self { model, nodes, inputs, outputs, constants })
+        let graph = Self { model, nodes, inputs, outputs, constants };
+        graph.check_steps()?;
+        Ok(graph)
+    }
+
+    /// Refuses slices that step by nothing, which never end.
+    fn check_steps(&self) -> Result<(), NetworkError> {
+        for node in self.nodes.iter().filter(|node| node.operator == "Slice") {
+            let steps = node.input(4).and_then(|name| self.constant(name));
+            let steps = steps.map(|array| array.to_integers()).unwrap_or_default();
+            let is_wrong = |step: &i64| *step == 0 || step.unsigned_abs() >= i32::MAX as u64;
+            if let Some(step) = steps.iter().find(|step| is_wrong(step)) {
+                let part = format!("node {} (Slice)", shown(&node.name));
+                return Err(NetworkError::graph(part, "steps that lead on", step.to_string()));
+            }
+        }
+        Ok(())
     }
 
     /// The names of all values that nodes of the graph itself give.

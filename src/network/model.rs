@@ -85,7 +85,10 @@ impl Network {
     fn new(bytes: Vec<u8>, files: &ModelBytes, graph: &Graph, optimize: bool) -> Result<Self, NetworkError> {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(optimize).prepack_weights(optimize);
-        let model = options.load(digestible(bytes, files)?).map_err(|error| load_error(graph, &error))?;
+        let bytes = digestible(bytes, files)?;
+        let model = without_panic(|| options.load(bytes))
+            .map_err(NetworkError::Load)?
+            .map_err(|error| load_error(graph, &error))?;
         let mut inputs = Vec::new();
         for input in &graph.inputs {
             let id = model.find_node(&input.name);
@@ -110,9 +113,20 @@ impl Network {
         }
         let ids = outputs.iter().map(|name| self.model.node_id(name)).collect::<Result<Vec<_>, _>>();
         let ids = ids.map_err(|error| run_error(&error))?;
-        let values = self.model.run(given, &ids, None).map_err(|error| run_error(&error))?;
+        let values = without_panic(|| self.model.run(given, &ids, None)).map_err(NetworkError::Run)?;
+        let values = values.map_err(|error| run_error(&error))?;
         values.into_iter().map(Array::from_value).collect()
     }
+}
+
+/// Runs what is the runtime's, whose panics on graphs and numbers that it did not foresee become a sentence. Where panics end the
+/// program, as in wasm, they do: a worker is then replaced.
+fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason");
+        format!("the runtime failed: {}", crate::formats::quoted(text))
+    })
 }
 
 /// The model as the runtime can read it: data of other files inside it, since the runtime takes but a few names for them, and

@@ -205,10 +205,14 @@ fn ratio_label(ratio: f64) -> String {
 
 /// As much of the end of `name` as `room` CSS pixels hold: names of tensors differ at their end.
 fn fitted(name: &str, room: f64) -> String {
-    if text_width(name, LABEL_SIZE) <= room {
+    // No character is narrower than a pixel: what is further from the end has no room, and is not measured.
+    let most = room.max(0.0) as usize + 1;
+    let first = name.char_indices().rev().nth(most).map_or(0, |(at, _)| at);
+    let name_end = name.get(first..).unwrap_or_default();
+    if first == 0 && text_width(name, LABEL_SIZE) <= room {
         return name.to_owned();
     }
-    let mut end = name.chars();
+    let mut end = name_end.chars();
     while text_width(end.as_str(), LABEL_SIZE) > room - LABEL_SIZE && end.next().is_some() {}
     format!("…{}", end.as_str())
 }

@@ -75,7 +75,7 @@ for (const { id, model, accuracy } of samples) {
     assert.equal(await page.text(S.fileName), model);
     const measured = await rows(page);
     assert.ok(measured.length >= 30, `${measured.length} points`);
-    assert.ok(new Set(measured.map((row) => row[0])).size === 5, "five methods");
+    assert.ok(new Set(measured.map((row) => row[0])).size === 7, "seven methods");
     assert.equal(await page.page.locator(`${A("pictures")} canvas`).count(), 10);
     await timed(page, click(page, "this"), `${id}, one recipe`);
     const said = await facts(page);
@@ -88,6 +88,7 @@ for (const { id, model, accuracy } of samples) {
 
 pageTest("LeNet on 10,000 images: accuracy, curvature, retraining", { fetches, skip: has(lenet, mnist) }, async (page) => {
   await prepared(page, lenet, mnist);
+  await page.page.selectOption(S.scope, "all");
   await page.recipe("kmeans", 32);
   await timed(page, click(page, "this"), "LeNet, the first point of 10,000 images with all its preparation");
   const said = await facts(page);

@@ -19,8 +19,9 @@ for (const [title, source] of sources) {
     await page.drop(source);
     await page.opened(source);
     for (const [method, value, coder] of recipes) {
-      if (coder) await page.page.selectOption(S.coder, coder);
       await page.recipe(method, value);
+      if (coder) await page.page.selectOption(S.coder, coder);
+      await page.settled();
       const line = page.recipeLine();
       assert.equal(await page.page.isDisabled(S.coder), !coder);
       await page.compress();

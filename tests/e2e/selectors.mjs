@@ -16,6 +16,7 @@ export const S = {
   method: "#method",
   firstParameter: "#method-parameters input[type=number]",
   coder: "#coder",
+  scope: "#scope",
   recipeError: "#recipe-error",
 
   // The target.

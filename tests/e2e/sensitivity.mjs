@@ -13,6 +13,9 @@ async function sensitivityTable(page, tensors) {
   return page.page.$$eval(S.sensitivityRows, (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 }
 
+/// Tensors of the small model that are weights.
+const WEIGHTS = 2;
+
 /// Whether anything is drawn on a canvas.
 const isDrawn = (page, selector) =>
   page.page.$eval(selector, (canvas) => {
@@ -23,13 +26,13 @@ const isDrawn = (page, selector) =>
 pageTest("which layer hurts: table, CSV and the native program say the same", {}, async (page) => {
   await page.open(small());
   await page.recipe("uniform", 0.4);
-  const before = (await sensitivityTable(page, 3)).map((row) => row.join());
+  const before = (await sensitivityTable(page, WEIGHTS)).map((row) => row.join());
   await page.recipe("uniform", 1.5);
   await page.page.waitForFunction(
-    ([rows, old]) => document.querySelectorAll(rows).length === 3 && [...document.querySelectorAll(rows)[0].cells].map((c) => c.textContent).join() !== old,
-    [S.sensitivityRows, before[0]],
+    ([rows, old, count]) => document.querySelectorAll(rows).length === count && [...document.querySelectorAll(rows)[0].cells].map((c) => c.textContent).join() !== old,
+    [S.sensitivityRows, before[0], WEIGHTS],
   );
-  const table = await sensitivityTable(page, 3);
+  const table = await sensitivityTable(page, WEIGHTS);
   const csv = readFileSync(await page.download(S.sensitivityCsv, "sensitivity.csv"), "utf8");
   const ours = join(folder, "sensitivity.native.csv");
   await native("sensitivity", small(), "--recipe", page.recipeLine(), "-o", ours);
@@ -51,7 +54,7 @@ pageTest("which layer hurts: table, CSV and the native program say the same", {}
 
 pageTest("which layer hurts: both charts are drawn and named", {}, async (page) => {
   await page.open(small());
-  await sensitivityTable(page, 3);
+  await sensitivityTable(page, WEIGHTS);
   const pixels = () => page.page.$eval(S.sensitivityCanvas, (canvas) => canvas.toDataURL());
   const shares = await pixels();
   await page.page.selectOption(S.sensitivityShow, "slope");
@@ -64,8 +67,9 @@ pageTest("which layer hurts: both charts are drawn and named", {}, async (page) 
 
 pageTest("which layer hurts on LeNet: with importance the small layers do", { skip: !real("lenet/lenet_hessian_diag_ggn.safetensors") }, async (page) => {
   await page.open(real("lenet/lenet.safetensors"));
+  await page.page.selectOption(S.scope, "all");
   await page.recipe("uniform", 0.5);
-  assert.equal((await sensitivityTable(page, 8))[0][0], "fc1.weight");
+  assert.equal((await sensitivityTable(page, 4))[0][0], "fc1.weight");
   await page.page.selectOption("#importance-kind", "file");
   await page.page.setInputFiles("#importance-input", real("lenet/lenet_hessian_diag_ggn.safetensors"));
   await page.page.waitForFunction((rows) => document.querySelector(rows)?.cells[0].textContent === "conv1.weight", S.sensitivityRows);
@@ -73,6 +77,7 @@ pageTest("which layer hurts on LeNet: with importance the small layers do", { sk
 
 pageTest("every curve says how far it is from what is possible", {}, async (page) => {
   await page.open(small());
+  await page.page.selectOption(S.scope, "all");
   await page.recipe("uniform", 1);
   const table = await page.table();
   const curves = new Set(table.map((row) => row[0]));
@@ -100,7 +105,7 @@ for (const colorScheme of ["light", "dark"]) {
   pageTest(`axe finds nothing in the panel of sensitivities, ${colorScheme}`, { colorScheme }, async (page) => {
     await page.open(small());
     await page.table();
-    await sensitivityTable(page, 3);
+    await sensitivityTable(page, WEIGHTS);
     assert.deepEqual(await page.violations(), []);
   });
 }
@@ -108,7 +113,7 @@ for (const colorScheme of ["light", "dark"]) {
 pageTest("the panel of sensitivities fits 360 pixels", { viewport: { width: 360, height: 740 } }, async (page) => {
   await page.open(small());
   await page.table();
-  await sensitivityTable(page, 3);
+  await sensitivityTable(page, WEIGHTS);
   assert.ok((await page.overflow()) <= 0);
   assert.ok(await isDrawn(page, S.sensitivityCanvas));
 });

@@ -5,7 +5,7 @@
 use super::dom::{on, set};
 use super::{App, files, notice, recipe};
 use crate::formats::Part;
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::{ImportanceKind, Recipe, Scope};
 use js_sys::{Array, Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -50,8 +50,8 @@ pub fn connect(app: &Rc<App>) {
         if let Some(file) = files.next() {
             if let Some(curvature) = files.next() {
                 take_importance(&asked, curvature);
-                // Weights proper: biases and running statistics are few, and a common step is too coarse for them.
-                asked.state.borrow_mut().recipe.min_rank = 2;
+                // Curvature says how fine each tensor must be; one scope for all lets it.
+                asked.state.borrow_mut().recipe.scope = Scope::All;
             }
             let name = file.name();
             files::open(&asked, file.into(), name, Vec::new());

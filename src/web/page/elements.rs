@@ -154,7 +154,7 @@ elements! {
     HtmlSelectElement {
         method = "method",
         scope = "scope",
-        min_rank = "min-rank",
+        roles = "roles",
         pruning = "pruning",
         importance_kind = "importance-kind",
         coder = "coder",

@@ -28,6 +28,8 @@ pub(super) use chart::theme as chart_theme;
 use super::pool::{Failure, News, Pool};
 use super::protocol::{Answer, Job};
 use super::solver::Solver;
+use crate::engine::Session;
+use crate::engine::report::Point;
 use dom::{on, set, set_text};
 use elements::Elements;
 use state::State;
@@ -263,6 +265,19 @@ impl App {
         sensitivity::refresh(self);
     }
 
+    /// Shows the step that was chosen for the file where the recipe left it open.
+    fn take_step(&self, point: &Point) {
+        {
+            let mut state = self.state.borrow_mut();
+            if !Session::leaves_step_open(&state.recipe) {
+                return;
+            }
+            let Some(step) = point.parameter.clone() else { return };
+            state.recipe.settings.insert("step".to_owned(), step);
+        }
+        recipe::sync(self);
+    }
+
     async fn ask_overlay(self: &Rc<Self>) {
         let (recipe, tensor) = {
             let state = self.state.borrow();
@@ -270,6 +285,7 @@ impl App {
         };
         match self.solver.ask(Job::Overlay { recipe, tensor }).await {
             Ok(Answer::Overlay(overlay)) => {
+                self.take_step(&overlay.point);
                 self.state.borrow_mut().overlay = Some(overlay);
                 recipe::show_error(self, "");
                 figures::show(self);
@@ -290,7 +306,7 @@ impl App {
     fn redraw_selection(&self) {
         let key = {
             let recipe = &self.state.borrow().recipe;
-            format!("{:?}{:?}{}", recipe.include, recipe.exclude, recipe.min_rank)
+            format!("{:?}{:?}{}", recipe.include, recipe.exclude, crate::recipe::roles_text(&recipe.roles))
         };
         if *self.selection.borrow() != key {
             *self.selection.borrow_mut() = key;

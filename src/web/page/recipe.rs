@@ -16,12 +16,17 @@ const SLIDER_STEPS: f64 = 1000.0;
 const POSITIONS: [(Positions, &str); 2] =
     [(Positions::Symbols, "symbols"), (Positions::Gaps, "gaps between non-zeros")];
 
+/// Which roles can be quantized, with names for people; other choices come by links, and show as none of these.
+const ROLES: [(&str, &str); 3] =
+    [("weight", "weights"), ("trained", "weights, biases, normalisation"), ("all", "every float")];
+
 /// Fills the selects and listens to every control.
 pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
     let options = methods::METHODS.iter().map(|m| (m.id, m.title));
     fill(app, &e.method, options);
     fill(app, &e.coder, Coder::ALL.iter().rev().map(|coder| (coder.id(), coder.title())));
+    fill(app, &e.roles, ROLES.iter().copied());
     fill(app, &e.positions, POSITIONS.iter().map(|(positions, title)| (positions.id(), *title)));
     let submitted = app.clone();
     on(&e.recipe_form, "submit", move |event| {
@@ -59,7 +64,9 @@ pub fn sync(app: &App) {
         Scope::Tensor => "tensor",
         Scope::Channel => "channel",
     });
-    e.min_rank.set_value(&recipe.min_rank.min(4).to_string());
+    let roles = recipe::roles_text(&recipe.roles);
+    let is_listed = ROLES.iter().any(|(listed, _)| *listed == roles);
+    e.roles.set_value(if is_listed { &roles } else { "" });
     put(&e.include, &recipe.include.join(", "));
     put(&e.exclude, &recipe.exclude.join(", "));
     let (pruning, amount) = match recipe.pruning {
@@ -330,7 +337,9 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
                 _ => Scope::All,
             }
         }
-        "min-rank" => recipe.min_rank = e.min_rank.value().parse().unwrap_or(0),
+        "roles" => {
+            let _ = recipe.set("roles", &e.roles.value());
+        }
         "include" => recipe.include = list(&e.include),
         "exclude" => recipe.exclude = list(&e.exclude),
         "pruning" | "pruning-amount" => read_pruning(app, recipe, id),

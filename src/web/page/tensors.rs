@@ -6,6 +6,7 @@ use super::{App, format, recipe};
 use crate::engine::report::{Stats, TensorRow};
 use crate::order::{ascending, by_name, key_f64};
 use crate::recipe::{Recipe, matches};
+use crate::role::Role;
 use std::fmt::Write as _;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -55,7 +56,7 @@ fn reorder(app: &App, column: String) {
     {
         let mut state = app.state.borrow_mut();
         // Numbers start with the largest; a third click returns to the file's order.
-        let numeric = !matches!(column.as_str(), "name" | "dtype" | "shape");
+        let numeric = !matches!(column.as_str(), "name" | "dtype" | "shape" | "role");
         let order = &mut state.order;
         if order.column != column {
             *order = Order { column, descending: numeric };
@@ -103,7 +104,19 @@ fn count_sentence(state: &State, matching: usize) -> String {
     let total = file.rows.len();
     let shown =
         if matching == total { String::new() } else { format!("{} match, ", format::count(matching as u64)) };
-    format!("{shown}{} of {} quantized", format::count(quantized as u64), format::count(total as u64))
+    let mut text =
+        format!("{shown}{} of {} quantized", format::count(quantized as u64), format::count(total as u64));
+    // What each role comes to, so that it is known before anything is compressed.
+    for role in Role::ALL {
+        let rows = file.rows.iter().filter(|row| row.role == role);
+        let (all, now) = rows.fold((0u64, 0u64), |(all, now), row| {
+            (all + 1, now + u64::from(is_quantized(row, &state.recipe)))
+        });
+        if all > 0 {
+            let _ = write!(text, " · {} {now}/{all}", role.id());
+        }
+    }
+    text
 }
 
 fn is_float(row: &TensorRow) -> bool {
@@ -111,7 +124,10 @@ fn is_float(row: &TensorRow) -> bool {
 }
 
 fn is_quantized(row: &TensorRow, recipe: &Recipe) -> bool {
-    is_float(row) && row.same_as.is_none() && recipe.selects(&row.name, row.shape.len(), row.role)
+    is_float(row)
+        && row.same_as.is_none()
+        && (row.kept.is_none() || recipe.includes(&row.name))
+        && recipe.selects(&row.name, row.role)
 }
 
 fn mark_order(app: &App, order: &Order) {
@@ -153,6 +169,7 @@ fn sort(indices: &mut Vec<usize>, rows: &[TensorRow], order: &Order) {
             Some(text)
         }
         "dtype" => Some(row.dtype.clone()),
+        "role" => Some(row.role.id().to_owned()),
         _ => None,
     };
     let listed: Vec<(usize, &TensorRow)> =
@@ -191,6 +208,9 @@ fn row_element(app: &App, index: usize, row: &TensorRow, most: f64, recipe: &Rec
     text(&row.name);
     text(&format::shape(&row.shape));
     text(&row.dtype);
+    text(row.role.id());
+    let role: Element = part(&element, ".role");
+    set(&role, "title", &row.reason);
     let share: Element = part(&element, ".share span");
     set_text(&share, &format::percent(row.share));
     let meter: Element = part(&element, "meter");
@@ -200,7 +220,7 @@ fn row_element(app: &App, index: usize, row: &TensorRow, most: f64, recipe: &Rec
     set(&name, "title", &row.name);
     let path: Element = part(&element, ".mini path");
     set(&path, "d", &bars(&row.bins));
-    for (cell, text) in children(&element).iter().skip(6).zip(statistics(row)) {
+    for (cell, text) in children(&element).iter().skip(7).zip(statistics(row)) {
         set_text(cell, &text);
     }
     element
@@ -232,8 +252,7 @@ fn reason_kept(row: &TensorRow, recipe: &Recipe) -> Option<String> {
     if stats.count == 0 {
         return Some("empty".to_owned());
     }
-    (row.shape.len() < recipe.min_rank as usize)
-        .then(|| format!("kept: fewer than {} dimensions", recipe.min_rank))
+    row.kept.as_ref().filter(|_| !recipe.includes(&row.name)).map(|reason| format!("kept as it is: {reason}"))
 }
 
 /// A histogram as one path in a box of 96 × 20.
@@ -262,18 +281,33 @@ fn select(app: &Rc<App>, index: usize, wanted: bool) {
         let recipe = &mut state.recipe;
         if wanted {
             include(recipe, &row.name, &rows);
+            if !recipe.selects(&row.name, row.role) {
+                name_it(recipe, row, &rows);
+            }
         } else if recipe.include.iter().any(|pattern| *pattern == literal(&row.name))
             && recipe.include.len() > 1
         {
             recipe.include.retain(|pattern| *pattern != literal(&row.name));
         }
-        if !wanted && recipe.selects(&row.name, row.shape.len(), row.role) {
+        if !wanted && recipe.selects(&row.name, row.role) {
             recipe.exclude.push(literal(&row.name));
         }
         state.recipe_is_chosen = true;
     }
     recipe::sync(app);
     app.refresh();
+}
+
+/// Names a tensor that its role leaves out beside those that are quantized now, or asks for its role where they are too many.
+fn name_it(recipe: &mut Recipe, row: &TensorRow, rows: &[TensorRow]) {
+    let quantized: Vec<String> =
+        rows.iter().filter(|row| is_quantized(row, recipe)).map(|row| literal(&row.name)).collect();
+    if quantized.len() < UNROLL_LIMIT {
+        recipe.include = quantized;
+        recipe.include.push(literal(&row.name));
+    } else {
+        recipe.roles.push(row.role);
+    }
 }
 
 /// Patterns that exclude the name give way to the other names they stood for.
