@@ -19,14 +19,16 @@ class Setting:
         return [*self.flags, "--method", self.method, f"--{self.swept}", f"{value:.6g}"]
 
 
+# Every tensor, with a step in common: what the peer does.
+EVERYTHING = ("--scope", "all", "--include", "*")
 # The curves that `codec` takes the best of, decibel by decibel. A method that the program does not have is skipped.
 CODEC = [
-    Setting("uniform", "uniform", ("--rank", "2", "--coder", "context")),
-    Setting("rdo", "rdo", ()),
+    Setting("uniform", "uniform", ("--scope", "all", "--coder", "context")),
+    Setting("rdo", "rdo", EVERYTHING),
     # λ is swept as NNCodec's is.
-    Setting("trellis", "trellis", ()),
-    Setting("trellis, λ 1.3", "trellis", ("--lambda", "1.3")),
-    Setting("trellis, λ 2", "trellis", ("--lambda", "2")),
+    Setting("trellis", "trellis", EVERYTHING),
+    Setting("trellis, λ 1.3", "trellis", (*EVERYTHING, "--lambda", "1.3")),
+    Setting("trellis, λ 2", "trellis", (*EVERYTHING, "--lambda", "2")),
 ]
 # Steps in standard deviations of the weights, a quarter of an octave apart as NNCodec's are.
 CODEC_STEPS = [0.02 * 2 ** (i / 4) for i in range(35)]
@@ -55,6 +57,6 @@ def decode(source, target):
 
 def kmeans(k, importance, certified):
     """Flags of exact k-means."""
-    flags = ["--method", "kmeans", "--k", str(k)]
+    flags = ["--method", "kmeans", "--k", str(k), *EVERYTHING, "--coder", "rans"]
     flags += ["--importance-file", importance] if importance else []
     return flags + (["--precision", "certified"] if certified else [])

@@ -163,6 +163,17 @@ const KEYS: [&str; 13] = [
 ];
 
 impl Recipe {
+    /// What the papers do: one codebook for all parameters that training moves (Choi, El-Khamy and Lee 2017, section 3.4).
+    pub fn paper() -> Self {
+        Self {
+            scope: Scope::All,
+            roles: Role::TRAINED.to_vec(),
+            method: "uniform".to_owned(),
+            coder: Coder::Huffman,
+            ..Self::default()
+        }
+    }
+
     /// Checks every field; the method with its checked parameters.
     pub fn check(&self) -> Result<(&'static Method, Settings), SettingsError> {
         let method = methods::find(&self.method).ok_or_else(|| {

@@ -57,9 +57,7 @@ fn inspect_lists_every_tensor() {
 fn compress_decode_verify_and_compress_again_by_the_files_own_recipe() {
     let model = model("cli_compress.safetensors");
     let (qsz, out, npz) = (path("cli.qsz"), path("cli_decoded.safetensors"), path("cli_decoded.npz"));
-    let said = succeeds(&[
-        "compress", &model, "-o", &qsz, "--method", "kmeans", "--k", "16", "--rank", "2", "--json",
-    ]);
+    let said = succeeds(&["compress", &model, "-o", &qsz, "--method", "kmeans", "--k", "16", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(json["verification"]["mismatches"], 0);
     assert_eq!(json["outcome"]["file_bytes"], std::fs::metadata(&qsz).unwrap().len());

@@ -141,6 +141,10 @@ fn curvature_computed_here_beats_plain_k_means_at_equal_entropy() {
             "2000",
             "--method",
             "kmeans",
+            "--scope",
+            "all",
+            "--roles",
+            "trained",
             "--k",
             k,
         ];
@@ -176,7 +180,7 @@ fn pruned_lenet_keeps_its_accuracy_above_the_papers_ratio() {
         "--importance-file",
         &hessian,
         "--recipe",
-        "method=uniform&step=0.6&importance=file&prune=threshold:0&coder=rans&positions=gaps",
+        "method=uniform&step=0.6&scope=all&roles=trained&importance=file&prune=threshold:0&coder=rans&positions=gaps",
     ]);
     assert_eq!(found["float"]["top1"]["count"], 9940);
     assert!(found["quantized"]["top1"]["count"].as_u64().unwrap() >= 9930, "{}", found["quantized"]["top1"]);
@@ -205,6 +209,10 @@ fn pruned_lenet_at_sixty_times_keeps_its_accuracy() {
     let recipe = [
         "--importance-file",
         &hessian,
+        "--scope",
+        "all",
+        "--roles",
+        "trained",
         "--method",
         "trellis",
         "--step",
@@ -224,7 +232,7 @@ fn quantized_weights_written_into_the_model_run_as_they_were_measured() {
     let source = repository("www/samples/transformer.onnx");
     let data = repository("www/samples/digits-8.npz");
     let (archive, decoded) = (temporary("transformer.qsz"), temporary("transformer.decoded.onnx"));
-    let recipe = ["--method", "kmeans", "--k", "12", "--rank", "2"];
+    let recipe = ["--method", "kmeans", "--k", "12", "--scope", "all"];
     let measured = json(&[&["accuracy", &source, "--data", &data][..], &recipe].concat());
     json(&[&["compress", &source, "-o", &archive][..], &recipe].concat());
     json(&["decode", &archive, "--template", &source, "-o", &decoded]);
@@ -241,8 +249,8 @@ fn retraining_lowers_the_loss_and_the_file_verifies() {
     let archive = temporary("lstm.retrained.qsz");
     let train = repository("www/samples/digits-8-train.npz");
     let found = json(&[
-        "finetune", &network, "--data", &data, "--train", &train, "--method", "kmeans", "--k", "5", "--rank",
-        "2", "-o", &archive,
+        "finetune", &network, "--data", &data, "--train", &train, "--method", "kmeans", "--k", "5",
+        "--scope", "all", "--roles", "trained", "-o", &archive,
     ]);
     let loss = |when: &str| found[when]["loss"].as_f64().unwrap();
     assert!(loss("after") < 0.9 * loss("before"), "{} to {}", loss("before"), loss("after"));

@@ -227,7 +227,7 @@ fn the_least_accuracy_is_kept_by_the_file_that_is_written() {
     let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
     let (network, data) = (sample("resnet.onnx"), sample("digits-8.npz"));
     let qsz = path("targets_accuracy.qsz").display().to_string();
-    let common = ["accuracy", &network, "--data", &data, "--samples", "200", "--rank", "2"];
+    let common = ["accuracy", &network, "--data", &data, "--samples", "200", "--method", "uniform"];
     let find = ["--min-accuracy", "90%", "--points", "6", "-o", &qsz, "--json", "-q"];
     let (code, text, said) = program(&[&common[..], &find].concat());
     assert_eq!(code, 0, "{said}");

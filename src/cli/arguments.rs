@@ -236,6 +236,9 @@ pub struct RecipeArguments {
     changes: Vec<(String, String)>,
 }
 
+/// The name of the papers' recipe, [`Recipe::paper`].
+const PAPER: &str = "paper";
+
 /// The recipe's own flags: key, value name, help.
 const OWN: [(&str, &str, &str); 11] = [
     ("method", "ID", "Quantizer"),
@@ -291,8 +294,8 @@ fn method_parameters() -> Vec<(&'static str, String)> {
 impl Args for RecipeArguments {
     fn augment_args(command: Command) -> Command {
         let mut command = command
-            .arg(Arg::new("recipe").long("recipe").value_name("LINE|FILE").help_heading("Recipe").help(
-                "Start from a recipe: one line of key=value pairs joined by &, or a file with one as JSON",
+            .arg(Arg::new("recipe").long("recipe").value_name("LINE|FILE|paper").help_heading("Recipe").help(
+                "Start from a recipe: one line of key=value pairs joined by &, a file with one as JSON, or paper: one codebook for all that training moves",
             ))
             .arg(
                 Arg::new("importance-file")
@@ -346,7 +349,7 @@ impl RecipeArguments {
 
     /// The files that the flags name.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        let base = self.base.as_deref().filter(|text| !text.contains('=')).map(Path::new);
+        let base = self.base.as_deref().filter(|text| !text.contains('=') && *text != PAPER).map(Path::new);
         self.importance_file.as_deref().into_iter().chain(base)
     }
 
@@ -355,6 +358,7 @@ impl RecipeArguments {
         let usage = |error: crate::quantize::SettingsError| Failure::Usage(error.to_string());
         let mut recipe = match &self.base {
             None => Recipe::default(),
+            Some(text) if text == PAPER => Recipe::paper(),
             Some(text) if text.contains('=') => {
                 Recipe::from_line(text.trim_start_matches('#')).map_err(usage)?
             }

@@ -66,7 +66,7 @@ fn at_the_papers_rate(context: &Context, data: &Path) -> Result<(String, Vec<Val
     let line = |method: &str, weighted: bool| {
         let importance = if weighted { "&importance=file" } else { "" };
         Recipe::from_line(&format!(
-            "method={method}{importance}&prune=threshold:0&coder=huffman&positions=gaps"
+            "method={method}{importance}&scope=all&roles=trained&prune=threshold:0&coder=huffman&positions=gaps"
         ))
         .map_err(crate::engine::EngineError::from)
     };
@@ -206,7 +206,7 @@ impl Case {
             // Many zeros are cheaper as gaps between the others.
             let sparse = matches!(pruning, Pruning::Threshold(_));
             let positions = if sparse { Positions::Gaps } else { Positions::Symbols };
-            let mut base = Recipe { pruning, coder: Coder::Rans, positions, ..Recipe::default() };
+            let mut base = Recipe { pruning, coder: Coder::Rans, positions, ..Recipe::paper() };
             id.clone_into(&mut base.method);
             base.importance.kind = if weighted { ImportanceKind::File } else { ImportanceKind::None };
             let mut points = measuring.curve(&base, id, POINTS)?;
@@ -274,7 +274,7 @@ impl Case {
             return Ok(Some(*only));
         }
         for pruning in &self.pruning {
-            let fine = Recipe { pruning: *pruning, ..Recipe::default() }
+            let fine = Recipe { pruning: *pruning, ..Recipe::paper() }
                 .with("step", crate::quantize::Value::Number(0.01));
             let (_, measures) = measuring.point(context, &fine)?;
             if measures.top1.as_ref().is_some_and(|share| 100.0 * share.value() >= least) {

@@ -9,7 +9,7 @@
 
 use crate::role::{Found, Role};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// A name, counted in order of appearance; 0 is the empty one.
 pub(super) type Name = u32;
@@ -37,13 +37,23 @@ struct Graph {
 /// What a graph's nodes read and give.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
-    names: BTreeMap<Box<str>, Name>,
+    /// Names and values alike are found by texts, so that the page carries one kind of map.
+    names: BTreeMap<String, usize>,
     spelled: Vec<Box<str>>,
     graphs: Vec<Graph>,
     nodes: Vec<Node>,
-    defined: BTreeSet<(Scope, Name)>,
-    constants: BTreeSet<(Scope, Name)>,
-    functions: BTreeMap<Name, (Scope, Vec<Name>)>,
+    /// The values that graphs define, by [`key`].
+    values: BTreeMap<String, usize>,
+    /// Whether each of them is the same whatever the network is given.
+    fixed: Vec<bool>,
+    /// Places among `bodies`, by operator.
+    functions: BTreeMap<String, usize>,
+    bodies: Vec<(Scope, Vec<Name>)>,
+}
+
+/// What a value of a graph is found by.
+fn key(scope: Scope, name: Name) -> String {
+    format!("{scope} {name}")
 }
 
 /// A tensor that a role is asked for.
@@ -70,12 +80,21 @@ impl Uses {
             return 0;
         }
         if let Some(name) = self.names.get(text) {
-            return *name;
+            return *name as Name;
         }
-        let name = self.names.len() as Name + 1;
-        self.names.insert(text.into(), name);
+        let name = self.names.len() + 1;
+        self.names.insert(text.to_owned(), name);
         self.spelled.push(text.into());
-        name
+        name as Name
+    }
+
+    /// The place of a value that a graph defines.
+    fn define(&mut self, scope: Scope, name: Name) -> usize {
+        let place = *self.values.entry(key(scope, name)).or_insert(self.fixed.len());
+        if place == self.fixed.len() {
+            self.fixed.push(false);
+        }
+        place
     }
 
     fn text(&self, name: Name) -> &str {
@@ -90,7 +109,7 @@ impl Uses {
 
     /// A value that a graph is given.
     pub(super) fn input(&mut self, scope: Scope, name: Name) {
-        self.defined.insert((scope, name));
+        self.define(scope, name);
     }
 
     /// A value that a graph gives.
@@ -102,8 +121,10 @@ impl Uses {
 
     /// An initializer, or what a `Constant` node gives.
     pub(super) fn constant(&mut self, scope: Scope, name: Name) {
-        self.defined.insert((scope, name));
-        self.constants.insert((scope, name));
+        let place = self.define(scope, name);
+        if let Some(fixed) = self.fixed.get_mut(place) {
+            *fixed = true;
+        }
     }
 
     /// A node, after the graphs inside it.
@@ -117,42 +138,39 @@ impl Uses {
     ) {
         let operator = self.name(operator);
         for output in &outputs {
-            self.defined.insert((scope, *output));
+            self.define(scope, *output);
         }
         self.nodes.push(Node { scope, operator, inputs, outputs, inner });
     }
 
     /// A local function, whose body is the graph `scope`.
     pub(super) fn function(&mut self, operator: &str, scope: Scope, inputs: Vec<Name>) {
-        let operator = self.name(operator);
-        self.functions.insert(operator, (scope, inputs));
+        self.functions.insert(operator.to_owned(), self.bodies.len());
+        self.bodies.push((scope, inputs));
     }
 
-    /// The value that `name` means in a graph: its own, or that of a graph around it.
-    fn resolve(&self, mut scope: Scope, name: Name) -> Option<(Scope, Name)> {
+    /// The place of the value that `name` means in a graph: its own, or that of a graph around it.
+    fn resolve(&self, mut scope: Scope, name: Name) -> Option<usize> {
         loop {
-            if self.defined.contains(&(scope, name)) {
-                return Some((scope, name));
+            if let Some(place) = self.values.get(&key(scope, name)) {
+                return Some(*place);
             }
             scope = self.graphs.get(scope as usize)?.above?;
         }
     }
 
     /// The role of every value asked for, in their order.
-    pub(super) fn roles(self, values: &[Value]) -> Vec<Found> {
-        let fixed = self.fixed();
-        let readers = self.readers(&fixed);
-        let shape = |value: &Value| -> (bool, bool) {
-            let spread = value.shape.iter().filter(|extent| **extent > 1).count();
-            (spread == 0, spread >= 2)
-        };
+    pub(super) fn roles(mut self, values: &[Value]) -> Vec<Found> {
+        self.fix();
+        let readers = self.readers();
         let find = |value: &Value| {
-            let (is_single, is_matrix) = shape(value);
-            if is_single {
+            let spread = value.shape.iter().filter(|extent| **extent > 1).count();
+            if spread == 0 {
                 return Found::new(Role::Constant, "a single number");
             }
-            let read_by = readers.get(&(value.scope, value.name)).map_or(&[][..], Vec::as_slice);
-            let found = read_by.iter().map(|reader| self.found(*reader, value.shape, is_matrix));
+            let place = self.values.get(&key(value.scope, value.name));
+            let read_by = place.and_then(|place| readers.get(*place)).map_or(&[][..], Vec::as_slice);
+            let found = read_by.iter().map(|reader| self.found(*reader, value.shape, spread >= 2));
             found
                 .min_by_key(|found| caution(found.role))
                 .unwrap_or(Found::new(Role::Other, "read by no node"))
@@ -160,62 +178,66 @@ impl Uses {
         values.iter().map(find).collect()
     }
 
-    /// Values that are the same whatever the network is given.
-    fn fixed(&self) -> BTreeSet<(Scope, Name)> {
-        let mut fixed = self.constants.clone();
-        for node in &self.nodes {
-            let known = |name: &Name| {
-                *name == 0 || self.resolve(node.scope, *name).is_some_and(|value| fixed.contains(&value))
+    /// Finds what is the same whatever the network is given: constants, and what is made of nothing else.
+    fn fix(&mut self) {
+        for index in 0..self.nodes.len() {
+            let Some(node) = self.nodes.get(index) else { continue };
+            let is_fixed = |name: &Name| {
+                let place = self.resolve(node.scope, *name);
+                *name == 0 || place.and_then(|place| self.fixed.get(place)) == Some(&true)
             };
-            if !node.inputs.is_empty() && node.inputs.iter().all(known) {
-                fixed.extend(node.outputs.iter().map(|output| (node.scope, *output)));
+            if node.inputs.is_empty() || !node.inputs.iter().all(is_fixed) {
+                continue;
+            }
+            let outputs: Vec<usize> =
+                node.outputs.iter().filter_map(|output| self.resolve(node.scope, *output)).collect();
+            for place in outputs {
+                if let Some(fixed) = self.fixed.get_mut(place) {
+                    *fixed = true;
+                }
             }
         }
-        fixed
     }
 
-    /// Who reads every value in the end. Nodes come after those that they read from, so that going back, every value's
-    /// readers are known when the node is met that gives it; functions come first.
-    fn readers(&self, fixed: &BTreeSet<(Scope, Name)>) -> BTreeMap<(Scope, Name), Vec<Reader>> {
-        let mut readers: BTreeMap<(Scope, Name), Vec<Reader>> = BTreeMap::new();
-        for (index, graph) in self.graphs.iter().enumerate() {
-            if graph.above.is_none() {
-                for output in &graph.outputs {
-                    add(&mut readers, (index as Scope, *output), Reader::Output);
+    /// Who reads every value in the end, by its place. Nodes come after those that they read from, so that going back, every
+    /// value's readers are known when the node is met that gives it; functions come first.
+    fn readers(&self) -> Vec<Vec<Reader>> {
+        let mut readers: Vec<Vec<Reader>> = vec![Vec::new(); self.fixed.len()];
+        for (index, graph) in self.graphs.iter().enumerate().filter(|(_, graph)| graph.above.is_none()) {
+            for output in &graph.outputs {
+                if let Some(place) = self.resolve(index as Scope, *output) {
+                    add(&mut readers, place, &[Reader::Output]);
                 }
             }
         }
         for node in self.nodes.iter().rev() {
-            let is_fixed = node.outputs.iter().all(|output| fixed.contains(&(node.scope, *output)));
+            let outputs: Vec<usize> =
+                node.outputs.iter().filter_map(|output| self.resolve(node.scope, *output)).collect();
+            let is_fixed = outputs.iter().all(|place| self.fixed.get(*place) == Some(&true));
             let operator = self.text(node.operator);
-            let body = self.functions.get(&node.operator);
+            let body = self.functions.get(operator).and_then(|place| self.bodies.get(*place));
             for (position, input) in node.inputs.iter().enumerate() {
                 let Some(value) = self.resolve(node.scope, *input).filter(|_| *input != 0) else { continue };
                 let passes = passes_on(operator, position) || (is_fixed && is_arithmetic(operator));
                 let from: Vec<Reader> = if let Some((scope, formal)) = body {
-                    let formal = formal.get(position).map(|name| (*scope, *name));
-                    formal.and_then(|formal| readers.get(&formal)).cloned().unwrap_or_default()
+                    let place = formal.get(position).and_then(|name| self.resolve(*scope, *name));
+                    place.and_then(|place| readers.get(place)).cloned().unwrap_or_default()
                 } else if passes {
-                    let given = node.outputs.iter().filter_map(|output| readers.get(&(node.scope, *output)));
-                    given.flatten().copied().collect()
+                    outputs.iter().filter_map(|place| readers.get(*place)).flatten().copied().collect()
                 } else if is_neutral(operator) {
                     Vec::new()
                 } else {
                     vec![Reader::Operator(node.operator, u16::try_from(position).unwrap_or(u16::MAX))]
                 };
-                for reader in from {
-                    add(&mut readers, value, reader);
-                }
+                add(&mut readers, value, &from);
             }
             // What a graph inside gives, its node gives.
             for scope in node.inner.iter().filter(|_| operator == "If") {
                 let given = self.graphs.get(*scope as usize).map_or(&[][..], |graph| &graph.outputs);
-                for (given, output) in given.iter().zip(&node.outputs) {
+                for (given, output) in given.iter().zip(&outputs) {
                     let Some(value) = self.resolve(*scope, *given) else { continue };
-                    let from = readers.get(&(node.scope, *output)).cloned().unwrap_or_default();
-                    for reader in from {
-                        add(&mut readers, value, reader);
-                    }
+                    let from = readers.get(*output).cloned().unwrap_or_default();
+                    add(&mut readers, value, &from);
                 }
             }
         }
@@ -239,10 +261,12 @@ impl Uses {
 /// Most readers that are told apart for one value: more do not make it more careful.
 const MOST_READERS: usize = 16;
 
-fn add(readers: &mut BTreeMap<(Scope, Name), Vec<Reader>>, value: (Scope, Name), reader: Reader) {
-    let known = readers.entry(value).or_default();
-    if known.len() < MOST_READERS && !known.contains(&reader) {
-        known.push(reader);
+fn add(readers: &mut [Vec<Reader>], place: usize, more: &[Reader]) {
+    let Some(known) = readers.get_mut(place) else { return };
+    for reader in more {
+        if known.len() < MOST_READERS && !known.contains(reader) {
+            known.push(*reader);
+        }
     }
 }
 

@@ -29,32 +29,40 @@ struct Module {
 
 /// Finds the role of every tensor.
 pub(super) fn find(tensors: &mut [Tensor]) {
-    let mut modules: BTreeMap<&str, Module> = BTreeMap::new();
-    for tensor in tensors.iter() {
+    // Maps from texts to places, of which the page carries one kind.
+    let (mut places, mut modules) = (BTreeMap::new(), Vec::new());
+    let mut names = BTreeMap::new();
+    for (index, tensor) in tensors.iter().enumerate() {
+        names.insert(tensor.name.clone(), index);
         let (module, leaf) = split(&tensor.name);
-        let known = modules.entry(module).or_default();
+        let place = *places.entry(module.to_owned()).or_insert(modules.len());
+        if place == modules.len() {
+            modules.push(Module::default());
+        }
+        let Some(known) = modules.get_mut(place) else { continue };
         known.has_statistic |= is_statistic(leaf);
         known.has_codes |= is_code(tensor.dtype) && tensor.len() > 1 && !is_count(leaf);
         let is_main = has("weight scale gamma kernel w g", leaf);
         known.has_vector_weight |= is_main && spread(&tensor.shape) < 2;
         known.has_matrix |= is_main && spread(&tensor.shape) >= 2;
     }
-    let names: std::collections::BTreeSet<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+    let module_of = |name: &str| {
+        places.get(name).and_then(|place: &usize| modules.get(*place)).copied().unwrap_or_default()
+    };
     let alone = tensors.len() == 1;
     let found: Vec<Found> = tensors
         .iter()
         .map(|tensor| {
             let (module, leaf) = split(&tensor.name);
-            let known = modules.get(module).copied().unwrap_or_default();
+            let known = module_of(module);
             // What decodes `layer.weight` may be called `layer.weight.absmax`.
-            let above = modules.get(split(module).0).copied().unwrap_or_default();
+            let above = module_of(split(module).0);
             if alone && tensor.dtype.is_float() && tensor.len() > 1 && leaf == "array" {
                 return Found::new(Role::Weight, "the only array of the file");
             }
             role_of(tensor, leaf, known, above, &names)
         })
         .collect();
-    drop(names);
     for (tensor, found) in tensors.iter_mut().zip(found) {
         tensor.found = found;
     }
@@ -158,7 +166,7 @@ fn role_of(
     leaf: &str,
     module: Module,
     above: Module,
-    names: &std::collections::BTreeSet<&str>,
+    names: &BTreeMap<String, usize>,
 ) -> Found {
     let Tensor { name, shape, dtype, .. } = tensor;
     let dimensions = spread(shape);
@@ -170,7 +178,7 @@ fn role_of(
         return new(Role::Optimizer, "name of an optimizer's state");
     }
     if let Some(bare) = averaged(name)
-        && (names.contains(bare.as_str()) || names.contains(format!("model.{bare}").as_str()))
+        && (names.contains_key(&bare) || names.contains_key(&format!("model.{bare}")))
     {
         return Found {
             role: Role::Average,

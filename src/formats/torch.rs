@@ -698,7 +698,7 @@ impl<'a> Walk<'a> {
 
 /// Keys of several types may read alike: the later ones get a number.
 fn tell_apart(tensors: &mut [Tensor]) {
-    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for tensor in tensors {
         let count = seen.entry(tensor.name.clone()).or_insert(0);
         *count += 1;

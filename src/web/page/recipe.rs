@@ -17,8 +17,11 @@ const POSITIONS: [(Positions, &str); 2] =
     [(Positions::Symbols, "symbols"), (Positions::Gaps, "gaps between non-zeros")];
 
 /// Which roles can be quantized, with names for people; other choices come by links, and show as none of these.
-const ROLES: [(&str, &str); 3] =
-    [("weight", "weights"), ("trained", "weights, biases, normalisation"), ("all", "every float")];
+const ROLES: [(&str, &str); 3] = [
+    ("weight", "weights"),
+    ("trained", "weights, biases, normalisation (as the papers)"),
+    ("all", "every float"),
+];
 
 /// Fills the selects and listens to every control.
 pub fn connect(app: &Rc<App>) {
