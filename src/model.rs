@@ -22,6 +22,9 @@ pub enum FileFormat {
     Qsz,
 }
 
+/// Every kind of weight file that can be read, as sentences name them.
+pub const READABLE: &str = "safetensors, .npy, .npz, a PyTorch file or an ONNX model";
+
 impl FileFormat {
     /// The format's name for people.
     pub const fn name(self) -> &'static str {

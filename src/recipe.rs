@@ -288,10 +288,10 @@ impl Recipe {
             put("roles", &roles_text(&self.roles));
         }
         if !self.include.is_empty() {
-            put("include", &self.include.join(","));
+            put("include", &patterns_text(&self.include));
         }
         if !self.exclude.is_empty() {
-            put("exclude", &self.exclude.join(","));
+            put("exclude", &patterns_text(&self.exclude));
         }
         if self.importance.kind != ImportanceKind::None {
             put("importance", self.importance.kind.id());
@@ -342,7 +342,7 @@ impl Recipe {
 
     /// Sets one field of the one-line form; a method's parameter where `key` is none of the recipe's own.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingsError> {
-        let list = || value.split(',').filter(|p| !p.is_empty()).map(str::to_owned).collect();
+        let list = || patterns_from(value);
         let number = || value.parse::<f64>().map_err(|_| refused(key, "a number", value));
         match key {
             "scope" => {
@@ -394,6 +394,27 @@ pub fn value_from(text: &str) -> Value {
     let whole = text.parse().map(Value::Integer);
     let number = || text.parse().map(Value::Number);
     whole.or_else(|_| number()).unwrap_or_else(|_| Value::Choice(text.to_owned()))
+}
+
+/// Patterns as a recipe writes them: commas between them, and `\\,` for a comma in one.
+pub fn patterns_text(patterns: &[String]) -> String {
+    let escaped = |pattern: &String| pattern.replace('\\', "\\\\").replace(',', "\\,");
+    patterns.iter().map(escaped).collect::<Vec<_>>().join(",")
+}
+
+/// Reads [`patterns_text`]; a backslash takes the next character as it is.
+pub fn patterns_from(text: &str) -> Vec<String> {
+    let mut patterns = vec![String::new()];
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            ',' => patterns.push(String::new()),
+            '\\' => patterns.last_mut().into_iter().for_each(|last| last.extend(characters.next())),
+            c => patterns.last_mut().into_iter().for_each(|last| last.push(c)),
+        }
+    }
+    patterns.retain(|pattern| !pattern.is_empty());
+    patterns
 }
 
 /// Roles as a recipe writes them: a list, `trained` or `all`.
@@ -547,6 +568,14 @@ mod tests {
             let recipe = Recipe { importance, ..Recipe::default() };
             assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap().importance.kind, kind);
         }
+    }
+
+    #[test]
+    fn a_comma_in_a_pattern_is_written_with_a_backslash() {
+        let recipe = Recipe::from_line("method=rdo&exclude=comma%5C,name,b*").unwrap();
+        assert_eq!(recipe.exclude, ["comma,name", "b*"]);
+        assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap(), recipe);
+        assert_eq!(patterns_from("a,,b\\\\c"), ["a", "b\\c"]);
     }
 
     #[test]

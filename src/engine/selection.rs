@@ -77,9 +77,14 @@ impl Selection {
         selection
     }
 
-    /// A sentence for every reason that tensors are kept for.
-    pub fn notes(&self, model: &Model) -> Vec<String> {
+    /// A sentence for every reason that tensors are kept for, and for every pattern that names none.
+    pub fn notes(&self, model: &Model, recipe: &Recipe) -> Vec<String> {
         let mut notes = Vec::new();
+        for pattern in recipe.include.iter().chain(&recipe.exclude) {
+            if !model.tensors.iter().any(|tensor| crate::recipe::matches(pattern, &tensor.name)) {
+                notes.push(format!("the pattern {} matches no tensor", crate::formats::shown(pattern)));
+            }
+        }
         for reason in Kept::ALL {
             let of_reason = self.kept.iter().filter(|(_, of)| *of == reason);
             let names: Vec<String> =

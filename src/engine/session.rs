@@ -379,7 +379,7 @@ impl Session {
         let (method, _) = recipe.check()?;
         let selection = Selection::new(&self.model, &self.sketches, &recipe);
         if selection.quantized.is_empty() && self.may_keep_everything(&recipe) {
-            let mut notes = selection.notes(&self.model);
+            let mut notes = selection.notes(&self.model, &recipe);
             if recipe.include.is_empty() && !self.model.tensors.iter().all(|t| recipe.excludes(&t.name)) {
                 let roles: Vec<&str> = recipe.roles.iter().map(|role| role.id()).collect();
                 notes.push(format!(
@@ -393,7 +393,7 @@ impl Session {
         let scope = if method.is_grid() { Scope::Tensor } else { recipe.scope };
         self.groups(&Recipe { scope, ..recipe.clone() })?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-        Plan::new(&self.model, groups, &recipe, &selection.notes(&self.model))
+        Plan::new(&self.model, groups, &recipe, &selection.notes(&self.model, &recipe))
     }
 
     /// Whether a file in which every tensor is kept can be what the recipe asks for. Patterns that match nothing by mistake do

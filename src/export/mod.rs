@@ -52,6 +52,14 @@ pub enum ExportError {
         /// What the model has.
         found: String,
     },
+    /// The model is another than the one that the weights came from.
+    #[error("that model is not the one the file was made from: expected {expected}, found {found}")]
+    OtherModel {
+        /// What is to be written.
+        expected: String,
+        /// What the model has.
+        found: String,
+    },
     /// The bytes handed over are not those of the tensors announced.
     #[error("expected {expected} bytes for the tensors announced, found {found}")]
     Length {

@@ -38,9 +38,17 @@ impl<'a> Patch<'a> {
         if model.format != FileFormat::Onnx {
             return wrong("", "an ONNX model".to_owned(), model.format.name().to_owned());
         }
-        if model.tensors.len() != tensors.len() {
-            let count = |n: usize| format!("{n} tensors");
-            return wrong("", count(tensors.len()), count(model.tensors.len()));
+        let is_same = |header: &TensorHeader, tensor: &crate::tensor::Tensor| header.name == tensor.name;
+        let same = tensors.iter().zip(&model.tensors).take_while(|(header, tensor)| is_same(header, tensor));
+        if model.tensors.len() != tensors.len() || same.count() < tensors.len() {
+            let first = |name: Option<&str>| {
+                name.map_or_else(String::new, |name| format!(" from {}", crate::formats::shown(name)))
+            };
+            let count = |n: usize, name| format!("{n} tensors{}", first(name));
+            return Err(ExportError::OtherModel {
+                expected: count(tensors.len(), tensors.first().map(|header| header.name.as_str())),
+                found: count(model.tensors.len(), model.tensors.first().map(|tensor| tensor.name.as_str())),
+            });
         }
         let mut places = Vec::with_capacity(tensors.len());
         let mut end = 0;

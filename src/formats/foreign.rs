@@ -3,12 +3,18 @@
 use super::error::shown;
 use super::zip::Archive;
 use super::{FormatError, Source};
+use crate::model::READABLE;
 
 /// Bytes of a file's start that recognition looks at.
 pub(super) const HEAD_BYTES: u64 = 4096;
 
-/// What can be opened, for the end of a sentence.
-const EXPECTED: &str = "expected safetensors, .npy, .npz or a PyTorch file";
+/// What can be opened, for the end of a sentence; a placeholder of the table below for [`READABLE`].
+const EXPECTED: &str = "";
+
+/// What to do about a file that is no weight file: choose one that is.
+pub(super) fn expected() -> String {
+    format!("expected {READABLE}")
+}
 
 /// Signatures at the start of a file: bytes, what the file is, what to do.
 const SIGNATURES: [(&[u8], &str, &str); 19] = [
@@ -44,10 +50,11 @@ const SIGNATURES: [(&[u8], &str, &str); 19] = [
 /// The kind of file that a signature gives away.
 pub(super) fn by_signature(source: &dyn Source, head: &[u8]) -> Option<FormatError> {
     if head.is_empty() {
-        return Some(FormatError::foreign("an empty file", EXPECTED));
+        return Some(FormatError::foreign("an empty file", expected()));
     }
     if let Some((_, found, hint)) = SIGNATURES.iter().find(|(bytes, ..)| head.starts_with(bytes)) {
-        return Some(FormatError::foreign(*found, *hint));
+        let hint = if hint.is_empty() { expected() } else { (*hint).to_owned() };
+        return Some(FormatError::foreign(*found, hint));
     }
     if head.get(4..8) == Some(b"TFL3") {
         return Some(FormatError::foreign(
@@ -107,7 +114,7 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
         );
     }
     let bytes = source.len();
-    FormatError::foreign(format!("a text file of {bytes} bytes"), EXPECTED)
+    FormatError::foreign(format!("a text file of {bytes} bytes"), expected())
 }
 
 /// What to say of a file that nothing else recognised.
@@ -116,6 +123,12 @@ pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
         return FormatError::foreign(
             "a TensorFlow SavedModel's graph",
             "save the model's weights as .npz or safetensors",
+        );
+    }
+    if looks_like_core_ml(head) {
+        return FormatError::foreign(
+            "a Core ML model",
+            "open the network that it was converted from, or its weights",
         );
     }
     if looks_like_onnx(head) {
@@ -130,7 +143,18 @@ pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
         source.len(),
         start.join(" ")
     );
-    FormatError::foreign(found, EXPECTED)
+    FormatError::foreign(found, expected())
+}
+
+/// A protobuf whose first fields fit Core ML's `Model`: a specification version, then a description that starts with the
+/// description of an input, a message, where ONNX has the text of its producer's name.
+fn looks_like_core_ml(head: &[u8]) -> bool {
+    let [0x08, 1..=20, 0x12, rest @ ..] = head else { return false };
+    let digits = rest.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    // Field 1 of the description, and in it field 1, the input's name.
+    let [0x0a, inner @ ..] = rest.get(digits..).unwrap_or_default() else { return false };
+    let more = inner.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
+    inner.get(more) == Some(&0x0a)
 }
 
 /// A protobuf whose first fields fit ONNX's `ModelProto`: IR version, then producer, graph or operator sets.

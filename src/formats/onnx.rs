@@ -115,8 +115,11 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
     mark_ties(&mut tensors);
     let notes = left.notes();
     if tensors.is_empty() {
-        let kept = if notes.is_empty() { "none".to_owned() } else { notes.join("; ") };
-        return Err(FormatError::unsupported("weights among the ONNX model's initializers", kept));
+        let beside = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
+        return Err(FormatError::foreign(
+            format!("an ONNX model that has no weights{beside}"),
+            "open the model that holds them",
+        ));
     }
     Ok(Model { format: FileFormat::Onnx, tensors, extras: Vec::new(), metadata, notes })
 }
@@ -810,7 +813,10 @@ pub(crate) mod tests {
             sentence(&initializer("w", 1, &[3], &field(9, &floats(&[1.0])))),
             "tensor w: expected 12 bytes of data, found 4 bytes"
         );
-        assert!(sentence(&initializer("w", 7, &[1], &field(7, &[2]))).contains("weights among the ONNX"));
+        assert!(
+            sentence(&initializer("w", 7, &[1], &field(7, &[2])))
+                .contains("an ONNX model that has no weights")
+        );
         let twice = initializer("w", 1, &[1], &field(9, &floats(&[1.0])));
         assert!(sentence(&[twice.clone(), twice].concat()).contains("unique names"));
         let many = [field(1, &[0xff; 9]), number(2, 1)].concat();

@@ -206,7 +206,7 @@ fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
         ),
         Err(error) => FormatError::foreign(
             format!("something that starts like a Python pickle and is none ({error})"),
-            "expected safetensors, .npy, .npz or a PyTorch file",
+            super::foreign::expected(),
         ),
     }
 }

@@ -129,6 +129,13 @@ impl Importance {
             total.nans += survey.nans;
             total.infinities += survey.infinities;
         }
+        if self.choice.kind == ImportanceKind::Adam && total.negatives > 0 {
+            let (negatives, count) = (total.negatives, total.count);
+            return Err(EngineError::Importance(format!(
+                "expected Adam's second moments, which are squares, found {negatives} negative numbers of {count}: that file \
+                 holds no second moments"
+            )));
+        }
         self.hash = Some(hasher.digest128());
         self.report(&total, &dead);
         if total.sum > 0.0 && total.sum.is_finite() {

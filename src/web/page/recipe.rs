@@ -70,8 +70,8 @@ pub fn sync(app: &App) {
     let roles = recipe::roles_text(&recipe.roles);
     let is_listed = ROLES.iter().any(|(listed, _)| *listed == roles);
     e.roles.set_value(if is_listed { &roles } else { "" });
-    put(&e.include, &recipe.include.join(", "));
-    put(&e.exclude, &recipe.exclude.join(", "));
+    put(&e.include, &recipe::patterns_text(&recipe.include));
+    put(&e.exclude, &recipe::patterns_text(&recipe.exclude));
     let (pruning, amount) = match recipe.pruning {
         Pruning::None => ("none", None),
         Pruning::Fraction(x) => ("fraction", Some(x)),
@@ -327,7 +327,8 @@ fn choose_method(recipe: &mut Recipe, id: &str) {
 fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
     let e = &app.elements;
     let list = |input: &HtmlInputElement| {
-        input.value().split(',').map(str::trim).filter(|p| !p.is_empty()).map(str::to_owned).collect()
+        let typed = recipe::patterns_from(&input.value()).into_iter();
+        typed.map(|pattern| pattern.trim().to_owned()).filter(|pattern| !pattern.is_empty()).collect()
     };
     match id {
         "method" => {
