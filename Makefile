@@ -25,10 +25,10 @@ say = @printf '\n== %s\n' "$(1)" >&2
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
 
-serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…)
+serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…); minutes the first time, then seconds
 	@node scripts/serve.mjs dist $(PORT)
 
-dist: setup ## build the page into dist/, a folder that any static host can serve from any path
+dist: setup ## build the page into dist/, a folder that any static host can serve from any path; 4 minutes
 	$(call say,Building the release page into dist/ (2 to 5 minutes on two cores the first time))
 	cargo fetch --locked
 	@# Trunk stops at NO_COLOR=1: it wants true or false.
@@ -36,24 +36,24 @@ dist: setup ## build the page into dist/, a folder that any static host can serv
 	@printf 'dist/ is ready: %s, of which gzipped wasm %s bytes, and %s more when accuracy is asked for\n' \
 	  "$$(du -sh dist | cut -f1)" "$$(cat dist/page*.wasm | gzip -9 | wc -c)" "$$(gzip -9 <dist/accuracy_bg.wasm | wc -c)"
 
-test: setup-test ## run every test: native, wasm, and the page in a real browser
+test: setup-test ## run every test: native, wasm, and the page in a real browser; 12 to 16 minutes
 	@scripts/test.sh
 
-test-native: ## run the native tests only
+test-native: ## run the native tests only; 3 minutes
 	$(call say,Native tests)
 	cargo test --locked --no-fail-fast
 
-test-wasm: setup ## run the tests that also run in wasm
+test-wasm: setup ## run the tests that also run in wasm; 2 minutes
 	$(call say,Tests in wasm)
 	cargo test $(WASM) --no-fail-fast $(WASM_TESTS)
 
-test-e2e: setup-test dist ## run the page's tests in Chromium
+test-e2e: setup-test dist ## run the page's tests in Chromium; 6 minutes beside the page
 	$(call say,The native program that checks the page)
 	cargo build --locked --bin quantscope
 	$(call say,The page in Chromium)
 	node tests/e2e/run.mjs
 
-check: setup ## check format, clippy and documentation, with warnings denied
+check: setup ## check format, clippy and documentation, with warnings denied; 2 minutes
 	$(call say,Format)
 	cargo fmt --check
 	$(call say,Clippy natively)
@@ -85,7 +85,7 @@ experiments: ## compare with peers and write docs/benchmarks.md anew (about half
 	$(call say,Experiments against peers (leave the machine alone; networks from ../shared/data or QUANTSCOPE_DATA))
 	experiments/run.sh
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks; several minutes
 	$(call say,Benchmarks (several minutes; leave the machine alone))
 	cargo bench --locked
 

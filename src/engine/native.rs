@@ -9,6 +9,10 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// Results that may wait for their turn, per thread; it bounds memory whatever the number of tasks.
 const AHEAD_PER_JOB: usize = 4;
 
+/// Tasks that are taken at a time at most, as long as they have fewer bytes together.
+const MOST_BATCHED: usize = 64;
+const BATCH_BYTES: u64 = 1 << 16;
+
 type Outcome = Result<Vec<u8>, EngineError>;
 
 /// What the threads share.
@@ -61,17 +65,29 @@ where
                 return None;
             }
             if state.next < state.consumed + ahead {
-                state.next += 1;
-                return Some(state.next - 1);
+                let first = state.next;
+                let mut bytes = 0;
+                // Tiny tasks go in batches: handing over is what they would cost.
+                while state.next < tasks.len() && state.next - first < MOST_BATCHED && bytes < BATCH_BYTES {
+                    bytes += tasks.get(state.next).map_or(0, |task| task.bytes);
+                    state.next += 1;
+                }
+                return Some(first..state.next);
             }
             state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     };
     let worker = || {
-        while let Some((index, task)) = take().and_then(|index| Some((index, tasks.get(index)?))) {
-            let result = work(task);
-            done(task.bytes);
-            lock(&shared).waiting.insert(index, result);
+        while let Some(range) = take() {
+            let batch = range.clone().zip(tasks.get(range).unwrap_or_default());
+            let results: Vec<(usize, Outcome)> = batch
+                .map(|(index, task)| {
+                    let result = work(task);
+                    done(task.bytes);
+                    (index, result)
+                })
+                .collect();
+            lock(&shared).waiting.extend(results);
             changed.notify_all();
         }
     };
@@ -82,8 +98,12 @@ where
         let outcome = (0..tasks.len()).try_for_each(|index| {
             let result = await_result(&shared, &changed, index)?;
             consume(index, result)?;
-            lock(&shared).consumed = index + 1;
-            changed.notify_all();
+            let mut state = lock(&shared);
+            state.consumed = index + 1;
+            // Who waits for room has it from here on.
+            if state.next + 1 == state.consumed + ahead {
+                changed.notify_all();
+            }
             Ok(())
         });
         lock(&shared).stopped = true;
@@ -180,7 +200,9 @@ mod tests {
     use super::*;
 
     fn tasks(n: usize) -> Vec<Task> {
-        (0..n).map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: 1, before: 0 }).collect()
+        (0..n)
+            .map(|tensor| Task { tensor, start: 0, end: 1, block: 1, bytes: BATCH_BYTES, before: 0 })
+            .collect()
     }
 
     fn collect(

@@ -89,6 +89,7 @@ for (const { id, model, accuracy } of samples) {
 pageTest("LeNet on 10,000 images: accuracy, curvature, retraining", { fetches, skip: has(lenet, mnist) }, async (page) => {
   await prepared(page, lenet, mnist);
   await page.page.selectOption(S.scope, "all");
+  await page.page.selectOption(S.roles, "trained");
   await page.recipe("kmeans", 32);
   await timed(page, click(page, "this"), "LeNet, the first point of 10,000 images with all its preparation");
   const said = await facts(page);

@@ -16,6 +16,7 @@ export const S = {
   method: "#method",
   firstParameter: "#method-parameters input[type=number]",
   coder: "#coder",
+  roles: "#roles",
   scope: "#scope",
   recipeError: "#recipe-error",
 
