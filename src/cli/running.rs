@@ -138,9 +138,15 @@ impl Runner {
         };
         let is_open = Session::leaves_step_open(recipe);
         let mut candidate = opened.session.complete(recipe)?;
+        let mut last = None;
         for _ in 0..MOST_TRIALS {
             let show = |what, done, total| context.bars.show(what, done, total);
-            let plan = opened.plan(&candidate, None, &show)?;
+            let plan = match (opened.plan(&candidate, None, &show), last.take()) {
+                (Ok(plan), _) => plan,
+                // A step too fine for the weights' range: the one before it stays.
+                (Err(_), Some(check)) => return Ok(Ran::Checked(check)),
+                (Err(error), None) => return Err(error.into()),
+            };
             let (file, outcome) = opened.encode(&plan, Vec::new(), &show)?;
             context.bars.clear();
             let checked = bench.decoded(&file).and_then(|files| checker.check(&files));
@@ -151,11 +157,11 @@ impl Runner {
             };
             let finer = is_open.then(|| finer(&candidate, &outcome)).flatten();
             match finer.filter(|_| !check.is_ample()) {
-                Some(finer) => candidate = finer,
+                Some(finer) => (candidate, last) = (finer, Some(check)),
                 None => return Ok(Ran::Checked(check)),
             }
         }
-        Ok(Ran::Could("no step was settled on".to_owned()))
+        Ok(last.map_or_else(|| Ran::Could("no step was settled on".to_owned()), Ran::Checked))
     }
 }
 

@@ -159,8 +159,12 @@ pub fn markdown() -> String {
         }
         text.push('\n');
     }
+    text.push_str(DEFAULT);
     text
 }
+
+/// The default recipe, and why it is what it is.
+const DEFAULT: &str = include_str!("default.md");
 
 fn capitalised(sentence: &str) -> String {
     let mut letters = sentence.chars();
