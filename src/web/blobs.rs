@@ -46,7 +46,10 @@ impl BlobSource {
         }
         let failed = |error: JsValue| io::Error::other(sentence(&error));
         let part = self.blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(failed)?;
-        let buffer = self.reader.read_as_array_buffer(&part).map_err(failed)?;
+        // The browser's own text speaks of permissions; what happened is that the file is not what it was.
+        let gone =
+            |_| io::Error::other("it changed on disk since it was opened, or is a folder; open it again");
+        let buffer = self.reader.read_as_array_buffer(&part).map_err(gone)?;
         let array = Uint8Array::new(&buffer);
         if u64::from(array.length()) == len { Ok(array) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }

@@ -60,6 +60,7 @@ pageTest("chart, table and CSV say the same", {}, async (page) => {
     }
   }
 
+  await page.page.selectOption("#chart-rate", "entropy");
   await page.page.focus(S.chart);
   for (const key of ["ArrowRight", "ArrowLeft", "ArrowUp", "ArrowDown", "ArrowLeft"]) {
     await page.page.keyboard.press(key);

@@ -49,9 +49,15 @@ pub fn connect(app: &Rc<App>) {
         let mut files = files.into_iter();
         if let Some(file) = files.next() {
             if let Some(curvature) = files.next() {
-                take_importance(&asked, curvature);
-                // Curvature says how fine each tensor must be; one scope for all lets it.
-                asked.state.borrow_mut().recipe.scope = Scope::All;
+                // A recipe that was chosen, by a link or by hand, stays what it is.
+                if asked.state.borrow().recipe_is_chosen {
+                    let name = curvature.name();
+                    asked.state.borrow_mut().importance_file = Some((curvature.into(), name));
+                } else {
+                    take_importance(&asked, curvature);
+                    // Curvature says how fine each tensor must be; one scope for all lets it.
+                    asked.state.borrow_mut().recipe.scope = Scope::All;
+                }
             }
             let name = file.name();
             files::open(&asked, file.into(), name, Vec::new());

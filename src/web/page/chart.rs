@@ -34,10 +34,11 @@ pub fn connect(app: &Rc<App>) {
     let changed = app.clone();
     on(&e.chart_rate, "change", move |_| {
         changed.state.borrow_mut().rate = match changed.elements.chart_rate.value().as_str() {
+            "entropy" => Rate::Entropy,
             "rans" => Rate::Rans,
             "huffman" => Rate::Huffman,
             "fixed" => Rate::Fixed,
-            _ => Rate::Entropy,
+            _ => Rate::Coded,
         };
         changed.paint();
     });
@@ -109,6 +110,7 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
 
 fn x_title(rate: Rate) -> &'static str {
     match rate {
+        Rate::Coded => "bits per weight, tables and codebooks counted",
         Rate::Entropy => "bits per weight, entropy of the symbols",
         Rate::Rans => "bits per weight, ANS, tables and codebooks counted",
         Rate::Huffman => "bits per weight, Huffman, tables and codebooks counted",

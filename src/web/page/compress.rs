@@ -5,6 +5,7 @@ use super::files::unexpected;
 use super::state::{Compressed, OpenFile};
 use super::{App, download, format, ledger, notice};
 use crate::engine::Task;
+use crate::engine::quality::Quality;
 use crate::engine::report::{Outcome as Report, Verification};
 use crate::model::FileFormat;
 use crate::recipe::Recipe;
@@ -164,7 +165,10 @@ fn show_result(app: &App) {
         fact(&app.document, &e.result_facts, term, &text, "");
     }
     fact(&app.document, &e.result_facts, "recipe", &report.recipe, "wide");
-    dom::fill_notes(&app.document, &e.result_notes, &report.notes);
+    let warnings =
+        report.quality.iter().flat_map(Quality::warnings).map(|warning| format!("Warning: {warning}"));
+    let notes: Vec<String> = warnings.chain(report.notes.iter().cloned()).collect();
+    dom::fill_notes(&app.document, &e.result_notes, &notes);
     let bits = ledger::fill(app, &e.ledger_rows, &e.ledger_bar, &report.ledger);
     set_text(&e.ledger_bits, &format::count(bits));
     set_text(&e.ledger_bytes, &format::count(report.file_bytes));
@@ -176,17 +180,30 @@ fn show_result(app: &App) {
     let _ = e.result_title.focus();
 }
 
-fn facts(report: &Report) -> [(&'static str, String); 7] {
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let point = &report.point;
-    [
-        ("compressed file", format::bytes(report.file_bytes)),
-        ("smaller than what it holds", format!("{}×", format::significant(report.ratio, 4))),
+    let decibels = |db: f64| format!("{} dB", format::decimals(db, 2));
+    let size = format!("{} from {}", format::bytes(report.file_bytes), format::bytes(report.covered_bytes));
+    let mut facts = vec![("compressed file", size)];
+    if report.ratio >= 1.0 {
+        facts.push(("smaller than what it holds", format!("{}×", format::significant(report.ratio, 4))));
+    }
+    let left = report.source_bytes.saturating_sub(report.covered_bytes);
+    if left > 0 {
+        facts.push(("not in it, stays in the source", format::bytes(left)));
+    }
+    if let Some(quality) = &report.quality {
+        facts.push(("SQNR of the worst tensor", decibels(quality.worst_db)));
+        facts.push(("of the median tensor", decibels(quality.median_db)));
+    }
+    facts.extend([
+        ("of all weights", decibels(point.sqnr_db)),
         ("against 32-bit floats", format!("{}×", format::significant(report.float32_ratio, 4))),
         ("bits per weight", format::decimals(point.bits, 3)),
         ("entropy", format!("{} bit", format::decimals(point.entropy_bits, 3))),
         ("ratio by formula", format!("{}×", format::significant(point.formula_ratio, 4))),
-        ("SQNR measured", format!("{} dB", format::decimals(point.sqnr_db, 2))),
-    ]
+    ]);
+    facts
 }
 
 fn show_verdict(app: &App, verification: &Verification) {

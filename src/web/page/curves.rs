@@ -15,8 +15,6 @@ use web_sys::{Element, HtmlInputElement};
 
 /// Points of a curve.
 pub const POINTS: usize = 20;
-/// Bits per weight at which a fresh file starts.
-const FIRST_BITS: f64 = 4.0;
 
 /// Builds the method toggles and connects them.
 pub fn connect(app: &Rc<App>) {
@@ -81,6 +79,7 @@ pub fn slot(method: &str) -> usize {
 /// The rate that the chart shows.
 pub fn rate(point: &Point, rate: Rate) -> f64 {
     match rate {
+        Rate::Coded => point.bits,
         Rate::Entropy => point.entropy_bits,
         Rate::Rans => point.rans_bits,
         Rate::Huffman => point.huffman_bits,
@@ -165,31 +164,15 @@ async fn ask_all(app: &Rc<App>) {
 
 fn keep(app: &Rc<App>, method: &str, question: String, sweep: Sweep) {
     let Some(curve) = sweep.curves.into_iter().next() else { return };
-    let first_guess = {
+    {
         let mut state = app.state.borrow_mut();
         state.bounds = sweep.bounds;
-        let untouched = !state.recipe_is_chosen && state.recipe.method == method;
-        let guess = untouched.then(|| first_point(&curve)).flatten();
         state.curves.resize(methods::METHODS.len(), None);
         if let Some(place) = state.curves.get_mut(slot(method)) {
-            *place = Some((question, curve.clone()));
+            *place = Some((question, curve));
         }
-        guess
-    };
-    if let Some(value) = first_guess {
-        recipe::adopt(app, method, &curve.parameter, &value);
     }
     changed(app);
-}
-
-/// Where a fresh file starts: the point nearest to a rate that most networks bear.
-fn first_point(curve: &Curve) -> Option<Value> {
-    let distance = |point: &&Point| (point.entropy_bits - FIRST_BITS).abs();
-    curve
-        .points
-        .iter()
-        .min_by(|a, b| distance(a).total_cmp(&distance(b)))
-        .and_then(|point| point.parameter.clone())
 }
 
 /// Draws what shows curves.

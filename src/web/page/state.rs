@@ -87,6 +87,7 @@ pub struct OpenArchive {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Rate {
+    Coded,
     Entropy,
     Rans,
     Huffman,
@@ -156,7 +157,7 @@ impl Default for State {
             fragment: String::new(),
             importance_file: None,
             shown,
-            rate: Rate::Entropy,
+            rate: Rate::Coded,
             weighted: false,
             overlay_tensor: None,
             order: Order { column: String::new(), descending: false },
