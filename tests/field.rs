@@ -194,7 +194,7 @@ fn every_field_file_is_compressed_or_refused_in_one_sentence() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         match output.status.code() {
             Some(0) => {
-                assert!(!String::from_utf8_lossy(&output.stdout).contains("NaN"), "{}", file.display())
+                assert!(!String::from_utf8_lossy(&output.stdout).contains("NaN"), "{}", file.display());
             }
             Some(1) => assert_eq!(said.lines().count(), 1, "{}: {said}", file.display()),
             other => panic!("{}: {other:?} {said}", file.display()),
