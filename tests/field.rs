@@ -160,6 +160,25 @@ fn what_is_quantized_already_is_kept_and_the_headline_is_over_what_is_there() {
 }
 
 #[test]
+fn equal_tensors_are_stored_once_and_come_back_both() {
+    let mut random = Random(7);
+    let weights = f32_bytes(&noise(&mut random, 8192, 0.1));
+    let one = safetensors(&[("embed.weight", "F32", &[128, 64], weights.clone())]);
+    let two = safetensors(&[
+        ("embed.weight", "F32", &[128, 64], weights.clone()),
+        ("lm_head.weight", "F32", &[128, 64], weights),
+    ]);
+    let alone = round_trip("one", &one, &[]).0;
+    let (both, decoded) = round_trip("two", &two, &[]);
+    assert!(both.file_bytes < alone.file_bytes + 200, "{} against {}", both.file_bytes, alone.file_bytes);
+    assert_eq!(values(&decoded, "embed.weight"), values(&decoded, "lm_head.weight"));
+    assert_eq!(both.covered_bytes, both.source_bytes, "both are in it");
+    let [source, qsz] =
+        ["two_source.safetensors", "two_x.qsz"].map(|part| temporary(part).display().to_string());
+    assert!(program(&["verify", &qsz, "--source", &source]).status.success());
+}
+
+#[test]
 fn patterns_that_match_nothing_are_named_and_a_comma_can_be_written() {
     let mut random = Random(6);
     let file = safetensors(&[

@@ -15,6 +15,8 @@ use crate::recipe::{ImportanceKind, Recipe, Scope};
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
 /// From this share on, the zeros of a tensor are meant, and stay zero.
 const SHARE_OF_ZEROS: f64 = 0.01;
+/// Equal tensors of fewer bytes are not worth a tie.
+const LEAST_TIED_BYTES: u64 = 64;
 /// Bins of a tensor row's small histogram.
 const ROW_BINS: usize = 32;
 
@@ -111,8 +113,31 @@ impl Session {
         Ok(())
     }
 
+    /// Ties every tensor to the first of the same type, shape and content: equal tensors are stored once, whether the file says
+    /// that they are tied or holds them twice.
+    fn tie_equal(&mut self) {
+        let mut first: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
+        for (index, (tensor, sketch)) in self.model.tensors.iter_mut().zip(&mut self.sketches).enumerate() {
+            if tensor.same_as.is_some() || tensor.size_bytes() < LEAST_TIED_BYTES {
+                continue;
+            }
+            let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+            sketch.hashes.iter().for_each(|hash| hasher.update(&hash.to_le_bytes()));
+            let content = hasher.digest128();
+            let key = format!("{} {:?} {content:032x}", tensor.dtype.name(), tensor.shape);
+            match first.get(&key) {
+                Some(origin) => {
+                    tensor.same_as = Some(*origin);
+                    *sketch = TensorSketch { stats: sketch.stats.clone(), ..TensorSketch::default() };
+                }
+                None => drop(first.insert(key, index)),
+            }
+        }
+    }
+
     /// Completes statistics and the content hash once every task is absorbed.
     pub fn finish(&mut self) {
+        self.tie_equal();
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         for (tensor, sketch) in self.model.tensors.iter().zip(&mut self.sketches) {
             if let Some(stats) = &mut sketch.stats {

@@ -1,6 +1,7 @@
 // All of the page's tests, one after the other, in one browser.
 import "./load.mjs";
 import "./job.mjs";
+import "./defaults.mjs";
 import "./sensitivity.mjs";
 import "./target.mjs";
 import "./faults.mjs";
