@@ -29,11 +29,13 @@ pub enum Dtype {
     Bool,
     C64,
     C128,
+    /// OCP 8-bit exponent, the scales of microscaling formats: carried, not quantized.
+    F8E8M0,
 }
 
 impl Dtype {
     /// Every element type, floats first.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::F64,
         Self::F32,
         Self::F16,
@@ -51,6 +53,7 @@ impl Dtype {
         Self::Bool,
         Self::C64,
         Self::C128,
+        Self::F8E8M0,
     ];
 
     /// Size of one element in bytes.
@@ -60,7 +63,7 @@ impl Dtype {
             Self::F64 | Self::I64 | Self::U64 | Self::C64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,
             Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
-            Self::F8E4M3 | Self::F8E5M2 | Self::I8 | Self::U8 | Self::Bool => 1,
+            Self::F8E4M3 | Self::F8E5M2 | Self::F8E8M0 | Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 
@@ -89,6 +92,7 @@ impl Dtype {
             Self::Bool => "BOOL",
             Self::C64 => "C64",
             Self::C128 => "C128",
+            Self::F8E8M0 => "F8_E8M0",
         }
     }
 
@@ -134,7 +138,7 @@ impl Dtype {
     /// Integers wrap, as `PyTorch`'s do.
     pub fn negate(self, bytes: &mut [u8], imaginary_only: bool) {
         match self {
-            Self::Bool => {}
+            Self::Bool | Self::F8E8M0 => {}
             Self::I8 | Self::U8 | Self::I16 | Self::U16 | Self::I32 | Self::U32 | Self::I64 | Self::U64 => {
                 for element in bytes.chunks_exact_mut(self.size_bytes() as usize) {
                     // Two's complement: all bits turned, plus one.

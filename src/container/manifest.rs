@@ -8,7 +8,7 @@ use crate::tensor::Dtype;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Element types by their number in the file.
-const DTYPES: [Dtype; 17] = [
+const DTYPES: [Dtype; 18] = [
     Dtype::F64,
     Dtype::F32,
     Dtype::F16,
@@ -26,6 +26,7 @@ const DTYPES: [Dtype; 17] = [
     Dtype::Bool,
     Dtype::C64,
     Dtype::C128,
+    Dtype::F8E8M0,
 ];
 
 /// Kinds of source file by their number in the file.

@@ -33,7 +33,7 @@ impl Lane {
             Dtype::F16 | Dtype::F8E5M2 => Kind::Float(5),
             Dtype::F8E4M3 => Kind::Float(4),
             Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 => Kind::Signed,
-            Dtype::U64 | Dtype::U32 | Dtype::U16 | Dtype::U8 | Dtype::Bool => Kind::Unsigned,
+            Dtype::U64 | Dtype::U32 | Dtype::U16 | Dtype::U8 | Dtype::Bool | Dtype::F8E8M0 => Kind::Unsigned,
         };
         let per_element = if matches!(dtype, Dtype::C64 | Dtype::C128) { 2 } else { 1 };
         Self { kind, bytes: dtype.size_bytes() as usize / per_element, per_element }

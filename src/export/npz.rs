@@ -51,7 +51,8 @@ fn descriptor(dtype: Dtype) -> Option<&'static str> {
         Dtype::U64 => "<u8",
         Dtype::U32 => "<u4",
         Dtype::U16 => "<u2",
-        Dtype::U8 => "|u1",
+        // Exponents alone have no name there: they are bytes.
+        Dtype::U8 | Dtype::F8E8M0 => "|u1",
         Dtype::Bool => "|b1",
         Dtype::C64 => "<c8",
         Dtype::C128 => "<c16",

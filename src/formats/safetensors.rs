@@ -2,8 +2,8 @@
 //!
 //! Definition: Hugging Face, safetensors format documentation and reference library, version 0.6. A file is accepted
 //! exactly when the reference library accepts it, up to three differences: duplicate names and the limits on tensors
-//! and rank are refused here, and the element types this crate has no use for (4- and 6-bit floats, unsigned 8-bit
-//! exponents) are named as not supported. Cost: linear in the header, O(n log n) in the number of tensors.
+//! and rank are refused here, and element types of less than a byte (4- and 6-bit floats) are named as not supported.
+//! Cost: linear in the header, O(n log n) in the number of tensors.
 
 use super::error::shown;
 use super::layout::{Declared, check_unique, element_count, shape_text};
