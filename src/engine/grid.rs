@@ -66,7 +66,11 @@ pub(super) fn grids(
             let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
             uniform::deviation(&group.kept) * share
         });
-        grid_of(group, rank(group) < 2 && !all_flat, role_of(group).has_domain(), unit, settings)
+        // A step of its own is as fine as its numbers reach; a common one that is too fine for a tensor is refused.
+        let finest = if common.is_none() { Some(reach_of(group) / (0.99 * MOST)) } else { None };
+        let kind =
+            Kind { is_flat: rank(group) < 2 && !all_flat, has_domain: role_of(group).has_domain(), finest };
+        grid_of(group, kind, unit, settings)
     };
     groups.all.iter().map(grid).collect()
 }
@@ -140,10 +144,27 @@ fn share_of_noise(group: &Group, typical: f64) -> f64 {
     libm::sqrt(size / typical).clamp(1.0 / FURTHEST, FURTHEST)
 }
 
+/// What else a tensor's step depends on.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    /// Less than two dimensions, among others that have them.
+    is_flat: bool,
+    /// Its numbers must not leave their domain.
+    has_domain: bool,
+    /// The finest step in place of a finer one.
+    finest: Option<f64>,
+}
+
+/// The largest magnitude of a group's weights.
+fn reach_of(group: &Group) -> f64 {
+    let cells = group.kept.moments();
+    let ends = [cells.first(), cells.last()].into_iter().flatten();
+    ends.map(|cell| (cell.sum / cell.count.max(1) as f64).abs()).fold(0.0, f64::max)
+}
+
 fn grid_of(
     group: &Group,
-    is_flat: bool,
-    has_domain: bool,
+    Kind { is_flat, has_domain, finest }: Kind,
     unit: f64,
     settings: &Settings,
 ) -> Result<Option<Grid>, EngineError> {
@@ -165,6 +186,7 @@ fn grid_of(
     }
     let is_trellis = grid::states(settings) > 1;
     let step = if is_trellis { step / 2.0 } else { step };
+    let step = finest.map_or(step, |finest| step.max(finest));
     // λ in the units of its own grid: the same for all tensors whose step follows importance alone.
     let bit = settings.number("lambda") * grid::UNIT_LAMBDA * if is_trellis { 4.0 } else { 1.0 };
     let step = step as f32;

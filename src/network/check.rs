@@ -21,7 +21,7 @@ pub const GOOD_DB: f64 = 20.0;
 /// Or at least this share of the largest scores stays the largest.
 pub const GOOD_AGREEMENT: f64 = 0.99;
 /// With room to spare, outputs are to keep this much, in dB: networks may answer real inputs with less.
-const AMPLE_DB: f64 = 30.0;
+const AMPLE_DB: f64 = 40.0;
 /// Below this, in dB, with answers that change, a network is not what it was.
 const ALARMING_DB: f64 = 10.0;
 /// Outputs that are shares from 0 to 1 are the same for every use when they are this close.
