@@ -20,12 +20,12 @@ pageTest("the page starts from the recipe that the program takes when nothing is
 pageTest("roles are shown with their reasons, and what a choice of them comes to", {}, async (page) => {
   await page.open(small());
   const roles = await page.page.$$eval("#tensor-rows .role", (cells) => cells.map((cell) => [cell.textContent, cell.title]));
-  assert.deepEqual(roles.map(([role]) => role), ["weight", "weight", "bias"]);
+  assert.deepEqual(roles.map(([role]) => role), ["weight", "weight", "bias", "counter"]);
   assert.ok(roles.every(([, reason]) => reason.length > 3), JSON.stringify(roles));
-  assert.match(await page.text("#tensor-count"), /2 of 3 quantized · weight 2\/2 · bias 0\/1/);
+  assert.match(await page.text("#tensor-count"), /2 of 4 quantized · weight 2\/2 · bias 0\/1 · counter 0\/1/);
   await page.page.selectOption(S.roles, "trained");
-  await page.page.waitForFunction(() => /3 of 3 quantized/.test(document.querySelector("#tensor-count").textContent));
-  assert.match(page.recipeLine(), /roles=trained/);
+  await page.page.waitForFunction(() => /3 of 4 quantized/.test(document.querySelector("#tensor-count").textContent));
+  await page.page.waitForFunction(() => location.hash.includes("roles=trained"));
 });
 
 pageTest("a link's recipe wins over a sample's", { fragment: "#method=kmeans&k=5", fetches: ["accuracy.js", "accuracy_bg.wasm", "samples/"] }, async (page) => {
