@@ -12,7 +12,7 @@ use crate::recipe::{Recipe, Scope};
 use crate::tensor::Tensor;
 
 /// Tensors of fewer weights cost more for their step and tables than they save.
-const FEW: u64 = 32;
+pub(super) const FEW: u64 = 32;
 /// Tensors of at most so many different values are masks, signs or choices of a few levels, which lossless coding makes small.
 const FEW_VALUES: usize = 4;
 /// One weight of this many, or one alone, is a handful.
@@ -108,7 +108,9 @@ fn kept(tensor: &Tensor, sketch: &TensorSketch, recipe: &Recipe, is_grid: bool) 
     if tensor.found.role.has_domain() && is_positive && !own_codebook {
         return Some(Kept::Domain);
     }
-    sketch.oddity.filter(|_| !recipe.includes(&tensor.name))
+    // In a codebook of all, a few weights cost nothing of their own.
+    let is_free = |reason: &Kept| *reason == Kept::Few && recipe.scope == Scope::All && !is_grid;
+    sketch.oddity.filter(|reason| !recipe.includes(&tensor.name) && !is_free(reason))
 }
 
 /// What speaks against quantizing a tensor, whatever the recipe.

@@ -124,10 +124,7 @@ fn is_float(row: &TensorRow) -> bool {
 }
 
 fn is_quantized(row: &TensorRow, recipe: &Recipe) -> bool {
-    is_float(row)
-        && row.same_as.is_none()
-        && (row.kept.is_none() || recipe.includes(&row.name))
-        && recipe.selects(&row.name, row.role)
+    is_float(row) && row.same_as.is_none() && !row.is_kept_in(recipe) && recipe.selects(&row.name, row.role)
 }
 
 fn mark_order(app: &App, order: &Order) {
@@ -252,7 +249,7 @@ fn reason_kept(row: &TensorRow, recipe: &Recipe) -> Option<String> {
     if stats.count == 0 {
         return Some("empty".to_owned());
     }
-    row.kept.as_ref().filter(|_| !recipe.includes(&row.name)).map(|reason| format!("kept as it is: {reason}"))
+    row.kept.as_ref().filter(|_| row.is_kept_in(recipe)).map(|reason| format!("kept as it is: {reason}"))
 }
 
 /// A histogram as one path in a box of 96 × 20.
