@@ -29,17 +29,28 @@ const attempt = async (button, work) => {
   button.disabled = false;
 };
 const button = document.getElementById("accuracy-button");
-button.addEventListener("click", () => attempt(button, accuracy));
+const label = button.textContent;
+button.addEventListener("click", () => attempt(button, async () => {
+  const data = digits;
+  await accuracy();
+  if (data) await measure(data);
+}));
 
-// A sample: its network and curvature for the page, its data for what runs networks.
+// A sample: its network and curvature for the page; its digits once somebody wants it run.
 const file = async (name) => new File([await (await ask(`samples/${name}`)).blob()], name);
+const measure = async ({ model, data }) => say("accuracy-data", { files: [await file(data)], model });
+let opened;
+let digits;
 for (const sample of document.querySelectorAll("[data-sample]")) {
-  const { sample: id, digits } = sample.dataset;
+  const { sample: id, digits: size } = sample.dataset;
   sample.addEventListener("click", () => attempt(sample, async () => {
-    const ready = accuracy();
-    const data = file(`digits-${digits}.npz`);
-    say("sample-open", await Promise.all([file(`${id}.onnx`), file(`${id}.curvature.safetensors`)]));
-    await ready;
-    say("accuracy-data", { files: [await data], model: `${id}.onnx`, curvature: true });
+    opened = { model: `${id}.onnx`, data: `digits-${size}.npz` };
+    say("sample-open", await Promise.all([file(opened.model), file(`${id}.curvature.safetensors`)]));
+    if (loaded) await measure(opened);
   }));
 }
+// The page says what is open: the digits belong to the sample alone.
+document.addEventListener("accuracy-state", ({ detail }) => {
+  digits = opened?.model === detail.name ? opened : undefined;
+  button.textContent = digits ? "Run it on 600 digits" : label;
+});

@@ -39,6 +39,8 @@ pub struct RateDistortion {
     pub series: Vec<Series>,
     /// Bounds beside them.
     pub bounds: Vec<Line>,
+    /// Curves of an earlier question, faint and without points: they keep the axes still until their successors are there.
+    pub earlier: Vec<Line>,
     /// Title of the horizontal axis, with its unit.
     pub x_title: String,
     /// Title of the vertical axis, with its unit.
@@ -59,7 +61,8 @@ impl RateDistortion {
     /// Everything the axes must show: the series and the chosen point, or the bounds if there is nothing else.
     fn shown(&self) -> Vec<(f64, f64)> {
         let finite = |p: &&(f64, f64)| drawable(p.0) && drawable(p.1);
-        let series = self.series.iter().flat_map(|s| &s.points).chain(&self.current);
+        let earlier = self.earlier.iter().flat_map(|line| &line.points);
+        let series = self.series.iter().flat_map(|s| &s.points).chain(&self.current).chain(earlier);
         let shown: Vec<_> = series.filter(finite).copied().collect();
         if shown.is_empty() {
             self.bounds.iter().flat_map(|b| &b.points).filter(finite).copied().collect()
@@ -95,6 +98,12 @@ pub(super) fn layout(
         for run in clipped(&frame, &bound.points) {
             let dash = (scale.pixels(5.0), scale.pixels(4.0));
             scene.dashes(&run, dash, scale.whole(1.0), theme.muted.fade(0.9));
+        }
+    }
+    for line in &chart.earlier {
+        let points: Vec<Pixel> = pixels(&frame, &line.points).collect();
+        if points.len() > 1 {
+            scene.add(Shape::Path { points, width: scale.whole(1.5), ink: theme.muted.fade(0.35) });
         }
     }
     for series in &chart.series {
@@ -268,6 +277,17 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn earlier_curves_hold_the_axes_and_have_no_points() {
+        let mut chart = chart();
+        chart.earlier = vec![Line { title: "earlier".into(), points: vec![(1.0, 30.0), (8.0, 50.0)] }];
+        let (scene, frame) = laid_out(&chart);
+        assert!(frame.x_range.1 >= 8.0 && frame.y_range.1 >= 50.0);
+        let at = frame.to_pixels(8.0, 50.0);
+        assert!(!scene.shapes.iter().any(|s| matches!(s, Shape::Disc { centre, .. } if *centre == at)));
+        assert_eq!(frame.nearest(at.0, at.1, &chart, 28.0), None, "the pointer does not find them");
     }
 
     #[test]

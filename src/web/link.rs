@@ -28,6 +28,16 @@ thread_local! {
     };
 }
 
+thread_local! {
+    static WORKERS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A name that no other worker's lock has, in this tab or another of the same origin.
+fn lock_name() -> String {
+    let number = WORKERS.replace(WORKERS.get().wrapping_add(1));
+    format!("quantscope-worker-{number}-{}", js_sys::Math::random())
+}
+
 /// What is heard from a worker.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // one at a time, handed on at once
@@ -49,6 +59,8 @@ pub struct Link {
 #[derive(Debug)]
 struct Shared {
     worker: Worker,
+    /// Name of the lock that the worker holds; whoever gets it knows that the worker is gone.
+    lock: String,
     ready: Cell<bool>,
     dead: Cell<bool>,
     last_words: RefCell<Option<String>>,
@@ -62,6 +74,7 @@ impl Link {
         let worker = bare()?;
         let shared = Rc::new(Shared {
             worker,
+            lock: lock_name(),
             ready: Cell::new(false),
             dead: Cell::new(false),
             last_words: RefCell::new(None),
@@ -72,7 +85,7 @@ impl Link {
         shared.worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
         let error = shared.clone().on_error(heard);
         shared.worker.set_onerror(Some(error.as_ref().unchecked_ref()));
-        hand_over_module(&shared.worker)?;
+        hand_over_module(&shared.worker, shared.lock.clone())?;
         Ok(Self { shared, _message: message, _error: error })
     }
 
@@ -106,11 +119,13 @@ struct Hello {
     glue: String,
     #[serde(with = "serde_wasm_bindgen::preserve")]
     module: JsValue,
+    /// The lock that the worker holds for as long as it lives.
+    lock: String,
 }
 
-fn hand_over_module(worker: &Worker) -> Result<(), String> {
+fn hand_over_module(worker: &Worker, lock: String) -> Result<(), String> {
     let hello =
-        Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module() };
+        Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module(), lock };
     let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
     worker.post_message(&hello).map_err(|error| sentence(&error))
 }
@@ -123,12 +138,29 @@ fn bare() -> Result<Worker, String> {
         .map_err(|error| format!("a worker could not be started: {}", sentence(&error)))
 }
 
-/// A worker of this binary that nobody listens to yet.
+/// A worker of this binary that nobody listens to yet, with the lock that it holds for life.
 #[cfg(feature = "network")]
-pub fn spawn() -> Result<Worker, String> {
-    let worker = bare()?;
-    hand_over_module(&worker)?;
-    Ok(worker)
+pub fn spawn() -> Result<(Worker, String), String> {
+    let (worker, lock) = (bare()?, lock_name());
+    hand_over_module(&worker, lock.clone())?;
+    Ok((worker, lock))
+}
+
+/// What is said of a worker whose lock is free.
+pub const CLOSED: &str = "the browser closed it, as it does where memory is short";
+
+/// Calls back once the lock of a worker that has started is free. A worker that the browser closes says nothing, and one that
+/// works long says nothing either; only the lock tells them apart. Where pages have no locks, a closed worker is not noticed.
+pub fn watch(lock: &str, gone: impl FnOnce() + 'static) {
+    let gone = Closure::once_into_js(gone);
+    let get = |target: &JsValue, name: &str| js_sys::Reflect::get(target, &name.into());
+    let locks = get(&js_sys::global(), "navigator").and_then(|navigator| get(&navigator, "locks"));
+    if let Ok(locks) = locks
+        && let Ok(request) = get(&locks, "request")
+        && let Some(request) = request.dyn_ref::<js_sys::Function>()
+    {
+        let _ = request.call2(&locks, &lock.into(), &gone);
+    }
 }
 
 impl Shared {
@@ -140,6 +172,8 @@ impl Shared {
             match protocol::decode(&event.data()) {
                 Ok(Reply::Ready) => {
                     self.ready.set(true);
+                    let (gone, told) = (self.clone(), heard.clone());
+                    watch(&self.lock, move || gone.die(told, CLOSED.to_owned()));
                     let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
                     for request in &waiting {
                         self.post(request);

@@ -37,6 +37,20 @@ impl Solver {
         Ok(Self(inner))
     }
 
+    /// Gives up what is being answered: another worker, without a session, takes this one's place. Whether there was anything.
+    pub fn restart(&self) -> Result<bool, String> {
+        if self.0.questions.borrow().is_empty() {
+            return Ok(false);
+        }
+        *self.0.link.borrow_mut() = None;
+        let orphans = std::mem::take(&mut *self.0.questions.borrow_mut());
+        spawn(&self.0)?;
+        for (_, sender) in orphans {
+            sender.send(Err(Failure::Cancelled));
+        }
+        Ok(true)
+    }
+
     /// Asks; questions are answered in order.
     pub fn ask(&self, job: Job) -> Receiver<Outcome<Answer>> {
         let (sender, receiver) = channel();

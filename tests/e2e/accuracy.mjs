@@ -43,6 +43,13 @@ async function load(page) {
   await page.page.waitForSelector('body[data-accuracy="ready"]');
 }
 
+/// Opens a sample and has it run on its digits.
+async function sample(page, id) {
+  await page.page.click(`[data-sample=${id}]`);
+  await page.opened(`${id}.onnx`);
+  await page.page.click(A("button"));
+}
+
 async function prepared(page, network, data) {
   await page.open(network);
   await load(page);
@@ -66,9 +73,9 @@ function floats(path) {
 }
 
 for (const { id, model, accuracy } of samples) {
-  pageTest(`the sample ${id} opens with one click, and its charts fill`, { fetches }, async (page) => {
+  pageTest(`the sample ${id} opens with one click, and runs with another`, { fetches }, async (page) => {
     const start = Date.now();
-    await page.page.click(`[data-sample=${id}]`);
+    await sample(page, id);
     await page.page.waitForSelector(`${A("rows")} tr:nth-child(10)`, { state: "attached", timeout: 60_000 });
     console.log(`${id}: ten measured points after ${Date.now() - start} ms`);
     assert.equal(await idle(page), "");
@@ -156,7 +163,7 @@ pageTest("running stops at once, and runs again", { fetches, skip: has(lenet, mn
 });
 
 pageTest("data that do not fit get one sentence, and what was measured stays", { fetches }, async (page) => {
-  await page.page.click("[data-sample=lstm]");
+  await sample(page, "lstm");
   await page.page.waitForSelector(`${A("rows")} tr:nth-child(5)`, { state: "attached", timeout: 60_000 });
   assert.equal(await idle(page), "");
   const before = await rows(page);
@@ -206,7 +213,7 @@ pageTest("a model with external data opens together with it, and not alone", { s
 
 for (const colorScheme of ["light", "dark"]) {
   pageTest(`axe finds nothing where a network has run, ${colorScheme}`, { colorScheme, fetches }, async (page) => {
-    await page.page.click("[data-sample=transformer]");
+    await sample(page, "transformer");
     await page.page.waitForSelector(`${A("rows")} tr`, { state: "attached", timeout: 60_000 });
     assert.equal(await idle(page), "");
     assert.deepEqual(await page.violations(), []);
@@ -214,14 +221,14 @@ for (const colorScheme of ["light", "dark"]) {
 }
 
 pageTest("360 pixels are wide enough for accuracy", { viewport: { width: 360, height: 740 }, fetches }, async (page) => {
-  await page.page.click("[data-sample=lstm]");
+  await sample(page, "lstm");
   await page.page.waitForSelector(`${A("rows")} tr`, { state: "attached", timeout: 60_000 });
   assert.equal(await idle(page), "");
   assert.ok((await page.overflow()) <= 0);
 });
 
 pageTest("the chart of measured points is walked by keyboard, and Enter takes a point's recipe", { fetches }, async (page) => {
-  await page.page.click("[data-sample=lstm]");
+  await sample(page, "lstm");
   await page.page.waitForSelector(`${A("rows")} tr`, { state: "attached", timeout: 60_000 });
   assert.equal(await idle(page), "");
   await page.page.focus(A("chart"));

@@ -8,7 +8,7 @@ import { folder } from "./fixtures.mjs";
 const report = join(folder, "report.tap");
 const specs = fileURLToPath(new URL("specs.mjs", import.meta.url));
 const reporters = ["--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap", `--test-reporter-destination=${report}`];
-const { status } = spawnSync(process.execPath, [...reporters, specs, ...process.argv.slice(2)], { stdio: ["ignore", "inherit", "inherit"] });
+const { status } = spawnSync(process.execPath, [...reporters, ...process.argv.slice(2), specs], { stdio: ["ignore", "inherit", "inherit"] });
 const tap = readFileSync(report, "utf8");
 const count = (what) => Number(tap.match(new RegExp(`^# ${what} (\\d+)`, "m"))?.[1] ?? 0);
 const failed = count("fail") + count("cancelled");

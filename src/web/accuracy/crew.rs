@@ -22,6 +22,7 @@ struct Pending {
 
 struct Slot {
     worker: Worker,
+    lock: String,
     _heard: Closure<dyn FnMut(MessageEvent)>,
     _died: Closure<dyn FnMut(ErrorEvent)>,
     ready: bool,
@@ -127,7 +128,7 @@ fn dismiss(slot: &mut Option<Slot>) {
 }
 
 fn hire(inner: &Rc<RefCell<Inner>>, index: usize) -> Result<(), String> {
-    let worker = link::spawn()?;
+    let (worker, lock) = link::spawn()?;
     let weak = Rc::downgrade(inner);
     let heard = Closure::new(move |event: MessageEvent| hear(&weak, index, &event.data()));
     worker.set_onmessage(Some(heard.as_ref().unchecked_ref()));
@@ -137,8 +138,16 @@ fn hire(inner: &Rc<RefCell<Inner>>, index: usize) -> Result<(), String> {
         mourn(&weak, index, event.message());
     });
     worker.set_onerror(Some(died.as_ref().unchecked_ref()));
-    let slot =
-        Slot { worker, _heard: heard, _died: died, ready: false, told: 0, pending: None, last_words: None };
+    let slot = Slot {
+        worker,
+        lock,
+        _heard: heard,
+        _died: died,
+        ready: false,
+        told: 0,
+        pending: None,
+        last_words: None,
+    };
     if let Some(place) = inner.borrow_mut().slots.get_mut(index) {
         *place = Some(slot);
     }
@@ -166,6 +175,7 @@ fn hear(weak: &Weak<RefCell<Inner>>, index: usize, message: &JsValue) {
         match told {
             Tell::Ready => {
                 slot.ready = true;
+                watch(weak, index, slot.lock.clone());
                 for ask in context.iter() {
                     slot.told += 1;
                     post(&slot.worker, ask);
@@ -194,6 +204,21 @@ fn hear(weak: &Weak<RefCell<Inner>>, index: usize, message: &JsValue) {
         });
     }
     dispatch(&inner);
+}
+
+/// Notices a worker that the browser closes; one that was dismissed has a successor with another lock by then.
+fn watch(weak: &Weak<RefCell<Inner>>, index: usize, lock: String) {
+    let weak = weak.clone();
+    let held = lock.clone();
+    link::watch(&held, move || {
+        let is_here = weak.upgrade().is_some_and(|inner| {
+            let inner = inner.borrow();
+            inner.slots.get(index).and_then(Option::as_ref).is_some_and(|slot| slot.lock == lock)
+        });
+        if is_here {
+            mourn(&weak, index, link::CLOSED.to_owned());
+        }
+    });
 }
 
 fn mourn(weak: &Weak<RefCell<Inner>>, index: usize, words: String) {

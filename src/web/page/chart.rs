@@ -1,7 +1,7 @@
 //! The rate-distortion chart: drawn when something changed, hovered on a second canvas, walked with the arrow keys.
 
-use super::curves::{drawn, quality, rate, setting, slot};
-use super::dom::{append, children, fill_notes, on, part, set_text, show, stamp};
+use super::curves::{drawn, earlier, quality, rate, setting, slot};
+use super::dom::{append, children, fill_notes, on, part, set, set_text, show, stamp};
 use super::state::{Rate, State};
 use super::{App, download, figures, format, recipe};
 use crate::engine::report::{Curve, Point, gap_phrases, gap_sentence};
@@ -87,7 +87,7 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
         .iter()
         .map(|curve| Series {
             title: curve.title.clone(),
-            points: curve.points.iter().map(|p| (rate(p, state.rate), quality(p, state.weighted))).collect(),
+            points: points(curve, state),
             marker: Marker::for_slot(slot(&curve.method)),
             colour: slot(&curve.method),
             preview: curve.points.iter().any(|point| point.preview),
@@ -96,16 +96,23 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
     // The bounds hold for plain squared error and for any code.
     let bounds = if state.weighted { Vec::new() } else { sweep.bounds };
     let bounds = bounds.into_iter().map(|bound| Line { title: bound.title, points: bound.points }).collect();
-    let now = state.overlay.as_ref().map(|overlay| &overlay.point);
+    let now =
+        state.overlay.as_ref().filter(|_| state.question().is_some()).map(|overlay| &overlay.value.point);
+    let line = |curve: &Curve| Line { title: curve.title.clone(), points: points(curve, state) };
     let chart = RateDistortion {
         series,
         bounds,
+        earlier: earlier(state).iter().map(line).collect(),
         current: now.map(|point| (rate(point, state.rate), quality(point, state.weighted))),
         x_title: x_title(state.rate).to_owned(),
         y_title: if state.weighted { "weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
         ..RateDistortion::default()
     };
     (chart, sweep.curves)
+}
+
+fn points(curve: &Curve, state: &State) -> Vec<(f64, f64)> {
+    curve.points.iter().map(|p| (rate(p, state.rate), quality(p, state.weighted))).collect()
 }
 
 fn x_title(rate: Rate) -> &'static str {
@@ -146,10 +153,13 @@ fn colour_from_hex(text: &str) -> Option<Colour> {
 /// Draws the chart.
 pub fn draw(app: &App) {
     let (chart, curves) = describe(&app.state.borrow());
-    let empty = chart.series.iter().all(|series| series.points.is_empty());
+    let solved = chart.series.iter().filter(|series| !series.points.is_empty()).count();
+    let empty = solved == 0 && chart.earlier.is_empty();
     show(&app.elements.chart_empty, empty);
     let sentence = if app.state.borrow().shown.is_empty() { "Choose a method above" } else { "Solving…" };
     set_text(&app.elements.chart_empty, sentence);
+    set(&app.elements.chart, "data-stale", if chart.earlier.is_empty() { "false" } else { "true" });
+    show(&app.elements.chart_earlier, !chart.earlier.is_empty());
     let mut view = app.chart.borrow_mut();
     if let Some(sized) = canvas::fit(&app.window, &app.elements.chart_canvas) {
         sized.clear();
@@ -177,15 +187,18 @@ pub fn draw(app: &App) {
     draw_chosen(app);
 }
 
-/// Names the bounds that are drawn, after the key of the current recipe.
+/// Keys that index.html has: of the recipe, and of earlier settings.
+const FIXED_KEYS: usize = 2;
+
+/// Names the bounds that are drawn, after the keys that are always there.
 fn fill_keys(app: &App, bounds: &[Line]) {
     let list = &app.elements.chart_keys;
     let old = children(list);
-    let titles: Vec<String> = old.iter().skip(1).filter_map(|key| key.text_content()).collect();
+    let titles: Vec<String> = old.iter().skip(FIXED_KEYS).filter_map(|key| key.text_content()).collect();
     if titles.iter().eq(bounds.iter().map(|bound| &bound.title)) {
         return;
     }
-    old.iter().skip(1).for_each(web_sys::Element::remove);
+    old.iter().skip(FIXED_KEYS).for_each(web_sys::Element::remove);
     for bound in bounds {
         let key = stamp(&app.elements.key_template);
         let name: web_sys::Element = part(&key, "span");
@@ -197,7 +210,7 @@ fn fill_keys(app: &App, bounds: &[Line]) {
 /// Says of each curve how far it is from what is possible, near the operating point.
 fn fill_gaps(app: &App, curves: &[Curve]) {
     let state = app.state.borrow();
-    let near = state.overlay.as_ref().map_or(2.0, |overlay| overlay.point.entropy_bits);
+    let near = state.overlay.as_ref().map_or(2.0, |overlay| overlay.value.point.entropy_bits);
     let of = |point: &Point| rate(point, state.rate);
     let gaps: Vec<String> =
         curves.iter().filter_map(|curve| gap_sentence(curve, near, &of, state.weighted)).collect();
@@ -326,7 +339,7 @@ fn nearest_to_now(app: &App) -> (usize, usize) {
     let state = app.state.borrow();
     let view = app.chart.borrow();
     let c = view.curves.iter().position(|curve| curve.method == state.recipe.method).unwrap_or(0);
-    let now = state.overlay.as_ref().map_or(0.0, |overlay| rate(&overlay.point, state.rate));
+    let now = state.overlay.as_ref().map_or(0.0, |overlay| rate(&overlay.value.point, state.rate));
     (c, closest(&view, &state, c, now))
 }
 
@@ -366,7 +379,8 @@ pub fn title(state: &State) -> String {
 
 fn save(app: &App) {
     let state = app.state.borrow();
-    let (chart, _) = describe(&state);
+    let (mut chart, _) = describe(&state);
+    chart.earlier.clear();
     let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
     match plot::svg::rate_distortion(&chart, &title(&state), SVG_SIZE, &theme(&app.window, &app.document)) {
         Ok(svg) => download::text(app, &format!("{name}.curves.svg"), &svg),

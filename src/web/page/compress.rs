@@ -2,8 +2,8 @@
 
 use super::dom::{self, clear, fact, on, set_text, show};
 use super::files::unexpected;
-use super::state::{Compressed, OpenFile};
-use super::{App, download, format, ledger, notice};
+use super::state::{Compressed, OpenFile, Standing};
+use super::{App, download, files, format, ledger, notice, recipe};
 use crate::engine::Task;
 use crate::engine::quality::Quality;
 use crate::engine::report::{Outcome as Report, Verification};
@@ -45,37 +45,50 @@ pub fn connect(app: &Rc<App>) {
     on(&e.download_recipe, "click", move |_| download_recipe(&click));
 }
 
-/// The open file and the recipe as it can be carried out; a notice where it cannot.
-pub fn wish(app: &App) -> Option<(OpenFile, Recipe)> {
-    let state = app.state.borrow();
-    let file = state.file.clone()?;
-    if state.lacks_importance() {
-        notice::error(app, "The recipe weighs errors by an importance file, and none is chosen yet.");
-        return None;
+/// The open file, the recipe as it can be carried out, and its line as the user has set it: the importance that it asks for is
+/// read first, where it is not there yet.
+pub async fn wish(app: &Rc<App>, flow: u32) -> Outcome<(OpenFile, Recipe, String)> {
+    app.state.borrow().recipe.check().map_err(|error| error.to_string())?;
+    let standing = app.state.borrow().importance();
+    if matches!(standing, Standing::Awaited | Standing::Missing) {
+        if app.state.borrow().importance_file.is_none() {
+            return Err("The recipe weighs errors by an importance file, and none is chosen yet."
+                .to_owned()
+                .into());
+        }
+        notice::stage(app, "Reading importance");
+        files::read_importance(app, flow).await?;
     }
-    let is_plain = state.recipe.importance == crate::recipe::ImportanceChoice::default();
-    Some((file, if is_plain { state.recipe.clone() } else { state.solvable() }))
+    let state = app.state.borrow();
+    let file = state.file.clone().ok_or_else(|| "no file is open".to_owned())?;
+    Ok((file, state.solvable(), state.recipe.to_line()))
 }
 
-/// Compresses the open file with the current recipe.
+/// Compresses the open file with the current recipe; one with an error takes the user to the field that has it.
 pub fn start(app: &Rc<App>) {
-    let Some((file, recipe)) = wish(app) else { return };
+    if app.state.borrow().file.is_none() {
+        return;
+    }
+    if app.state.borrow().recipe.check().is_err() {
+        return recipe::go_to_problem(app);
+    }
     let flow = notice::begin(app, "Solving the recipe");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = compress(&app, flow, &file, recipe).await;
+        let result = compress(&app, flow).await;
         if notice::check(&app, flow).is_ok() {
-            app.pool.set_context(&file.context());
+            files::restore_context(&app);
         }
         notice::conclude(&app, flow, result);
     });
 }
 
-async fn compress(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe) -> Outcome<()> {
-    let line = app.state.borrow().recipe.to_line();
-    let (context, tasks) = plan(app, flow, file, recipe).await?;
+async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
+    let (file, recipe, line) = wish(app, flow).await?;
+    notice::stage(app, "Solving the recipe");
+    let (context, tasks) = plan(app, flow, &file, recipe).await?;
     notice::stage(app, "Compressing");
-    let (made, outcome) = encode(app, flow, file, &tasks).await?;
+    let (made, outcome) = encode(app, flow, &file, &tasks).await?;
     let made: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
     let name = format!("{}.qsz", download::stem(&file.name));
     app.state.borrow_mut().compressed =

@@ -1,12 +1,11 @@
 //! Curves: which methods are drawn, asked for one after the other, kept as long as they answer the same question.
 
 use super::dom::{self, append, clear, make, on, part, set, set_text};
-use super::state::{Rate, State};
+use super::state::{Answered, Rate, State};
 use super::{App, accuracy, download, format, recipe};
 use crate::engine::report::{Curve, Point, Sweep, sweep_csv};
 use crate::plot::Marker;
 use crate::quantize::{Value, methods};
-use crate::recipe::Recipe;
 use crate::web::pool::Failure;
 use crate::web::protocol::{Answer, Job};
 use std::rc::Rc;
@@ -60,15 +59,33 @@ pub fn connect(app: &Rc<App>) {
     });
 }
 
-/// The curves that are drawn, in the order of the table of methods.
+/// The curves that answer what is asked now, of the methods that are drawn, in the order of the table of methods.
 pub fn drawn(state: &State) -> Sweep {
-    let curves = methods::METHODS
-        .iter()
-        .filter(|method| state.shown.contains(method.id))
-        .filter_map(|method| state.curves.get(slot(method.id))?.as_ref())
-        .map(|(_, curve)| curve.clone())
-        .collect();
-    Sweep { curves, bounds: state.bounds.clone(), left_out: Vec::new() }
+    let mut all = Sweep::default();
+    for (method, answer) in answers(state) {
+        if is_current(state, method, answer) {
+            all.curves.extend(answer.value.curves.iter().cloned());
+            if all.bounds.is_empty() {
+                all.bounds.clone_from(&answer.value.bounds);
+            }
+        }
+    }
+    all
+}
+
+/// The curves that answered an earlier question, for as long as nothing newer stands in their place.
+pub fn earlier(state: &State) -> Vec<Curve> {
+    let stale = answers(state).filter(|(method, answer)| !is_current(state, method, answer));
+    stale.flat_map(|(_, answer)| answer.value.curves.iter().cloned()).collect()
+}
+
+fn answers(state: &State) -> impl Iterator<Item = (&'static methods::Method, &Answered<Sweep>)> {
+    let shown = methods::METHODS.iter().filter(|method| state.shown.contains(method.id));
+    shown.filter_map(|method| Some((method, state.curves.get(slot(method.id))?.as_ref()?)))
+}
+
+fn is_current(state: &State, method: &methods::Method, answer: &Answered<Sweep>) -> bool {
+    question(state, method).as_ref() == Some(&answer.question)
 }
 
 /// A method's place in the palette.
@@ -92,15 +109,28 @@ pub fn quality(point: &Point, weighted: bool) -> f64 {
     if weighted { point.weighted_sqnr_db } else { point.sqnr_db }
 }
 
-/// The question that a method's curve answers.
-fn question(recipe: &Recipe, method: &methods::Method) -> String {
-    let mut recipe = recipe.clone();
+/// The question that a method's curve answers now; none where nothing can be asked.
+fn question(state: &State, method: &methods::Method) -> Option<String> {
+    state.question()?;
+    let mut recipe = state.solvable();
     if recipe.method != method.id {
         recipe.settings.clear();
         method.id.clone_into(&mut recipe.method);
     }
     recipe.settings.remove(method.swept);
-    recipe.to_line()
+    Some(State::ask(&recipe, state.file.as_ref()?))
+}
+
+/// The next curve that is missing, with its question; the method in use comes first.
+fn next(state: &State, refused: &[String]) -> Option<(&'static methods::Method, String)> {
+    let is_used = |method: &&methods::Method| method.id == state.recipe.method;
+    let others = methods::METHODS.iter().filter(|m| !is_used(m) && state.shown.contains(m.id));
+    methods::METHODS.iter().filter(is_used).chain(others).find_map(|method| {
+        let question = question(state, method)?;
+        let answer = state.curves.get(slot(method.id)).and_then(Option::as_ref);
+        let is_open = answer.is_none_or(|answer| answer.question != question);
+        (is_open && !refused.contains(&question)).then_some((method, question))
+    })
 }
 
 /// Asks for the curves that are drawn and not answered yet.
@@ -122,57 +152,45 @@ pub fn refresh(app: &Rc<App>) {
 async fn ask_all(app: &Rc<App>) {
     let mut refused: Vec<String> = Vec::new();
     loop {
-        let next = {
-            let state = app.state.borrow();
-            if state.file.is_none() || state.recipe.check().is_err() {
-                return;
-            }
-            let recipe = state.solvable();
-            // The method in use comes first.
-            let is_current = |method: &&methods::Method| method.id == recipe.method;
-            let others = methods::METHODS
-                .iter()
-                .filter(|method| !is_current(method) && state.shown.contains(method.id));
-            let mut order = methods::METHODS.iter().filter(is_current).chain(others);
-            order.find_map(|method| {
-                let question = question(&recipe, method);
-                let answered = state
-                    .curves
-                    .get(slot(method.id))
-                    .and_then(Option::as_ref)
-                    .is_some_and(|(asked, _)| *asked == question);
-                (!answered && !refused.contains(&question)).then(|| (method.id, question, recipe.clone()))
-            })
-        };
-        let Some((method, question, recipe)) = next else { return };
-        let hash = app.state.borrow().file.as_ref().map(|file| file.hash.clone());
-        let job = Job::Sweep { recipe, method: method.to_owned(), points: POINTS };
+        let Some((method, question)) = next(&app.state.borrow(), &refused) else { break };
+        mark(app, Some(method));
+        let recipe = app.state.borrow().solvable();
+        let job = Job::Sweep { recipe, method: method.id.to_owned(), points: POINTS };
         match app.sweeper.ask(job).await {
-            Ok(Answer::Sweep(sweep)) => {
-                if app.state.borrow().file.as_ref().map(|file| file.hash.clone()) == hash {
-                    keep(app, method, question, sweep);
-                }
-            }
+            Ok(Answer::Sweep(sweep)) => keep(app, method, question, sweep),
             Err(Failure::Sentence(sentence)) => {
                 recipe::show_error(app, &sentence);
                 refused.push(question);
             }
-            _ => return,
+            _ => break,
         }
     }
+    mark(app, None);
 }
 
-fn keep(app: &Rc<App>, method: &str, question: String, sweep: Sweep) {
-    let Some(curve) = sweep.curves.into_iter().next() else { return };
+/// Keeps an answer, if it answers what is asked by now.
+fn keep(app: &Rc<App>, method: &methods::Method, asked: String, sweep: Sweep) {
     {
         let mut state = app.state.borrow_mut();
-        state.bounds = sweep.bounds;
+        if question(&state, method).as_ref() != Some(&asked) {
+            return;
+        }
         state.curves.resize(methods::METHODS.len(), None);
-        if let Some(place) = state.curves.get_mut(slot(method)) {
-            *place = Some((question, curve));
+        if let Some(place) = state.curves.get_mut(slot(method.id)) {
+            *place = Some(Answered { question: asked, value: sweep });
         }
     }
     changed(app);
+}
+
+/// Marks the method whose curve is being solved.
+fn mark(app: &App, solving: Option<&methods::Method>) {
+    for chip in dom::children(&app.elements.method_toggles) {
+        let input = chip.query_selector("[data-method]").ok().flatten();
+        let id = input.and_then(|input| input.get_attribute("data-method"));
+        let is_solving = id.is_some() && id.as_deref() == solving.map(|method| method.id);
+        set(&chip, "data-solving", if is_solving { "true" } else { "false" });
+    }
 }
 
 /// Draws what shows curves.

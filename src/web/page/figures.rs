@@ -1,15 +1,20 @@
 //! The headline figures of the current operating point.
 
 use super::App;
-use super::dom::set_text;
+use super::dom::{set, set_text};
 use super::format::{decimals, significant};
+use super::state::{Standing, State};
 use crate::engine::report::Point;
 
-/// Shows the point of the current overlay.
+/// Shows the point of the overlay, faded where it is not of what is asked now, with the reason.
 pub fn show(app: &App) {
     let state = app.state.borrow();
     let elements = &app.elements;
-    let Some(point) = state.overlay.as_ref().map(|overlay| &overlay.point) else {
+    let is_current = state.is_current();
+    set(&elements.figures, "data-stale", if is_current { "false" } else { "true" });
+    set(&elements.overlay_panel, "data-stale", if is_current { "false" } else { "true" });
+    set(&elements.figure_list, "aria-busy", if is_current { "false" } else { "true" });
+    let Some(point) = state.overlay.as_ref().map(|overlay| &overlay.value.point) else {
         for figure in [
             &elements.figure_bits,
             &elements.figure_ratio,
@@ -19,6 +24,7 @@ pub fn show(app: &App) {
         ] {
             set_text(figure, "–");
         }
+        set_text(&elements.figure_note, waiting(&state));
         return;
     };
     let weighted = state.weighted;
@@ -29,12 +35,27 @@ pub fn show(app: &App) {
     set_text(&elements.figure_sqnr, &decimals(sqnr, 2));
     set_text(&elements.figure_entropy, &decimals(point.entropy_bits, 3));
     set_text(&elements.figure_formula, &format!("{}×", significant(point.formula_ratio, 4)));
-    set_text(&elements.figure_note, &note(point, state.lacks_importance()));
+    if is_current {
+        set_text(&elements.figure_note, &note(point, state.importance()));
+    } else {
+        set_text(&elements.figure_note, waiting(&state));
+    }
 }
 
-fn note(point: &Point, lacks_importance: bool) -> String {
+/// Why the figures are not those of the recipe.
+fn waiting(state: &State) -> &'static str {
+    if state.recipe.check().is_err() {
+        "figures of earlier settings: these have an error"
+    } else if state.importance() == Standing::Awaited {
+        "reading importance…"
+    } else {
+        "solving…"
+    }
+}
+
+fn note(point: &Point, importance: Standing) -> String {
     let mut notes = Vec::new();
-    if lacks_importance {
+    if importance == Standing::Missing {
         notes.push("every weight alike until an importance file is chosen".to_owned());
     }
     if point.preview {

@@ -1,8 +1,8 @@
 //! Files in: opened, sketched, joined by an importance file. Whatever fails, what was open stays open.
 
 use super::dom::{on, part, set_text, show};
-use super::state::{LoadedImportance, OpenFile};
-use super::{App, archive, compress, figures, format, notice, permalink, recipe, tensors};
+use super::state::{LoadedImportance, OpenFile, Standing};
+use super::{App, archive, compress, format, notice, permalink, recipe, tensors};
 use crate::formats::{Part, is_named_onnx};
 use crate::recipe::ImportanceKind;
 use crate::web::blobs::sentence;
@@ -140,10 +140,27 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
                 rows,
                 hash: String::new(),
             };
-            let file = analyse(app, flow, file).await?;
             app.deaths.set(0);
+            // Importance first: what is drawn is drawn once, and weighed.
+            let wanted = {
+                let mut state = app.state.borrow_mut();
+                state.importance_problem = None;
+                let is_wanted =
+                    state.recipe.importance.kind != ImportanceKind::None && state.recipe.check().is_ok();
+                state.importance_file.clone().filter(|_| is_wanted)
+            };
+            let (file, problem) = match wanted {
+                Some((blob, name)) => match weigh(app, flow, file.clone(), blob).await {
+                    Ok(weighed) => (weighed, None),
+                    Err(Failure::Sentence(sentence)) => (file, Some(misfit(&name, &sentence))),
+                    Err(Failure::Cancelled) => return Err(Failure::Cancelled),
+                },
+                None => (file, None),
+            };
+            let file = analyse(app, flow, file).await?;
+            app.state.borrow_mut().importance_problem.clone_from(&problem);
             adopt(app, file, true);
-            Ok(())
+            problem.map_or(Ok(()), |problem| Err(Failure::Sentence(problem)))
         }
         other => Err(unexpected(&other)),
     }
@@ -163,12 +180,17 @@ async fn analyse(app: &Rc<App>, flow: u32, file: OpenFile) -> Outcome<OpenFile> 
     result
 }
 
-fn restore_context(app: &App) {
+/// Tells map workers of the file that is open.
+pub fn restore_context(app: &App) {
     let context = app.state.borrow().file.as_ref().map_or_else(Context::default, OpenFile::context);
     app.pool.set_context(&context);
 }
 
 async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFile> {
+    // Curves that are still being solved answer a question that nobody asks any more.
+    if app.sweeper.restart()? {
+        app.sweeper_empty.set(true);
+    }
     let importance = file.importance.as_ref().map_or(JsValue::UNDEFINED, |loaded| loaded.packed.clone());
     let begin = || Job::Begin { model: file.opened.model.clone(), importance: importance.clone() };
     let both = [app.solver.ask(begin()), app.sweeper.ask(begin())];
@@ -206,20 +228,31 @@ async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFil
             file.hash = hash;
         }
     }
+    app.sweeper_empty.set(false);
     // From here on the solvers hold this file, whatever was cancelled meanwhile: the page must follow them.
     Ok(file)
 }
 
-/// Makes a sketched file the open one.
+/// Makes a sketched file the open one. What was computed for the one before stays, as such, until its successor is there.
 fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
     {
         let mut state = app.state.borrow_mut();
+        let was_weighed = state.file.as_ref().is_some_and(|file| !fresh && file.importance.is_some());
+        if file.importance.is_some() != was_weighed {
+            // With errors weighed unequally, the weighted measure is the one to compare by.
+            state.weighted = !was_weighed;
+            app.elements.chart_quality.set_value(if state.weighted { "weighted" } else { "sqnr" });
+        }
+        if let Some(loaded) = &file.importance {
+            let hash = loaded.choice.hash.clone();
+            state.recipe.importance.hash = hash;
+        }
         state.file = Some(file);
         state.archive = None;
-        state.overlay = None;
-        state.curves.clear();
-        state.sensitivity.clear();
         if fresh {
+            state.overlay = None;
+            state.curves.clear();
+            state.sensitivity = None;
             state.compressed = None;
             state.overlay_tensor = None;
             state.row_limit = tensors::PAGE_ROWS;
@@ -233,17 +266,9 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
     }
     show_bench(app);
     app.forget_selection();
-    figures::show(app);
     recipe::sync(app);
     permalink::judge(app);
     app.refresh();
-    let (wanted, available) = {
-        let state = app.state.borrow();
-        (state.lacks_importance(), state.importance_file.is_some())
-    };
-    if fresh && wanted && available {
-        importance_changed(app);
-    }
     if fresh {
         notice::announce(app, "File opened. Curves are being solved.");
     }
@@ -287,37 +312,102 @@ fn fill_overlay_choice(app: &App) {
     select.set_value("");
 }
 
-/// Reads the importance that the recipe asks for, or drops what it no longer asks for.
+/// The recipe asks for other importance, or another file of it was chosen: reads it where that is possible.
 pub fn importance_changed(app: &Rc<App>) {
-    let Some(file) = app.state.borrow().file.clone() else { return };
-    let recipe = app.state.borrow().recipe.clone();
-    if recipe.importance.kind == ImportanceKind::None {
-        // A session with importance answers recipes without it as well.
-        app.refresh();
-        return;
-    }
-    if recipe.check().is_err() {
-        return;
-    }
-    let Some((blob, name)) = app.state.borrow().importance_file.clone() else {
-        app.refresh();
-        return;
-    };
-    let flow = notice::begin(app, &format!("Reading importance from {name}"));
-    let app = app.clone();
-    wasm_bindgen_futures::spawn_local(async move {
-        let result = importance_flow(&app, flow, file, blob).await.map_err(|failure| match failure {
-            Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
-            Failure::Cancelled => Failure::Cancelled,
-        });
-        if result.is_err() && notice::check(&app, flow).is_ok() {
-            restore_context(&app);
-        }
-        notice::conclude(&app, flow, result);
-    });
+    app.state.borrow_mut().importance_problem = None;
+    resume(app);
+    app.refresh();
 }
 
-async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<()> {
+/// Goes on with what other work has put off: importance that is awaited, or a sweeper that has nothing to solve.
+pub fn resume(app: &Rc<App>) {
+    let (awaited, is_open) = {
+        let state = app.state.borrow();
+        let is_awaited = state.importance() == Standing::Awaited && state.recipe.check().is_ok();
+        (state.importance_file.clone().filter(|_| is_awaited), state.file.is_some())
+    };
+    match awaited {
+        _ if !is_open => {}
+        Some((_, name)) => {
+            let flow = notice::begin(app, &format!("Reading importance from {name}"));
+            let app = app.clone();
+            wasm_bindgen_futures::spawn_local(async move {
+                let result = read_importance(&app, flow).await;
+                notice::conclude(&app, flow, result);
+            });
+        }
+        None if app.sweeper_empty.get() => refill(app),
+        None => {}
+    }
+}
+
+/// Reads the importance that the recipe asks for, within a flow. Where it cannot serve, the recipe goes on without and the page
+/// says why.
+pub async fn read_importance(app: &Rc<App>, flow: u32) -> Outcome<()> {
+    let (file, (blob, name)) = {
+        let state = app.state.borrow();
+        match (state.file.clone(), state.importance_file.clone()) {
+            (Some(file), Some(chosen)) => (file, chosen),
+            _ => return Ok(()),
+        }
+    };
+    let result = async {
+        let file = weigh(app, flow, file, blob).await?;
+        analyse(app, flow, file).await
+    }
+    .await;
+    notice::check(app, flow)?;
+    match result {
+        Ok(file) => {
+            app.state.borrow_mut().importance_problem = None;
+            adopt(app, file, false);
+            Ok(())
+        }
+        Err(failure) => {
+            let problem = match failure {
+                Failure::Sentence(sentence) => misfit(&name, &sentence),
+                Failure::Cancelled => format!("{name} was not read: its reader died."),
+            };
+            app.state.borrow_mut().importance_problem = Some(problem.clone());
+            restore_context(app);
+            recipe::show_importance(app);
+            app.refresh();
+            Err(Failure::Sentence(problem))
+        }
+    }
+}
+
+/// What is said of an importance file that cannot serve.
+fn misfit(name: &str, sentence: &str) -> String {
+    format!(
+        "{name} cannot weigh the errors of this model: {sentence}. Choose another file, or weigh by nothing."
+    )
+}
+
+/// The user stopped what was under way: importance that is not read goes back to what was read before it.
+pub fn put_back(app: &Rc<App>) {
+    {
+        let mut state = app.state.borrow_mut();
+        if state.importance() != Standing::Awaited || state.file.is_none() {
+            return;
+        }
+        let (chosen, name) = match &state.importance_file {
+            Some((chosen, name)) => (chosen.clone(), name.clone()),
+            None => return,
+        };
+        let loaded = state.file.as_ref().and_then(|file| file.importance.as_ref());
+        match loaded.filter(|loaded| loaded.is_of(&chosen)).map(|loaded| loaded.choice.clone()) {
+            Some(choice) => state.recipe.importance = choice,
+            None => state.importance_problem = Some(format!("{name} was not read: that was cancelled.")),
+        }
+    }
+    restore_context(app);
+    recipe::sync(app);
+    app.refresh();
+}
+
+/// A file with its importance matched and surveyed, not sketched yet.
+async fn weigh(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<OpenFile> {
     let recipe = app.state.borrow().recipe.clone();
     file.importance = None;
     app.pool.set_context(&file.context());
@@ -343,14 +433,18 @@ async fn importance_flow(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blo
         return Err(unexpected(&complete));
     };
     notice::check(app, flow)?;
-    app.state.borrow_mut().recipe.importance.hash.clone_from(&choice.hash);
     file.importance = Some(LoadedImportance { file: blob, packed: importance, notes, choice });
-    let file = analyse(app, flow, file).await?;
-    // With errors weighed unequally, the weighted measure is the one to compare by.
-    app.state.borrow_mut().weighted = true;
-    app.elements.chart_quality.set_value("weighted");
-    adopt(app, file, false);
-    Ok(())
+    Ok(file)
+}
+
+/// Reads the open file again for a sweeper that was stopped.
+pub fn refill(app: &Rc<App>) {
+    if notice::is_working(app) {
+        // What is under way fills it, or says at its end that it is empty still.
+        return;
+    }
+    let Some(file) = app.state.borrow().file.clone() else { return };
+    read_again(app, file);
 }
 
 /// Reads the open file again, after a solver was lost with its session; a file that keeps killing solvers is left alone.
@@ -360,6 +454,10 @@ pub fn reopen(app: &Rc<App>) {
     if app.deaths.get() > MOST_DEATHS {
         return;
     }
+    read_again(app, file);
+}
+
+fn read_again(app: &Rc<App>, file: OpenFile) {
     let flow = notice::begin(app, &format!("Reading {} again", file.name));
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {

@@ -32,7 +32,7 @@ use crate::engine::Session;
 use crate::engine::report::Point;
 use dom::{on, set, set_text};
 use elements::Elements;
-use state::State;
+use state::{Answered, State};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::JsCast;
@@ -70,6 +70,8 @@ pub struct App {
     link_asked: Cell<bool>,
     /// Solvers that died over the open file.
     deaths: Cell<u32>,
+    /// The sweeper was stopped and has not read the open file again.
+    sweeper_empty: Cell<bool>,
     /// Which tensors the table showed as quantized.
     selection: RefCell<String>,
     me: RefCell<Weak<App>>,
@@ -128,6 +130,7 @@ impl App {
             paint_asked: Cell::new(false),
             link_asked: Cell::new(false),
             deaths: Cell::new(0),
+            sweeper_empty: Cell::new(false),
             selection: RefCell::default(),
             me: RefCell::default(),
         });
@@ -243,12 +246,13 @@ impl App {
             return;
         }
         let problem = self.state.borrow().recipe.check().err();
-        recipe::show_error(self, &problem.as_ref().map(ToString::to_string).unwrap_or_default());
+        recipe::show_problem(self, problem.as_ref());
         compress::show_stale(self);
         target::forget(self);
         self.redraw_selection();
         accuracy::tell(self);
-        if problem.is_some() {
+        self.show_standing();
+        if self.state.borrow().question().is_none() {
             return;
         }
         self.overlay_wanted.set(true);
@@ -261,8 +265,18 @@ impl App {
                 app.overlay_asked.set(false);
             });
         }
-        curves::refresh(self);
-        sensitivity::refresh(self);
+        if self.sweeper_empty.get() {
+            files::refill(self);
+        } else {
+            curves::refresh(self);
+        }
+    }
+
+    /// Shows of everything that is computed whether it answers what is asked now.
+    fn show_standing(&self) {
+        figures::show(self);
+        sensitivity::show_standing(self);
+        self.paint();
     }
 
     /// Shows the step that was chosen for the file where the recipe left it open.
@@ -273,24 +287,40 @@ impl App {
                 return;
             }
             let Some(step) = point.parameter.clone() else { return };
+            let open = state.recipe.to_line();
             state.recipe.settings.insert("step".to_owned(), step);
+            let chosen = state.recipe.to_line();
+            // It is the step that the result was made with, too.
+            if let Some(made) = state.compressed.as_mut().filter(|made| made.line == open) {
+                made.line = chosen;
+            }
         }
         recipe::sync(self);
     }
 
     async fn ask_overlay(self: &Rc<Self>) {
-        let (recipe, tensor) = {
+        let (recipe, tensor, asked) = {
             let state = self.state.borrow();
-            (state.solvable(), state.overlay_tensor)
+            (state.solvable(), state.overlay_tensor, state.overlay_question())
         };
+        let Some(asked) = asked else { return };
         match self.solver.ask(Job::Overlay { recipe, tensor }).await {
             Ok(Answer::Overlay(overlay)) => {
-                self.take_step(&overlay.point);
-                self.state.borrow_mut().overlay = Some(overlay);
-                recipe::show_error(self, "");
-                figures::show(self);
-                permalink::write_soon(self);
-                self.paint();
+                let is_current = self.state.borrow().overlay_question().as_ref() == Some(&asked);
+                let question = if is_current {
+                    self.take_step(&overlay.point);
+                    recipe::show_error(self, "");
+                    permalink::write_soon(self);
+                    self.state.borrow().overlay_question().unwrap_or_default()
+                } else {
+                    // A slider that moves shows where it has been.
+                    asked
+                };
+                self.state.borrow_mut().overlay = Some(Answered { question, value: overlay });
+                self.show_standing();
+                if is_current {
+                    sensitivity::refresh(self);
+                }
             }
             Ok(other) => {
                 if let Failure::Sentence(sentence) = files::unexpected(&other) {

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::dom::{on, set, set_text, show};
-use super::format;
+use super::{files, format};
 use crate::web::pool::{Failure, Outcome};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -43,7 +43,15 @@ pub fn conclude(app: &App, flow: u32, result: Outcome<()>) {
     }
     if current {
         rest(app);
+        if let Some(app) = app.me.borrow().upgrade() {
+            files::resume(&app);
+        }
     }
+}
+
+/// Whether a flow is in progress.
+pub fn is_working(app: &App) -> bool {
+    !app.elements.job.hidden()
 }
 
 /// Takes the strip away: nothing is in progress.
@@ -100,14 +108,15 @@ pub fn check(app: &App, flow: u32) -> Outcome<()> {
 }
 
 /// Stops whatever is in progress, at once.
-pub fn cancel(app: &App) {
-    if app.elements.job.hidden() {
+pub fn cancel(app: &Rc<App>) {
+    if !is_working(app) {
         return;
     }
     app.work.flow.set(app.work.flow.get().wrapping_add(1));
     app.pool.cancel();
     rest(app);
     announce(app, "Cancelled");
+    files::put_back(app);
 }
 
 /// Connects the buttons.

@@ -46,7 +46,7 @@ pub fn draw(app: &App) {
     let state = app.state.borrow();
     let Some(sized) = canvas::fit(&app.window, &app.elements.overlay_canvas) else { return };
     sized.clear();
-    let Some(overlay) = &state.overlay else {
+    let Some(overlay) = state.overlay.as_ref().map(|answer| &answer.value) else {
         set_text(&app.elements.overlay_caption, "");
         return;
     };
@@ -76,7 +76,7 @@ fn caption(overlay: &Overlay) -> String {
 
 fn save(app: &App) {
     let state = app.state.borrow();
-    let Some(overlay) = &state.overlay else { return };
+    let Some(overlay) = state.overlay.as_ref().map(|answer| &answer.value) else { return };
     let name = state.file.as_ref().map_or("weights", |file| download::stem(&file.name));
     match plot::svg::histogram(
         &describe(app, overlay),

@@ -3,11 +3,11 @@
 use super::dom::{self, append, clear, on, part, set, set_text, show};
 use super::{App, files, format};
 use crate::entropy::{Coder, Positions};
-use crate::quantize::{Method, Parameter, ParameterKind, Value, methods, pruning::Pruning};
+use crate::quantize::{Method, Parameter, ParameterKind, SettingsError, Value, methods, pruning::Pruning};
 use crate::recipe::{self, ImportanceKind, Recipe, Scope};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
-use web_sys::{Element, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
+use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
 
 /// Positions of a slider from one end to the other.
 const SLIDER_STEPS: f64 = 1000.0;
@@ -138,6 +138,8 @@ pub fn show_importance(app: &App) {
 
 fn build_parameters(app: &App, recipe: &Recipe) {
     let home = &app.elements.method_parameters;
+    // The sentence about an error may stand among the fields that go.
+    append(&app.elements.recipe_form, &app.elements.recipe_error);
     clear(home);
     let method = method_of(recipe);
     for parameter in method.parameters {
@@ -281,7 +283,6 @@ fn slid(app: &App, id: &str, target: &Element) {
     set(slider, "aria-valuetext", &typed(&value));
     let number: HtmlInputElement = part(&app.elements.method_parameters, &format!("#parameter-{id}"));
     number.set_value(&typed(&value));
-    set(&number, "aria-invalid", "false");
     recipe.settings.insert(id.to_owned(), value);
     choose(app, recipe);
 }
@@ -298,7 +299,6 @@ fn typed_in(app: &App, id: &str, target: &Element) {
     } else {
         recipe.settings.insert(id.to_owned(), recipe::value_from(&text));
     }
-    set(target, "aria-invalid", if recipe.check().is_err() { "true" } else { "false" });
     let method = method_of(&recipe);
     let number = recipe.settings.get(id).map(as_number);
     if let (true, Some(number)) = (method.swept == id, number) {
@@ -399,7 +399,55 @@ pub fn adopt(app: &Rc<App>, method: &str, parameter: &str, value: &Value) {
     app.refresh();
 }
 
-/// Shows why the recipe cannot be solved, or that it can.
+/// Shows at its field what keeps the recipe from being solved, or that nothing does; until it is mended nothing can be made of it.
+pub fn show_problem(app: &App, problem: Option<&SettingsError>) {
+    let e = &app.elements;
+    if let Some(field) = children_with(&e.recipe_form, "[aria-describedby='recipe-error']") {
+        let _ = field.remove_attribute("aria-describedby");
+        set(&field, "aria-invalid", "false");
+    }
+    let sentence = problem.map(ToString::to_string).unwrap_or_default();
+    e.compress_button.set_disabled(problem.is_some());
+    e.target_find.set_disabled(problem.is_some());
+    let title = if problem.is_some() { sentence.as_str() } else { "Compress with this recipe (Ctrl+Enter)" };
+    e.compress_button.set_title(title);
+    match problem.and_then(|problem| control_of(app, &problem.field)) {
+        Some(control) => {
+            set(&control, "aria-describedby", "recipe-error");
+            set(&control, "aria-invalid", "true");
+            if let Ok(Some(field)) = control.closest(".field") {
+                let _ = field.after_with_node_1(&e.recipe_error);
+            }
+        }
+        None => append(&e.recipe_form, &e.recipe_error),
+    }
+    show_error(app, &sentence);
+}
+
+/// The control of a recipe's field, as errors name it.
+fn control_of(app: &App, field: &str) -> Option<Element> {
+    let id = match field {
+        "method" | "scope" | "roles" | "include" | "exclude" | "coder" | "positions" => field.to_owned(),
+        "prune" => "pruning-amount".to_owned(),
+        "alpha" | "floor" => format!("importance-{field}"),
+        parameter => format!("parameter-{parameter}"),
+    };
+    children_with(&app.elements.recipe_form, &format!("#{id}"))
+}
+
+fn children_with(form: &Element, selector: &str) -> Option<Element> {
+    form.query_selector(selector).ok().flatten()
+}
+
+/// Takes the user to the field that has an error, if one has.
+pub fn go_to_problem(app: &App) {
+    let field = children_with(&app.elements.recipe_form, "[aria-describedby='recipe-error']");
+    if let Some(field) = field.and_then(|field| field.dyn_into::<HtmlElement>().ok()) {
+        let _ = field.focus();
+    }
+}
+
+/// Shows what keeps the recipe from being solved, in a sentence; an empty one takes it away.
 pub fn show_error(app: &App, sentence: &str) {
     set_text(&app.elements.recipe_error, sentence);
     show(&app.elements.recipe_error, !sentence.is_empty());

@@ -2,6 +2,7 @@
 
 use super::chart::theme;
 use super::dom::{append, clear, make, on, set, set_text};
+use super::state::{Answered, State};
 use super::{App, download, format};
 use crate::engine::report::{TensorSensitivity, sensitivity_csv, sensitivity_sentence};
 use crate::plot::{self, Scale, Sensitivity};
@@ -43,16 +44,36 @@ pub fn refresh(app: &Rc<App>) {
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         while app.sensitivity_wanted.replace(false) {
-            let recipe = app.state.borrow().solvable();
+            let (recipe, asked) = {
+                let state = app.state.borrow();
+                (state.solvable(), state.question())
+            };
+            let Some(question) = asked.filter(|_| !app.sweeper_empty.get()) else { break };
             // Beside the curves, so that nothing under the sliders waits. What cannot be solved is said by the overlay.
-            if let Ok(Answer::Sensitivity(rows)) = app.sweeper.ask(Job::Sensitivity(recipe)).await {
-                app.state.borrow_mut().sensitivity = rows;
+            if let Ok(Answer::Sensitivity(value)) = app.sweeper.ask(Job::Sensitivity(recipe)).await
+                && app.state.borrow().question().as_ref() == Some(&question)
+            {
+                app.state.borrow_mut().sensitivity = Some(Answered { question, value });
                 fill_table(&app);
+                show_standing(&app);
                 app.paint();
             }
         }
         app.sensitivity_asked.set(false);
     });
+}
+
+/// Fades the panel while it tells of another recipe than the one that is asked for.
+pub fn show_standing(app: &App) {
+    let state = app.state.borrow();
+    let answered = state.sensitivity.as_ref().map(|answer| &answer.question);
+    let is_current = answered.is_some() && answered == state.question().as_ref();
+    set(&app.elements.sensitivity, "data-stale", if is_current { "false" } else { "true" });
+}
+
+/// The rows that are shown.
+fn shown(state: &State) -> &[TensorSensitivity] {
+    state.sensitivity.as_ref().map_or(&[], |answer| answer.value.as_slice())
 }
 
 fn describe(app: &App, rows: &[TensorSensitivity]) -> Sensitivity {
@@ -66,7 +87,7 @@ fn describe(app: &App, rows: &[TensorSensitivity]) -> Sensitivity {
 /// Draws the bars and says in words what they show.
 pub fn draw(app: &App) {
     let state = app.state.borrow();
-    let rows = &state.sensitivity;
+    let rows = shown(&state);
     let e = &app.elements;
     let height = ROW_HEIGHT * rows.len().clamp(3, MOST_BARS) + AXIS_HEIGHT;
     let _ = e.sensitivity_plot.style().set_property("height", &format!("{height}px"));
@@ -91,7 +112,7 @@ fn fill_table(app: &App) {
     if app.elements.sensitivity_details.get_attribute("open").is_none() {
         return;
     }
-    for row in app.state.borrow().sensitivity.iter().take(MOST_ROWS) {
+    for row in shown(&app.state.borrow()).iter().take(MOST_ROWS) {
         append(rows, &table_row(app, row));
     }
 }
@@ -122,5 +143,5 @@ fn table_row(app: &App, row: &TensorSensitivity) -> Element {
 fn save(app: &App) {
     let state = app.state.borrow();
     let name = state.file.as_ref().map_or("weights", |file| download::stem(&file.name));
-    download::text(app, &format!("{name}.sensitivity.csv"), &sensitivity_csv(&state.sensitivity));
+    download::text(app, &format!("{name}.sensitivity.csv"), &sensitivity_csv(shown(&state)));
 }

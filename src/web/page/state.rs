@@ -1,13 +1,35 @@
 //! What the user wants (the recipe, what is shown) apart from what has been computed (the open file, curves, results).
 
 use super::super::protocol::{Archive, Context, Opened};
-use crate::engine::report::{Bound, Curve, Outcome, Overlay, TensorRow, TensorSensitivity, Verification};
+use crate::engine::report::{Outcome, Overlay, Sweep, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use web_sys::Blob;
+
+/// An answer with the question that it answers: whatever else has changed, it is shown as current only while that is asked.
+#[derive(Debug, Clone)]
+pub struct Answered<T> {
+    /// The question, as [`State::question`] words it.
+    pub question: String,
+    /// What was answered.
+    pub value: T,
+}
+
+/// How the importance that the recipe asks for stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// None is asked for.
+    Unasked,
+    /// What is asked for is there.
+    Loaded,
+    /// Its file is chosen, and not read as the recipe asks for it yet.
+    Awaited,
+    /// No file is chosen, or the one that is cannot serve.
+    Missing,
+}
 
 /// An importance file that fits the open file.
 #[derive(Debug, Clone)]
@@ -39,6 +61,19 @@ pub struct OpenFile {
     pub rows: Rc<Vec<TensorRow>>,
     /// Content hash.
     pub hash: String,
+}
+
+impl LoadedImportance {
+    /// Whether it was read from this file.
+    pub fn is_of(&self, file: &Blob) -> bool {
+        JsValue::from(&self.file) == JsValue::from(file)
+    }
+
+    /// Whether it was read as a recipe asks for it.
+    fn answers(&self, asked: &ImportanceChoice) -> bool {
+        let choice = &self.choice;
+        (choice.kind, choice.alpha, choice.floor) == (asked.kind, asked.alpha, asked.floor)
+    }
 }
 
 impl OpenFile {
@@ -116,6 +151,8 @@ pub struct State {
     pub fragment: String,
     /// The importance file last chosen, with its name.
     pub importance_file: Option<(Blob, String)>,
+    /// Why that file cannot serve the recipe, once that was found.
+    pub importance_problem: Option<String>,
     /// Methods whose curves are drawn.
     pub shown: BTreeSet<String>,
     /// The rate's measure.
@@ -132,14 +169,12 @@ pub struct State {
     pub file: Option<OpenFile>,
     /// The open compressed file, where that is shown.
     pub archive: Option<OpenArchive>,
-    /// Curves with the question they answer, in the order of the table of methods.
-    pub curves: Vec<Option<(String, Curve)>>,
-    /// Shannon bounds.
-    pub bounds: Vec<Bound>,
-    /// The weights with the codebook of the current recipe.
-    pub overlay: Option<Overlay>,
-    /// Which layer hurts, by the current recipe.
-    pub sensitivity: Vec<TensorSensitivity>,
+    /// Curves, each with the bounds beside it, in the order of the table of methods.
+    pub curves: Vec<Option<Answered<Sweep>>>,
+    /// The weights with the codebook of the recipe.
+    pub overlay: Option<Answered<Overlay>>,
+    /// Which layer hurts, by the recipe.
+    pub sensitivity: Option<Answered<Vec<TensorSensitivity>>>,
     /// The result last made.
     pub compressed: Option<Compressed>,
 }
@@ -156,6 +191,7 @@ impl Default for State {
             link_hash: None,
             fragment: String::new(),
             importance_file: None,
+            importance_problem: None,
             shown,
             rate: Rate::Coded,
             weighted: false,
@@ -165,31 +201,68 @@ impl Default for State {
             file: None,
             archive: None,
             curves: Vec::new(),
-            bounds: Vec::new(),
             overlay: None,
-            sensitivity: Vec::new(),
+            sensitivity: None,
             compressed: None,
         }
     }
 }
 
 impl State {
-    /// The recipe as it can be solved now: without importance as long as its file is missing.
+    /// How the importance that the recipe asks for stands.
+    pub fn importance(&self) -> Standing {
+        let asked = &self.recipe.importance;
+        if asked.kind == ImportanceKind::None {
+            return Standing::Unasked;
+        }
+        let Some((chosen, _)) = &self.importance_file else { return Standing::Missing };
+        let loaded = self.file.as_ref().and_then(|file| file.importance.as_ref());
+        if loaded.is_some_and(|loaded| loaded.is_of(chosen) && loaded.answers(asked)) {
+            Standing::Loaded
+        } else if self.importance_problem.is_some() {
+            Standing::Missing
+        } else {
+            Standing::Awaited
+        }
+    }
+
+    /// The recipe as it can be solved now: with the importance that was loaded for it, and without as long as that is missing.
     pub fn solvable(&self) -> Recipe {
         let mut recipe = self.recipe.clone();
         let loaded = self.file.as_ref().and_then(|file| file.importance.as_ref());
-        match loaded {
-            Some(loaded) if recipe.importance.kind == loaded.choice.kind => {
-                recipe.importance = loaded.choice.clone();
-            }
+        match (self.importance(), loaded) {
+            (Standing::Loaded, Some(loaded)) => recipe.importance = loaded.choice.clone(),
+            (Standing::Awaited, _) => {}
             _ => recipe.importance = ImportanceChoice::default(),
         }
         recipe
     }
 
-    /// Whether the recipe asks for an importance file that is not there.
-    pub fn lacks_importance(&self) -> bool {
-        self.recipe.importance.kind != ImportanceKind::None
-            && self.file.as_ref().is_some_and(|file| file.importance.is_none())
+    /// What is asked now of the open file, as [`ask`](Self::ask) words it; nothing while the recipe has an error or its
+    /// importance is being read.
+    pub fn question(&self) -> Option<String> {
+        let is_askable = self.recipe.check().is_ok() && self.importance() != Standing::Awaited;
+        let file = self.file.as_ref().filter(|_| is_askable)?;
+        Some(Self::ask(&self.solvable(), file))
+    }
+
+    /// A recipe asked of a file, in words that no other pair of them has.
+    pub fn ask(recipe: &Recipe, file: &OpenFile) -> String {
+        format!("{} of {}", recipe.to_line(), file.hash)
+    }
+
+    /// The question of the overlay: the recipe's, for the tensor that is shown.
+    pub fn overlay_question(&self) -> Option<String> {
+        let question = self.question()?;
+        Some(match self.overlay_tensor {
+            Some(tensor) => format!("{question} in {tensor}"),
+            None => question,
+        })
+    }
+
+    /// Whether figures and overlay are what is asked now.
+    pub fn is_current(&self) -> bool {
+        let asked = self.overlay_question();
+        asked.is_some() && self.overlay.as_ref().map(|answer| &answer.question) == asked.as_ref()
     }
 }

@@ -3,7 +3,7 @@
 use super::dom::{on, set_text, show};
 use super::files::unexpected;
 use super::state::OpenFile;
-use super::{App, compress, curves, notice, recipe};
+use super::{App, compress, curves, files, notice, recipe};
 use crate::engine::target::{Contest, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
@@ -52,26 +52,32 @@ fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
 
 fn start(app: &Rc<App>) {
     let e = &app.elements;
-    let Some((file, recipe)) = compress::wish(app) else { return };
     let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
-    let mut contest = match target.and_then(|target| Contest::new(target, &recipe)) {
+    let recipe = app.state.borrow().recipe.clone();
+    let contest = match target.and_then(|target| Contest::new(target, &recipe)) {
         Ok(contest) => contest,
         Err(error) => return say(app, &error.to_string(), true),
     };
     forget(app);
-    let wish = app.state.borrow().recipe.clone();
     let flow = notice::begin(app, "Finding a setting");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = find(&app, flow, &file, recipe, &mut contest).await;
+        let result = search(&app, flow, contest).await;
         if notice::check(&app, flow).is_ok() {
-            app.pool.set_context(&file.context());
-            if result.is_ok() {
-                conclude(&app, &wish, &contest);
-            }
+            files::restore_context(&app);
         }
         notice::conclude(&app, flow, result);
     });
+}
+
+async fn search(app: &Rc<App>, flow: u32, mut contest: Contest) -> Outcome<()> {
+    let (file, recipe, _) = compress::wish(app, flow).await?;
+    let wish = app.state.borrow().recipe.clone();
+    notice::stage(app, "Finding a setting");
+    find(app, flow, &file, recipe, &mut contest).await?;
+    notice::check(app, flow)?;
+    conclude(app, &wish, &contest);
+    Ok(())
 }
 
 /// Compresses with one setting after the other until each competing method's search has ended.

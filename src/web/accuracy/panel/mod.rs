@@ -119,7 +119,7 @@ impl Panel {
             let files: Vec<File> =
                 Array::from(&get("files")).iter().filter_map(|f| f.dyn_into().ok()).collect();
             let name = get("model").as_string().unwrap_or_default();
-            me.state.borrow_mut().awaited = Some((name, get("curvature").is_truthy()));
+            me.state.borrow_mut().awaited = Some(name);
             me.take_data(files);
         });
         for (button, input) in [
@@ -259,34 +259,19 @@ impl Panel {
         self.begin_awaited();
     }
 
-    /// Measures a sample once its file, its importance and its data are there.
+    /// Measures a sample once its file and its data are there.
     fn begin_awaited(self: &Rc<Self>) {
-        let awaited = {
+        let is_here = {
             let mut state = self.state.borrow_mut();
-            let here = state.data.is_some()
-                && state.awaited.as_ref().is_some_and(|(name, _)| *name == state.open.name);
-            if here { state.awaited.take() } else { None }
+            let is_here = state.data.is_some() && state.awaited.as_ref() == Some(&state.open.name);
+            if is_here {
+                state.awaited = None;
+            }
+            is_here
         };
-        if let Some((_, curvature)) = awaited {
-            self.start("Measuring the curves", move |me| async move {
-                // What does not depend on the importance goes ahead while the page reads it.
-                me.prepare().await?;
-                while curvature && me.state.borrow().open.importance.is_none() {
-                    me.pause(10).await?;
-                }
-                Self::curves(me).await
-            });
+        if is_here {
+            self.start("Measuring the curves", Self::curves);
         }
-    }
-
-    async fn pause(&self, millis: i32) -> Outcome<()> {
-        let window = self.window.clone();
-        let promise = js_sys::Promise::new(&mut |resolve, _| {
-            let _ = window.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, millis);
-        });
-        let elapsed = JsFuture::from(promise);
-        self.unless_stopped(async { elapsed.await.map(|_| ()).map_err(|error| sentence(&error).into()) })
-            .await
     }
 
     fn forget_setup(&self) {

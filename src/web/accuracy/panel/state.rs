@@ -74,8 +74,8 @@ pub struct State {
     pub benched: bool,
     /// Hash of the importance file that the workers were told of, 0 for none.
     pub weighed_by: u64,
-    /// A sample that is being opened: measure it once its file, and importance if so said, are there.
-    pub awaited: Option<(String, bool)>,
+    /// A sample that is being opened: measure it once its file is there.
+    pub awaited: Option<String>,
     pub last_file: Option<(String, Vec<u8>)>,
 }
 
