@@ -247,3 +247,24 @@ fn the_least_accuracy_is_kept_by_the_file_that_is_written() {
         "{said}"
     );
 }
+
+/// Two tensors of very different size: over all weights the ratio is that of the large one.
+#[test]
+fn a_quality_is_not_met_by_a_file_with_a_lost_tensor() {
+    let mut random = support::Random(5);
+    let loud: Vec<f32> = (0..4096).map(|_| random.laplace(10.0)).collect();
+    let quiet: Vec<f32> = (0..4096).map(|_| random.laplace(0.001)).collect();
+    let bytes = support::safetensors(&[
+        ("loud.weight", "F32", &[64, 64], support::f32_bytes(&loud)),
+        ("quiet.weight", "F32", &[64, 64], support::f32_bytes(&quiet)),
+    ]);
+    let file = path("targets_lost.safetensors");
+    std::fs::write(&file, bytes).unwrap();
+    let target = Target::SqnrDb(15.0);
+    // A codebook for both gives its levels to the loud one, which alone would meet 15 dB with a few of them.
+    let met = meet(&file, "method=kmeans&scope=all", target, &[], 2).unwrap();
+    assert_eq!(met.best.measured.broken, 0);
+    assert!(met.best.measured.worst_db > 3.0, "{:?}", met.best);
+    assert!(met.trials.iter().any(|t| t.measured.sqnr_db > 15.0 && t.measured.broken > 0), "it was tempted");
+    assert!(met.sentence.contains("worst tensor"), "{}", met.sentence);
+}

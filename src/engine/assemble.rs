@@ -215,7 +215,7 @@ fn measured_point(
         weighted_sqnr_db: sqnr_db(measured.weighted_signal, measured.weighted_error),
         worst_db: quality.worst_db,
         median_db: quality.median_db,
-        broken: quality.lost_count + quality.one_value_count,
+        broken: quality.broken(),
         formula_ratio: if is_grid {
             weights * 32.0 / bits
         } else {

@@ -170,7 +170,7 @@ impl<'a> Evaluated<'a> {
             weighted_sqnr_db: sqnr_db(distortion.signal.weighted_squares, distortion.weighted_error),
             worst_db: quality.worst_db,
             median_db: quality.median_db,
-            broken: quality.lost_count + quality.one_value_count,
+            broken: quality.broken(),
             formula_ratio: weights * 32.0 / formula,
             predicted_ratio: parameters as f64 * 32.0
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),

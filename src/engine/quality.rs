@@ -91,9 +91,14 @@ impl Quality {
         Some(quality)
     }
 
-    /// Whether a tensor is lost or became nearly one value: the network is not what it was.
+    /// Number of tensors that are lost or became nearly one value, with those that are both twice.
+    pub const fn broken(&self) -> u64 {
+        self.lost_count + self.one_value_count
+    }
+
+    /// Whether there is one: the network is not what it was.
     pub const fn is_broken(&self) -> bool {
-        self.lost_count > 0 || self.one_value_count > 0
+        self.broken() > 0
     }
 
     /// What a person should know of it, a sentence each; none where all is well.

@@ -54,7 +54,15 @@ pub struct Measured {
     pub weighted_sqnr_db: f64,
     /// Share of right answers, where a network was run.
     pub accuracy: Option<f64>,
+    /// Signal-to-quantization-noise ratio of the worst tensor, dB.
+    pub worst_db: f64,
+    /// Tensors that are lost or became nearly one value: no plain ratio that is asked for is met with one of them, whatever it is
+    /// over all weights.
+    pub broken: u64,
 }
+
+/// A trial with a broken tensor misses a plain ratio by this at least, in dB, so that the search turns to finer settings.
+const BROKEN_DB: f64 = 1.0;
 
 /// A method with a value of its swept parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -93,14 +101,21 @@ impl Measured {
     /// What a point of a sweep predicts for a model of so many float parameters.
     pub fn predicted(point: &Point, parameters: u64) -> Self {
         let file_bytes = (parameters as f64 * 4.0 / point.predicted_ratio) as u64;
-        let Point { bits, sqnr_db, weighted_sqnr_db, .. } = *point;
-        Self { file_bytes, bits, sqnr_db, weighted_sqnr_db, accuracy: None }
+        Self::of_point(file_bytes, point)
     }
 
     /// What a compressed file has.
     pub fn of(outcome: &Outcome) -> Self {
-        let Point { bits, sqnr_db, weighted_sqnr_db, .. } = outcome.point;
-        Self { file_bytes: outcome.file_bytes, bits, sqnr_db, weighted_sqnr_db, accuracy: None }
+        let measured = Self::of_point(outcome.file_bytes, &outcome.point);
+        match &outcome.quality {
+            Some(quality) => Self { worst_db: quality.worst_db, broken: quality.broken(), ..measured },
+            None => measured,
+        }
+    }
+
+    const fn of_point(file_bytes: u64, point: &Point) -> Self {
+        let Point { bits, sqnr_db, weighted_sqnr_db, worst_db, broken, .. } = *point;
+        Self { file_bytes, bits, sqnr_db, weighted_sqnr_db, accuracy: None, worst_db, broken }
     }
 }
 
@@ -209,7 +224,8 @@ impl Target {
         let spare = match self {
             Self::FileBytes(n) => log_ratio(n as f64, measured.file_bytes as f64),
             Self::BitsPerWeight(b) => log_ratio(b, measured.bits),
-            Self::SqnrDb(d) => measured.sqnr_db - d,
+            Self::SqnrDb(d) => whole(measured, measured.sqnr_db - d),
+            // Importance may give a tensor up on purpose; the outcome names it.
             Self::WeightedSqnrDb(d) => measured.weighted_sqnr_db - d,
             Self::Accuracy(a) => measured.accuracy.map_or(f64::NEG_INFINITY, |found| found - a),
         };
@@ -243,8 +259,10 @@ impl Target {
         match self {
             Self::FileBytes(_) => format!("{} bytes", measured.file_bytes),
             Self::BitsPerWeight(_) => format!("{:.4} bits per weight", measured.bits),
-            Self::SqnrDb(_) => format!("{:.3} dB", measured.sqnr_db),
-            Self::WeightedSqnrDb(_) => format!("{:.3} dB, weighted by importance", measured.weighted_sqnr_db),
+            Self::SqnrDb(_) => format!("{:.3} dB{}", measured.sqnr_db, tensors(measured)),
+            Self::WeightedSqnrDb(_) => {
+                format!("{:.3} dB, weighted by importance{}", measured.weighted_sqnr_db, tensors(measured))
+            }
             Self::Accuracy(_) => format!("{:.2} % right answers", 100.0 * measured.accuracy.unwrap_or(0.0)),
         }
     }
@@ -263,6 +281,20 @@ impl Target {
             _ => format!("{:.2} % of it", 100.0 * share),
         }
     }
+}
+
+/// What is said of single tensors beside the ratio of all weights.
+fn tensors(measured: &Measured) -> String {
+    match measured.broken {
+        0 => format!(" (worst tensor {:.2} dB)", measured.worst_db),
+        1 => " with one tensor lost or nearly one value".to_owned(),
+        n => format!(" with {n} tensors lost or nearly one value"),
+    }
+}
+
+/// What a plain ratio has to spare: never anything with a broken tensor.
+fn whole(measured: &Measured, spare: f64) -> f64 {
+    if measured.broken > 0 { spare.min(-BROKEN_DB) } else { spare }
 }
 
 fn log_ratio(allowed: f64, found: f64) -> f64 {
@@ -417,6 +449,21 @@ mod tests {
             assert!(Target::read(id, text).is_err(), "{id} {text}");
         }
         assert!(Target::SqnrDb(f64::NAN).check(&Recipe::default()).is_err());
+    }
+
+    #[test]
+    fn no_plain_ratio_is_met_with_a_broken_tensor() {
+        let broken = Measured {
+            sqnr_db: 60.0,
+            weighted_sqnr_db: 60.0,
+            broken: 1,
+            file_bytes: 10,
+            ..Measured::default()
+        };
+        assert!(!Target::SqnrDb(20.0).is_met(&broken));
+        assert!(Target::WeightedSqnrDb(20.0).is_met(&broken), "importance may give a tensor up");
+        assert!(Target::FileBytes(10).is_met(&broken), "a size is a size; the outcome names the tensor");
+        assert_eq!(Target::SqnrDb(20.0).found(&broken), "60.000 dB with one tensor lost or nearly one value");
     }
 
     #[test]

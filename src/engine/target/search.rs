@@ -321,8 +321,13 @@ mod tests {
                 Some((bytes, sqnr_db)) => {
                     let file_bytes = bytes as u64;
                     let bits = bytes * 8.0 / 20_000.0;
-                    let measured =
-                        Measured { file_bytes, bits, sqnr_db, weighted_sqnr_db: sqnr_db, accuracy: None };
+                    let measured = Measured {
+                        file_bytes,
+                        bits,
+                        sqnr_db,
+                        weighted_sqnr_db: sqnr_db,
+                        ..Measured::default()
+                    };
                     contest.enter(search.measured(measured).unwrap());
                 }
                 None => search.refused(),
