@@ -114,6 +114,14 @@ pub struct Measures {
     pub against: Option<Against>,
 }
 
+impl Measures {
+    /// Share of right answers of the float model on these very inputs, from what was lost and won against it.
+    pub fn float_top1(&self) -> Option<f64> {
+        let (top1, against) = (self.top1.as_ref()?, self.against.as_ref()?);
+        Some(top1.value() + (against.lost as f64 - against.won as f64) / self.answers.max(1) as f64)
+    }
+}
+
 /// Comparison with the float model on the same inputs.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Against {

@@ -121,6 +121,14 @@ pageTest("LeNet on 10,000 images: accuracy, curvature, retraining", { fetches, s
   const said2 = await page.text(A("done"));
   const [, from, to] = said2.match(/loss from ([\d.]+) to ([\d.]+)/).map(Number);
   assert.ok(to < from, said2);
+  // D9: the point is compared with the float weights on the 5,000 images that it was examined on, not on all of them.
+  await page.page.focus(A("chart"));
+  for (let at = 0; at < 12; at += 1) await page.page.keyboard.press("ArrowDown");
+  const examined = await facts(page);
+  assert.equal(examined.samples, "5000");
+  const [float, top1] = [examined["float weights on the same samples"], examined["top-1"]].map(parseFloat);
+  const [lost, won] = examined["answers lost, won"].match(/\d+/g).map(Number);
+  assert.ok(Math.abs(float - (top1 + (100 * (lost - won)) / 5000)) < 0.011, JSON.stringify(examined));
   const archive = await page.download(A("save"), "lenet.retrained.qsz");
   await native("verify", archive, "--source", lenet, "--importance-file", weighted);
 });

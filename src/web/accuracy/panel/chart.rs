@@ -57,6 +57,9 @@ impl Panel {
         let float = measured(&state.float, &Run::default(), state.data.as_ref());
         if let Some(top1) = &float.top1 {
             fact("float weights", &format!("{} ({})", percent(top1), interval(top1)));
+            if let Some(beside) = m.float_top1().filter(|_| run.samples != state.float.samples) {
+                fact("float weights on the same samples", &format!("{:.2} %", 100.0 * beside));
+            }
         }
         if let Some(loss) = m.loss {
             fact("loss, nats", &format!("{loss:.4}"));
@@ -214,7 +217,7 @@ impl Panel {
                 let title = match origin {
                     Origin::Curve => method.title.to_owned(),
                     Origin::Single => format!("{}, single recipes", method.title),
-                    Origin::Retrained => format!("{}, retrained", method.title),
+                    Origin::Retrained => format!("{}, retrained, on the samples kept out", method.title),
                 };
                 if !runs.is_empty() {
                     groups.push(Group { title, slot, origin, runs });
@@ -229,6 +232,8 @@ impl Panel {
         let y_kind = self.element::<HtmlSelectElement>("accuracy-y").value();
         let groups = self.grouped();
         let state = self.state.borrow();
+        let float = measured(&state.float, &Run::default(), state.data.as_ref());
+        let base = float.top1.as_ref().map(Share::value);
         let point = |index: &usize| -> Measured {
             let Some((run, size)) = state.runs.get(*index).and_then(|run| Some((run, run.size.as_ref()?)))
             else {
@@ -246,8 +251,18 @@ impl Panel {
                 None => (f64::NAN, (0.0, 0.0)),
             };
             let plain = |value: Option<f64>| (value.unwrap_or(f64::NAN), (0.0, 0.0));
+            // The line of the float weights is that of all samples. A point of others of them stands as far from it as it is from
+            // the float weights on its own.
+            let shift = match (base, m.float_top1()) {
+                (Some(base), Some(beside)) if run.samples != state.float.samples => 100.0 * (base - beside),
+                _ => 0.0,
+            };
+            let right = || {
+                let (y, (low, high)) = share(m.top1.as_ref());
+                (y + shift, (low + shift, high + shift))
+            };
             let (y, interval) = match y_kind.as_str() {
-                "top5" => share(m.top5.as_ref()),
+                "top5" => share(m.top5.as_ref().filter(|_| run.origin != Origin::Retrained)),
                 "agreement" => share(against.map(|a| &a.agreement)),
                 "loss" => {
                     let change = against.and_then(|a| a.loss_change);
@@ -256,7 +271,8 @@ impl Panel {
                 }
                 "sqnr" => plain(against.map(|a| a.sqnr_db)),
                 "divergence" => plain(against.map(|a| a.divergence)),
-                _ => share(m.top1.as_ref().or_else(|| against.map(|a| &a.agreement))),
+                _ if m.top1.is_some() => right(),
+                _ => share(against.map(|a| &a.agreement)),
             };
             Measured { x, y, interval, dominated: false }
         };
@@ -265,7 +281,6 @@ impl Panel {
         let better_up = !matches!(y_kind.as_str(), "loss" | "divergence");
         mark_dominated(&mut series, x_kind != "ratio", better_up);
         let labels = state.data.as_ref().is_some_and(|data| data.labels.is_some());
-        let float = measured(&state.float, &Run::default(), state.data.as_ref());
         let level = match y_kind.as_str() {
             "top5" => float.top5,
             "top1" => float.top1,
