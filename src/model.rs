@@ -1,6 +1,6 @@
 //! A model as Quantscope sees it: an ordered list of tensors, with where they came from.
 
-use crate::tensor::{Storage, Tensor};
+use crate::tensor::{Span, Storage, Tensor};
 use std::collections::BTreeMap;
 
 /// The kinds of weight file that can be read.
@@ -61,6 +61,16 @@ impl Model {
         let bytes =
             |tensor: &Tensor| if tensor.dtype.is_float() { tensor.len() * 4 } else { tensor.size_bytes() };
         self.own().map(bytes).fold(0, u64::saturating_add)
+    }
+
+    /// Whether a tensor of it lies in a part of the source.
+    pub fn lies_in(&self, part: Span) -> bool {
+        let inside = |tensor: &Tensor| {
+            let (Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. }) =
+                tensor.storage;
+            span.len > 0 && span.offset >= part.offset && span.offset - part.offset < part.len
+        };
+        self.tensors.iter().chain(&self.extras).any(inside)
     }
 
     /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them, but of an

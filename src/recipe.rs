@@ -162,6 +162,22 @@ const KEYS: [&str; 13] = [
     "codebook",
 ];
 
+/// A recipe file.
+#[derive(serde::Deserialize)]
+struct Saved {
+    recipe: Written,
+    #[serde(default)]
+    source_hash: Option<String>,
+}
+
+/// A recipe as it is written in one.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Line(String),
+    Fields(Recipe),
+}
+
 impl Recipe {
     /// What the papers do: one codebook for all parameters that training moves (Choi, El-Khamy and Lee 2017, section 3.4).
     pub fn paper() -> Self {
@@ -318,6 +334,25 @@ impl Recipe {
             put("codebook", hash);
         }
         line
+    }
+
+    /// Reads a recipe file: the recipe as JSON, alone or as the field `recipe` of the page's download, there also as a line. With
+    /// the content hash of the file that it was made for, where that is said.
+    pub fn from_json(text: &str) -> Result<(Self, Option<String>), String> {
+        let saved = match serde_json::from_str::<Saved>(text) {
+            Ok(saved) => saved,
+            Err(_) if !text.contains("\"recipe\"") => {
+                let recipe = serde_json::from_str(text).map_err(|error| error.to_string())?;
+                Saved { recipe: Written::Fields(recipe), source_hash: None }
+            }
+            Err(error) => return Err(error.to_string()),
+        };
+        let recipe = match saved.recipe {
+            Written::Line(line) => Self::from_line(&line).map_err(|error| error.to_string())?,
+            Written::Fields(recipe) => recipe,
+        };
+        recipe.check().map_err(|error| error.to_string())?;
+        Ok((recipe, saved.source_hash))
     }
 
     /// Reads [`to_line`](Self::to_line) back and checks it.
@@ -531,7 +566,13 @@ mod tests {
         );
         assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap(), recipe);
         let json = serde_json::to_string(&recipe).unwrap();
-        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+        assert_eq!(Recipe::from_json(&json).unwrap(), (recipe.clone(), None));
+        let saved = format!("{{\"quantscope\": 1, \"recipe\": {json}, \"source_hash\": \"ab\"}}");
+        assert_eq!(Recipe::from_json(&saved).unwrap(), (recipe.clone(), Some("ab".to_owned())));
+        let line = format!("{{\"recipe\": \"{}\"}}", recipe.to_line());
+        assert_eq!(Recipe::from_json(&line).unwrap(), (recipe.clone(), None));
+        assert!(Recipe::from_json("{\"recipe\": \"method=kmeans&k=0\"}").unwrap_err().contains('k'));
+        assert!(Recipe::from_json("{\"weight_map\": {}}").is_err());
     }
 
     #[test]

@@ -418,14 +418,7 @@ pub fn read_recipe(path: &std::path::Path) -> Result<Recipe, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| Failure::Usage(format!("recipe {}: cannot be read: {e}", path.display())))?;
     let wrong = |e: String| Failure::Usage(format!("recipe {}: {e}", path.display()));
-    let json: serde_json::Value = serde_json::from_str(&text).map_err(|e| wrong(e.to_string()))?;
-    let inner = json.get("recipe").cloned().unwrap_or(json);
-    let recipe: Recipe = match inner {
-        serde_json::Value::String(line) => Recipe::from_line(&line).map_err(|e| wrong(e.to_string()))?,
-        other => serde_json::from_value(other).map_err(|e| wrong(e.to_string()))?,
-    };
-    recipe.check().map_err(|e| wrong(e.to_string()))?;
-    Ok(recipe)
+    Ok(Recipe::from_json(&text).map_err(wrong)?.0)
 }
 
 /// A network and data to run it on.

@@ -4,15 +4,19 @@ use super::dom::{on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile, Standing};
 use super::{App, archive, compress, format, notice, permalink, recipe, tensors};
 use crate::formats::{Part, is_named_onnx};
-use crate::recipe::ImportanceKind;
+use crate::model::Model;
+use crate::recipe::{ImportanceKind, Recipe};
 use crate::web::blobs::sentence;
 use crate::web::pool::{Failure, Outcome};
-use crate::web::protocol::{Answer, Context, Job};
+use crate::web::protocol::{Answer, Context, Job, Opened};
+use crate::web::worker::unpack;
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{Blob, DragEvent, Element, File, FileList};
+use web_sys::{Blob, DataTransfer, DragEvent, Element, File, FileList};
 
+/// A larger JSON file is no recipe.
+const MOST_RECIPE_BYTES: f64 = 1_048_576.0;
 /// Solvers lost to one file before it is no longer read again by itself.
 const MOST_DEATHS: u32 = 3;
 
@@ -54,8 +58,25 @@ fn connect_drop(app: &Rc<App>) {
         mark_zone(&dropped, false);
         let files =
             event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
+        if event
+            .dyn_ref::<DragEvent>()
+            .and_then(DragEvent::data_transfer)
+            .is_some_and(|data| has_folder(&data))
+        {
+            return notice::error(&dropped, "That is a folder; drop the files in it.");
+        }
         take(&dropped, files, on_importance_zone(&dropped, &event));
     });
+}
+
+/// Whether a folder is among what was dropped.
+fn has_folder(data: &DataTransfer) -> bool {
+    let get = |target: &JsValue, name: &str| js_sys::Reflect::get(target, &name.into()).unwrap_or_default();
+    let items = Array::from(&get(data, "items"));
+    items.iter().any(|item| {
+        let entry = get(&item, "webkitGetAsEntry").dyn_ref::<js_sys::Function>().map(|get| get.call0(&item));
+        matches!(entry, Some(Ok(entry)) if entry.is_object() && get(&entry, "isDirectory").is_truthy())
+    })
 }
 
 fn on_importance_zone(app: &App, event: &web_sys::Event) -> bool {
@@ -75,6 +96,11 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
         app.state.borrow_mut().importance_file = Some((file.into(), name));
         recipe::show_importance(app);
         importance_changed(app);
+    } else if files.length() == 1
+        && name.to_ascii_lowercase().ends_with(".json")
+        && file.size() <= MOST_RECIPE_BYTES
+    {
+        open_json(app, file);
     } else {
         match join((0..files.length()).filter_map(|index| files.item(index)).collect()) {
             Ok((blob, name, parts)) => open(app, blob, name, parts),
@@ -85,6 +111,20 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
     for input in [&app.elements.file_input, &app.elements.importance_input] {
         input.set_value("");
     }
+}
+
+/// Takes a recipe file, or says of another JSON file what it is.
+fn open_json(app: &Rc<App>, file: File) {
+    let (app, name) = (app.clone(), file.name());
+    wasm_bindgen_futures::spawn_local(async move {
+        let read = wasm_bindgen_futures::JsFuture::from(file.text()).await;
+        let text = read.ok().and_then(|text| text.as_string()).unwrap_or_default();
+        match Recipe::from_json(&text) {
+            Ok((recipe, hash)) => permalink::take(&app, recipe, hash),
+            Err(error) if text.contains("\"recipe\"") => notice::error(&app, &format!("{name}: {error}")),
+            Err(_) => open(&app, file.into(), name, Vec::new()),
+        }
+    });
 }
 
 /// Several files as one: an ONNX model, then the files of its external data.
@@ -130,6 +170,8 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
             Ok(())
         }
         Answer::Opened(opened) => {
+            let (opened, blob, parts, ignored) = own_parts(app, opened, blob, parts).await?;
+            notice::check(app, flow)?;
             let rows = Rc::new(Vec::new());
             let file = OpenFile {
                 blob,
@@ -160,8 +202,47 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
             let file = analyse(app, flow, file).await?;
             app.state.borrow_mut().importance_problem.clone_from(&problem);
             adopt(app, file, true);
+            if !ignored.is_empty() {
+                notice::link(
+                    app,
+                    &format!("Not taken, since {name} does not refer to them: {}.", ignored.join(", ")),
+                );
+            }
             problem.map_or(Ok(()), |problem| Err(Failure::Sentence(problem)))
         }
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// A model with those of its files that hold tensors of it, and the names of the others: files dropped together need not belong
+/// together.
+async fn own_parts(
+    app: &Rc<App>,
+    opened: Opened,
+    blob: Blob,
+    parts: Vec<Part>,
+) -> Outcome<(Opened, Blob, Vec<Part>, Vec<String>)> {
+    let model: Model = unpack(&opened.model)?;
+    let is_own = |(index, part): &(usize, &Part)| *index == 0 || model.lies_in(part.span);
+    let (own, others): (Vec<_>, Vec<_>) = parts.iter().enumerate().partition(is_own);
+    if others.is_empty() {
+        return Ok((opened, blob, parts, Vec::new()));
+    }
+    let slices = Array::new();
+    for (_, part) in &own {
+        let (start, end) = (part.span.offset as f64, (part.span.offset + part.span.len) as f64);
+        let slice = blob.slice_with_f64_and_f64(start, end).map_err(|error| sentence(&error))?;
+        slices.push(&slice);
+    }
+    let joined = Blob::new_with_blob_sequence(&slices).map_err(|error| sentence(&error))?;
+    let listed = if own.len() > 1 {
+        Part::list(own.iter().map(|(_, part)| (part.name.clone(), part.span.len)))
+    } else {
+        Vec::new()
+    };
+    let ignored = others.iter().map(|(_, part)| part.name.clone()).collect();
+    match app.pool.run(Job::Open { file: joined.clone().into(), parts: listed.clone() }).await? {
+        Answer::Opened(opened) => Ok((opened, joined, listed, ignored)),
         other => Err(unexpected(&other)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::dom::{on, set_text};
-use super::{notice, recipe};
+use super::{files, notice, recipe};
 use crate::recipe::Recipe;
 use std::rc::Rc;
 
@@ -24,19 +24,24 @@ pub fn restore(app: &Rc<App>) {
     let (line, hash) = split(&fragment);
     match Recipe::from_line(&line) {
         Ok(restored) => {
-            {
-                let mut state = app.state.borrow_mut();
-                state.recipe = restored;
-                state.recipe_is_chosen = true;
-                state.link_hash = hash;
-                state.fragment = fragment;
-            }
-            recipe::sync(app);
-            judge(app);
-            app.refresh();
+            app.state.borrow_mut().fragment = fragment;
+            take(app, restored, hash);
         }
         Err(error) => notice::error(app, &format!("The link's recipe was not understood. {error}")),
     }
+}
+
+/// Takes a recipe that was made elsewhere, for the file of this content hash.
+pub fn take(app: &Rc<App>, recipe: Recipe, hash: Option<String>) {
+    {
+        let mut state = app.state.borrow_mut();
+        state.recipe = recipe;
+        state.recipe_is_chosen = true;
+        state.link_hash = hash;
+    }
+    recipe::sync(app);
+    judge(app);
+    files::importance_changed(app);
 }
 
 /// Says whether the link was made for the open file.
@@ -45,13 +50,13 @@ pub fn judge(app: &App) {
         let state = app.state.borrow();
         match (&state.link_hash, &state.file) {
             (Some(asked), Some(file)) if *asked != file.hash => format!(
-                "The link was made for another file (content hash {}…); this one has {}…. Its recipe is applied to {} all the same.",
+                "The recipe was made for another file (content hash {}…); this one has {}…. It is applied to {} all the same.",
                 asked.get(..12).unwrap_or(asked),
                 file.hash.get(..12).unwrap_or(&file.hash),
                 file.name
             ),
             (Some(_), None) => {
-                "A recipe came with the link. Open the weight file it was made for, or any other.".to_owned()
+                "A recipe is there. Open the weight file it was made for, or any other.".to_owned()
             }
             _ => String::new(),
         }

@@ -1,0 +1,78 @@
+// What is dropped is told apart: files that belong together, recipes, folders, importance that does not fit.
+import assert from "node:assert/strict";
+import { statSync } from "node:fs";
+import { other, raw, small } from "./fixtures.mjs";
+import { native, pageTest, repository } from "./harness.mjs";
+import { S } from "./selectors.mjs";
+
+pageTest("D11: files that an ONNX model does not refer to are not taken for its data", {}, async (page) => {
+  const model = repository("www/samples/lstm.onnx");
+  await page.choose([small(), model, other()]);
+  await page.opened(model);
+  await page.page.waitForSelector(S.linkNotice, { state: "visible" });
+  assert.match(await page.text(S.linkNoticeText), /lstm\.onnx does not refer to them: small\.safetensors, other\.safetensors/);
+  const shown = await page.text("#file-facts");
+  await page.choose(model);
+  await page.page.waitForSelector(S.linkNotice, { state: "hidden" });
+  assert.equal(await page.text("#file-facts"), shown, "sizes are those of the model alone");
+  assert.ok(statSync(model).size < 100_000 && /kB/.test(shown), shown);
+});
+
+pageTest("D19: the page reads the recipe file that it writes", {}, async (page) => {
+  await page.open(small());
+  await page.recipe("kmeans", 7);
+  await page.compress();
+  const made = await page.download(S.downloadRecipe, "made.recipe.json");
+  await page.recipe("uniform", 0.5);
+  await page.choose(made);
+  await page.page.waitForFunction(() => document.querySelector("#method").value === "kmeans");
+  await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("k") === "7");
+  assert.equal(await page.text(S.fileName), "small.safetensors", "the file stays open");
+  assert.equal(await page.page.isVisible(S.linkNotice), false, "it was made for this file");
+  assert.match(await native("compress", small(), "-o", made.replace(".json", ".qsz"), "--recipe", made, "-q", "--json"), /"k(=|":)7|k=7/);
+  // Made for another file, it is applied all the same, and that is said.
+  await page.open(other());
+  await page.choose(made);
+  await page.page.waitForSelector(S.linkNotice, { state: "visible" });
+  assert.match(await page.text(S.linkNoticeText), /made for another file/);
+  await page.choose(raw("broken.recipe.json", [JSON.stringify({ recipe: "method=kmeans&k=0" })]));
+  await page.page.waitForSelector(S.notice, { state: "visible" });
+  assert.match(await page.text(S.noticeText), /broken\.recipe\.json: k: expected a whole number/);
+});
+
+pageTest("D19: a recipe that comes before its file waits for it", {}, async (page) => {
+  await page.choose(raw("first.recipe.json", [JSON.stringify({ recipe: "method=kmeans&k=6", source_hash: "0".repeat(32) })]));
+  await page.page.waitForSelector(S.linkNotice, { state: "visible" });
+  assert.match(await page.text(S.linkNoticeText), /Open the weight file it was made for/);
+  await page.open(small());
+  assert.equal(await page.page.inputValue(S.method), "kmeans");
+  assert.match(page.recipeLine(), /k=6/);
+});
+
+pageTest("D20: a folder is called one", {}, async (page) => {
+  await page.open(small());
+  await page.page.evaluate(() => {
+    // A script cannot make a folder to drop; the browser's own says no more of it than this.
+    DataTransferItem.prototype.webkitGetAsEntry = () => ({ isDirectory: true });
+  });
+  await page.drop(other());
+  await page.page.waitForSelector(S.notice, { state: "visible" });
+  assert.equal(await page.text(S.noticeText), "That is a folder; drop the files in it.");
+  assert.equal(await page.text(S.fileName), "small.safetensors");
+});
+
+pageTest("D26: importance that does not fit is named when compressing, with what to do", {}, async (page) => {
+  await page.open(small());
+  await page.recipe("kmeans", 5);
+  await page.page.selectOption("#importance-kind", "file");
+  await page.page.setInputFiles("#importance-input", other());
+  await page.page.waitForSelector(S.notice, { state: "visible" });
+  await page.page.click("#notice-close");
+  await page.page.click(S.compress);
+  await page.page.waitForSelector(S.notice, { state: "visible" });
+  const sentence = await page.text(S.noticeText);
+  assert.match(sentence, /^other\.safetensors cannot weigh the errors of this model: .+ Choose another file, or weigh by nothing\.$/);
+  assert.equal(await page.page.isVisible(S.result), false);
+  await page.page.selectOption("#importance-kind", "none");
+  await page.compress();
+});
