@@ -32,6 +32,7 @@ fn rate_distortion() -> RateDistortion {
         y_title: "SQNR, dB".into(),
         current: Some((3.0, 6.02 * 3.0 - 1.5)),
         highlighted: None,
+        earlier: Vec::new(),
     }
 }
 

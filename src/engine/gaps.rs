@@ -165,10 +165,13 @@ impl Shannon {
         let shape = format!("{:.2}", self.fit.shape);
         vec![
             self.line(
-                format!("Shannon bound (generalized Gaussian, shape {shape})"),
+                format!("Shannon bound of codes without context (generalized Gaussian, shape {shape})"),
                 self.fit.generalized_bits,
             ),
-            self.line("Shannon bound (from the histogram)".to_owned(), self.fit.histogram_bits),
+            self.line(
+                "Shannon bound of codes without context (from the histogram)".to_owned(),
+                self.fit.histogram_bits,
+            ),
         ]
     }
 

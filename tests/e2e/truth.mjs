@@ -108,6 +108,21 @@ pageTest("D4: curves of an earlier scope are drawn as such, and go", {}, async (
   assert.equal(await stale(page), "true");
 });
 
+pageTest("D6: once a file is made, the strip shows what it has, and a prediction after a change says that it is one", {}, async (page) => {
+  await page.open(small());
+  await page.recipe("uniform", 0.5);
+  assert.equal(await page.text("#figure-ratio-label"), "ratio, predicted");
+  await page.compress();
+  assert.equal(await page.text("#figure-ratio-label"), "ratio, measured");
+  assert.match(await page.text("#figure-note"), /measured on the file/);
+  const facts = await page.page.$$eval("#result-facts > div", (all) => Object.fromEntries(all.map((one) => [one.querySelector("dt").textContent, one.querySelector("dd").textContent])));
+  assert.equal(await page.text(S.ratio), facts["against 32-bit floats"]);
+  assert.equal(await page.text(S.bits), facts["bits per weight"]);
+  await page.recipe("uniform", 0.4);
+  assert.equal(await page.text("#figure-ratio-label"), "ratio, predicted");
+  assert.doesNotMatch(await page.text("#figure-note"), /measured/);
+});
+
 pageTest("D14: a sample is drawn once, weighed, and fetches its network and curvature alone", sample, async (page) => {
   await page.page.evaluate(() => {
     window.seen = { titles: [], recipes: new Set() };

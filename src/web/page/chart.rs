@@ -96,8 +96,9 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
     // The bounds hold for plain squared error and for any code.
     let bounds = if state.weighted { Vec::new() } else { sweep.bounds };
     let bounds = bounds.into_iter().map(|bound| Line { title: bound.title, points: bound.points }).collect();
+    let predicted = state.overlay.as_ref().filter(|_| state.question().is_some());
     let now =
-        state.overlay.as_ref().filter(|_| state.question().is_some()).map(|overlay| &overlay.value.point);
+        state.measured().map(|outcome| &outcome.point).or(predicted.map(|overlay| &overlay.value.point));
     let line = |curve: &Curve| Line { title: curve.title.clone(), points: points(curve, state) };
     let chart = RateDistortion {
         series,

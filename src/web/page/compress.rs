@@ -190,6 +190,7 @@ fn show_result(app: &App) {
     set_text(&e.verdict_hash, "");
     show(&e.result, true);
     show_stale(app);
+    app.show_standing();
     let _ = e.result_title.focus();
 }
 

@@ -58,6 +58,7 @@ elements! {
         figure_list = "figures",
         figure_bits = "figure-bits",
         figure_ratio = "figure-ratio",
+        figure_ratio_label = "figure-ratio-label",
         figure_sqnr = "figure-sqnr",
         figure_sqnr_label = "figure-sqnr-label",
         figure_entropy = "figure-entropy",

@@ -10,11 +10,14 @@ use crate::engine::report::Point;
 pub fn show(app: &App) {
     let state = app.state.borrow();
     let elements = &app.elements;
-    let is_current = state.is_current();
+    let is_current = state.is_current() || state.measured().is_some();
     set(&elements.figures, "data-stale", if is_current { "false" } else { "true" });
-    set(&elements.overlay_panel, "data-stale", if is_current { "false" } else { "true" });
+    set(&elements.overlay_panel, "data-stale", if state.is_current() { "false" } else { "true" });
     set(&elements.figure_list, "aria-busy", if is_current { "false" } else { "true" });
-    let Some(point) = state.overlay.as_ref().map(|overlay| &overlay.value.point) else {
+    // What was measured on a file says more than what was predicted for it.
+    let measured = state.measured();
+    let predicted = state.overlay.as_ref().map(|overlay| &overlay.value.point);
+    let Some(point) = measured.map(|outcome| &outcome.point).or(predicted) else {
         for figure in [
             &elements.figure_bits,
             &elements.figure_ratio,
@@ -29,14 +32,17 @@ pub fn show(app: &App) {
     };
     let weighted = state.weighted;
     set_text(&elements.figure_bits, &decimals(point.bits, 3));
-    set_text(&elements.figure_ratio, &format!("{}×", significant(point.predicted_ratio, 4)));
+    let ratio = measured.map_or(point.predicted_ratio, |outcome| outcome.float32_ratio);
+    set_text(&elements.figure_ratio, &format!("{}×", significant(ratio, 4)));
+    let label = if measured.is_some() { "ratio, measured" } else { "ratio, predicted" };
+    set_text(&elements.figure_ratio_label, label);
     set_text(&elements.figure_sqnr_label, if weighted { "weighted SQNR, dB" } else { "SQNR, dB" });
     let sqnr = if weighted { point.weighted_sqnr_db } else { point.sqnr_db };
     set_text(&elements.figure_sqnr, &decimals(sqnr, 2));
     set_text(&elements.figure_entropy, &decimals(point.entropy_bits, 3));
     set_text(&elements.figure_formula, &format!("{}×", significant(point.formula_ratio, 4)));
     if is_current {
-        set_text(&elements.figure_note, &note(point, state.importance()));
+        set_text(&elements.figure_note, &note(point, state.importance(), measured.is_some()));
     } else {
         set_text(&elements.figure_note, waiting(&state));
     }
@@ -53,12 +59,14 @@ fn waiting(state: &State) -> &'static str {
     }
 }
 
-fn note(point: &Point, importance: Standing) -> String {
+fn note(point: &Point, importance: Standing, is_measured: bool) -> String {
     let mut notes = Vec::new();
     if importance == Standing::Missing {
         notes.push("every weight alike until an importance file is chosen".to_owned());
     }
-    if point.preview {
+    if is_measured {
+        notes.push("measured on the file".to_owned());
+    } else if point.preview {
         notes.push("a preview: compressing measures it".to_owned());
     }
     if point.optimal {

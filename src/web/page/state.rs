@@ -260,6 +260,12 @@ impl State {
         })
     }
 
+    /// What came of the recipe, where a file was made with it.
+    pub fn measured(&self) -> Option<&Outcome> {
+        let made = self.compressed.as_ref()?;
+        (self.question().is_some() && made.line == self.recipe.to_line()).then_some(&made.outcome)
+    }
+
     /// Whether figures and overlay are what is asked now.
     pub fn is_current(&self) -> bool {
         let asked = self.overlay_question();
