@@ -20,7 +20,7 @@ WASM_TESTS := $(patsubst tests/%.rs,--test %,$(patsubst %/main.rs,%.rs,$(shell g
 
 say = @printf '\n== %s\n' "$(1)" >&2
 
-.PHONY: help serve dist test check fmt figures samples bench bench-page experiments setup setup-test test-native test-wasm test-e2e
+.PHONY: help serve dist test check fmt fuzz figures samples bench bench-page experiments setup setup-test test-native test-wasm test-e2e
 
 help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
@@ -63,6 +63,10 @@ check: setup ## check format, clippy and documentation, with warnings denied; 2 
 	cargo clippy $(WASM) --features network --lib --bin accuracy -- -D warnings
 	$(call say,Documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+
+fuzz: ## try broken files by the hundred million (TIMES=… as many as a test run); an hour or so
+	$(call say,Broken files: $(or $(TIMES),1000) times as many as in the tests)
+	QUANTSCOPE_MUTATIONS=$(or $(TIMES),1000) CARGO_PROFILE_RELEASE_LTO=off cargo test --locked --release --test mutations -- --nocapture
 
 fmt: ## format the code
 	cargo fmt
