@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 /// The file up to its first weight; tensors keep their order.
 pub fn header(tensors: &[TensorHeader], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, ExportError> {
-    let text = |text: &str| serde_json::Value::from(text).to_string();
+    // The text of a text cannot fail; of all of JSON the page needs no more than this.
+    let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
     let mut entries = Vec::with_capacity(tensors.len() + 1);
     if !metadata.is_empty() {
         let pairs: Vec<String> = metadata.iter().map(|(k, v)| format!("{}:{}", text(k), text(v))).collect();

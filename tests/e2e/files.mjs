@@ -46,7 +46,7 @@ pageTest("D19: a recipe that comes before its file waits for it", {}, async (pag
   assert.match(await page.text(S.linkNoticeText), /Open the weight file it was made for/);
   await page.open(small());
   assert.equal(await page.page.inputValue(S.method), "kmeans");
-  assert.match(page.recipeLine(), /k=6/);
+  await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("k") === "6");
 });
 
 pageTest("D20: a folder is called one", {}, async (page) => {

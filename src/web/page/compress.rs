@@ -298,17 +298,10 @@ fn download_recipe(app: &App) {
     let state = app.state.borrow();
     let Some(made) = &state.compressed else { return };
     let report = &made.outcome;
-    let json = Recipe::from_line(&report.recipe)
-        .map_err(|error| error.to_string())
-        .and_then(|recipe| serde_json::to_string(&recipe).map_err(|error| error.to_string()))
-        .map(|recipe| {
-            let (source, file) = (&report.source_hash, &report.file_hash);
-            format!(
-                "{{\n  \"quantscope\": 1,\n  \"recipe\": {recipe},\n  \"source_hash\": \"{source}\",\n  \"file_hash\": \"{file}\"\n}}\n"
-            )
-        });
-    match json {
-        Ok(json) => download::text(app, &format!("{}.recipe.json", download::stem(&made.name)), &json),
-        Err(sentence) => notice::error(app, &sentence),
-    }
+    let Report { recipe, source_hash, file_hash, .. } = report;
+    // Lines and hashes have no character that JSON escapes.
+    let json = format!(
+        "{{\n  \"quantscope\": 1,\n  \"recipe\": \"{recipe}\",\n  \"source_hash\": \"{source_hash}\",\n  \"file_hash\": \"{file_hash}\"\n}}\n"
+    );
+    download::text(app, &format!("{}.recipe.json", download::stem(&made.name)), &json);
 }
