@@ -75,11 +75,11 @@ fn mutated(whole: &[u8], random: &mut Random) -> Vec<u8> {
 }
 
 /// Opens a file and reads what it holds to its end.
-fn read_whole(bytes: &Vec<u8>) -> Result<(), FormatError> {
+fn read_whole(bytes: &[u8]) -> Result<(), FormatError> {
     let limits = Limits::default();
-    let model = open(bytes, &limits)?;
+    let model = open(&bytes, &limits)?;
     for tensor in model.tensors.iter().chain(&model.extras) {
-        let mut reader = TensorReader::new(bytes, tensor, &limits)?;
+        let mut reader = TensorReader::new(&bytes, tensor, &limits)?;
         let (mut values, mut at) = (Vec::new(), 0);
         while at < tensor.len() {
             let end = (at + 65_536).min(tensor.len());
@@ -92,8 +92,8 @@ fn read_whole(bytes: &Vec<u8>) -> Result<(), FormatError> {
 }
 
 /// Runs `work` on a whole file and on so many broken ones; how many were still good.
-fn try_all(name: &str, whole: &[u8], count: usize, work: impl Fn(&Vec<u8>) -> bool) {
-    assert!(work(&whole.to_vec()), "{name} is good as it is");
+fn try_all(name: &str, whole: &[u8], count: usize, work: impl Fn(&[u8]) -> bool) {
+    assert!(work(whole), "{name} is good as it is");
     let mut random = Random(0x5eed ^ whole.len() as u64);
     let count = count * times();
     let mut good = 0;
@@ -121,7 +121,7 @@ fn sample(name: &str) -> Vec<u8> {
 // One test, since the memory that is held is counted for all threads together.
 #[test]
 fn broken_files_are_refused_or_read() {
-    let reads = |bytes: &Vec<u8>| read_whole(bytes).is_ok();
+    let reads = |bytes: &[u8]| read_whole(bytes).is_ok();
     for name in ["lstm.onnx", "transformer.onnx", "digits-8.npz", "lstm.curvature.safetensors"] {
         try_all(name, &sample(name), 4000, reads);
     }
@@ -141,8 +141,8 @@ fn broken_files_are_refused_or_read() {
         let mut opened = Opened::open(&path, None, &recipe, 1, &|_, _, _| ()).unwrap();
         let (file, ..) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
         try_all(line, &file, 15_000, |bytes| {
-            let Ok(reader) = quantscope::engine::open_container(bytes) else { return false };
-            reader.verify_checksums(bytes).is_ok()
+            let Ok(reader) = quantscope::engine::open_container(&bytes) else { return false };
+            reader.verify_checksums(&bytes).is_ok()
         });
     }
 }
