@@ -51,6 +51,8 @@ pub struct Model {
     pub extras: Vec<Tensor>,
     /// Free-text metadata of the file.
     pub metadata: BTreeMap<String, String>,
+    /// Whether something that the file holds is in no tensor here: an array of text, code, a kind that is not read.
+    pub is_partial: bool,
     /// What a user should know about how the file was read, a sentence each.
     pub notes: Vec<String>,
 }
@@ -73,8 +75,8 @@ impl Model {
         self.tensors.iter().chain(&self.extras).any(inside)
     }
 
-    /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them, but of an
-    /// ONNX model, whose graph a `.qsz` does not hold.
+    /// Bytes of a source of so many that hold the tensors. Where the rest is little (headers, names), it is all of them, unless
+    /// something was left out of what was read: a part of the file, an ONNX model's graph.
     pub fn covered_bytes(&self, source_bytes: u64) -> u64 {
         let stored = |tensor: &Tensor| match tensor.storage {
             Storage::Deflated { span, inflated_len } => {
@@ -92,8 +94,8 @@ impl Model {
         let tensors = self.tensors.iter().filter(|tensor| !is_shared(tensor));
         let covered = tensors.map(stored).fold(0, u64::saturating_add).min(source_bytes);
         let headers = self.tensors.len() as u64 * 512 + 4096;
-        let is_whole = source_bytes - covered <= headers && self.extras.is_empty();
-        if is_whole && self.format != FileFormat::Onnx { source_bytes } else { covered }
+        let is_whole = !self.is_partial && self.extras.is_empty() && source_bytes - covered <= headers;
+        if is_whole { source_bytes } else { covered }
     }
 
     fn own(&self) -> impl Iterator<Item = &Tensor> {

@@ -10,11 +10,12 @@ use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
 use crate::engine::target::{self, Met, Target};
 use crate::engine::{self, EngineError, Export};
-use crate::formats::{Limits, Source};
+use crate::formats::{Limits, Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
 use serde_json::json;
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -130,7 +131,7 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
     let beside = (!extras.is_empty()).then(|| {
         format!("beside the weights: {} tensors of other state, such as an optimizer's", extras.len())
     });
-    let notes = model.notes.iter().map(|note| format!("note: {note}")).chain(beside);
+    let notes = model.notes.iter().map(|note| format!("note: {}", escaped(note))).chain(beside);
     let text = std::iter::once(text).chain(notes).collect::<Vec<_>>().join("\n");
     let json = json!({
         "format": model.format.name(),
@@ -179,17 +180,19 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
         .collect();
     let rows: Vec<(String, u64)> =
         reader.ledger().rows().map(|(what, bits)| (what.to_owned(), bits)).to_vec();
-    let text = format!(
-        "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}\nratio                {:.2} over {} parameters × 32 bits",
+    let mut text = format!(
+        "{}\n\n{}\n\nmade from            {} ({} bytes, content hash {:032x})\nrecipe               {}",
         print::table(&["tensor", "shape", "dtype", "stored as", "bytes", "bits each"], &cells),
         print::ledger(&rows),
-        manifest.source_name,
+        shown(&manifest.source_name),
         manifest.source_bytes,
         manifest.content_hash,
-        manifest.recipe,
-        parameters as f64 * 4.0 / source.len() as f64,
-        parameters,
+        escaped(&manifest.recipe),
     );
+    let ratio = parameters as f64 * 4.0 / source.len() as f64;
+    if ratio >= 1.0 {
+        let _ = write!(text, "\nratio                {ratio:.2} over {parameters} parameters × 32 bits");
+    }
     let tensors: Vec<_> = manifest.tensors.iter().enumerate().map(|(i, entry)| {
         json!({"name": entry.name, "shape": entry.shape, "dtype": entry.dtype.name(), "stored_as": how(&entry.content), "stored_bytes": stored(i)})
     }).collect();
@@ -440,7 +443,7 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
         (Some("npz"), None, _) => Export::Npz,
         (Some("onnx"), Some(template), Some(model)) => Export::Onnx(template, model),
         _ => {
-            let found = crate::formats::shown(&output.display().to_string());
+            let found = shown(&output.display().to_string());
             return Err(Failure::Usage(format!(
                 "output: expected a name that ends in .safetensors or .npz, or in .onnx with --template, found {found}"
             )));

@@ -2,7 +2,7 @@
 
 use crate::engine::report::{Outcome, Point, TensorRow, TensorSensitivity, Verification};
 use crate::engine::target::{Target, Trial};
-use crate::formats::shown;
+use crate::formats::{escaped, shown};
 use crate::recipe::Recipe;
 use std::fmt::Write as _;
 
@@ -164,21 +164,16 @@ pub fn outcome(
             outcome.float32_ratio, outcome.float32_bytes
         ));
     }
-    lines.push(format!("recipe               {}", shown_line(&outcome.recipe)));
+    lines.push(format!("recipe               {}", escaped(&outcome.recipe)));
     lines.push(format!("file hash            {}", outcome.file_hash));
     let mut text = format!("{}\n\n{}", lines.join("\n"), ledger(&outcome.ledger));
     if let Some(v) = verification {
         let _ = write!(text, "\n\n{}", verified(v));
     }
     for note in &outcome.notes {
-        let _ = write!(text, "\nnote: {note}");
+        let _ = write!(text, "\nnote: {}", escaped(note));
     }
     text
-}
-
-/// A recipe's line without what a terminal would obey.
-fn shown_line(line: &str) -> String {
-    line.chars().flat_map(|c| if c.is_control() { c.escape_debug().collect() } else { vec![c] }).collect()
 }
 
 /// A target with the trials made for it, as JSON.
@@ -228,7 +223,7 @@ pub fn verified(v: &Verification) -> String {
             "DIFFERENT: {} of {} elements differ from the quantizer's output, the first in {}",
             v.mismatches,
             v.elements,
-            v.first_mismatch.as_deref().unwrap_or("?")
+            shown(v.first_mismatch.as_deref().unwrap_or("?"))
         )
     }
 }

@@ -25,6 +25,7 @@ pub mod report;
 mod selection;
 mod sensitivity;
 mod session;
+pub mod settle;
 mod sketch;
 pub mod target;
 mod verify;

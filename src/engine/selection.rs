@@ -9,6 +9,7 @@ use crate::histogram::{Histogram, Moments};
 use crate::model::Model;
 use crate::quantize::{methods, pruning::Pruning};
 use crate::recipe::{Recipe, Scope};
+use crate::role::Role;
 use crate::tensor::Tensor;
 
 /// Tensors of fewer weights cost more for their step and tables than they save.
@@ -85,14 +86,30 @@ impl Selection {
                 notes.push(format!("the pattern {} matches no tensor", crate::formats::shown(pattern)));
             }
         }
-        for reason in Kept::ALL {
-            let of_reason = self.kept.iter().filter(|(_, of)| *of == reason);
-            let names: Vec<String> =
-                of_reason.filter_map(|(index, _)| Some(model.tensors.get(*index)?.name.clone())).collect();
+        let mut kept = |reason: &str, names: Vec<String>| {
             if !names.is_empty() {
                 let list = crate::importance::list(&names);
-                notes.push(format!("kept as they are, because {}: {list}", reason.reason()));
+                notes.push(format!("kept as they are, because {reason}: {list}"));
             }
+        };
+        for reason in Kept::ALL {
+            let of_reason = self.kept.iter().filter(|(_, of)| *of == reason);
+            let names = of_reason.filter_map(|(index, _)| Some(model.tensors.get(*index)?.name.clone()));
+            kept(reason.reason(), names.collect());
+        }
+        let decodes = |tensor: &&Tensor| {
+            tensor.found.role == Role::Quantization && !recipe.selects(&tensor.name, tensor.found.role)
+        };
+        let names = model.tensors.iter().filter(decodes).map(|tensor| tensor.name.clone());
+        kept("tensors that are quantized already are decoded with them", names.collect());
+        let bytes = |tensors: &mut dyn Iterator<Item = &Tensor>| tensors.map(Tensor::size_bytes).sum::<u64>();
+        let is_code = |tensor: &&Tensor| tensor.found.role == Role::Weight && !tensor.dtype.is_float();
+        let (codes, all) =
+            (bytes(&mut model.tensors.iter().filter(is_code)), bytes(&mut model.tensors.iter()));
+        if 2 * codes > all {
+            notes.push(format!(
+                "most of the file, {codes} of {all} bytes, are integers that were quantized before; they are coded without loss"
+            ));
         }
         notes
     }

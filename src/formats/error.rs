@@ -114,6 +114,12 @@ pub(crate) fn shown(text: &str) -> String {
     shortened(text, 80)
 }
 
+/// Text of any length without what a terminal would obey.
+#[cfg(feature = "cli")]
+pub(crate) fn escaped(text: &str) -> String {
+    shortened(text, text.len())
+}
+
 /// A sentence of someone else's, on one line, shortened to 300 characters.
 #[cfg(feature = "network")]
 pub(crate) fn quoted(text: &str) -> String {

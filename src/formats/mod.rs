@@ -42,6 +42,8 @@ mod zip;
 pub use error::FormatError;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
+#[cfg(feature = "cli")]
+pub(crate) use error::escaped;
 pub(crate) use error::shown;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;

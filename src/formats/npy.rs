@@ -46,6 +46,7 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
         tensors: vec![tensor],
         extras: Vec::new(),
         metadata: std::collections::BTreeMap::new(),
+        is_partial: rest > 0,
         notes,
     })
 }

@@ -19,8 +19,10 @@ pub(super) fn is_array(entry: &Entry) -> bool {
 /// Locates the arrays of `archive`, in the order of its directory.
 pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> Result<Model, FormatError> {
     let (mut tensors, mut notes, mut unsupported) = (Vec::new(), Vec::new(), None);
+    let mut is_partial = false;
     for entry in archive.entries() {
         let Some(name) = entry.name.strip_suffix(SUFFIX) else {
+            is_partial = true;
             notes.push(format!("{} is no array and was left out", super::error::shown(&entry.name)));
             continue;
         };
@@ -36,6 +38,7 @@ pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> R
         match located {
             Ok((tensor, _)) => tensors.push(tensor),
             Err(error @ FormatError::Unsupported { .. }) => {
+                is_partial = true;
                 notes.push(format!("left out: {error}"));
                 unsupported = unsupported.or(Some(error));
             }
@@ -52,6 +55,7 @@ pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> R
             tensors,
             extras: Vec::new(),
             metadata: BTreeMap::new(),
+            is_partial,
             notes,
         }),
     }

@@ -121,7 +121,7 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
             "open the model that holds them",
         ));
     }
-    Ok(Model { format: FileFormat::Onnx, tensors, extras: Vec::new(), metadata, notes })
+    Ok(Model { format: FileFormat::Onnx, tensors, extras: Vec::new(), metadata, is_partial: true, notes })
 }
 
 /// Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.

@@ -49,6 +49,7 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
         tensors: tensors.collect::<Result<_, _>>()?,
         extras: Vec::new(),
         metadata: header.metadata,
+        is_partial: false,
         notes: Vec::new(),
     })
 }

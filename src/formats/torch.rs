@@ -77,13 +77,16 @@ pub(super) fn open_zip(
         entry.storage(source)
     };
     let locate = |key: &str, _: u64| in_folder("data", key);
-    let walk = Walk::new(&pickle, limits, big_endian, stored_at, &locate)?;
+    let mut walk = Walk::new(&pickle, limits, big_endian, stored_at, &locate)?;
+    let code = format!("{prefix}code/");
+    walk.is_partial |= archive.entries().iter().any(|entry| entry.name.starts_with(&code));
     let constants = archive.find(&format!("{prefix}constants.pkl")).filter(|_| walk.tensors.is_empty());
     let Some(constants) = constants else { return walk.model(FileFormat::TorchZip) };
     // A frozen TorchScript: its weights are constants of the code.
     let locate = |key: &str, _: u64| in_folder("constants", key);
     let pickle = pickle::read(&read(constants)?, 0)?;
     let mut walk = Walk::new(&pickle, limits, big_endian, None, &locate)?;
+    walk.is_partial = true;
     walk.remarked("the weights are constants of a frozen TorchScript, numbered in its order");
     walk.model(FileFormat::TorchZip)
 }
@@ -348,6 +351,7 @@ struct Walk<'a> {
     metadata: BTreeMap<String, String>,
     notes: Vec<String>,
     unknown: BTreeSet<String>,
+    is_partial: bool,
     visited: u64,
     /// Where the pickle's bytes lie in the file, if they do as they are.
     stored_at: Option<u64>,
@@ -370,6 +374,7 @@ impl<'a> Walk<'a> {
             metadata: BTreeMap::new(),
             notes: Vec::new(),
             unknown: BTreeSet::new(),
+            is_partial: false,
             visited: 0,
             stored_at,
         };
@@ -515,12 +520,14 @@ impl<'a> Walk<'a> {
                     // Integers, and for each channel a scale and a zero point.
                     let tensor = self.tensor(given.get(..4).unwrap_or_default(), &self.path(place)?)?;
                     self.tensors.push((root_key(place), tensor));
-                    self.remarked("the integers of quantized tensors are read as they are, the scales of channels beside them");
+                    self.remarked("the integers of quantized tensors are read as they are, the scales of channels beside them; single scales and zero points are left out");
+                    self.is_partial = true;
                     let scales = given.get(4).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
                     return Ok(scales.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
                 }
                 ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
-                    self.remarked("the indices and values of sparse tensors are read as they are");
+                    self.remarked("the indices and values of sparse tensors are read as they are, their shapes left out");
+                    self.is_partial = true;
                     let parts = given.get(1).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
                     return Ok(parts.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
                 }
@@ -530,15 +537,9 @@ impl<'a> Walk<'a> {
                         continue;
                     }
                 }
-                ("torch._utils", other)
-                    if other.starts_with("_rebuild_") && self.notes.len() < MOST_REMARKS =>
-                {
+                ("torch._utils", other) if other.starts_with("_rebuild_") => {
                     let path = self.path(place)?;
-                    self.notes.push(format!(
-                        "{} was left out: {} is not supported",
-                        shown(&path),
-                        shown(other)
-                    ));
+                    self.left_out(&path, &format!("{} is not supported", shown(other)));
                 }
                 ("copyreg" | "copy_reg", "_reconstructor") | ("torch.nn.parameter", _) => {}
                 _ if self.unknown.len() < MOST_REMARKS => {
@@ -549,6 +550,13 @@ impl<'a> Walk<'a> {
             break;
         }
         Ok(Vec::new())
+    }
+
+    fn left_out(&mut self, path: &str, why: &str) {
+        self.is_partial = true;
+        if self.notes.len() < MOST_REMARKS {
+            self.notes.push(format!("{} was left out: {why}", shown(path)));
+        }
     }
 
     /// Keeps a note, once.
@@ -579,9 +587,8 @@ impl<'a> Walk<'a> {
         if let Some(array) = self.array_of(state, &path) {
             let tensor = array.locate(self.limits)?;
             self.tensors.push((root_key(place), tensor));
-        } else if self.notes.len() < MOST_REMARKS {
-            let what = "a NumPy array whose numbers do not lie in the file as they are";
-            self.notes.push(format!("{} was left out: {what}", shown(&path)));
+        } else {
+            self.left_out(&path, "a NumPy array whose numbers do not lie in the file as they are");
         }
         Ok(Vec::new())
     }
@@ -692,7 +699,8 @@ impl<'a> Walk<'a> {
             check_unique("the tensor names", tensors.iter().map(|tensor| tensor.name.as_str()))?;
             mark_ties(tensors);
         }
-        Ok(Model { format, tensors, extras, metadata: self.metadata, notes: self.notes })
+        let is_partial = self.is_partial || !self.unknown.is_empty();
+        Ok(Model { format, tensors, extras, metadata: self.metadata, is_partial, notes: self.notes })
     }
 }
 
@@ -859,7 +867,7 @@ mod tests {
             model.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dtype)).collect();
         let floats = ["q.1", "q.2", "s.0", "s.1"].map(|name| (name, Dtype::F32));
         assert_eq!(names, [&[("q", Dtype::I8)][..], &floats].concat());
-        assert_eq!(model.notes.len(), 2);
+        assert_eq!((model.notes.len(), model.is_partial), (2, true));
     }
 
     #[test]
@@ -884,6 +892,7 @@ mod tests {
         assert_eq!(tensor.storage, Storage::Stored(Span { offset: 100 + start, len: 8 }));
         let sentence = model(None).unwrap_err().to_string();
         assert!(sentence.contains("w was left out: a NumPy array"), "{sentence}");
+        assert!(Walk::new(&pickle, &limits, false, None, &none).unwrap().is_partial);
     }
 
     #[test]

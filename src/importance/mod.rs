@@ -237,7 +237,7 @@ fn power(value: f64, alpha: f64) -> f64 {
 
 /// A few names, for a sentence.
 pub(crate) fn list(names: &[String]) -> String {
-    let shown: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+    let shown: Vec<String> = names.iter().take(3).map(|name| crate::formats::shown(name)).collect();
     match names.len() - shown.len() {
         0 => shown.join(", "),
         more => format!("{} and {more} more", shown.join(", ")),

@@ -14,8 +14,12 @@ use super::{Array, Graph, Network, NetworkError};
 use crate::rate_distortion::sqnr_db;
 use std::collections::BTreeSet;
 
-/// Sets of made-up inputs.
-pub const SETS: u64 = 8;
+/// Sets of made-up inputs at most.
+const MOST_SETS: u64 = 8;
+/// Bytes of weights, and numbers of inputs, that all sets together may come to, so that a check takes seconds: what is run follows
+/// from the network, never from a clock.
+const MOST_WEIGHTS: u64 = 1 << 25;
+const MOST_NUMBERS: u64 = 1 << 20;
 /// Outputs keep at least this much, in dB, where a network still works.
 pub const GOOD_DB: f64 = 20.0;
 /// Or at least this share of the largest scores stays the largest.
@@ -88,6 +92,13 @@ impl Check {
         !self.finite || (self.output_sqnr_db < ALARMING_DB && !agrees && !self.close)
     }
 
+    /// What a person must be told first, if anything.
+    pub fn warning(&self) -> Option<String> {
+        let what = if self.finite { "answers differently" } else { "is broken" };
+        let first = self.first_bad.as_ref().map(|bad| format!("; first {bad}")).unwrap_or_default();
+        self.is_alarming().then(|| format!("with these weights the network {what}{first}"))
+    }
+
     /// In a line for people.
     pub fn sentence(&self) -> String {
         let sets = if self.sets == 1 { "1 input".to_owned() } else { format!("{} inputs", self.sets) };
@@ -110,6 +121,12 @@ impl Check {
     }
 }
 
+/// Sets of inputs that a network of so many bytes is run on.
+fn sets<'a>(bytes: u64, inputs: impl Iterator<Item = &'a Array>) -> u64 {
+    let numbers: u64 = inputs.map(|array| array.shape().iter().product::<usize>() as u64).sum();
+    (MOST_WEIGHTS / bytes.max(1)).min(MOST_NUMBERS / numbers.max(1)).clamp(1, MOST_SETS)
+}
+
 /// A float network with inputs, to check others against.
 pub struct Checker {
     graph: Graph,
@@ -127,8 +144,8 @@ impl std::fmt::Debug for Checker {
 }
 
 impl Checker {
-    /// Runs the float network on inputs made up from its shapes; `go_on` is asked after every run.
-    pub fn made_up(float: ModelBytes, go_on: &dyn Fn() -> bool) -> Result<Self, NetworkError> {
+    /// Runs the float network on inputs made up from its shapes, the first way that it accepts.
+    pub fn made_up(float: ModelBytes) -> Result<Self, NetworkError> {
         let graph = Graph::parse(float.model())?;
         let network = Network::load(&float)?;
         let mut failed = None;
@@ -136,22 +153,15 @@ impl Checker {
             let first = way.inputs(&graph, 0)?;
             match network.run(&first, &graph.outputs) {
                 Ok(answer) => {
-                    let mut this =
-                        Self { graph, float, inputs: vec![first], made_up: true, answers: vec![answer] };
-                    for set in 1..SETS {
-                        if !go_on() {
-                            break;
-                        }
-                        let inputs = way.inputs(&this.graph, set)?;
-                        this.answers.push(network.run(&inputs, &this.graph.outputs)?);
-                        this.inputs.push(inputs);
+                    let (mut inputs, mut answers) = (vec![first], vec![answer]);
+                    for set in 1..sets(float.bytes.len() as u64, inputs.iter().flat_map(Inputs::values)) {
+                        let next = way.inputs(&graph, set)?;
+                        answers.push(network.run(&next, &graph.outputs)?);
+                        inputs.push(next);
                     }
-                    return Ok(this);
+                    return Ok(Self { graph, float, inputs, made_up: true, answers });
                 }
                 Err(error) => drop(failed.get_or_insert(error)),
-            }
-            if !go_on() {
-                break;
             }
         }
         Err(failed.unwrap_or_else(|| NetworkError::Run("its inputs cannot be made up".to_owned())))
@@ -296,16 +306,16 @@ mod tests {
 
     #[test]
     fn the_same_network_answers_the_same() {
-        let checker = Checker::made_up(network(0.5, 1.0), &|| true).unwrap();
+        let checker = Checker::made_up(network(0.5, 1.0)).unwrap();
         let check = checker.check(&network(0.5, 1.0)).unwrap();
         assert!(check.is_good() && check.is_ample() && !check.is_alarming(), "{check:?}");
-        assert_eq!((check.sets, check.output_sqnr_db), (SETS, f64::INFINITY));
+        assert_eq!((check.sets, check.output_sqnr_db), (MOST_SETS, f64::INFINITY));
         assert_eq!(check.first_bad, None);
     }
 
     #[test]
     fn a_negative_variance_is_found_at_its_node_though_relu_hides_it() {
-        let checker = Checker::made_up(network(0.5, 1.0), &|| true).unwrap();
+        let checker = Checker::made_up(network(0.5, 1.0)).unwrap();
         let check = checker.check(&network(-0.5, 1.0)).unwrap();
         assert!(!check.finite && check.is_alarming() && !check.is_good());
         let bad = check.first_bad.unwrap();
@@ -318,10 +328,19 @@ mod tests {
 
     #[test]
     fn weights_that_are_gone_are_found_where_their_values_are() {
-        let checker = Checker::made_up(network(0.5, 30.0), &|| true).unwrap();
+        let checker = Checker::made_up(network(0.5, 30.0)).unwrap();
         let check = checker.check(&network(0.5, 3.0)).unwrap();
         assert!(check.finite && check.is_alarming(), "{check:?}");
         assert_eq!(check.first_bad.unwrap().operator, "Conv");
+    }
+
+    #[test]
+    fn large_networks_and_inputs_are_run_less_often() {
+        let input = |count| vec![Array::floats(&[count], vec![0.0; count]).unwrap()];
+        assert_eq!(sets(1000, input(1000).iter()), MOST_SETS);
+        assert_eq!(sets(9 << 20, input(1000).iter()), 3);
+        assert_eq!(sets(1000, input(1 << 19).iter()), 2);
+        assert_eq!((sets(1 << 30, input(1).iter()), sets(0, [].iter())), (1, MOST_SETS));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! Dimensions that the graph leaves open are tried in a few usual sizes until the network runs. Floats are smooth waves in one
 //! half of the sets and noise in the other; integers are token numbers below the rows of the table that they choose from;
-//! masks are ones, token types and states zeros, a sampling rate is 16 kHz. That is no data: networks answer it with less
-//! certainty than they answer what they were trained on, so what survives here mostly survives there.
+//! masks are ones, in every other set with zeros in their latter half; token types and states are zeros, a sampling rate is
+//! 16 kHz. That is no data: networks answer it with less certainty than they answer what they were trained on, so what survives
+//! here mostly survives there.
 
 use super::graph::InputInfo;
 use super::{Array, Graph, NetworkError};
@@ -53,7 +54,7 @@ impl Way {
             let array = if input.is_float {
                 Array::floats(&shape, floats(input, &shape, count, set, &mut random))?
             } else {
-                Array::integers(&shape, integers(graph, input, count, self.length, &mut random))?
+                Array::integers(&shape, integers(graph, input, &shape, (count, set), self.length, &mut random))?
             };
             Ok((input.name.clone(), array))
         };
@@ -92,7 +93,7 @@ fn floats(input: &InputInfo, shape: &[usize], count: usize, set: u64, random: &m
         return vec![0.0; count];
     }
     if is_called(input, &["mask"]) {
-        return vec![1.0; count];
+        return mask(shape, count, set).map(f32::from).collect();
     }
     if set % 2 == 1 {
         return (0..count).map(|_| (2.0 * random.unit() - 1.0) as f32).collect();
@@ -112,15 +113,22 @@ fn floats(input: &InputInfo, shape: &[usize], count: usize, set: u64, random: &m
     values
 }
 
+/// Ones; in every other set zeros in the latter half, for some masks show with a one and some hide with it.
+fn mask(shape: &[usize], count: usize, set: u64) -> impl Iterator<Item = i8> {
+    let length = shape.last().copied().unwrap_or(1).max(1);
+    (0..count).map(move |i| i8::from(set % 2 == 0 || i % length <= (length - 1) / 2))
+}
+
 fn integers(
     graph: &Graph,
     input: &InputInfo,
-    count: usize,
+    shape: &[usize],
+    (count, set): (usize, u64),
     length: usize,
     random: &mut SplitMix64,
 ) -> Vec<i32> {
     if is_called(input, &["mask"]) {
-        return vec![1; count];
+        return mask(shape, count, set).map(i32::from).collect();
     }
     if is_called(input, &["type", "segment"]) {
         return vec![0; count];
@@ -159,6 +167,14 @@ mod tests {
         assert_eq!(way.shape(&input("ids", &[None, None], false)), [1, 16]);
         assert_eq!(way.shape(&input("x", &[Some(2), Some(5)], true)), [2, 5]);
         assert_eq!(way.shape(&input("sr", &[], false)), [0usize; 0]);
+    }
+
+    #[test]
+    fn masks_hide_the_latter_half_in_every_other_set_and_never_all() {
+        let made = |length, set| mask(&[2, length], 2 * length, set).collect::<Vec<_>>();
+        assert_eq!(made(4, 0), [1; 8]);
+        assert_eq!(made(4, 1), [1, 1, 0, 0, 1, 1, 0, 0]);
+        assert_eq!((made(3, 1), made(1, 1)), (vec![1, 1, 0, 1, 1, 0], vec![1, 1]));
     }
 
     #[test]

@@ -122,8 +122,6 @@ pageTest("LeNet on 10,000 images: accuracy, curvature, retraining", { fetches, s
   const [, from, to] = said2.match(/loss from ([\d.]+) to ([\d.]+)/).map(Number);
   assert.ok(to < from, said2);
   // D9: the point is compared with the float weights on the 5,000 images that it was examined on, not on all of them.
-  await page.page.focus(A("chart"));
-  for (let at = 0; at < 12; at += 1) await page.page.keyboard.press("ArrowDown");
   const examined = await facts(page);
   assert.equal(examined.samples, "5000");
   const [float, top1] = [examined["float weights on the same samples"], examined["top-1"]].map(parseFloat);

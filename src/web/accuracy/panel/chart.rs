@@ -156,8 +156,12 @@ impl Panel {
         self.draw();
     }
 
+    fn index_of(&self, s: usize, p: usize) -> Option<usize> {
+        self.grouped().get(s)?.runs.get(p).copied()
+    }
+
     pub(super) fn run_at(&self, s: usize, p: usize) -> Option<Run> {
-        let index = *self.grouped().get(s)?.runs.get(p)?;
+        let index = self.index_of(s, p)?;
         self.state.borrow().runs.get(index).cloned()
     }
 
@@ -188,7 +192,12 @@ impl Panel {
         text
     }
 
+    /// Takes the chosen point's recipe into the form and shows what was measured there.
     pub(super) fn adopt(&self) {
+        let chosen = self.state.borrow().chosen;
+        if let Some(at) = chosen.and_then(|(s, p)| self.index_of(s, p)) {
+            self.show_facts(at);
+        }
         if let Some(run) = self.chosen().filter(|run| run.origin != Origin::Retrained) {
             self.dispatch("accuracy-recipe", &run.recipe.into());
         }

@@ -583,7 +583,7 @@ impl Panel {
                 losses.last().copied().unwrap_or(f64::NAN),
             ),
         );
-        {
+        let at = {
             let mut state = me.state.borrow_mut();
             let stem =
                 state.open.name.rsplit_once('.').map_or(state.open.name.clone(), |(stem, _)| stem.to_owned());
@@ -599,7 +599,9 @@ impl Panel {
                 samples,
                 measures: now,
             });
-        }
+            state.runs.len() - 1
+        };
+        me.show_facts(at);
         Ok(())
     }
 }
