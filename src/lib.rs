@@ -19,6 +19,7 @@
 //! The crate reads from the top. Each module depends only on those above it:
 //!
 //! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
+//! - `checksum`, `order`: CRC-32; sorting.
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
@@ -32,6 +33,7 @@
 //! - [`plot`]: charts, drawn with any plotters backend.
 //! - `cli`: the native program; `web`: the page and its workers.
 
+mod checksum;
 pub mod container;
 pub mod engine;
 pub mod entropy;

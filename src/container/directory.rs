@@ -5,6 +5,7 @@
 use super::block::BlockEncoding;
 use super::wire::{Cursor, put_varint};
 use super::{ContainerError, MAGIC};
+use crate::checksum::crc32;
 
 /// Bytes before the first section: magic and version.
 pub(super) const HEADER_BYTES: u64 = MAGIC.len() as u64 + 1;
@@ -138,7 +139,7 @@ pub(super) fn read(bytes: &[u8], start: u64) -> Result<Vec<Section>, ContainerEr
 /// The trailer of a directory.
 pub(super) fn trailer(directory: &[u8]) -> [u8; TRAILER_BYTES as usize] {
     let mut out = [0; TRAILER_BYTES as usize];
-    let parts = [(directory.len() as u32).to_le_bytes(), crc32fast::hash(directory).to_le_bytes(), END_MAGIC];
+    let parts = [(directory.len() as u32).to_le_bytes(), crc32(directory).to_le_bytes(), END_MAGIC];
     for (slot, byte) in out.iter_mut().zip(parts.as_flattened()) {
         *slot = *byte;
     }

@@ -2,6 +2,7 @@
 
 use super::ContainerError;
 use super::directory::Section;
+use crate::checksum::crc32;
 use crate::entropy::CodeError;
 use crate::formats::Source;
 
@@ -62,7 +63,7 @@ pub(super) fn read_section(
 }
 
 pub(super) fn check_crc(part: &str, offset: u64, bytes: &[u8], expected: u32) -> Result<(), ContainerError> {
-    let found = crc32fast::hash(bytes);
+    let found = crc32(bytes);
     if found == expected {
         return Ok(());
     }

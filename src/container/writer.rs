@@ -6,6 +6,7 @@ use super::directory::{self, Kind, Section};
 use super::manifest::Available;
 use super::wire::put_varint;
 use super::{Codebook, Coding, ContainerError, Content, Entry, Ledger, MAGIC, Manifest, VERSION};
+use crate::checksum::crc32;
 use crate::entropy::{CodeTable, GapTable};
 use std::io::Write;
 
@@ -147,7 +148,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn section(&mut self, part: &str, kind: Kind, bytes: &[u8]) -> Result<(), ContainerError> {
-        let (offset, len, crc) = (self.offset, bytes.len() as u64, crc32fast::hash(bytes));
+        let (offset, len, crc) = (self.offset, bytes.len() as u64, crc32(bytes));
         self.put(part, bytes)?;
         self.sections.push(Section { kind, offset, len, crc });
         Ok(())

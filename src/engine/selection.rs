@@ -106,9 +106,10 @@ impl Selection {
         let is_code = |tensor: &&Tensor| tensor.found.role == Role::Weight && !tensor.dtype.is_float();
         let (codes, all) =
             (bytes(&mut model.tensors.iter().filter(is_code)), bytes(&mut model.tensors.iter()));
-        if 2 * codes > all {
+        if codes > 0 {
+            let most = if 2 * codes > all { "most of the file, " } else { "" };
             notes.push(format!(
-                "most of the file, {codes} of {all} bytes, are integers that were quantized before; they are coded without loss"
+                "{most}{codes} of {all} bytes are integers that were quantized before; they are coded without loss"
             ));
         }
         notes

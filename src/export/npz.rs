@@ -4,6 +4,7 @@
 //! not known before. Arrays: the npy format 1.0. Sizes are known beforehand, so ZIP64 is used exactly where it is needed.
 
 use super::{ExportError, TensorHeader};
+use crate::checksum::Running;
 use crate::tensor::Dtype;
 use std::io::Write;
 
@@ -21,7 +22,7 @@ const DATE: u16 = 0x0021;
 pub struct Archive {
     entries: Vec<Entry>,
     offset: u64,
-    hasher: crc32fast::Hasher,
+    checksum: Running,
 }
 
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Archive {
                 return Err(ExportError::Dtype { name, format: ".npz", dtype, instead: "safetensors" });
             }
         }
-        Ok(Self { entries: Vec::new(), offset: 0, hasher: crc32fast::Hasher::new() })
+        Ok(Self { entries: Vec::new(), offset: 0, checksum: Running::default() })
     }
 
     fn put(&mut self, out: &mut impl Write, bytes: &[u8]) -> Result<(), ExportError> {
@@ -121,7 +122,7 @@ impl Archive {
         local.extend(extra);
         self.put(out, &local)?;
         self.entries.push(entry);
-        self.hasher = crc32fast::Hasher::new();
+        self.checksum = Running::default();
         self.hash(&header);
         out.write_all(&header)?;
         Ok(())
@@ -129,13 +130,13 @@ impl Archive {
 
     /// Takes in bytes of the open array.
     pub fn hash(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
+        self.checksum.update(bytes);
         self.offset += bytes.len() as u64;
     }
 
     /// Ends the open array.
     pub fn close(&mut self, out: &mut impl Write) -> Result<(), ExportError> {
-        let crc = std::mem::take(&mut self.hasher).finalize();
+        let crc = std::mem::take(&mut self.checksum).finish();
         let Some(entry) = self.entries.last_mut() else { return Ok(()) };
         entry.crc = crc;
         let mut descriptor = b"PK\x07\x08".to_vec();

@@ -113,6 +113,25 @@ fn floats(input: &InputInfo, shape: &[usize], count: usize, set: u64, random: &m
     values
 }
 
+/// Whether integers are reckoned with or decided by, as masks are, where token numbers choose from a table.
+fn is_mask(graph: &Graph, name: &str) -> bool {
+    let mut values = vec![name];
+    // Nodes come in the order that they are run in.
+    for node in &graph.nodes {
+        if !node.inputs.iter().any(|input| values.contains(&input.as_str())) {
+            continue;
+        }
+        match node.operator.as_str() {
+            "Cast" | "Unsqueeze" | "Squeeze" | "Reshape" | "Expand" | "Identity" | "Transpose" | "Slice" => {
+                values.extend(node.outputs.iter().map(String::as_str));
+            }
+            "Sub" | "Mul" | "Not" | "And" | "Or" | "Where" => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Ones; in every other set zeros in the latter half, for some masks show with a one and some hide with it.
 fn mask(shape: &[usize], count: usize, set: u64) -> impl Iterator<Item = i8> {
     let length = shape.last().copied().unwrap_or(1).max(1);
@@ -127,7 +146,7 @@ fn integers(
     length: usize,
     random: &mut SplitMix64,
 ) -> Vec<i32> {
-    if is_called(input, &["mask"]) {
+    if is_called(input, &["mask"]) || is_mask(graph, &input.name) {
         return mask(shape, count, set).map(i32::from).collect();
     }
     if is_called(input, &["type", "segment"]) {
@@ -153,6 +172,7 @@ fn integers(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Builder, Value};
     use super::*;
 
     fn input(name: &str, shape: &[Option<usize>], is_float: bool) -> InputInfo {
@@ -167,6 +187,19 @@ mod tests {
         assert_eq!(way.shape(&input("ids", &[None, None], false)), [1, 16]);
         assert_eq!(way.shape(&input("x", &[Some(2), Some(5)], true)), [2, 5]);
         assert_eq!(way.shape(&input("sr", &[], false)), [0usize; 0]);
+    }
+
+    #[test]
+    fn integers_that_are_reckoned_with_are_masks() {
+        let graph = |operator| {
+            let network = Builder::default()
+                .floats("one", &[1], &[1.0])
+                .input("m", &[-1, 4])
+                .node("Cast", &["m"], &["f"], vec![("to", Value::Int(1))])
+                .node(operator, &["one", "f"], &["y"], vec![]);
+            Graph::parse(network.output("y").files().model()).unwrap()
+        };
+        assert!(is_mask(&graph("Sub"), "m") && !is_mask(&graph("Add"), "m") && !is_mask(&graph("Sub"), "other"));
     }
 
     #[test]
