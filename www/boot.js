@@ -28,11 +28,26 @@ const attempt = async (button, work) => {
   }
   button.disabled = false;
 };
+// Its panel is shown once it is asked for; the page itself runs a network with what it compressed it to.
+let asked = false;
+const panel = async () => {
+  await accuracy();
+  asked = true;
+  say("accuracy-hello");
+};
+document.addEventListener("run-wanted", async ({ detail }) => {
+  try {
+    await accuracy();
+    say("run-network", detail);
+  } catch (error) {
+    say("run-told", { id: detail.id, failed: error.message });
+  }
+});
 const button = document.getElementById("accuracy-button");
 const label = button.textContent;
 button.addEventListener("click", () => attempt(button, async () => {
   const data = digits;
-  await accuracy();
+  await panel();
   if (data) await measure(data);
 }));
 
@@ -46,7 +61,7 @@ for (const sample of document.querySelectorAll("[data-sample]")) {
   sample.addEventListener("click", () => attempt(sample, async () => {
     opened = { model: `${id}.onnx`, data: `digits-${size}.npz` };
     say("sample-open", await Promise.all([file(opened.model), file(`${id}.curvature.safetensors`)]));
-    if (loaded) await measure(opened);
+    if (asked) await measure(opened);
   }));
 }
 // The page says what is open: the digits belong to the sample alone.

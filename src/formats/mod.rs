@@ -40,10 +40,10 @@ mod torch;
 mod zip;
 
 pub use error::FormatError;
-#[cfg(feature = "network")]
-pub(crate) use error::quoted;
 #[cfg(feature = "cli")]
 pub(crate) use error::escaped;
+#[cfg(feature = "network")]
+pub(crate) use error::quoted;
 pub(crate) use error::shown;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;

@@ -54,7 +54,10 @@ impl Way {
             let array = if input.is_float {
                 Array::floats(&shape, floats(input, &shape, count, set, &mut random))?
             } else {
-                Array::integers(&shape, integers(graph, input, &shape, (count, set), self.length, &mut random))?
+                Array::integers(
+                    &shape,
+                    integers(graph, input, &shape, (count, set), self.length, &mut random),
+                )?
             };
             Ok((input.name.clone(), array))
         };
@@ -199,7 +202,9 @@ mod tests {
                 .node(operator, &["one", "f"], &["y"], vec![]);
             Graph::parse(network.output("y").files().model()).unwrap()
         };
-        assert!(is_mask(&graph("Sub"), "m") && !is_mask(&graph("Add"), "m") && !is_mask(&graph("Sub"), "other"));
+        assert!(
+            is_mask(&graph("Sub"), "m") && !is_mask(&graph("Add"), "m") && !is_mask(&graph("Sub"), "other")
+        );
     }
 
     #[test]

@@ -57,6 +57,7 @@ export const S = {
   result: "#result",
   verdict: "#verdict",
   verdictHash: "#verdict-hash",
+  runVerdict: "#run-verdict",
   ledgerRows: "#ledger-rows tr",
   ledgerBits: "#ledger-bits",
   downloadCompressed: "#download-qsz",

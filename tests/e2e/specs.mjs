@@ -3,6 +3,7 @@ import "./load.mjs";
 import "./job.mjs";
 import "./defaults.mjs";
 import "./truth.mjs";
+import "./running.mjs";
 import "./files.mjs";
 import "./sensitivity.mjs";
 import "./target.mjs";

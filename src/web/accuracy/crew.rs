@@ -1,6 +1,6 @@
 //! The workers that run networks: told the same things, then asked one question at a time each.
 //!
-//! Cancelling terminates busy workers; their successors are told again what all were told.
+//! They are hired with the first question. Cancelling terminates busy workers; their successors are told again what all were told.
 
 use super::words::{Ask, Tell, pack, unpack};
 use crate::web::link;
@@ -49,16 +49,11 @@ impl std::fmt::Debug for Crew {
 }
 
 impl Crew {
-    /// Starts `count` workers; `progress` hears how far long jobs have come.
-    pub fn new(count: usize, progress: impl Fn(usize, usize) + 'static) -> Result<Self, String> {
+    /// Places for `count` workers; `progress` hears how far long jobs have come.
+    pub fn new(count: usize, progress: impl Fn(usize, usize) + 'static) -> Self {
         let slots = (0..count.max(1)).map(|_| None).collect();
-        let inner =
-            Inner { slots, queue: VecDeque::new(), context: Vec::new(), progress: Box::new(progress) };
-        let crew = Self(Rc::new(RefCell::new(inner)));
-        for index in 0..count.max(1) {
-            hire(&crew.0, index)?;
-        }
-        Ok(crew)
+        let (queue, context, progress) = (VecDeque::new(), Vec::new(), Box::new(progress));
+        Self(Rc::new(RefCell::new(Inner { slots, queue, context, progress })))
     }
 
     /// Number of workers.
@@ -69,9 +64,18 @@ impl Crew {
     /// Asks one worker.
     pub fn ask(&self, ask: Ask) -> Receiver<Answer> {
         let (answer, receiver) = channel();
+        let hired = (0..self.len()).filter(|index| self.is_free(*index)).try_for_each(|at| hire(&self.0, at));
+        if let Err(sentence) = hired {
+            answer.send(Err(sentence.into()));
+            return receiver;
+        }
         self.0.borrow_mut().queue.push_back(Pending { ask, answer });
         dispatch(&self.0);
         receiver
+    }
+
+    fn is_free(&self, index: usize) -> bool {
+        self.0.borrow().slots.get(index).is_some_and(Option::is_none)
     }
 
     /// Forgets what all were told.

@@ -6,18 +6,26 @@
 //!
 //! | event | from | detail |
 //! |---|---|---|
-//! | `accuracy-hello` | panel | nothing: tell me what is open |
+//! | `accuracy-hello` | boot script | nothing: the panel is asked for, tell it what is open |
 //! | `accuracy-state` | page | `{file, name, importance, recipe, methods}` |
 //! | `accuracy-data` | page | files of a data set, to be measured at once |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |
 //! | `accuracy-importance` | panel | an importance file to take over |
+//! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights; the boot script loads this module and passes it on as `run-network` |
+//! | `run-stop` | page | nothing: the answer is not wanted any more |
+//! | `run-told` | [`checks`] | `{id, sentence, warning, ample}`, or `{id, failed}` |
 
+mod checks;
 mod crew;
 mod panel;
 mod words;
 mod worker;
 
-use wasm_bindgen::JsCast;
+use crate::formats::Part;
+use crate::web::pool::Failure;
+use js_sys::Array;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{CustomEvent, CustomEventInit, Document};
 
 /// Becomes the panel or a worker.
 pub fn start() {
@@ -26,5 +34,27 @@ pub fn start() {
         worker::start(scope);
     } else if let Some(window) = web_sys::window() {
         panel::start(&window);
+        checks::start(&window);
     }
+}
+
+/// Tells the page something.
+fn dispatch(document: &Document, kind: &str, detail: &JsValue) {
+    let init = CustomEventInit::new();
+    init.set_detail(detail);
+    if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
+        let _ = document.dispatch_event(&event);
+    }
+}
+
+/// The files that one blob joins: pairs of name and length.
+fn parts(pairs: &JsValue) -> Vec<Part> {
+    Part::list(Array::from(pairs).iter().filter_map(|part| {
+        let pair = Array::from(&part);
+        Some((pair.get(0).as_string()?, pair.get(1).as_f64()? as u64))
+    }))
+}
+
+fn unexpected() -> Failure {
+    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }

@@ -29,6 +29,8 @@ pub enum Ask {
     Curve { recipe: String, method: String, points: usize },
     /// Run samples with the float weights, or with what a recipe leaves of them, in one tensor alone if so asked.
     Run { recipe: Option<String>, only: Option<String>, range: (usize, usize) },
+    /// Run a network, or the one before, with the weights of a compressed file, on inputs made up from its shapes.
+    Check { network: Option<(Vec<u8>, Vec<Part>)>, file: Vec<u8> },
     /// Sums of derivatives over samples.
     Walk { kind: Kind, range: (usize, usize) },
     /// Retrain a recipe's codebooks on the samples of one range, then run those of another with what came of it.
@@ -82,6 +84,11 @@ pub enum Tell {
         losses: Vec<f64>,
         outputs: Vec<f32>,
         classes: usize,
+    },
+    Checked {
+        sentence: String,
+        warning: Option<String>,
+        ample: bool,
     },
     /// How far a long job has come.
     Progress(usize, usize),

@@ -2,6 +2,7 @@
 
 use super::words::{Ask, Size, Tell, pack, unpack};
 use crate::formats::Source;
+use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess, Values};
 use crate::network::evaluate::{Bench, Quantized, Setup};
 use crate::network::finetune::{Lesson, Schedule, finetune};
@@ -24,6 +25,8 @@ struct State {
     loaded: Option<(Loaded, Network, Option<Size>)>,
     /// What a recipe gave last.
     quantized: Option<(String, Quantized)>,
+    /// The network that is checked, on inputs made up for it.
+    checked: Option<(Bench, Checker)>,
 }
 
 type Loaded = (Option<String>, Option<String>);
@@ -125,6 +128,18 @@ impl State {
             Ask::Pictures(count) => self.pictures(count),
             Ask::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
             Ask::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
+            Ask::Check { network, file } => {
+                if let Some((bytes, parts)) = network {
+                    let network = ModelBytes::new(bytes, parts);
+                    let bench = Bench::new(network.clone(), None, None, 1).map_err(sentence)?;
+                    self.checked = Some((bench, Checker::made_up(network).map_err(sentence)?));
+                }
+                let (bench, checker) = self.checked.as_ref().ok_or_else(|| missing("open a network"))?;
+                let decoded = bench.decoded(&file).map_err(sentence)?;
+                let check = checker.check(&decoded).map_err(sentence)?;
+                let (sentence, warning, ample) = (check.sentence(), check.warning(), check.is_ample());
+                Ok(Tell::Checked { sentence, warning, ample })
+            }
             Ask::Walk { kind, range } => {
                 let files = self.bench()?.float().map_err(sentence)?;
                 let (data, setup) = self.at_hand()?;

@@ -4,12 +4,11 @@
 
 use super::dom::{on, set};
 use super::{App, files, notice, recipe};
-use crate::formats::Part;
 use crate::recipe::{ImportanceKind, Recipe, Scope};
 use js_sys::{Array, Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CustomEvent, CustomEventInit, Event, File};
+use web_sys::{CustomEvent, CustomEventInit, Document, Event, File};
 
 /// Connects both directions.
 pub fn connect(app: &Rc<App>) {
@@ -69,7 +68,7 @@ pub fn connect(app: &Rc<App>) {
     });
 }
 
-fn detail(event: &Event) -> JsValue {
+pub(super) fn detail(event: &Event) -> JsValue {
     event.dyn_ref::<CustomEvent>().map_or(JsValue::UNDEFINED, CustomEvent::detail)
 }
 
@@ -84,27 +83,31 @@ fn take_importance(app: &App, file: File) {
 
 /// Tells the panel what is open, if anything is.
 pub fn tell(app: &App) {
-    let init = CustomEventInit::new();
+    let object = Object::new();
     {
         let state = app.state.borrow();
         let Some(file) = &state.file else { return };
-        let object = Object::new();
         let put = |key: &str, value: &JsValue| {
             let _ = Reflect::set(&object, &key.into(), value);
         };
         put("file", &file.blob);
         put("name", &JsValue::from_str(&file.name));
-        let part = |part: &Part| Array::of2(&part.name.as_str().into(), &(part.span.len as f64).into());
-        put("parts", &file.parts.iter().map(part).collect::<Array>());
+        put("parts", &file.parts_told());
         if let Some(loaded) = &file.importance {
             put("importance", &loaded.file);
         }
         put("recipe", &JsValue::from_str(&state.solvable().to_line()));
         let methods: Vec<&str> = state.shown.iter().map(String::as_str).collect();
         put("methods", &JsValue::from_str(&methods.join(",")));
-        init.set_detail(&object);
     }
-    if let Ok(event) = CustomEvent::new_with_event_init_dict("accuracy-state", &init) {
-        let _ = app.document.dispatch_event(&event);
+    tell_of(&app.document, "accuracy-state", &object);
+}
+
+/// Says something to the module that runs networks.
+pub(super) fn tell_of(document: &Document, kind: &str, detail: &JsValue) {
+    let init = CustomEventInit::new();
+    init.set_detail(detail);
+    if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
+        let _ = document.dispatch_event(&event);
     }
 }

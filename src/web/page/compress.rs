@@ -3,13 +3,14 @@
 use super::dom::{self, clear, fact, on, set_text, show};
 use super::files::unexpected;
 use super::state::{Compressed, OpenFile, Standing};
-use super::{App, download, files, format, ledger, notice, recipe};
-use crate::engine::Task;
+use super::{App, download, files, format, ledger, notice, recipe, running};
 use crate::engine::quality::Quality;
 use crate::engine::report::{Outcome as Report, Verification};
+use crate::engine::settle::{MOST_TRIALS, finer};
+use crate::engine::{Session, Task};
 use crate::model::FileFormat;
 use crate::recipe::Recipe;
-use crate::web::pool::Outcome;
+use crate::web::pool::{Failure, Outcome};
 use crate::web::protocol::{Answer, Context, Job, Target};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
@@ -84,17 +85,55 @@ pub fn start(app: &Rc<App>) {
 }
 
 async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
-    let (file, recipe, line) = wish(app, flow).await?;
+    let (file, wished, line) = wish(app, flow).await?;
+    let is_open = Session::leaves_step_open(&wished);
+    let mut made = attempt(app, flow, &file, wished, &line).await?;
+    let mut trials = 0;
+    // As in the program: where the step is left open and the network answers otherwise, finer ones are tried.
+    while running::offer(app, &file) {
+        trials += 1;
+        let is_rough = running::run(app, flow, &file, &made.blob, trials == 1).await?;
+        let recipe = Recipe::from_line(&made.outcome.recipe).map_err(|error| error.to_string())?;
+        let finer = finer(&recipe, &made.outcome).filter(|_| is_rough && is_open && trials < MOST_TRIALS);
+        let Some(finer) = finer else { break };
+        made = match attempt(app, flow, &file, finer, &line).await {
+            // Too fine for the weights' range: the step before it stays.
+            Err(Failure::Sentence(_)) => {
+                made = attempt(app, flow, &file, recipe, &line).await?;
+                break;
+            }
+            attempted => attempted?,
+        };
+    }
+    verify(app, flow, made.context, &made.tasks).await
+}
+
+/// What carrying out a recipe gave.
+struct Attempt {
+    blob: Blob,
+    outcome: Report,
+    context: Context,
+    tasks: Vec<Task>,
+}
+
+/// Carries out a recipe and shows what came of it.
+async fn attempt(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe, line: &str) -> Outcome<Attempt> {
     notice::stage(app, "Solving the recipe");
-    let (context, tasks) = plan(app, flow, &file, recipe).await?;
+    let (context, tasks) = plan(app, flow, file, recipe).await?;
     notice::stage(app, "Compressing");
-    let (made, outcome) = encode(app, flow, &file, &tasks).await?;
-    let made: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
+    let (made, outcome) = encode(app, flow, file, &tasks).await?;
+    let blob: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
     let name = format!("{}.qsz", download::stem(&file.name));
-    app.state.borrow_mut().compressed =
-        Some(Compressed { blob: made.clone(), name, line, outcome, verification: None });
+    app.state.borrow_mut().compressed = Some(Compressed {
+        blob: blob.clone(),
+        name,
+        line: line.to_owned(),
+        outcome: outcome.clone(),
+        verification: None,
+    });
     show_result(app);
-    verify(app, flow, Context { compressed: made.into(), ..context }, &tasks).await
+    let context = Context { compressed: blob.clone().into(), ..context };
+    Ok(Attempt { blob, outcome, context, tasks })
 }
 
 /// Carries out the plan that was solved last: the compressed file, and what came of it.
@@ -185,7 +224,7 @@ fn show_result(app: &App) {
     let bits = ledger::fill(app, &e.ledger_rows, &e.ledger_bar, &report.ledger);
     set_text(&e.ledger_bits, &format::count(bits));
     set_text(&e.ledger_bytes, &format::count(report.file_bytes));
-    set_text(&e.verdict, "Checking by decoding…");
+    set_text(&e.verdict, "Not checked by decoding yet.");
     e.verdict.set_class_name("verdict");
     set_text(&e.verdict_hash, "");
     show(&e.result, true);

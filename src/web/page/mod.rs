@@ -16,6 +16,7 @@ mod notice;
 mod overlay;
 mod permalink;
 mod recipe;
+mod running;
 mod sensitivity;
 mod state;
 mod target;
@@ -55,6 +56,8 @@ pub struct App {
     sweeper: Solver,
     state: RefCell<State>,
     work: notice::Work,
+    /// The question whether the network still runs.
+    running: running::Waiting,
     chart: RefCell<chart::View>,
     /// A newer recipe waits for its overlay.
     overlay_wanted: Cell<bool>,
@@ -120,6 +123,7 @@ impl App {
             elements,
             state: RefCell::default(),
             work: notice::Work::default(),
+            running: running::Waiting::default(),
             chart: RefCell::default(),
             overlay_wanted: Cell::new(false),
             overlay_asked: Cell::new(false),
@@ -155,6 +159,7 @@ impl App {
         overlay::connect(self);
         sensitivity::connect(self);
         compress::connect(self);
+        running::connect(self);
         target::connect(self);
         archive::connect(self);
         accuracy::connect(self);

@@ -2,7 +2,7 @@
 
 use super::App;
 use super::dom::{on, set, set_text, show};
-use super::{files, format};
+use super::{files, format, running};
 use crate::web::pool::{Failure, Outcome};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -65,6 +65,7 @@ pub fn begin(app: &App, title: &str) -> u32 {
     let flow = app.work.flow.get().wrapping_add(1);
     app.work.flow.set(flow);
     app.pool.cancel();
+    running::stop(app);
     show(&app.elements.notice, false);
     stage(app, title);
     flow
@@ -114,6 +115,7 @@ pub fn cancel(app: &Rc<App>) {
     }
     app.work.flow.set(app.work.flow.get().wrapping_add(1));
     app.pool.cancel();
+    running::stop(app);
     rest(app);
     announce(app, "Cancelled");
     files::put_back(app);

@@ -4,6 +4,7 @@ use super::super::protocol::{Archive, Context, Opened};
 use crate::engine::report::{Outcome, Overlay, Sweep, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
+use js_sys::Array;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
@@ -77,6 +78,12 @@ impl LoadedImportance {
 }
 
 impl OpenFile {
+    /// The files that the blob joins, as pairs of name and length.
+    pub fn parts_told(&self) -> Array {
+        let part = |part: &Part| Array::of2(&part.name.as_str().into(), &(part.span.len as f64).into());
+        self.parts.iter().map(part).collect()
+    }
+
     /// What map workers are told.
     pub fn context(&self) -> Context {
         let mut context = Context {

@@ -1,4 +1,4 @@
-//! The panel beside the page: setup, pictures, charts, actions.
+//! The panel beside the page: setup, pictures, charts, actions. The boot script shows it when somebody asks for it.
 
 mod chart;
 mod flows;
@@ -6,6 +6,7 @@ mod state;
 
 use super::crew::{Answer, Crew};
 use super::words::Tell;
+use super::{dispatch, parts, unexpected};
 use crate::formats::is_named_onnx;
 use crate::network::evaluate::Setup;
 use crate::network::measure::Share;
@@ -20,9 +21,8 @@ use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, CanvasRenderingContext2d, CustomEvent, CustomEventInit, Document, Element, Event, File, FileList,
-    HtmlButtonElement, HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlProgressElement,
-    HtmlSelectElement, Url, Window,
+    Blob, CanvasRenderingContext2d, CustomEvent, Document, Element, Event, File, FileList, HtmlButtonElement,
+    HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlProgressElement, HtmlSelectElement, Url, Window,
 };
 
 /// Workers at most.
@@ -60,13 +60,7 @@ pub fn start(window: &Window) {
             }
         }
     };
-    let crew = match Crew::new(workers, progress) {
-        Ok(crew) => crew,
-        Err(error) => {
-            web_sys::console::error_1(&error.into());
-            return;
-        }
-    };
+    let crew = Crew::new(workers, progress);
     let panel = Rc::new(Panel {
         window: window.clone(),
         document,
@@ -77,7 +71,6 @@ pub fn start(window: &Window) {
         reading: Cell::new(false),
     });
     panel.connect();
-    panel.dispatch("accuracy-hello", &JsValue::UNDEFINED);
     std::mem::forget(panel);
 }
 
@@ -101,11 +94,7 @@ impl Panel {
     }
 
     fn dispatch(&self, kind: &str, detail: &JsValue) {
-        let init = CustomEventInit::new();
-        init.set_detail(detail);
-        if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
-            let _ = self.document.dispatch_event(&event);
-        }
+        dispatch(&self.document, kind, detail);
     }
 
     fn connect(self: &Rc<Self>) {
@@ -225,10 +214,7 @@ impl Panel {
         let detail = event.detail();
         let get = |key: &str| Reflect::get(&detail, &key.into()).unwrap_or(JsValue::UNDEFINED);
         let text = |key: &str| get(key).as_string().unwrap_or_default();
-        let parts = crate::formats::Part::list(Array::from(&get("parts")).iter().filter_map(|part| {
-            let pair = Array::from(&part);
-            Some((pair.get(0).as_string()?, pair.get(1).as_f64()? as u64))
-        }));
+        let parts = parts(&get("parts"));
         let open = Open {
             file: get("file").dyn_into().ok(),
             parts,
@@ -443,10 +429,6 @@ impl Panel {
             anchor.click();
         }
     }
-}
-
-fn unexpected() -> Failure {
-    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }
 
 fn same(a: Option<&Blob>, b: Option<&Blob>) -> bool {

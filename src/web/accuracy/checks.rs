@@ -1,0 +1,63 @@
+//! Does a compressed network still run? The page asks, one worker answers.
+
+use super::crew::Crew;
+use super::words::{Ask, Tell};
+use super::{dispatch, parts, unexpected};
+use crate::web::blobs::sentence;
+use crate::web::page::dom::on;
+use crate::web::pool::{Failure, Outcome};
+use js_sys::{Object, Reflect, Uint8Array};
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{Blob, CustomEvent, Window};
+
+/// Listens to the page.
+pub fn start(window: &Window) {
+    let Some(document) = window.document() else { return };
+    let crew = Rc::new(Crew::new(1, |_, _| {}));
+    let stopped = crew.clone();
+    on(&document, "run-stop", move |_| stopped.cancel());
+    let here = document.clone();
+    on(&document, "run-network", move |event| {
+        let Some(detail) = event.dyn_ref::<CustomEvent>().map(CustomEvent::detail) else { return };
+        let (crew, document) = (crew.clone(), here.clone());
+        wasm_bindgen_futures::spawn_local(async move {
+            let told = match check(&crew, &detail).await {
+                Ok(pairs) => pairs,
+                Err(Failure::Cancelled) => return,
+                Err(Failure::Sentence(sentence)) => vec![("failed", sentence.into())],
+            };
+            let answer = Object::new();
+            for (key, value) in [("id", get(&detail, "id"))].into_iter().chain(told) {
+                let _ = Reflect::set(&answer, &key.into(), &value);
+            }
+            dispatch(&document, "run-told", &answer);
+        });
+    });
+}
+
+fn get(detail: &JsValue, key: &str) -> JsValue {
+    Reflect::get(detail, &key.into()).unwrap_or(JsValue::UNDEFINED)
+}
+
+async fn read(detail: &JsValue, key: &str) -> Outcome<Vec<u8>> {
+    let blob: Blob = get(detail, key).dyn_into().map_err(|_| unexpected())?;
+    let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|error| sentence(&error))?;
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+async fn check(crew: &Crew, detail: &JsValue) -> Outcome<Vec<(&'static str, JsValue)>> {
+    let network = if get(detail, "first").is_truthy() {
+        Some((read(detail, "file").await?, parts(&get(detail, "parts"))))
+    } else {
+        None
+    };
+    let file = read(detail, "made").await?;
+    match crew.ask(Ask::Check { network, file }).await? {
+        Tell::Checked { sentence, warning, ample } => {
+            Ok(vec![("sentence", sentence.into()), ("warning", warning.into()), ("ample", ample.into())])
+        }
+        _ => Err(unexpected()),
+    }
+}
