@@ -43,6 +43,11 @@ document.addEventListener("run-wanted", async ({ detail }) => {
     say("run-told", { id: detail.id, failed: error.message });
   }
 });
+document.addEventListener("samples-given", ({ detail }) => attempt(button, async () => {
+  await panel();
+  say("accuracy-data", { files: detail, model: "" });
+  document.getElementById("accuracy-title").scrollIntoView({ block: "start" });
+}));
 const button = document.getElementById("accuracy-button");
 const label = button.textContent;
 button.addEventListener("click", () => attempt(button, async () => {

@@ -32,6 +32,7 @@ mod onnx_roles;
 pub(crate) mod onnx_walk;
 mod pickle;
 mod protobuf;
+mod purpose;
 mod reader;
 mod roles;
 mod safetensors;
@@ -45,6 +46,7 @@ pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
 pub(crate) use error::shown;
+pub use purpose::{LABELS, Purpose, purpose};
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};

@@ -5,7 +5,7 @@
 //! not copied.
 
 use crate::engine::{Task, pack, report, unpack};
-use crate::formats::Part;
+use crate::formats::{Part, Purpose};
 use crate::recipe::Recipe;
 use js_sys::{Array, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,8 @@ pub enum Job {
         /// The files it joins, where it is several.
         parts: Vec<Part>,
     },
+    /// Tell what a file is for, beside the context's model: [`Answer::Told`].
+    Tell(#[serde(with = "handle")] JsValue),
     /// Match an importance file to the context's model: [`Answer::Matched`].
     Match {
         /// The importance file, a `Blob`.
@@ -232,6 +234,8 @@ pub enum Answer {
     Opened(Opened),
     /// A compressed file of ours.
     Archive(Archive),
+    /// What a file is for.
+    Told(Purpose),
     /// An importance, matched to the model or complete.
     Matched {
         /// The importance, packed.

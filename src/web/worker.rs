@@ -141,6 +141,9 @@ impl State {
     fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
         match job {
             Job::Open { file, parts } => open(&file, parts),
+            Job::Tell(file) => {
+                Ok(Answer::Told(formats::purpose(&BlobSource::new(&file)?, &self.files()?.model)))
+            }
             Job::Match { file, recipe } => {
                 let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
                 let importance =

@@ -1,7 +1,8 @@
 // What is dropped is told apart: files that belong together, recipes, folders, importance that does not fit.
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
-import { other, raw, small } from "./fixtures.mjs";
+import { join } from "node:path";
+import { folder, other, raw, small } from "./fixtures.mjs";
 import { native, pageTest, repository } from "./harness.mjs";
 import { S } from "./selectors.mjs";
 
@@ -75,4 +76,50 @@ pageTest("D26: importance that does not fit is named when compressing, with what
   assert.equal(await page.page.isVisible(S.result), false);
   await page.page.selectOption("#importance-kind", "none");
   await page.compress();
+});
+
+const beside = { fetches: ["accuracy.js", "accuracy_bg.wasm"] };
+const lstm = repository("www/samples/lstm.onnx");
+
+pageTest("D12: samples that are dropped beside an open model are run, and do not take its place", beside, async (page) => {
+  await page.open(lstm);
+  await page.drop(repository("www/samples/digits-8.npz"));
+  await page.page.waitForFunction(() => /600 samples, with labels/.test(document.querySelector("#accuracy-data-name").textContent));
+  assert.equal(await page.text(S.fileName), "lstm.onnx");
+  // MNIST's images and labels, dropped together.
+  const images = raw("images-idx3-ubyte", [[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 8, 0, 0, 0, 8, ...Array(128).fill(7)]]);
+  const labels = raw("labels-idx1-ubyte", [[0, 0, 8, 1, 0, 0, 0, 2, 3, 4]]);
+  await page.choose([images, labels]);
+  await page.page.waitForFunction(() => /MNIST idx, 2 samples, with labels/.test(document.querySelector("#accuracy-data-name").textContent));
+  assert.equal(await page.text(S.fileName), "lstm.onnx");
+});
+
+pageTest("D12: importance that is dropped beside its model weighs the errors", {}, async (page) => {
+  await page.open(lstm);
+  await page.drop(repository("www/samples/lstm.curvature.safetensors"));
+  await page.page.waitForFunction(() => location.hash.includes("ihash="));
+  assert.equal(await page.text(S.fileName), "lstm.onnx");
+  assert.equal(await page.page.inputValue("#importance-kind"), "file");
+  await page.page.waitForSelector(S.linkNotice, { state: "visible" });
+  assert.match(await page.text(S.linkNoticeText), /lstm\.curvature\.safetensors was taken for importance/);
+  // Another model is still opened in its place.
+  await page.drop(small());
+  await page.opened(small());
+});
+
+pageTest("D12: arrays that may be anything are asked about", { viewport: { width: 360, height: 740 }, colorScheme: "dark" }, async (page) => {
+  const [packed, arrays] = ["arrays.qsz", "arrays.npz"].map((name) => join(folder, name));
+  await native("compress", small(), "-o", packed, "-q");
+  await native("decode", packed, "-o", arrays, "-q");
+  await page.open(lstm);
+  await page.drop(arrays);
+  await page.page.waitForSelector("#purpose[open]");
+  assert.equal(await page.text("#purpose-title"), "What are the arrays of arrays.npz?");
+  assert.deepEqual(await page.violations(), []);
+  await page.page.keyboard.press("Escape");
+  await page.page.waitForSelector("#purpose:not([open])", { state: "attached" });
+  assert.equal(await page.text(S.fileName), "lstm.onnx");
+  await page.drop(arrays);
+  await page.page.click('#purpose button[value="model"]');
+  await page.opened(arrays);
 });

@@ -1,7 +1,7 @@
 //! `.npz` and `.npy`, by the reader of weight files.
 
 use super::{Contents, MOST_BYTES, Series, Values};
-use crate::formats::{Limits, Source, TensorReader, open, shown};
+use crate::formats::{LABELS, Limits, Source, TensorReader, open, shown};
 use crate::model::FileFormat;
 use crate::network::NetworkError;
 use crate::tensor::{Dtype, Tensor};
@@ -23,7 +23,7 @@ pub(super) fn read(name: &str, source: &dyn Source) -> Result<Contents, NetworkE
     let whole = model.tensors.len() == 1;
     for tensor in &model.tensors {
         let is_integer = !tensor.dtype.is_float();
-        let named = ["y", "label", "labels", "targets"].contains(&tensor.name.as_str());
+        let named = LABELS.contains(&tensor.name.as_str());
         let stem = name.to_ascii_lowercase();
         let by_file =
             whole && model.format == FileFormat::Npy && (stem.starts_with('y') || stem.contains("label"));

@@ -8,7 +8,8 @@
 //! |---|---|---|
 //! | `accuracy-hello` | boot script | nothing: the panel is asked for, tell it what is open |
 //! | `accuracy-state` | page | `{file, name, importance, recipe, methods}` |
-//! | `accuracy-data` | page | files of a data set, to be measured at once |
+//! | `accuracy-data` | boot script | `{files, model}`: a data set, to be measured at once if the open file bears the model's name |
+//! | `samples-given` | page | files of a data set; the boot script shows the panel and passes them on |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |
 //! | `accuracy-importance` | panel | an importance file to take over |
 //! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights; the boot script loads this module and passes it on as `run-network` |

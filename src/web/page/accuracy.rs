@@ -72,7 +72,7 @@ pub(super) fn detail(event: &Event) -> JsValue {
     event.dyn_ref::<CustomEvent>().map_or(JsValue::UNDEFINED, CustomEvent::detail)
 }
 
-fn take_importance(app: &App, file: File) {
+pub(super) fn take_importance(app: &App, file: File) {
     let name = file.name();
     let mut state = app.state.borrow_mut();
     state.importance_file = Some((file.into(), name));

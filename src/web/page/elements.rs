@@ -2,8 +2,8 @@
 
 use wasm_bindgen::JsCast;
 use web_sys::{
-    Document, Element, HtmlButtonElement, HtmlCanvasElement, HtmlElement, HtmlFormElement, HtmlInputElement,
-    HtmlProgressElement, HtmlSelectElement, HtmlTemplateElement,
+    Document, Element, HtmlButtonElement, HtmlCanvasElement, HtmlDialogElement, HtmlElement, HtmlFormElement,
+    HtmlInputElement, HtmlProgressElement, HtmlSelectElement, HtmlTemplateElement,
 };
 
 /// An element of ours, or an exception that names it: a page without its parts cannot run.
@@ -39,7 +39,11 @@ macro_rules! elements {
 }
 
 elements! {
+    HtmlDialogElement {
+        purpose = "purpose",
+    }
     HtmlElement {
+        purpose_name = "purpose-name",
         skip = "skip",
         main = "main",
         file_summary = "file-summary",

@@ -2,8 +2,8 @@
 
 use super::dom::{on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile, Standing};
-use super::{App, archive, compress, format, notice, permalink, recipe, tensors};
-use crate::formats::{Part, is_named_onnx};
+use super::{App, accuracy, archive, compress, format, notice, permalink, recipe, tensors};
+use crate::formats::{Part, Purpose, is_named_onnx};
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
 use crate::web::blobs::sentence;
@@ -33,6 +33,8 @@ pub fn connect(app: &Rc<App>) {
     on(&e.file_input, "change", move |_| take(&chosen, chosen.elements.file_input.files(), false));
     let chosen = app.clone();
     on(&e.importance_input, "change", move |_| take(&chosen, chosen.elements.importance_input.files(), true));
+    let closed = app.clone();
+    on(&e.purpose, "close", move |_| answered(&closed));
     connect_drop(app);
 }
 
@@ -102,14 +104,95 @@ fn take(app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
     {
         open_json(app, file);
     } else {
-        match join((0..files.length()).filter_map(|index| files.item(index)).collect()) {
-            Ok((blob, name, parts)) => open(app, blob, name, parts),
-            Err(sentence) => notice::error(app, &sentence),
+        let files: Vec<File> = (0..files.length()).filter_map(|index| files.item(index)).collect();
+        if app.state.borrow().file.is_some() {
+            sort(app, files);
+        } else {
+            open_joined(app, files);
         }
     }
     // The same file can be chosen again.
     for input in [&app.elements.file_input, &app.elements.importance_input] {
         input.set_value("");
+    }
+}
+
+fn open_joined(app: &Rc<App>, files: Vec<File>) {
+    match join(files) {
+        Ok((blob, name, parts)) => open(app, blob, name, parts),
+        Err(sentence) => notice::error(app, &sentence),
+    }
+}
+
+/// Files beside an open model are told apart by what they hold: samples to run it on, importance of its weights, another model in
+/// its place. Arrays that may be any of them are asked about.
+fn sort(app: &Rc<App>, files: Vec<File>) {
+    let name = files.first().map(File::name).unwrap_or_default();
+    let flow = notice::begin(app, &format!("Opening {name}"));
+    restore_context(app);
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let mut told = Vec::new();
+        for file in &files {
+            // What cannot be read is said when it is opened.
+            told.push(match app.pool.run(Job::Tell(file.into())).await {
+                Ok(Answer::Told(purpose)) => purpose,
+                Err(Failure::Cancelled) => return,
+                _ => Purpose::Model,
+            });
+        }
+        if notice::check(&app, flow).is_err() {
+            return;
+        }
+        notice::conclude(&app, flow, Ok(()));
+        match (told.as_slice(), files.as_slice()) {
+            (all, _) if all.iter().all(|purpose| *purpose == Purpose::Samples) => run_on(&app, &files),
+            ([Purpose::Importance], [file]) => weigh_by(&app, file),
+            ([Purpose::Unclear], [file]) => ask(&app, file),
+            _ => open_joined(&app, files),
+        }
+    });
+}
+
+/// Hands samples to what runs networks.
+fn run_on(app: &App, files: &[File]) {
+    let all: Array = files.iter().map(JsValue::from).collect();
+    accuracy::tell_of(&app.document, "samples-given", &all);
+}
+
+/// Weighs the open model's errors by a file.
+fn weigh_by(app: &Rc<App>, file: &File) {
+    let name = file.name();
+    accuracy::take_importance(app, file.clone());
+    app.state.borrow_mut().importance_problem = None;
+    recipe::sync(app);
+    app.refresh();
+    let flow = notice::begin(app, &format!("Reading importance from {name}"));
+    let app = app.clone();
+    wasm_bindgen_futures::spawn_local(async move {
+        let result = read_importance(&app, flow).await;
+        if result.is_ok() {
+            notice::link(&app, &format!("{name} was taken for importance: errors are weighed by it."));
+        }
+        notice::conclude(&app, flow, result);
+    });
+}
+
+/// Asks what a file is for.
+fn ask(app: &App, file: &File) {
+    set_text(&app.elements.purpose_name, &file.name());
+    app.state.borrow_mut().asked = Some(file.clone());
+    app.elements.purpose.set_return_value("");
+    let _ = app.elements.purpose.show_modal();
+}
+
+fn answered(app: &Rc<App>) {
+    let Some(file) = app.state.borrow_mut().asked.take() else { return };
+    match app.elements.purpose.return_value().as_str() {
+        "model" => open_joined(app, vec![file]),
+        "importance" => weigh_by(app, &file),
+        "samples" => run_on(app, &[file]),
+        _ => {}
     }
 }
 

@@ -158,6 +158,8 @@ pub struct State {
     pub fragment: String,
     /// The importance file last chosen, with its name.
     pub importance_file: Option<(Blob, String)>,
+    /// A file whose purpose is being asked for.
+    pub asked: Option<web_sys::File>,
     /// Why that file cannot serve the recipe, once that was found.
     pub importance_problem: Option<String>,
     /// Methods whose curves are drawn.
@@ -198,6 +200,7 @@ impl Default for State {
             link_hash: None,
             fragment: String::new(),
             importance_file: None,
+            asked: None,
             importance_problem: None,
             shown,
             rate: Rate::Coded,
