@@ -449,7 +449,12 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
             )));
         }
     };
-    let parts = template.as_ref().map(Source::parts).unwrap_or_default();
+    let parts = match (&template, &model) {
+        (Some(template), Some(model)) => {
+            crate::export::onnx_parts(template, model).map_err(EngineError::from)?
+        }
+        _ => Vec::new(),
+    };
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
     let total = decoded_bytes(&reader);
@@ -458,7 +463,7 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
         done += bytes;
         context.bars.show("decoding", done, total);
     };
-    match parts {
+    match parts.as_slice() {
         [model, data @ ..] if !data.is_empty() => {
             let beside = data.iter().map(|part| (output.with_file_name(&part.name), part.span.len));
             let files: Vec<(PathBuf, u64)> =

@@ -16,6 +16,7 @@ use crate::network::finetune::{Lesson, Schedule};
 use crate::network::importance::{Kind, compute};
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
+use crate::network::ranking::{self, Ranked};
 use crate::network::{Graph, Network, NetworkError};
 use crate::quantize::SettingsError;
 use crate::quantize::methods::{self, METHODS};
@@ -394,9 +395,14 @@ fn curves(
             known.join(", ")
         )));
     }
-    let (mut cells, mut rows) = (Vec::new(), Vec::new());
+    let (mut cells, mut rows, mut measured) = (Vec::new(), Vec::new(), Vec::new());
+    let mut left_out = Vec::new();
     for id in ids {
-        for (recipe, _) in measuring.curve(base, id, usize::from(points))? {
+        let curve = measuring.curve(base, id, usize::from(points))?;
+        if curve.is_empty() {
+            left_out.push(format!("{id}: left out, since none of its settings can be solved here"));
+        }
+        for (recipe, _) in curve {
             let (quantized, measures) = measuring.point(context, &recipe)?;
             let outcome = &quantized.outcome;
             let against = measures.against.as_ref();
@@ -419,8 +425,20 @@ fn curves(
                 "measures": measures,
                 "predicted_loss_change": quantized.predicted_change(),
             }));
+            let bits = outcome.file_bytes as f64 * 8.0 / outcome.parameters.max(1) as f64;
+            measured.push((id, bits, measures, quantized.predicted_change()));
         }
     }
+    let ranked: Vec<Ranked> = measured
+        .iter()
+        .map(|(method, bits, measures, predicted)| Ranked {
+            method,
+            bits: *bits,
+            measures,
+            predicted: *predicted,
+        })
+        .collect();
+    let (ranking, parting) = (ranking::ranking(&ranked), ranking::parting(&ranked));
     let header = [
         "method",
         "setting",
@@ -433,10 +451,16 @@ fn curves(
         "agreement %",
     ];
     let float = measuring.float_measures();
-    let text = format!("{}\nfloat: {}", print::table(&header, &cells), lines(&float).join("; "));
+    let mut text = vec![print::table(&header, &cells), format!("float: {}", lines(&float).join("; "))];
+    text.extend(left_out.iter().cloned());
+    text.extend(ranking.iter().cloned());
+    text.extend(parting.iter().map(|warning| format!("WARNING: {warning}")));
+    let preprocess = measuring.setup.preprocess.to_line();
     context.say(
-        &text,
-        &json!({"float": float, "points": rows, "preprocess": measuring.setup.preprocess.to_line()}),
+        &text.join("\n"),
+        &json!({
+            "float": float, "points": rows, "left_out": left_out, "ranking": ranking, "warning": parting, "preprocess": preprocess,
+        }),
     )
 }
 

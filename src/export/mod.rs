@@ -6,7 +6,7 @@ mod npz;
 mod onnx;
 mod safetensors;
 
-use crate::formats::Source;
+use crate::formats::{FormatError, Part, Source, onnx_raw};
 use crate::model::Model;
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;
@@ -73,6 +73,21 @@ pub enum ExportError {
     Io(#[from] std::io::Error),
 }
 
+impl ExportError {
+    /// The model to write the weights into cannot be read.
+    fn unreadable(error: FormatError) -> Self {
+        Self::Io(std::io::Error::other(error))
+    }
+}
+
+/// The files that [`Writer::onnx`] writes one behind the other: those of the template, its model with its new length; none for a
+/// model on its own.
+pub fn onnx_parts(template: &dyn Source, model: &Model) -> Result<Vec<Part>, ExportError> {
+    let (_, len) = onnx_raw::edits(template, model).map_err(ExportError::unreadable)?;
+    let sizes = template.parts().iter().enumerate();
+    Ok(Part::list(sizes.map(|(at, part)| (part.name.clone(), if at == 0 { len } else { part.span.len }))))
+}
+
 /// A tensor about to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorHeader {
@@ -129,7 +144,8 @@ impl<'a, W: Write> Writer<'a, W> {
 
     /// Starts the ONNX model `template`, which `model` locates, with other weights: the same tensors in the same order.
     ///
-    /// The output has the template's length, and its bytes outside the tensors.
+    /// The output has the template's bytes outside the tensors, and its length, but where numbers of varying length become raw
+    /// data ([`onnx_parts`]).
     pub fn onnx(
         out: W,
         tensors: &[TensorHeader],
@@ -315,5 +331,39 @@ mod tests {
             write(&[1.0, 2.0, 3.0], &wrong).unwrap_err().to_string(),
             "the ONNX model to write the weights into does not fit: tensor \"b\": expected b of F32 [2], found b of F32 [1]"
         );
+    }
+
+    #[test]
+    fn numbers_of_varying_length_become_raw_data_and_the_lengths_around_them_follow() {
+        let field = |number: u8, bytes: &[u8]| {
+            let mut field = vec![number << 3 | 2];
+            let len = bytes.len();
+            field.extend(if len < 128 { vec![len as u8] } else { vec![len as u8 | 0x80, (len >> 7) as u8] });
+            field.extend(bytes);
+            field
+        };
+        let tensor = |name: &str, data: (u8, &[u8])| {
+            let mut tensor = vec![0x08, 60, 0x10, 10];
+            tensor.extend(field(data.0, data.1));
+            tensor.extend(field(8, name.as_bytes()));
+            field(5, &tensor)
+        };
+        let around = |graph: &[u8]| [&[0x08, 8][..], &field(7, graph), b"\x12\x01p"].concat();
+        let values: Vec<u8> = (0..60u16).flat_map(|i| (i * 997).to_le_bytes()).collect();
+        let (numbers, raw) = ((5, &[0; 60][..]), (9, &values[..]));
+        let before = around(&[tensor("a", numbers), tensor("b", raw), tensor("c", numbers)].concat());
+        let after = around(&[tensor("a", raw), tensor("b", raw), tensor("c", raw)].concat());
+        let model = open(&before, &Limits::default()).unwrap();
+        let header = |name: &str| TensorHeader { name: name.to_owned(), dtype: Dtype::F16, shape: vec![60] };
+        let headers = ["a", "b", "c"].map(header);
+        let mut writer = Writer::onnx(Vec::new(), &headers, &before, &model).unwrap();
+        for piece in values.repeat(3).chunks(7) {
+            writer.write(piece).unwrap();
+        }
+        assert_eq!(writer.finish().unwrap(), after);
+        let joined =
+            crate::formats::Joined::new([("m.onnx".to_owned(), before), ("data".to_owned(), vec![1, 2])]);
+        let parts = onnx_parts(&joined, &open(&joined, &Limits::default()).unwrap()).unwrap();
+        assert_eq!(parts.iter().map(|part| part.span.len).collect::<Vec<_>>(), [after.len() as u64, 2]);
     }
 }

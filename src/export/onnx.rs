@@ -1,7 +1,9 @@
-//! ONNX: the model that the weights came from, byte for byte, with other weights in their places.
+//! ONNX: the model that the weights came from, byte for byte, with other weights in their places; numbers of varying length
+//! become raw data.
 
 use super::{ExportError, TensorHeader};
-use crate::formats::{FormatError, Source, read_part};
+use crate::formats::onnx_raw::{Edit, edits};
+use crate::formats::{Source, read_part};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Span, Storage};
 use std::io::Write;
@@ -14,6 +16,9 @@ pub struct Patch<'a> {
     template: &'a dyn Source,
     /// Where each tensor lies; `None` for one whose bytes another tensor has written already.
     places: Vec<Option<Span>>,
+    /// Other bytes that change, in order, as far as they have not been written.
+    edits: std::vec::IntoIter<Edit>,
+    next: Option<Edit>,
     /// Bytes of the template that have been copied or replaced.
     at: u64,
 }
@@ -61,8 +66,8 @@ impl<'a> Patch<'a> {
             if expected != found {
                 return wrong(&header.name, expected, found);
             }
-            let Storage::Stored(span) = tensor.storage else {
-                return wrong(&header.name, "raw data".to_owned(), "numbers of varying length".to_owned());
+            let (Storage::Stored(span) | Storage::Varints { span, .. }) = tensor.storage else {
+                return wrong(&header.name, "raw data".to_owned(), "deflated data".to_owned());
             };
             if tensor.same_as.is_some() || span.len == 0 {
                 places.push(None);
@@ -73,7 +78,9 @@ impl<'a> Patch<'a> {
                 places.push(Some(span));
             }
         }
-        Ok(Self { template, places, at: 0 })
+        let mut edits = edits(template, model).map_err(ExportError::unreadable)?.0.into_iter();
+        let next = edits.next();
+        Ok(Self { template, places, edits, next, at: 0 })
     }
 
     /// Copies what lies before tensor `index`; whether its bytes are to be written.
@@ -90,10 +97,20 @@ impl<'a> Patch<'a> {
     }
 
     fn copy(&mut self, out: &mut impl Write, end: u64) -> Result<(), ExportError> {
+        while let Some((span, bytes)) = self.next.take_if(|(span, _)| span.offset < end) {
+            self.copy_as_it_is(out, span.offset)?;
+            out.write_all(&bytes)?;
+            self.at = span.offset + span.len;
+            self.next = self.edits.next();
+        }
+        self.copy_as_it_is(out, end)
+    }
+
+    fn copy_as_it_is(&mut self, out: &mut impl Write, end: u64) -> Result<(), ExportError> {
         while self.at < end {
             let len = CHUNK.min(end - self.at);
             let read = read_part(self.template, "the ONNX model", self.at, len, CHUNK);
-            out.write_all(&read.map_err(|error: FormatError| std::io::Error::other(error))?)?;
+            out.write_all(&read.map_err(ExportError::unreadable)?)?;
             self.at += len;
         }
         Ok(())

@@ -27,6 +27,7 @@ mod layout;
 mod npy;
 mod npz;
 mod onnx;
+pub(crate) mod onnx_raw;
 mod onnx_roles;
 #[cfg(feature = "network")]
 pub(crate) mod onnx_walk;

@@ -57,7 +57,7 @@ impl Message {
     }
 }
 
-/// Refuses a model any of whose messages is longer than the one around it.
+/// Refuses a model any of whose messages is longer than the one around it, and one with sparse tensors, which no runtime here reads.
 pub(crate) fn walk(source: &dyn Source) -> Result<(), FormatError> {
     let mut wire = Wire::new(source, "the ONNX model");
     let mut agenda = vec![(Message::Model, Span { offset: 0, len: source.len() }, 0)];
@@ -67,6 +67,13 @@ pub(crate) fn walk(source: &dyn Source) -> Result<(), FormatError> {
         }
         while let Some(field) = wire.field(&mut rest)? {
             if let (Some(inner), Value::Bytes(span)) = (message.field(field.number), field.value) {
+                if matches!(inner, Message::Sparse) {
+                    let found = "its runtime wants them dense";
+                    return Err(FormatError::unsupported(
+                        "running a network with sparse initializers",
+                        found,
+                    ));
+                }
                 agenda.push((inner, span, depth + 1));
             }
         }
@@ -100,6 +107,15 @@ mod tests {
                 "{sentence}"
             );
         }
+    }
+
+    #[test]
+    fn sparse_initializers_are_refused_in_a_sentence() {
+        let sentence = walk(&vec![0x3a, 2, 0x7a, 0]).unwrap_err().to_string();
+        assert_eq!(
+            sentence,
+            "running a network with sparse initializers is not supported: its runtime wants them dense"
+        );
     }
 
     #[test]

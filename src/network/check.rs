@@ -146,6 +146,7 @@ impl std::fmt::Debug for Checker {
 impl Checker {
     /// Runs the float network on inputs made up from its shapes, the first way that it accepts.
     pub fn made_up(float: ModelBytes) -> Result<Self, NetworkError> {
+        let float = float.raw()?;
         let graph = Graph::parse(float.model())?;
         let network = Network::load(&float)?;
         let mut failed = None;
@@ -169,6 +170,7 @@ impl Checker {
 
     /// Runs the float network on inputs that were given.
     pub fn given(float: ModelBytes, inputs: Vec<Inputs>) -> Result<Self, NetworkError> {
+        let float = float.raw()?;
         let graph = Graph::parse(float.model())?;
         let network = Network::load(&float)?;
         let run = |inputs: &Inputs| network.run(inputs, &graph.outputs);

@@ -82,6 +82,7 @@ impl Bench {
         importance: Option<ModelBytes>,
         jobs: usize,
     ) -> Result<Self, NetworkError> {
+        let network = network.raw()?;
         let places = formats::open(&network, &Limits::default())?;
         if places.format != crate::model::FileFormat::Onnx {
             return Err(NetworkError::graph("the file", "an ONNX model", places.format.name()));

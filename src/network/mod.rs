@@ -21,6 +21,7 @@ pub mod importance;
 pub mod inputs;
 pub mod measure;
 pub mod model;
+pub mod ranking;
 #[cfg(test)]
 mod testing;
 

@@ -1,7 +1,9 @@
 //! Execution, by rten.
 
 use super::{Array, Graph, NetworkError};
-use crate::formats::{Part, Source, read_part};
+use crate::export::{TensorHeader, Writer, onnx_parts};
+use crate::formats::{self, Limits, Part, Source, TensorReader, read_part};
+use crate::tensor::{Dtype, Storage};
 use rten::{LoadErrorKind, ModelOptions, NodeId};
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +46,28 @@ impl ModelBytes {
     /// The same files with other bytes, which must be as many.
     pub fn with(&self, bytes: Vec<u8>) -> Self {
         Self { bytes, parts: self.parts.clone() }
+    }
+
+    /// The same network with raw data where its file has numbers of varying length, whose places values can be put into.
+    pub fn raw(self) -> Result<Self, NetworkError> {
+        let model = formats::open(&self, &Limits::default())?;
+        if !model.tensors.iter().any(|tensor| matches!(tensor.storage, Storage::Varints { .. })) {
+            return Ok(self);
+        }
+        let headers: Vec<TensorHeader> = model
+            .tensors
+            .iter()
+            .map(|t| TensorHeader { name: t.name.clone(), dtype: t.dtype, shape: t.shape.clone() })
+            .collect();
+        let parts = onnx_parts(&self, &model)?;
+        let mut writer = Writer::onnx(Vec::new(), &headers, &self, &model)?;
+        for tensor in &model.tensors {
+            let mut bytes = Vec::new();
+            TensorReader::new(&self, tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;
+            writer.write(&bytes)?;
+        }
+        let bytes = writer.finish()?;
+        Ok(Self { bytes, parts })
     }
 
     /// Where each file lies; none for a model on its own.
@@ -130,7 +154,7 @@ fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 }
 
 /// The model as the runtime can read it: data of other files inside it, since the runtime takes but a few names for them, and
-/// bfloat16 widened.
+/// floats that it does not know widened.
 fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkError> {
     let failed = |error: &dyn std::fmt::Display| NetworkError::Load(error.to_string());
     let mut model = ModelProto::parse_buf(&bytes).map_err(|error| failed(&error))?;
@@ -148,12 +172,20 @@ fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkErro
             tensor.data_location = None;
             changed = true;
         }
-        if tensor.data_type == Some(DataType::BFLOAT16) {
+        let narrow = match tensor.data_type {
+            Some(DataType::BFLOAT16) => Some(Dtype::Bf16),
+            Some(DataType::FLOAT8E4M3FN) => Some(Dtype::F8E4M3),
+            Some(DataType::FLOAT8E5M2) => Some(Dtype::F8E5M2),
+            _ => None,
+        };
+        if let Some(dtype) = narrow {
             let mut values = Vec::new();
+            let bits = |bits: &i32| bits.to_le_bytes().into_iter().take(dtype.size_bytes() as usize);
             match &tensor.raw_data {
-                Some(raw) => crate::tensor::Dtype::Bf16.extend_f32(&raw.borrow(), &mut values),
+                Some(raw) => dtype.extend_f32(&raw.borrow(), &mut values),
                 None => {
-                    values.extend(tensor.int32_data.iter().map(|bits| f32::from_bits((*bits as u32) << 16)));
+                    let raw: Vec<u8> = tensor.int32_data.iter().flat_map(bits).collect();
+                    dtype.extend_f32(&raw, &mut values);
                 }
             }
             let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -316,8 +316,11 @@ fn hand_out(app: &App, name: &str, file: &Blob, target: Target) {
     if target != Target::Onnx || parts.is_empty() {
         return download::blob(app, name, file);
     }
+    // The model may have got another length, and stands first.
+    let grown = file.size() - parts.iter().map(|part| part.span.len as f64).sum::<f64>();
     for (index, part) in parts.iter().enumerate() {
-        let (start, end) = (part.span.offset as f64, (part.span.offset + part.span.len) as f64);
+        let start = if index == 0 { 0.0 } else { part.span.offset as f64 + grown };
+        let end = (part.span.offset + part.span.len) as f64 + grown;
         if let Ok(slice) = file.slice_with_f64_and_f64(start, end) {
             // The model asks for its data by these names.
             download::blob(app, if index == 0 { name } else { &part.name }, &slice);

@@ -3,6 +3,7 @@
 use super::state::{Origin, Run, measured, predicted};
 use super::{Panel, interval, percent};
 use crate::network::measure::Share;
+use crate::network::ranking::{Ranked, parting, ranking};
 use crate::plot::{
     self, Accuracy, Frame, MARKERS, Measured, MeasuredSeries, SERIES_COLOURS, Scale, mark_dominated,
 };
@@ -377,7 +378,32 @@ impl Panel {
             self.draw_on("accuracy-prediction-canvas", &prediction);
         }
         self.fill_keys(&chart);
+        self.fill_ranking();
         self.fill_table();
+    }
+
+    /// What the measured curves rank, and where they leave what was predicted.
+    fn fill_ranking(&self) {
+        let state = self.state.borrow();
+        let title = |id: &str| METHODS.iter().find(|method| method.id == id).map(|method| method.title);
+        let ranked = |run: &Run| -> Option<(&'static str, f64, Option<f64>)> {
+            let size = run.size.as_ref().filter(|_| run.origin == Origin::Curve && run.samples > 0)?;
+            Some((title(&run.method)?, size.bits, predicted(size)))
+        };
+        let points: Vec<Ranked<'_>> = state
+            .runs
+            .iter()
+            .filter_map(|run| {
+                let (method, bits, predicted) = ranked(run)?;
+                Some(Ranked { method, bits, measures: &run.measures, predicted })
+            })
+            .collect();
+        let text = |sentence: Option<String>| sentence.unwrap_or_default();
+        set_text(&self.element::<Element>("accuracy-ranking"), &text(ranking(&points)));
+        let place: HtmlElement = self.element("accuracy-parting");
+        let warning = text(parting(&points));
+        set_text(&place, &warning);
+        show(&place, !warning.is_empty());
     }
 
     pub(super) fn draw_on(&self, id: &str, chart: &Accuracy) -> Option<(Frame, f64)> {
