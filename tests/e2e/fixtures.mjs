@@ -85,3 +85,30 @@ export function hostile() {
     raw("cut.npz", ["PK\u0003\u0004", Buffer.alloc(40)]),
   ];
 }
+
+/// An ONNX network of matrices one behind the other, whose answers lie close together: the default step is too rough for it.
+export function rough() {
+  const varint = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...varint(value >> 7)]);
+  const number = (field, value) => [...varint(field << 3), ...varint(value)];
+  const bytes = (field, content) => [...varint((field << 3) | 2), ...varint(content.length), ...content];
+  const text = (field, content) => bytes(field, Buffer.from(content));
+  const value = (name) => {
+    const shape = [64, 64].flatMap((extent) => bytes(1, number(1, extent)));
+    return [...text(1, name), ...bytes(2, bytes(1, [...number(1, 1), ...bytes(2, shape)]))];
+  };
+  const random = uniform(3);
+  const matrix = (name) => {
+    const weights = Float32Array.from({ length: 4096 }, () => (random() + random() + random() - 1.5) / 4);
+    return [...number(1, 64), ...number(1, 64), ...number(2, 1), ...text(8, name), ...bytes(9, Buffer.from(weights.buffer))];
+  };
+  const layers = [0, 1, 2];
+  const node = (i) => [...text(1, `v${i}`), ...text(1, `w${i}`), ...text(2, `v${i + 1}`), ...text(3, `n${i}`), ...text(4, "MatMul")];
+  const graph = [
+    ...layers.flatMap((i) => bytes(1, node(i))),
+    ...text(2, "rough"),
+    ...layers.flatMap((i) => bytes(5, matrix(`w${i}`))),
+    ...bytes(11, value("v0")),
+    ...bytes(12, value(`v${layers.length}`)),
+  ];
+  return raw("rough.onnx", [[...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 13))]]);
+}

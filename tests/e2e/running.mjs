@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { folder } from "./fixtures.mjs";
+import { folder, rough } from "./fixtures.mjs";
 import { native, pageTest, repository } from "./harness.mjs";
 import { S } from "./selectors.mjs";
 
@@ -24,6 +24,22 @@ for (const name of ["lstm", "resnet", "transformer"]) {
     assert.deepEqual(await page.violations(), []);
   });
 }
+
+pageTest("where the step is left open and the network answers otherwise, a finer one is settled on, as in the program", {}, async (page) => {
+  const path = rough();
+  await page.open(path);
+  await page.settled();
+  const before = await page.page.inputValue(S.firstParameter);
+  await page.compress();
+  const made = await page.download(S.downloadCompressed, "rough.qsz");
+  const expected = join(folder, "rough.native.qsz");
+  await native("compress", path, "-o", expected, "-q");
+  assert.ok(readFileSync(made).equals(readFileSync(expected)), await page.text("#result-facts"));
+  const after = await page.page.inputValue(S.firstParameter);
+  assert.ok(Number(after) < Number(before), `${before} to ${after}`);
+  assert.equal(await page.page.isVisible("#result-stale"), false);
+  await page.page.waitForFunction((step) => new URLSearchParams(location.hash.slice(1)).get("step") === step, after);
+});
 
 pageTest("a network that answers otherwise is warned of", { viewport: { width: 360, height: 740 }, colorScheme: "dark" }, async (page) => {
   await page.open(model("lstm"));

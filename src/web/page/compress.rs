@@ -86,7 +86,7 @@ pub fn start(app: &Rc<App>) {
 
 async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
     let (file, wished, line) = wish(app, flow).await?;
-    let is_open = Session::leaves_step_open(&wished);
+    let is_open = Session::leaves_step_open(&wished) || app.state.borrow().found_step.as_ref() == Some(&line);
     let mut made = attempt(app, flow, &file, wished, &line).await?;
     let mut trials = 0;
     // As in the program: where the step is left open and the network answers otherwise, finer ones are tried.
@@ -105,7 +105,28 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
             attempted => attempted?,
         };
     }
+    take_settled(app, &made.outcome, &line);
     verify(app, flow, made.context, &made.tasks).await
+}
+
+/// The step that was settled on is the recipe's from now on: in its field, in the link and in the figures.
+fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
+    {
+        let mut state = app.state.borrow_mut();
+        let settled = Recipe::from_line(&outcome.recipe).ok();
+        let Some(step) = settled.and_then(|recipe| recipe.settings.get("step").cloned()) else { return };
+        if state.recipe.to_line() != line || state.recipe.settings.get("step").is_none_or(|now| *now == step)
+        {
+            return;
+        }
+        state.recipe.settings.insert("step".to_owned(), step);
+        let settled = state.recipe.to_line();
+        if let Some(made) = &mut state.compressed {
+            made.line = settled;
+        }
+    }
+    recipe::sync(app);
+    app.refresh();
 }
 
 /// What carrying out a recipe gave.

@@ -295,6 +295,7 @@ impl App {
             let open = state.recipe.to_line();
             state.recipe.settings.insert("step".to_owned(), step);
             let chosen = state.recipe.to_line();
+            state.found_step = Some(chosen.clone());
             // It is the step that the result was made with, too.
             if let Some(made) = state.compressed.as_mut().filter(|made| made.line == open) {
                 made.line = chosen;

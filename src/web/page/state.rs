@@ -152,6 +152,8 @@ pub struct State {
     pub recipe: Recipe,
     /// Whether the recipe came from a link or the user, and is not to be replaced by a first guess.
     pub recipe_is_chosen: bool,
+    /// The recipe's line with the step that was chosen for the file: as long as it is that, the step is the file's to choose.
+    pub found_step: Option<String>,
     /// Content hash in the link that the page was opened with.
     pub link_hash: Option<String>,
     /// The fragment last written or read.
@@ -197,6 +199,7 @@ impl Default for State {
         Self {
             recipe: Recipe::default(),
             recipe_is_chosen: false,
+            found_step: None,
             link_hash: None,
             fragment: String::new(),
             importance_file: None,
