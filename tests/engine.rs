@@ -248,9 +248,63 @@ fn an_overlay_says_whose_weights_it_shows() {
         let recipe =
             Recipe::from_line(&support::of_everything(&format!("method=kmeans&k=3&scope={scope}"))).unwrap();
         let mut opened = Opened::open(&path, None, &recipe, 1, QUIET).unwrap();
-        let overlay = opened.session.overlay(&recipe, tensor).unwrap();
+        let overlay = opened.session.overlay(&recipe, tensor, false).unwrap();
         assert_eq!(overlay.title, title);
         assert_eq!(overlay.bins.iter().sum::<f64>().round_ties_even(), weights, "{title}");
+    }
+}
+
+#[test]
+fn predictions_are_what_the_context_coder_takes_and_what_grids_do() {
+    // Rows of different sizes, which neighbours tell and histograms do not.
+    let mut random = support::Random(17);
+    let mut weights = Vec::new();
+    for row in 0..192 {
+        let scale = 0.01 * 1.02f64.powi(row);
+        weights.extend((0..160).map(|_| random.laplace(scale)));
+    }
+    let bytes = support::safetensors(&[("fc.weight", "F32", &[192, 160], support::f32_bytes(&weights))]);
+    let path = file("predicted.safetensors", &bytes);
+    for line in [
+        "trellis&step=0.3",
+        "rdo&step=0.5",
+        "uniform&step=0.4",
+        "kmeans&k=12",
+        "uniform&step=0.4&prune=fraction:0.5",
+    ] {
+        let recipe = Recipe::from_line(&format!("method={line}&coder=context")).unwrap();
+        let mut opened = Opened::open(&path, None, &recipe, 2, QUIET).unwrap();
+        let predicted = opened.session.overlay(&recipe, None, false).unwrap().point;
+        let made = opened.compress(&recipe, Vec::new(), QUIET).unwrap().1.point;
+        let apart = predicted.bits / made.bits - 1.0;
+        assert!(apart.abs() < 0.03, "{line}: {} bits predicted, {} made", predicted.bits, made.bits);
+        let decibels = predicted.sqnr_db - made.sqnr_db;
+        assert!(decibels.abs() < 0.25, "{line}: {} dB predicted, {} made", predicted.sqnr_db, made.sqnr_db);
+        assert!(
+            made.bits < 0.97 * made.entropy_bits.max(predicted.entropy_bits),
+            "{line}: nothing to foretell"
+        );
+        let (hasty, rested) =
+            [true, false].map(|hasty| opened.session.overlay(&recipe, None, hasty).unwrap()).into();
+        assert!(hasty.hasty && !rested.hasty && hasty.point == rested.point, "{line}");
+    }
+    let recipe = Recipe::default();
+    let mut opened = Opened::open(&path, None, &recipe, 2, QUIET).unwrap();
+    let sweep = opened.session.sweep(&recipe, &["trellis", "uniform"], 9).unwrap();
+    for curve in &sweep.curves {
+        for point in curve.points.iter().filter(|point| point.bits > 0.5) {
+            let recipe = recipe.with_method(&curve.method).unwrap();
+            let recipe = recipe.with(&curve.parameter, point.parameter.clone().unwrap());
+            let made = opened.compress(&recipe, Vec::new(), QUIET).unwrap().1.point;
+            let apart = point.bits / made.bits - 1.0;
+            assert!(
+                apart.abs() < 0.08,
+                "{}: {} bits predicted, {} made",
+                recipe.to_line(),
+                point.bits,
+                made.bits
+            );
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::EngineError;
 use super::gaps::{Measure, Reference, Shannon};
 use super::groups::{Group, Groups};
+use super::pilot::{self, Scale};
 use super::quality::{Quality, TensorSums};
 use super::report::{Curve, Overlay, Point, Sweep};
 use super::session::TensorSketch;
@@ -24,7 +25,7 @@ const LEVEL_BITS: u64 = 32;
 #[derive(Debug)]
 pub(super) struct Evaluated<'a> {
     groups: &'a Groups,
-    solutions: Vec<Solution>,
+    pub(super) solutions: Vec<Solution>,
 }
 
 /// Symbol counts that share one code table.
@@ -181,6 +182,27 @@ impl<'a> Evaluated<'a> {
         }
     }
 
+    /// What is predicted of every tensor, or of all together where they share a codebook: bits by the context coder without its
+    /// contexts, and errors.
+    pub fn rates(&self) -> Vec<(Option<usize>, Rate)> {
+        let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
+        let mut pairs = self.pairs().peekable();
+        let mut rates = Vec::new();
+        for pool in self.pools() {
+            let weights = weights(std::slice::from_ref(&pool)).max(1.0);
+            let bits = coded_bits(Coder::Context, &pool.symbols(pruning)) / weights;
+            let mut rate = Rate { bits, error: 0.0, weighted_error: 0.0 };
+            // Groups come pool by pool.
+            while let Some((group, solution)) = pairs.next_if(|(group, _)| group.tensor == pool.tensor) {
+                let share = group.stands_for / weights;
+                rate.error += (solution.squared_error + group.pruned.squares) * share;
+                rate.weighted_error += (solution.weighted_error + group.pruned.weighted_squares) * share;
+            }
+            rates.push((pool.tensor, rate));
+        }
+        rates
+    }
+
     /// Order-0 entropy of the symbols, zeros among them, in bits per weight.
     pub fn entropy_bits(&self) -> f64 {
         let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
@@ -300,8 +322,17 @@ impl<'a> Evaluated<'a> {
             thresholds,
             title,
             point,
+            hasty: false,
         }
     }
+}
+
+/// Bits and mean squared errors per weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Rate {
+    pub bits: f64,
+    pub error: f64,
+    pub weighted_error: f64,
 }
 
 #[derive(Debug, Default)]
@@ -436,6 +467,7 @@ pub(super) fn sweep(
     kept_bits: u64,
     parameters: u64,
     reference: &mut Option<Reference>,
+    scale: &dyn Fn(&Recipe, &Evaluated<'_>) -> Result<Option<Scale>, EngineError>,
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
     let shannon = Shannon::new(groups);
@@ -452,14 +484,24 @@ pub(super) fn sweep(
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
         let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;
         let solved = Evaluated::several(groups, method, &settings, plain);
-        for ((recipe, settings), evaluated) in recipes.iter().zip(&settings).zip(solved) {
-            // A grid too fine for the weights' range ends the curve there.
-            let Ok(evaluated) = evaluated else { continue };
+        // A grid too fine for the weights' range ends the curve there.
+        let solved: Vec<_> = recipes
+            .iter()
+            .zip(&settings)
+            .zip(solved)
+            .filter_map(|((recipe, settings), evaluated)| Some((recipe, settings, evaluated.ok()?)))
+            .collect();
+        let mut knots = Vec::new();
+        for (at, (recipe, settings, evaluated)) in solved.iter().enumerate() {
             curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
+            if pilot::is_knot(at, solved.len()) {
+                knots.extend(scale(recipe, evaluated)?.map(|scale| (at, scale)));
+            }
         }
         let weighted = has_importance && !plain;
         let measure = Measure { groups, weighted, shannon: shannon.as_ref() };
         measure.fill(method.id, &mut curve, reference);
+        pilot::correct(&knots, &mut curve.points, kept_bits, parameters);
         curves.push(curve);
     }
     let bounds = shannon.map(|shannon| shannon.drawn()).unwrap_or_default();

@@ -18,6 +18,7 @@ mod gaps;
 mod grid;
 mod groups;
 pub mod native;
+mod pilot;
 pub mod pipeline;
 mod plan;
 pub mod quality;

@@ -115,6 +115,17 @@ impl Plan {
         recipe: &Recipe,
         notes: &[String],
     ) -> Result<Self, EngineError> {
+        Self::solved(model, groups, recipe, notes, None)
+    }
+
+    /// The plan of groups whose solutions are there already.
+    pub(super) fn solved(
+        model: &Model,
+        groups: &Groups,
+        recipe: &Recipe,
+        notes: &[String],
+        solutions: Option<&[Solution]>,
+    ) -> Result<Self, EngineError> {
         let (method, settings) = recipe.check()?;
         if recipe.codebook.is_some() {
             return Err(EngineError::Settings(without_codebook(false)));
@@ -165,7 +176,7 @@ impl Plan {
             plan.pass = Pass::Channels;
             return Ok(plan);
         }
-        if is_certified(&settings) {
+        if is_certified(&settings) && solutions.is_none() {
             if plan.weights > MOST_GATHERED {
                 return Err(EngineError::Settings(SettingsError {
                     field: "precision".to_owned(),
@@ -189,8 +200,11 @@ impl Plan {
             plan.pass = Pass::Gather;
             return Ok(plan);
         }
-        for group in &groups.all {
-            let solution = group.solve(method, &settings)?;
+        for (index, group) in groups.all.iter().enumerate() {
+            let solution = match solutions.and_then(|solutions| solutions.get(index)) {
+                Some(solution) => solution.clone(),
+                None => group.solve(method, &settings)?,
+            };
             plan.pools.push(Counts {
                 zeros: group.pruned.count,
                 levels: solution.counts.clone(),
@@ -430,7 +444,7 @@ impl Plan {
     }
 
     /// The context table of a pool before anything was counted, numbered by the levels of its first group.
-    fn context(&self, table: usize) -> Result<Context, EngineError> {
+    pub(super) fn context(&self, table: usize) -> Result<Context, EngineError> {
         let first = self.fates.iter().find_map(|fate| match fate {
             Fate::Quantized { first_group, table: of, .. } if *of == table => Some(*first_group),
             _ => None,

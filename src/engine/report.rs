@@ -81,6 +81,8 @@ pub struct Overlay {
     pub title: String,
     /// The operating point.
     pub point: Point,
+    /// Whether its bits and errors were scaled by what a recipe like it took when it was tried, not by its own trial.
+    pub hasty: bool,
 }
 
 /// One operating point: what a recipe costs and what it does to the weights.

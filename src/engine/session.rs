@@ -3,6 +3,7 @@
 use super::evaluate::{self, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
+use super::pilot::{self, Scale};
 use super::report::{Curve, Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
 use super::selection::{self, Kept, Selection};
 use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
@@ -60,6 +61,8 @@ pub struct Session {
     cached: Option<(String, Groups)>,
     /// The exact curve of those groups, once one was measured against it.
     reference: Option<Reference>,
+    /// What the last recipe that was tried took, with its line without the swept parameter.
+    tried: Option<(String, Scale)>,
 }
 
 impl Session {
@@ -78,6 +81,7 @@ impl Session {
             hash: 0,
             cached: None,
             reference: None,
+            tried: None,
         }
     }
 
@@ -318,15 +322,40 @@ impl Session {
     }
 
     /// The weights' histogram with the recipe's codebook over it: of one tensor, or of all quantized weights.
-    pub fn overlay(&mut self, recipe: &Recipe, tensor: Option<usize>) -> Result<Overlay, EngineError> {
+    ///
+    /// Its operating point is scaled by what a sample takes when it is quantized and coded, which costs as much as that does whatever
+    /// the file's size. In haste, as while a slider moves, the last such trial of the method serves for its neighbours.
+    pub fn overlay(
+        &mut self,
+        recipe: &Recipe,
+        tensor: Option<usize>,
+        hasty: bool,
+    ) -> Result<Overlay, EngineError> {
         let recipe = self.complete(recipe)?;
         let (method, settings) = recipe.check()?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
         self.groups(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let evaluated = Evaluated::new(groups, method, &settings)?;
-        let point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
-        Ok(evaluated.overlay(tensor, &self.sketches, &self.model, point))
+        let mut point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
+        let mut is_hasty = false;
+        if pilot::is_wanted(&recipe) {
+            let mut like = recipe.clone();
+            like.settings.remove(method.swept);
+            let like = like.to_line();
+            let known = self.tried.as_ref().filter(|(line, _)| hasty && *line == like);
+            is_hasty = known.is_some();
+            let scale = match known {
+                Some((_, scale)) => Some(*scale),
+                None => pilot::scale(groups, &recipe, &evaluated, &self.model, &self.sketches)?,
+            };
+            if let Some(scale) = scale {
+                scale.correct(&mut point, kept_bits, parameters);
+                self.tried = Some((like, scale));
+            }
+        }
+        let overlay = evaluated.overlay(tensor, &self.sketches, &self.model, point);
+        Ok(Overlay { hasty: is_hasty, ..overlay })
     }
 
     /// Operating points of several methods, `points` each, from fine to coarse over their swept parameter.
@@ -356,8 +385,22 @@ impl Session {
             let (kept_bits, parameters) = self.kept_bits(&base)?;
             self.groups(&base)?;
             let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-            let part =
-                evaluate::sweep(groups, &base, &here, points, kept_bits, parameters, &mut self.reference)?;
+            let scale = |recipe: &Recipe, evaluated: &Evaluated<'_>| {
+                if !pilot::is_wanted(recipe) {
+                    return Ok(None);
+                }
+                pilot::scale(groups, recipe, evaluated, &self.model, &self.sketches)
+            };
+            let part = evaluate::sweep(
+                groups,
+                &base,
+                &here,
+                points,
+                kept_bits,
+                parameters,
+                &mut self.reference,
+                &scale,
+            )?;
             if sweep.bounds.is_empty() {
                 sweep.bounds = part.bounds;
             }
@@ -440,6 +483,6 @@ impl Session {
 
     /// Levels and a predicted operating point for the recipe; what an overlay shows without its bins.
     pub fn point(&mut self, recipe: &Recipe) -> Result<super::report::Point, EngineError> {
-        Ok(self.overlay(recipe, None)?.point)
+        Ok(self.overlay(recipe, None, false)?.point)
     }
 }

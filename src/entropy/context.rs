@@ -409,7 +409,7 @@ impl Context {
     }
 
     /// The predictor that codes these symbols in fewest bits.
-    fn predictor(&self, symbols: &[u16], rows: Rows) -> Predictor {
+    pub fn predictor(&self, symbols: &[u16], rows: Rows) -> Predictor {
         let numbers: Vec<f32> = symbols.iter().map(|symbol| self.numbering.number(*symbol) as f32).collect();
         self.predict(&numbers, rows, Quantized::Already)
     }

@@ -135,6 +135,8 @@ pub enum Job {
         recipe: Recipe,
         /// One tensor instead of all.
         tensor: Option<usize>,
+        /// Whether another question is likely to follow at once.
+        hasty: bool,
     },
     /// The curve of one method: [`Answer::Sweep`].
     Sweep {

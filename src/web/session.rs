@@ -34,8 +34,8 @@ impl Held {
                 Ok(Answer::Done)
             }
             Job::Finish => self.finish(),
-            Job::Overlay { recipe, tensor } => {
-                self.session()?.overlay(&recipe, tensor).map(Answer::Overlay).map_err(sentence)
+            Job::Overlay { recipe, tensor, hasty } => {
+                self.session()?.overlay(&recipe, tensor, hasty).map(Answer::Overlay).map_err(sentence)
             }
             Job::Sweep { recipe, method, points } => {
                 self.session()?.sweep(&recipe, &[&method], points).map(Answer::Sweep).map_err(sentence)

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { folder, small } from "./fixtures.mjs";
-import { native, pageTest, real, repository } from "./harness.mjs";
+import { native, number, pageTest, real, repository } from "./harness.mjs";
 import { COLUMNS, S } from "./selectors.mjs";
 
 const sample = { fetches: ["samples/"] };
@@ -121,6 +121,17 @@ pageTest("D6: once a file is made, the strip shows what it has, and a prediction
   await page.recipe("uniform", 0.4);
   assert.equal(await page.text("#figure-ratio-label"), "ratio, predicted");
   assert.doesNotMatch(await page.text("#figure-note"), /measured/);
+});
+
+pageTest("D6: the strip predicts what the context coder takes", {}, async (page) => {
+  await page.open(model);
+  for (const [method, value] of [["trellis", 0.3], ["uniform", 0.5], ["kmeans", 12]]) {
+    await page.recipe(method, value);
+    const predicted = number(await page.text(S.bits));
+    await page.compress();
+    const made = number(await page.text(S.bits));
+    assert.ok(Math.abs(predicted / made - 1) < 0.03, `${method}: ${predicted} bits predicted, ${made} made`);
+  }
 });
 
 pageTest("D14: a sample is drawn once, weighed, and fetches its network and curvature alone", sample, async (page) => {

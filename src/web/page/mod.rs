@@ -265,7 +265,11 @@ impl App {
             let app = self.clone();
             wasm_bindgen_futures::spawn_local(async move {
                 while app.overlay_wanted.replace(false) {
-                    app.ask_overlay().await;
+                    let is_hasty = app.ask_overlay(true).await;
+                    // Once the slider rests, what it stands at is tried.
+                    if is_hasty && !app.overlay_wanted.get() {
+                        app.ask_overlay(false).await;
+                    }
                 }
                 app.overlay_asked.set(false);
             });
@@ -304,15 +308,18 @@ impl App {
         recipe::sync(self);
     }
 
-    async fn ask_overlay(self: &Rc<Self>) {
+    /// Asks for the overlay and shows it; whether it is the present question's, in haste.
+    async fn ask_overlay(self: &Rc<Self>, hasty: bool) -> bool {
+        let mut is_hasty = false;
         let (recipe, tensor, asked) = {
             let state = self.state.borrow();
             (state.solvable(), state.overlay_tensor, state.overlay_question())
         };
-        let Some(asked) = asked else { return };
-        match self.solver.ask(Job::Overlay { recipe, tensor }).await {
+        let Some(asked) = asked else { return false };
+        match self.solver.ask(Job::Overlay { recipe, tensor, hasty }).await {
             Ok(Answer::Overlay(overlay)) => {
                 let is_current = self.state.borrow().overlay_question().as_ref() == Some(&asked);
+                is_hasty = is_current && overlay.hasty;
                 let question = if is_current {
                     self.take_step(&overlay.point);
                     recipe::show_error(self, "");
@@ -336,6 +343,7 @@ impl App {
             Err(Failure::Sentence(sentence)) => recipe::show_error(self, &sentence),
             Err(Failure::Cancelled) => {}
         }
+        is_hasty
     }
 
     /// Draws the tensor table again where the recipe's selection changed.
