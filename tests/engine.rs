@@ -267,6 +267,7 @@ fn predictions_are_what_the_context_coder_takes_and_what_grids_do() {
     let path = file("predicted.safetensors", &bytes);
     for line in [
         "trellis&step=0.3",
+        "trellis&step=0.3&scope=all",
         "rdo&step=0.5",
         "uniform&step=0.4",
         "kmeans&k=12",

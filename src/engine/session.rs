@@ -62,7 +62,9 @@ pub struct Session {
     /// The exact curve of those groups, once one was measured against it.
     reference: Option<Reference>,
     /// What the last recipe that was tried took, with its line without the swept parameter.
-    tried: Option<(String, Scale)>,
+    last_tried: Option<(String, Scale)>,
+    /// The groups that grids are made of, where predictions are made of others.
+    grids: Option<(String, Groups)>,
 }
 
 impl Session {
@@ -81,7 +83,8 @@ impl Session {
             hash: 0,
             cached: None,
             reference: None,
-            tried: None,
+            last_tried: None,
+            grids: None,
         }
     }
 
@@ -294,18 +297,45 @@ impl Session {
         let key = groups::key(recipe);
         if self.cached.as_ref().is_none_or(|(cached, _)| *cached != key) {
             self.reference = None;
-            let has_importance = self.importance.is_some();
-            if has_importance && recipe.importance.kind == ImportanceKind::None {
-                let plain = self.without_importance();
-                let groups = Groups::new(&self.model, &plain, self.sample_stride(), false, recipe)?;
-                self.cached = Some((key, groups));
-            } else {
-                let groups =
-                    Groups::new(&self.model, &self.sketches, self.sample_stride(), has_importance, recipe)?;
-                self.cached = Some((key, groups));
-            }
+            self.cached = Some((key, self.grouped(recipe)?));
         }
         self.cached.as_ref().map(|(_, groups)| groups).ok_or(EngineError::Message)
+    }
+
+    fn grouped(&self, recipe: &Recipe) -> Result<Groups, EngineError> {
+        let (stride, has_importance) = (self.sample_stride(), self.importance.is_some());
+        if has_importance && recipe.importance.kind == ImportanceKind::None {
+            return Groups::new(&self.model, &self.without_importance(), stride, false, recipe);
+        }
+        Groups::new(&self.model, &self.sketches, stride, has_importance, recipe)
+    }
+
+    /// Prepares the groups that a plan of the recipe has where they are others than those of its prediction: methods on grids have
+    /// a grid for every tensor.
+    fn prepare_grids(&mut self, recipe: &Recipe) -> Result<(), EngineError> {
+        let own = Recipe { scope: Scope::Tensor, ..recipe.clone() };
+        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
+        let key = groups::key(&own);
+        if !is_grid || recipe.scope == Scope::Tensor {
+            self.grids = None;
+        } else if self.grids.as_ref().is_none_or(|(cached, _)| *cached != key) {
+            self.grids = Some((key, self.grouped(&own)?));
+        }
+        Ok(())
+    }
+
+    /// What a solved recipe takes when it is tried; nothing where histograms tell it.
+    fn tried(
+        &self,
+        groups: &Groups,
+        recipe: &Recipe,
+        evaluated: &Evaluated<'_>,
+    ) -> Result<Option<Scale>, EngineError> {
+        if !pilot::is_wanted(recipe) {
+            return Ok(None);
+        }
+        let groups = self.grids.as_ref().map_or(groups, |(_, grids)| grids);
+        pilot::scale(groups, recipe, evaluated, &self.model, &self.sketches)
     }
 
     /// The sketches as they would be without an importance file.
@@ -335,6 +365,7 @@ impl Session {
         let (method, settings) = recipe.check()?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
         self.groups(&recipe)?;
+        self.prepare_grids(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         let evaluated = Evaluated::new(groups, method, &settings)?;
         let mut point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
@@ -343,15 +374,15 @@ impl Session {
             let mut like = recipe.clone();
             like.settings.remove(method.swept);
             let like = like.to_line();
-            let known = self.tried.as_ref().filter(|(line, _)| hasty && *line == like);
+            let known = self.last_tried.as_ref().filter(|(line, _)| hasty && *line == like);
             is_hasty = known.is_some();
             let scale = match known {
                 Some((_, scale)) => Some(*scale),
-                None => pilot::scale(groups, &recipe, &evaluated, &self.model, &self.sketches)?,
+                None => self.tried(groups, &recipe, &evaluated)?,
             };
             if let Some(scale) = scale {
                 scale.correct(&mut point, kept_bits, parameters);
-                self.tried = Some((like, scale));
+                self.last_tried = Some((like, scale));
             }
         }
         let overlay = evaluated.overlay(tensor, &self.sketches, &self.model, point);
@@ -384,23 +415,14 @@ impl Session {
             let base = self.complete(&base)?;
             let (kept_bits, parameters) = self.kept_bits(&base)?;
             self.groups(&base)?;
+            self.prepare_grids(&base)?;
+            let mut reference = self.reference.take();
             let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-            let scale = |recipe: &Recipe, evaluated: &Evaluated<'_>| {
-                if !pilot::is_wanted(recipe) {
-                    return Ok(None);
-                }
-                pilot::scale(groups, recipe, evaluated, &self.model, &self.sketches)
-            };
-            let part = evaluate::sweep(
-                groups,
-                &base,
-                &here,
-                points,
-                kept_bits,
-                parameters,
-                &mut self.reference,
-                &scale,
-            )?;
+            let scale = |recipe: &Recipe, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
+            let part =
+                evaluate::sweep(groups, &base, &here, points, kept_bits, parameters, &mut reference, &scale);
+            self.reference = reference;
+            let part = part?;
             if sweep.bounds.is_empty() {
                 sweep.bounds = part.bounds;
             }
