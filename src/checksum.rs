@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn the_check_value_is_the_catalogues_and_pieces_are_the_whole() {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
-        let bytes: Vec<u8> = (0..1000u32).map(|i| (i * i >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..1000u32).map(|i| ((i * i) >> 3) as u8).collect();
         let mut running = Running::default();
         bytes.chunks(7).for_each(|piece| running.update(piece));
         assert_eq!((running.finish(), crc32(&bytes)), (crc32fast::hash(&bytes), crc32fast::hash(&bytes)));

@@ -258,10 +258,10 @@ fn an_overlay_says_whose_weights_it_shows() {
 fn predictions_are_what_the_context_coder_takes_and_what_grids_do() {
     // Rows of different sizes, which neighbours tell and histograms do not.
     let mut random = support::Random(17);
-    let mut weights = Vec::new();
-    for row in 0..192 {
-        let scale = 0.01 * 1.02f64.powi(row);
+    let (mut weights, mut scale) = (Vec::new(), 0.01);
+    for _ in 0..192 {
         weights.extend((0..160).map(|_| random.laplace(scale)));
+        scale *= 1.02;
     }
     let bytes = support::safetensors(&[("fc.weight", "F32", &[192, 160], support::f32_bytes(&weights))]);
     let path = file("predicted.safetensors", &bytes);

@@ -458,16 +458,19 @@ fn rounded(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
 }
 
-/// Operating points of several methods with the Shannon bounds beside them.
+/// What a solved recipe takes when it is tried; nothing where histograms tell it.
+pub(super) type Trial<'a> = dyn Fn(&Recipe, &Evaluated<'_>) -> Result<Option<Scale>, EngineError> + 'a;
+
+/// Operating points of several methods, few of which are tried, with the Shannon bounds beside them; bits of what is kept and the number
+/// of parameters make ratios of them.
 pub(super) fn sweep(
     groups: &Groups,
     recipe: &Recipe,
     ids: &[&str],
     points: usize,
-    kept_bits: u64,
-    parameters: u64,
+    (kept_bits, parameters): (u64, u64),
     reference: &mut Option<Reference>,
-    scale: &dyn Fn(&Recipe, &Evaluated<'_>) -> Result<Option<Scale>, EngineError>,
+    trial: &Trial<'_>,
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
     let shannon = Shannon::new(groups);
@@ -495,7 +498,7 @@ pub(super) fn sweep(
         for (at, (recipe, settings, evaluated)) in solved.iter().enumerate() {
             curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
             if pilot::is_knot(at, solved.len()) {
-                knots.extend(scale(recipe, evaluated)?.map(|scale| (at, scale)));
+                knots.extend(trial(recipe, evaluated)?.map(|scale| (at, scale)));
             }
         }
         let weighted = has_importance && !plain;

@@ -104,7 +104,7 @@ fn try_on(
     for (index, ((tensor, sketch), fate)) in quantized.step_by(count.div_ceil(TENSORS).max(1)) {
         let Fate::Quantized { table, .. } = *fate else { continue };
         let share = u128::from(tensor.len()) * u128::from(WEIGHTS) / u128::from(plan.weights.max(1));
-        let most = (share as u64).max(LEAST).min(BLOCK_WEIGHTS);
+        let most = (share as u64).clamp(LEAST, BLOCK_WEIGHTS);
         let sample = spread(&sketch.rows, row_len(&tensor.shape).max(1) as usize, most as usize);
         let len = sample.len();
         if len == 0 {

@@ -418,9 +418,16 @@ impl Session {
             self.prepare_grids(&base)?;
             let mut reference = self.reference.take();
             let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-            let scale = |recipe: &Recipe, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
-            let part =
-                evaluate::sweep(groups, &base, &here, points, kept_bits, parameters, &mut reference, &scale);
+            let trial = |recipe: &Recipe, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
+            let part = evaluate::sweep(
+                groups,
+                &base,
+                &here,
+                points,
+                (kept_bits, parameters),
+                &mut reference,
+                &trial,
+            );
             self.reference = reference;
             let part = part?;
             if sweep.bounds.is_empty() {

@@ -84,8 +84,8 @@ fn is_raw_samples(source: &dyn Source) -> bool {
     }
     // The ninth byte of a safetensors file is its header's first.
     let records = source.len() / CIFAR_RECORD;
-    source.len() > 0
-        && source.len() % CIFAR_RECORD == 0
+    !source.is_empty()
+        && source.len().is_multiple_of(CIFAR_RECORD)
         && head.get(8) != Some(&b'{')
         && (0..records.min(16)).all(|record| byte(record * CIFAR_RECORD).is_some_and(|label| label < 10))
 }

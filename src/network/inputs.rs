@@ -138,7 +138,7 @@ fn is_mask(graph: &Graph, name: &str) -> bool {
 /// Ones; in every other set zeros in the latter half, for some masks show with a one and some hide with it.
 fn mask(shape: &[usize], count: usize, set: u64) -> impl Iterator<Item = i8> {
     let length = shape.last().copied().unwrap_or(1).max(1);
-    (0..count).map(move |i| i8::from(set % 2 == 0 || i % length <= (length - 1) / 2))
+    (0..count).map(move |i| i8::from(set.is_multiple_of(2) || i % length <= (length - 1) / 2))
 }
 
 fn integers(

@@ -181,12 +181,11 @@ fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkErro
         if let Some(dtype) = narrow {
             let mut values = Vec::new();
             let bits = |bits: &i32| bits.to_le_bytes().into_iter().take(dtype.size_bytes() as usize);
-            match &tensor.raw_data {
-                Some(raw) => dtype.extend_f32(&raw.borrow(), &mut values),
-                None => {
-                    let raw: Vec<u8> = tensor.int32_data.iter().flat_map(bits).collect();
-                    dtype.extend_f32(&raw, &mut values);
-                }
+            if let Some(raw) = &tensor.raw_data {
+                dtype.extend_f32(&raw.borrow(), &mut values);
+            } else {
+                let raw: Vec<u8> = tensor.int32_data.iter().flat_map(bits).collect();
+                dtype.extend_f32(&raw, &mut values);
             }
             let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             tensor.raw_data = Some(std::cell::RefCell::new(raw));
