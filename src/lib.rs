@@ -44,6 +44,7 @@ pub mod importance;
 pub mod model;
 #[cfg(feature = "network")]
 pub mod network;
+mod number;
 mod order;
 pub mod plot;
 pub mod quantize;

@@ -5,6 +5,7 @@
 //! address, the container, the command line) and as JSON. What is left out takes its default; unknown keys are refused.
 
 use crate::entropy::{Coder, Positions};
+use crate::number;
 use crate::quantize::{Method, Settings, SettingsError, Value, methods, pruning::Pruning};
 use crate::role::Role;
 use std::collections::BTreeMap;
@@ -378,7 +379,7 @@ impl Recipe {
     /// Sets one field of the one-line form; a method's parameter where `key` is none of the recipe's own.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), SettingsError> {
         let list = || patterns_from(value);
-        let number = || value.parse::<f64>().map_err(|_| refused(key, "a number", value));
+        let number = || number::parse(value).ok_or_else(|| refused(key, "a number", value));
         match key {
             "scope" => {
                 self.scope = Scope::from_id(value)
@@ -426,9 +427,9 @@ impl Recipe {
 
 /// Reads a method parameter's value: a whole number, else a number, else a word.
 pub fn value_from(text: &str) -> Value {
-    let whole = text.parse().map(Value::Integer);
-    let number = || text.parse().map(Value::Number);
-    whole.or_else(|_| number()).unwrap_or_else(|_| Value::Choice(text.to_owned()))
+    let whole = text.parse().ok().map(Value::Integer);
+    let number = || number::parse(text).map(Value::Number);
+    whole.or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
 }
 
 /// Patterns as a recipe writes them: commas between them, and `\\,` for a comma in one.
@@ -484,10 +485,11 @@ fn pruning_from(value: &str) -> Result<Pruning, SettingsError> {
     if value == "none" {
         return Ok(Pruning::None);
     }
-    let (kind, number) = value.split_once(':').ok_or_else(wrong)?;
+    let (kind, amount) = value.split_once(':').ok_or_else(wrong)?;
+    let amount = || number::parse(amount).ok_or_else(wrong);
     match kind {
-        "threshold" => number.parse().map(Pruning::Threshold).map_err(|_| wrong()),
-        "fraction" => number.parse().map(Pruning::Fraction).map_err(|_| wrong()),
+        "threshold" => amount().map(|amount| Pruning::Threshold(amount as f32)),
+        "fraction" => amount().map(Pruning::Fraction),
         _ => Err(wrong()),
     }
 }

@@ -10,6 +10,7 @@ use super::session::TensorSketch;
 use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
 use crate::histogram::{Histogram, Moments, cell_start};
 use crate::model::Model;
+use crate::number;
 use crate::quantize::{
     Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
@@ -446,16 +447,15 @@ pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
         .any(|p| p.id == method.swept && matches!(p.kind, ParameterKind::Integer { .. }));
     let mut values: Vec<Value> = (0..points)
         .map(|i| {
-            if whole { Value::Integer(at(i).round_ties_even() as u64) } else { Value::Number(rounded(at(i))) }
+            if whole {
+                Value::Integer(at(i).round_ties_even() as u64)
+            } else {
+                Value::Number(number::rounded(at(i), 3))
+            }
         })
         .collect();
     values.dedup();
     values
-}
-
-/// Three significant digits, so that a point's parameter is a number people can type.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.2e}").parse().unwrap_or(value)
 }
 
 /// What a solved recipe takes when it is tried; nothing where histograms tell it.

@@ -10,6 +10,7 @@ use super::groups::{Group, Groups};
 use crate::entropy::Goal;
 use crate::histogram::Histogram;
 use crate::model::Model;
+use crate::number;
 use crate::quantize::{QuantizeError, Settings, SettingsError, grid, uniform};
 use crate::recipe::{ImportanceKind, Recipe, Scope};
 use crate::role::Role;
@@ -101,8 +102,7 @@ pub(super) fn open_step(groups: &Groups, kept_bytes: u64) -> f64 {
     while step < OPEN_STEPS.1 && bits_at(groups, typical, step) > room {
         step *= 1.06;
     }
-    // Three digits: a number that people can type.
-    format!("{:.2e}", step.clamp(OPEN_STEPS.0, OPEN_STEPS.1)).parse().unwrap_or(OPEN_STEPS.1)
+    number::rounded(step.clamp(OPEN_STEPS.0, OPEN_STEPS.1), 3)
 }
 
 /// Bits of all weights at a step: the order-0 entropy of their nearest numbers.

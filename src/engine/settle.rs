@@ -5,6 +5,7 @@
 //! run last is the one that is kept. Nothing here depends on a clock, so both settle on the same bytes.
 
 use super::report::Outcome;
+use crate::number;
 use crate::quantize::Value;
 use crate::recipe::Recipe;
 
@@ -30,7 +31,7 @@ pub fn finer(recipe: &Recipe, outcome: &Outcome) -> Option<Recipe> {
     if bits < LEAST_BITS {
         return None;
     }
-    let step = format!("{:.2e}", step * libm::exp2(-bits)).parse().ok()?;
+    let step = number::rounded(step * libm::exp2(-bits), 3);
     let finer = recipe.with("step", Value::Number(step));
     finer.check().is_ok().then_some(finer)
 }

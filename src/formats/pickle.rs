@@ -422,7 +422,13 @@ impl<'a> Machine<'a> {
                 match (opcode, text) {
                     (b'I', "01") => Value::Bool(true),
                     (b'I', "00") => Value::Bool(false),
-                    (b'F', _) => Value::Float(text.parse().map_err(|_| self.wrong("a number", shown(text)))?),
+                    (b'F', "nan") => Value::Float(f64::NAN),
+                    (b'F', "inf") => Value::Float(f64::INFINITY),
+                    (b'F', "-inf") => Value::Float(f64::NEG_INFINITY),
+                    (b'F', _) => {
+                        let number = crate::number::parse(text);
+                        Value::Float(number.ok_or_else(|| self.wrong("a number", shown(text)))?)
+                    }
                     _ if text.parse::<i64>().is_ok() => Value::Int(text.parse().unwrap_or(0)),
                     // A whole number beyond 64 bits.
                     _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-') => {

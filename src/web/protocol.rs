@@ -299,6 +299,8 @@ pub struct Opened {
     pub tensors: usize,
     /// Number of float parameters.
     pub parameters: u64,
+    /// Bytes of the tensors with every float as a 32-bit one.
+    pub float32_bytes: u64,
     /// What the user should know about how the file was read.
     pub notes: Vec<String>,
     /// What must be read.

@@ -223,6 +223,7 @@ fn open(file: &JsValue, parts: Vec<Part>) -> Result<Answer, String> {
         format: model.format.name().to_owned(),
         tensors: model.tensors.len(),
         parameters: model.parameters(),
+        float32_bytes: model.float32_bytes(),
         notes: model.notes.clone(),
         tasks: engine::sketch_tasks(&model),
     }))

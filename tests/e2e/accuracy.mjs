@@ -84,6 +84,9 @@ for (const { id, model, accuracy } of samples) {
     assert.ok(measured.length >= 30, `${measured.length} points`);
     assert.ok(new Set(measured.map((row) => row[0])).size === 7, "seven methods");
     assert.equal(await page.page.locator(`${A("pictures")} canvas`).count(), 10);
+    // D8: what was measured ranks the methods.
+    assert.match(await page.text(A("ranking")), /^Measured at \d+\.\d\d bits per weight, best first: .+ %(, .+ %){6}\.$/);
+    if (id === "lstm" || id === "resnet") assert.match(await page.text(A("parting")), /^Prediction and measurement part: \d+ of \d+ points/);
     await timed(page, click(page, "this"), `${id}, one recipe`);
     const said = await facts(page);
     assert.ok(said["float weights"].startsWith(`${accuracy.toFixed(2)} %`), said["float weights"]);

@@ -1,6 +1,7 @@
 //! A method's swept parameter as an axis: its logarithm, growing from fine to coarse.
 
 use super::Setting;
+use crate::number;
 use crate::quantize::{Method, ParameterKind};
 use std::f64::consts::E;
 
@@ -15,11 +16,6 @@ pub struct Axis {
     sign: f64,
     /// Ends of the method's own sweep, finest first.
     sweep: (f64, f64),
-}
-
-/// Four significant digits, so that a value can be typed.
-fn rounded(value: f64) -> f64 {
-    format!("{value:.3e}").parse().unwrap_or(value)
 }
 
 impl Axis {
@@ -46,7 +42,7 @@ impl Axis {
     /// The value nearest to a place.
     pub fn value(&self, place: f64) -> f64 {
         let value = libm::pow(E, self.sign * place).clamp(self.min, self.max);
-        if self.whole { value.round_ties_even() } else { rounded(value).clamp(self.min, self.max) }
+        if self.whole { value.round_ties_even() } else { number::rounded(value, 4).clamp(self.min, self.max) }
     }
 
     /// A value as a setting of the method.

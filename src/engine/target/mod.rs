@@ -23,6 +23,7 @@ pub use meet::{Met, methods_of};
 pub use search::{Search, TRIALS};
 
 use super::report::{Outcome, Point};
+use crate::number;
 use crate::quantize::{Method, SettingsError, Value};
 use crate::recipe::{ImportanceKind, Recipe};
 
@@ -144,7 +145,7 @@ fn size(text: &str) -> Option<f64> {
     let text = text.to_ascii_lowercase();
     let unit = UNITS.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
     let (digits, bytes) = unit.unwrap_or((&text, 1.0));
-    Some(libm::floor(digits.trim().parse::<f64>().ok()? * bytes)).filter(|size| size.is_finite())
+    Some(libm::floor(number::parse(digits.trim())? * bytes)).filter(|size| size.is_finite())
 }
 
 impl Target {
@@ -160,9 +161,9 @@ impl Target {
     /// ```
     pub fn read(id: &str, text: &str) -> Result<Self, SettingsError> {
         let text = text.trim();
-        let number = || text.parse::<f64>().ok();
+        let number = || number::parse(text);
         let share = || match text.strip_suffix('%') {
-            Some(percent) => percent.trim().parse::<f64>().ok().map(|x| x / 100.0),
+            Some(percent) => number::parse(percent.trim()).map(|x| x / 100.0),
             None => number(),
         };
         let target = match id {

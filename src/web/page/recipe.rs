@@ -232,7 +232,7 @@ fn value_at(method: &Method, position: f64) -> Value {
     if whole {
         Value::Integer(value.round_ties_even() as u64)
     } else {
-        Value::Number(format!("{value:.2e}").parse().unwrap_or(value))
+        Value::Number(crate::number::rounded(value, 3))
     }
 }
 

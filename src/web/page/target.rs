@@ -87,7 +87,7 @@ async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &m
         let answer = app.solver.ask(job).await?;
         let Answer::Sweep(sweep) = answer else { return Err(unexpected(&answer)) };
         let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
-        let mut search = contest.search(method, points, file.opened.parameters);
+        let mut search = contest.search(method, points, file.opened.float32_bytes / 4);
         while let Some(setting) = search.next_setting() {
             notice::check(app, flow)?;
             let tasks = match compress::plan(app, flow, file, setting.recipe(&recipe)).await {
