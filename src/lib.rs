@@ -19,7 +19,7 @@
 //! The crate reads from the top. Each module depends only on those above it:
 //!
 //! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
-//! - `checksum`, `order`: CRC-32; sorting.
+//! - `checksum`, `number`, `order`: CRC-32; decimal numbers; sorting.
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
