@@ -2,7 +2,7 @@
 //!
 //! A data set is told as those who run networks tell it: MNIST's idx, gzipped or not, CIFAR-10's records of 3073 bytes, arrays with
 //! labels or called `x`. Importance is what has most of its tensors' names and shapes in common with the model, and no negative number
-//! where weights have about as many negative numbers as positive ones.
+//! where weights have about as many negative numbers as positive ones, and some that are not zero.
 //!
 //! Cost: that of opening the file, and some thousand numbers of one tensor.
 
@@ -17,6 +17,8 @@ pub const LABELS: [&str; 4] = ["y", "label", "labels", "targets"];
 const KIND: &str = "quantscope.kind";
 /// Numbers of a tensor that are looked at.
 const NUMBERS: u64 = 4096;
+/// Of fewer, none need be negative.
+const FEW: u64 = 32;
 /// Bytes of a record of CIFAR-10: a label and an image.
 const CIFAR_RECORD: u64 = 3073;
 
@@ -49,10 +51,12 @@ pub fn purpose(source: &dyn Source, model: &Model) -> Purpose {
         tensor.dtype.is_float() && shapes.get(matching_name(&tensor.name)) == Some(&tensor.shape.as_slice())
     };
     let shared: Vec<&Tensor> = found.tensors.iter().filter(is_shared).collect();
-    if 2 * shared.len() > found.tensors.len() {
+    // An array on its own has no name.
+    if found.format != FileFormat::Npy && 2 * shared.len() > found.tensors.len() {
         let largest = shared.into_iter().max_by_key(|tensor| tensor.len());
+        let shared_len = largest.map_or(0, Tensor::len);
         let is_positive = largest.is_some_and(|tensor| has_no_negative(source, tensor));
-        return if is_positive { Purpose::Importance } else { Purpose::Model };
+        return if is_positive && shared_len >= FEW { Purpose::Importance } else { Purpose::Model };
     }
     let is_array = |model: &Model| matches!(model.format, FileFormat::Npy | FileFormat::Npz);
     if !is_array(&found) {
@@ -72,7 +76,7 @@ fn has_no_negative(source: &dyn Source, tensor: &Tensor) -> bool {
     let mut values = Vec::new();
     let read = TensorReader::new(source, tensor, &Limits::default())
         .and_then(|mut reader| reader.read_f32(0..tensor.len().min(NUMBERS), &mut values));
-    read.is_ok() && values.iter().all(|value| *value >= 0.0)
+    read.is_ok() && values.iter().all(|value| *value >= 0.0) && values.iter().any(|value| *value > 0.0)
 }
 
 /// Whether a file has the samples' bytes as they are, which no weight file has.
@@ -135,6 +139,11 @@ mod tests {
         assert_eq!(told(&file(false, &of("module.fc.weight", &positive), &[])), Purpose::Importance);
         assert_eq!(told(&file(true, &of("fc.weight", &positive), &[])), Purpose::Importance);
         assert_eq!(told(&file(false, &of("fc.weight", &signed), &[])), Purpose::Model, "a later version");
+        assert_eq!(
+            told(&file(false, &of("fc.weight", &vec![0; 256]), &[])),
+            Purpose::Model,
+            "not trained yet"
+        );
         assert_eq!(told(&file(false, &of("other", &positive), &[])), Purpose::Model);
         assert_eq!(told(&file(false, &of("other", &signed), &[(KIND, "exact")])), Purpose::Importance);
     }

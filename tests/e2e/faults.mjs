@@ -64,7 +64,9 @@ pageTest("every file of the hostile suites opens or is refused in one sentence",
   if (!folder) return;
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-  const seen = { opened: 0, refused: 0 };
+  const seen = { opened: 0, refused: 0, given: 0 };
+  // What looks like samples or importance is taken for that, and the open file stays.
+  await page.page.evaluate(() => document.addEventListener("samples-given", () => (window.given = true)));
   for (const path of files) {
     await page.page.evaluate(([notice, text]) => {
       document.querySelector(notice).hidden = true;
@@ -75,6 +77,12 @@ pageTest("every file of the hostile suites opens or is refused in one sentence",
       ([name, fileName, notice, text]) => {
         // Arrays beside an open file are asked about.
         document.querySelector('#purpose[open] button[value="model"]')?.click();
+        const link = document.querySelector("#link-notice-text");
+        if (window.given || /taken for importance/.test(link.textContent)) {
+          window.given = false;
+          link.textContent = "";
+          return "given";
+        }
         if (!document.querySelector(notice).hidden && document.querySelector(text).textContent.trim()) return "refused";
         const busy = document.querySelector("#main").getAttribute("aria-busy") === "true";
         return document.querySelector(fileName).textContent === name && !busy ? "opened" : false;
@@ -85,6 +93,6 @@ pageTest("every file of the hostile suites opens or is refused in one sentence",
     seen[await outcome.jsonValue()] += 1;
     assert.doesNotMatch(await page.text(S.noticeText), /panick|unreachable|undefined|RuntimeError|\[object/, path);
   }
-  console.log(`hostile suites in the page: ${seen.opened} opened, ${seen.refused} refused`);
+  console.log(`hostile suites in the page: ${seen.opened} opened, ${seen.refused} refused, ${seen.given} taken for samples or importance`);
   assert.ok(seen.opened > 50 && seen.refused > 500, JSON.stringify(seen));
 });

@@ -163,6 +163,10 @@ fn run_on(app: &App, files: &[File]) {
 /// Weighs the open model's errors by a file.
 fn weigh_by(app: &Rc<App>, file: &File) {
     let name = file.name();
+    let before = {
+        let state = app.state.borrow();
+        (state.recipe.importance.clone(), state.importance_file.clone())
+    };
     accuracy::take_importance(app, file.clone());
     app.state.borrow_mut().importance_problem = None;
     recipe::sync(app);
@@ -173,6 +177,15 @@ fn weigh_by(app: &Rc<App>, file: &File) {
         let result = read_importance(&app, flow).await;
         if result.is_ok() {
             notice::link(&app, &format!("{name} was taken for importance: errors are weighed by it."));
+        } else if notice::check(&app, flow).is_ok() {
+            // Nobody asked for it: what weighed before weighs again.
+            {
+                let mut state = app.state.borrow_mut();
+                (state.recipe.importance, state.importance_file) = before;
+                state.importance_problem = None;
+            }
+            recipe::sync(&app);
+            app.refresh();
         }
         notice::conclude(&app, flow, result);
     });
