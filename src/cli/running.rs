@@ -86,8 +86,8 @@ impl Runner {
         }
         let data = if wanted.data.is_empty() { None } else { Some(read_data(&wanted.data)?) };
         let prepare = || -> Result<(Bench, Checker), NetworkError> {
-            let network = ModelBytes::read(&files)?;
-            let bench = Bench::new(network.clone(), None, None, context.jobs)?;
+            let bench = Bench::new(ModelBytes::read(&files)?, None, None, context.jobs)?;
+            let network = bench.network().clone();
             let Some(data) = data else { return Ok((bench, Checker::made_up(network)?)) };
             let graph = Graph::parse(network.model())?;
             let setup = Setup::guess(&graph, &Network::load(&network)?, &data)?;

@@ -4,15 +4,7 @@
 //! (LEB128). Only the shortest form is valid, so that a value has one encoding.
 
 use super::ContainerError;
-
-/// Appends a varint.
-pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
+pub(super) use crate::formats::put_varint;
 
 /// Appends a string: its length in bytes as a varint, then UTF-8.
 pub(super) fn put_string(text: &str, out: &mut Vec<u8>) {

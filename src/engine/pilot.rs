@@ -1,7 +1,7 @@
 //! What a recipe really takes, tried on a sample: the context coder learns from neighbours, and grids assign a weight by what its
 //! code will cost, of which histograms know nothing.
 //!
-//! The sample is the start of the rows that the sketch kept of every tensor, [`WEIGHTS`] in all. They are quantized and coded as the
+//! The sample is runs of the rows that the sketch kept of every tensor, [`WEIGHTS`] in all. They are quantized and coded as the
 //! encoder would, with starts that were counted on them first; predictions made from cells are then scaled by what came of it.
 //!
 //! Cost: that of encoding the sample, whatever the size of the file.

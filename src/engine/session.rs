@@ -49,6 +49,11 @@ impl TensorSketch {
     }
 }
 
+/// Whether a plan of the recipe has groups of its own: a grid for every tensor where predictions are made of others.
+fn has_own_grids(recipe: &Recipe) -> bool {
+    recipe.scope != Scope::Tensor && methods::find(&recipe.method).is_some_and(Method::is_grid)
+}
+
 /// One opened file: its model, its sketch, and what follows from them.
 #[derive(Debug)]
 pub struct Session {
@@ -310,15 +315,14 @@ impl Session {
         Groups::new(&self.model, &self.sketches, stride, has_importance, recipe)
     }
 
-    /// Prepares the groups that a plan of the recipe has where they are others than those of its prediction: methods on grids have
-    /// a grid for every tensor.
+    /// Prepares the groups of a plan that are its own.
     fn prepare_grids(&mut self, recipe: &Recipe) -> Result<(), EngineError> {
+        if !has_own_grids(recipe) {
+            return Ok(());
+        }
         let own = Recipe { scope: Scope::Tensor, ..recipe.clone() };
-        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
         let key = groups::key(&own);
-        if !is_grid || recipe.scope == Scope::Tensor {
-            self.grids = None;
-        } else if self.grids.as_ref().is_none_or(|(cached, _)| *cached != key) {
+        if self.grids.as_ref().is_none_or(|(cached, _)| *cached != key) {
             self.grids = Some((key, self.grouped(&own)?));
         }
         Ok(())
@@ -334,7 +338,8 @@ impl Session {
         if !pilot::is_wanted(recipe) {
             return Ok(None);
         }
-        let groups = self.grids.as_ref().map_or(groups, |(_, grids)| grids);
+        let grids = self.grids.as_ref().filter(|_| has_own_grids(recipe));
+        let groups = grids.map_or(groups, |(_, grids)| grids);
         pilot::scale(groups, recipe, evaluated, &self.model, &self.sketches)
     }
 

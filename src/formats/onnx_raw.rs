@@ -7,7 +7,7 @@
 //!
 //! Cost: linear in the fields of the messages that hold such numbers.
 
-use super::protobuf::{Value, Wire};
+use super::protobuf::{Value, Wire, put_varint};
 use super::{FormatError, Source};
 use crate::model::Model;
 use crate::tensor::{Span, Storage};
@@ -59,19 +59,10 @@ fn change(
             Some([(numbers, new)]) if *numbers == span => (RAW_DATA, *new),
             Some(inside) => (u64::from(field.number) << 3 | 2, change(wire, span, inside, edits)?),
         };
-        let mut head = varint(key);
-        head.extend(varint(new));
+        let mut head = Vec::new();
+        put_varint(key, &mut head);
+        put_varint(new, &mut head);
         len = len - (rest.offset - start) + head.len() as u64 + new;
         edits.push((Span { offset: start, len: span.offset - start }, head));
     }
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value > 0x7f {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
 }

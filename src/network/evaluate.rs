@@ -82,8 +82,12 @@ impl Bench {
         importance: Option<ModelBytes>,
         jobs: usize,
     ) -> Result<Self, NetworkError> {
-        let network = network.raw()?;
-        let places = formats::open(&network, &Limits::default())?;
+        let mut network = network;
+        let mut places = formats::open(&network, &Limits::default())?;
+        if places.tensors.iter().any(|tensor| matches!(tensor.storage, Storage::Varints { .. })) {
+            network = network.raw(&places)?;
+            places = formats::open(&network, &Limits::default())?;
+        }
         if places.format != crate::model::FileFormat::Onnx {
             return Err(NetworkError::graph("the file", "an ONNX model", places.format.name()));
         }

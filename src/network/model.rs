@@ -2,8 +2,9 @@
 
 use super::{Array, Graph, NetworkError};
 use crate::export::{TensorHeader, Writer, onnx_parts};
-use crate::formats::{self, Limits, Part, Source, TensorReader, read_part};
-use crate::tensor::{Dtype, Storage};
+use crate::formats::{Limits, Part, Source, TensorReader, read_part};
+use crate::model::Model;
+use crate::tensor::Dtype;
 use rten::{LoadErrorKind, ModelOptions, NodeId};
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,22 +49,19 @@ impl ModelBytes {
         Self { bytes, parts: self.parts.clone() }
     }
 
-    /// The same network with raw data where its file has numbers of varying length, whose places values can be put into.
-    pub fn raw(self) -> Result<Self, NetworkError> {
-        let model = formats::open(&self, &Limits::default())?;
-        if !model.tensors.iter().any(|tensor| matches!(tensor.storage, Storage::Varints { .. })) {
-            return Ok(self);
-        }
+    /// The same network, whose tensors `model` locates, with raw data where its file has numbers of varying length: places that values
+    /// can be put into.
+    pub(super) fn raw(&self, model: &Model) -> Result<Self, NetworkError> {
         let headers: Vec<TensorHeader> = model
             .tensors
             .iter()
             .map(|t| TensorHeader { name: t.name.clone(), dtype: t.dtype, shape: t.shape.clone() })
             .collect();
-        let parts = onnx_parts(&self, &model)?;
-        let mut writer = Writer::onnx(Vec::new(), &headers, &self, &model)?;
+        let parts = onnx_parts(self, model)?;
+        let mut writer = Writer::onnx(Vec::new(), &headers, self, model)?;
         for tensor in &model.tensors {
             let mut bytes = Vec::new();
-            TensorReader::new(&self, tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;
+            TensorReader::new(self, tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;
             writer.write(&bytes)?;
         }
         let bytes = writer.finish()?;

@@ -130,9 +130,9 @@ impl State {
             Ask::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
             Ask::Check { network, file } => {
                 if let Some((bytes, parts)) = network {
-                    let network = ModelBytes::new(bytes, parts);
-                    let bench = Bench::new(network.clone(), None, None, 1).map_err(sentence)?;
-                    self.checked = Some((bench, Checker::made_up(network).map_err(sentence)?));
+                    let bench = Bench::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
+                    let checker = Checker::made_up(bench.network().clone()).map_err(sentence)?;
+                    self.checked = Some((bench, checker));
                 }
                 let (bench, checker) = self.checked.as_ref().ok_or_else(|| missing("open a network"))?;
                 let decoded = bench.decoded(&file).map_err(sentence)?;
