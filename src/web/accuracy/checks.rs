@@ -2,15 +2,13 @@
 
 use super::crew::Crew;
 use super::words::{Ask, Tell};
-use super::{dispatch, parts, unexpected};
-use crate::web::blobs::sentence;
-use crate::web::page::dom::on;
+use super::{parts, read, unexpected};
+use crate::web::page::dom::{detail, dispatch, get, on};
 use crate::web::pool::{Failure, Outcome};
-use js_sys::{Object, Reflect, Uint8Array};
+use js_sys::{Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
-use web_sys::{Blob, CustomEvent, Window};
+use web_sys::{Blob, Window};
 
 /// Listens to the page.
 pub fn start(window: &Window) {
@@ -20,7 +18,7 @@ pub fn start(window: &Window) {
     on(&document, "run-stop", move |_| stopped.cancel());
     let here = document.clone();
     on(&document, "run-network", move |event| {
-        let Some(detail) = event.dyn_ref::<CustomEvent>().map(CustomEvent::detail) else { return };
+        let detail = detail(&event);
         let (crew, document) = (crew.clone(), here.clone());
         wasm_bindgen_futures::spawn_local(async move {
             let told = match check(&crew, &detail).await {
@@ -37,23 +35,18 @@ pub fn start(window: &Window) {
     });
 }
 
-fn get(detail: &JsValue, key: &str) -> JsValue {
-    Reflect::get(detail, &key.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
-async fn read(detail: &JsValue, key: &str) -> Outcome<Vec<u8>> {
+async fn field(detail: &JsValue, key: &str) -> Outcome<Vec<u8>> {
     let blob: Blob = get(detail, key).dyn_into().map_err(|_| unexpected())?;
-    let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|error| sentence(&error))?;
-    Ok(Uint8Array::new(&buffer).to_vec())
+    read(&blob).await
 }
 
 async fn check(crew: &Crew, detail: &JsValue) -> Outcome<Vec<(&'static str, JsValue)>> {
     let network = if get(detail, "first").is_truthy() {
-        Some((read(detail, "file").await?, parts(&get(detail, "parts"))))
+        Some((field(detail, "file").await?, parts(&get(detail, "parts"))))
     } else {
         None
     };
-    let file = read(detail, "made").await?;
+    let file = field(detail, "made").await?;
     match crew.ask(Ask::Check { network, file }).await? {
         Tell::Checked { sentence, warning, ample } => {
             Ok(vec![("sentence", sentence.into()), ("warning", warning.into()), ("ample", ample.into())])

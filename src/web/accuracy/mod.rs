@@ -23,10 +23,12 @@ mod words;
 mod worker;
 
 use crate::formats::Part;
-use crate::web::pool::Failure;
-use js_sys::Array;
+use crate::web::blobs::sentence;
+use crate::web::pool::{Failure, Outcome};
+use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CustomEvent, CustomEventInit, Document};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Blob;
 
 /// Becomes the panel or a worker.
 pub fn start() {
@@ -39,13 +41,10 @@ pub fn start() {
     }
 }
 
-/// Tells the page something.
-fn dispatch(document: &Document, kind: &str, detail: &JsValue) {
-    let init = CustomEventInit::new();
-    init.set_detail(detail);
-    if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
-        let _ = document.dispatch_event(&event);
-    }
+/// The bytes of a file.
+async fn read(blob: &Blob) -> Outcome<Vec<u8>> {
+    let buffer = JsFuture::from(blob.array_buffer()).await.map_err(|error| sentence(&error))?;
+    Ok(Uint8Array::new(&buffer).to_vec())
 }
 
 /// The files that one blob joins: pairs of name and length.

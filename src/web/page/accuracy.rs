@@ -2,13 +2,13 @@
 //!
 //! They know each other by events on the document; [`crate::web`]'s module `accuracy` lists them.
 
-use super::dom::{on, set};
+use super::dom::{detail, dispatch, on, set};
 use super::{App, files, notice, recipe};
 use crate::recipe::{ImportanceKind, Recipe, Scope};
 use js_sys::{Array, Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CustomEvent, CustomEventInit, Document, Event, File};
+use web_sys::File;
 
 /// Connects both directions.
 pub fn connect(app: &Rc<App>) {
@@ -68,10 +68,6 @@ pub fn connect(app: &Rc<App>) {
     });
 }
 
-pub(super) fn detail(event: &Event) -> JsValue {
-    event.dyn_ref::<CustomEvent>().map_or(JsValue::UNDEFINED, CustomEvent::detail)
-}
-
 pub(super) fn take_importance(app: &App, file: File) {
     let name = file.name();
     let mut state = app.state.borrow_mut();
@@ -100,14 +96,5 @@ pub fn tell(app: &App) {
         let methods: Vec<&str> = state.shown.iter().map(String::as_str).collect();
         put("methods", &JsValue::from_str(&methods.join(",")));
     }
-    tell_of(&app.document, "accuracy-state", &object);
-}
-
-/// Says something to the module that runs networks.
-pub(super) fn tell_of(document: &Document, kind: &str, detail: &JsValue) {
-    let init = CustomEventInit::new();
-    init.set_detail(detail);
-    if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
-        let _ = document.dispatch_event(&event);
-    }
+    dispatch(&app.document, "accuracy-state", &object);
 }

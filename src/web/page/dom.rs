@@ -1,7 +1,10 @@
 //! Small steps on the document, each saying what it needs.
 
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, Element, Event, EventTarget, HtmlElement, HtmlTemplateElement, Node};
+use web_sys::{
+    CustomEvent, CustomEventInit, Document, Element, Event, EventTarget, HtmlElement, HtmlTemplateElement,
+    Node,
+};
 
 /// Calls `handler` for every `kind` event at `target`, for as long as the page lives.
 pub fn on(target: &EventTarget, kind: &str, handler: impl FnMut(Event) + 'static) {
@@ -90,4 +93,23 @@ pub fn fact(document: &Document, list: &Element, term: &str, text: &str, class: 
     append(&group, &make(document, "dt", "", term));
     append(&group, &make(document, "dd", "", text));
     append(list, &group);
+}
+
+/// Tells whoever listens on the document something: how the page and the module that runs networks know each other.
+pub fn dispatch(document: &Document, kind: &str, detail: &JsValue) {
+    let init = CustomEventInit::new();
+    init.set_detail(detail);
+    if let Ok(event) = CustomEvent::new_with_event_init_dict(kind, &init) {
+        let _ = document.dispatch_event(&event);
+    }
+}
+
+/// What [`dispatch`] told.
+pub fn detail(event: &Event) -> JsValue {
+    event.dyn_ref::<CustomEvent>().map_or(JsValue::UNDEFINED, CustomEvent::detail)
+}
+
+/// A field of an object; undefined where there is none.
+pub fn get(object: &JsValue, key: &str) -> JsValue {
+    js_sys::Reflect::get(object, &key.into()).unwrap_or(JsValue::UNDEFINED)
 }

@@ -1,6 +1,6 @@
 //! Files in: opened, sketched, joined by an importance file. Whatever fails, what was open stays open.
 
-use super::dom::{on, part, set_text, show};
+use super::dom::{dispatch, get, on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile, Standing};
 use super::{App, accuracy, archive, compress, format, notice, permalink, recipe, tensors};
 use crate::formats::{Part, Purpose, is_named_onnx};
@@ -73,7 +73,6 @@ fn connect_drop(app: &Rc<App>) {
 
 /// Whether a folder is among what was dropped.
 fn has_folder(data: &DataTransfer) -> bool {
-    let get = |target: &JsValue, name: &str| js_sys::Reflect::get(target, &name.into()).unwrap_or_default();
     let items = Array::from(&get(data, "items"));
     items.iter().any(|item| {
         let entry = get(&item, "webkitGetAsEntry").dyn_ref::<js_sys::Function>().map(|get| get.call0(&item));
@@ -157,7 +156,7 @@ fn sort(app: &Rc<App>, files: Vec<File>) {
 /// Hands samples to what runs networks.
 fn run_on(app: &App, files: &[File]) {
     let all: Array = files.iter().map(JsValue::from).collect();
-    accuracy::tell_of(&app.document, "samples-given", &all);
+    dispatch(&app.document, "samples-given", &all);
 }
 
 /// Weighs the open model's errors by a file.
@@ -227,10 +226,10 @@ fn open_json(app: &Rc<App>, file: File) {
 /// reader of JSON. With the content hash of the file that it was made for, where that is said.
 fn recipe_from(text: &str) -> Result<(Recipe, Option<String>), String> {
     let json = js_sys::JSON::parse(text).map_err(|error| sentence(&error))?;
-    let get = |name: &str| js_sys::Reflect::get(&json, &name.into()).ok().and_then(|value| value.as_string());
-    let line = get("recipe").ok_or_else(|| "recipe: expected a line of key=value pairs".to_owned())?;
+    let text = |name: &str| get(&json, name).as_string();
+    let line = text("recipe").ok_or_else(|| "recipe: expected a line of key=value pairs".to_owned())?;
     let recipe = Recipe::from_line(&line).map_err(|error| error.to_string())?;
-    Ok((recipe, get("source_hash")))
+    Ok((recipe, text("source_hash")))
 }
 
 /// Several files as one: an ONNX model, then the files of its external data.

@@ -3,8 +3,7 @@
 //! The answer comes as an event on the document; [`crate::web`]'s module `accuracy` lists them. An answer to another question
 //! than the last is not heard.
 
-use super::accuracy::{detail, tell_of};
-use super::dom::{on, set_text, show};
+use super::dom::{detail, dispatch, get, on, set_text, show};
 use super::state::OpenFile;
 use super::{App, format, notice};
 use crate::engine::settle::MOST_BYTES;
@@ -48,14 +47,10 @@ pub fn connect(app: &Rc<App>) {
     });
 }
 
-fn get(detail: &JsValue, key: &str) -> JsValue {
-    Reflect::get(detail, &key.into()).unwrap_or(JsValue::UNDEFINED)
-}
-
 /// Gives up the question that waits.
 pub fn stop(app: &App) {
     if let Some((_, sender)) = app.running.0.borrow_mut().take() {
-        tell_of(&app.document, "run-stop", &JsValue::UNDEFINED);
+        dispatch(&app.document, "run-stop", &JsValue::UNDEFINED);
         sender.send(Err(Failure::Cancelled));
     }
 }
@@ -94,7 +89,7 @@ pub async fn run(app: &App, flow: u32, file: &OpenFile, made: &Blob, first: bool
     put("parts", &file.parts_told());
     put("made", made);
     put("first", &first.into());
-    tell_of(&app.document, "run-wanted", &question);
+    dispatch(&app.document, "run-wanted", &question);
     let told = receiver.await?;
     notice::check(app, flow)?;
     let text = |key: &str| get(&told, key).as_string();

@@ -8,6 +8,7 @@ use crate::formats::{Part, is_named_onnx};
 use crate::network::finetune::Schedule;
 use crate::network::importance::{Computed, Kind};
 use crate::network::measure::{Measures, Outputs, measure};
+use crate::number;
 use crate::quantize::Value;
 use crate::quantize::methods::METHODS;
 use crate::recipe::Recipe;
@@ -48,12 +49,6 @@ fn number(value: &Value) -> Option<f64> {
         Value::Number(x) => Some(*x),
         Value::Choice(_) => None,
     }
-}
-
-/// Three significant digits, as short recipes have them.
-fn rounded(x: f64) -> f64 {
-    let scale = libm::exp10(2.0 - libm::floor(libm::log10(x)));
-    libm::round(x * scale) / scale
 }
 
 /// A network of several files as one: the model first, the others behind it, and where each lies.
@@ -389,7 +384,7 @@ impl Panel {
                 let middle = (low * high).sqrt();
                 let value = match recipe.settings.get(method.swept) {
                     Some(Value::Integer(_)) => Value::Integer(libm::rint(middle) as u64),
-                    _ => Value::Number(rounded(middle)),
+                    _ => Value::Number(number::rounded(middle, 3)),
                 };
                 let fresh = number(&value).is_some_and(|x| x > *low && x < *high);
                 if fresh && (before - after).abs() > FALL {

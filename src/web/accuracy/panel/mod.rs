@@ -6,22 +6,21 @@ mod state;
 
 use super::crew::{Answer, Crew};
 use super::words::Tell;
-use super::{dispatch, parts, unexpected};
+use super::{parts, unexpected};
 use crate::formats::is_named_onnx;
 use crate::network::evaluate::Setup;
 use crate::network::measure::Share;
-use crate::web::blobs::{blob_from_bytes, sentence};
+use crate::web::blobs::blob_from_bytes;
 use crate::web::oneshot::Receiver;
-use crate::web::page::dom::{clear, on, set, set_text, show};
+use crate::web::page::dom::{self, clear, on, set, set_text, show};
 use crate::web::pool::{Failure, Outcome};
-use js_sys::{Array, Reflect, Uint8Array};
+use js_sys::Array;
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{
-    Blob, CanvasRenderingContext2d, CustomEvent, Document, Element, Event, File, FileList, HtmlButtonElement,
+    Blob, CanvasRenderingContext2d, Document, Element, Event, File, FileList, HtmlButtonElement,
     HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlProgressElement, HtmlSelectElement, Url, Window,
 };
 
@@ -94,7 +93,7 @@ impl Panel {
     }
 
     fn dispatch(&self, kind: &str, detail: &JsValue) {
-        dispatch(&self.document, kind, detail);
+        dom::dispatch(&self.document, kind, detail);
     }
 
     fn connect(self: &Rc<Self>) {
@@ -102,9 +101,8 @@ impl Panel {
         on(&self.document, "accuracy-state", move |event| me.hear_state(&event));
         let me = self.clone();
         on(&self.document, "accuracy-data", move |event| {
-            let Some(event) = event.dyn_ref::<CustomEvent>() else { return };
-            let detail = event.detail();
-            let get = |key: &str| Reflect::get(&detail, &key.into()).unwrap_or(JsValue::UNDEFINED);
+            let detail = dom::detail(&event);
+            let get = |key: &str| dom::get(&detail, key);
             let files: Vec<File> =
                 Array::from(&get("files")).iter().filter_map(|f| f.dyn_into().ok()).collect();
             let name = get("model").as_string().unwrap_or_default();
@@ -210,9 +208,8 @@ impl Panel {
     }
 
     fn hear_state(self: &Rc<Self>, event: &Event) {
-        let Some(event) = event.dyn_ref::<CustomEvent>() else { return };
-        let detail = event.detail();
-        let get = |key: &str| Reflect::get(&detail, &key.into()).unwrap_or(JsValue::UNDEFINED);
+        let detail = dom::detail(event);
+        let get = |key: &str| dom::get(&detail, key);
         let text = |key: &str| get(key).as_string().unwrap_or_default();
         let parts = parts(&get("parts"));
         let open = Open {
@@ -388,10 +385,7 @@ impl Panel {
     }
 
     async fn read(&self, blob: &Blob) -> Outcome<Vec<u8>> {
-        let buffer = JsFuture::from(blob.array_buffer());
-        let buffer =
-            self.unless_stopped(async { buffer.await.map_err(|error| sentence(&error).into()) }).await?;
-        Ok(Uint8Array::new(&buffer).to_vec())
+        self.unless_stopped(super::read(blob)).await
     }
 
     fn preprocess_line(&self) -> String {
