@@ -64,9 +64,10 @@ check: setup ## check format, clippy and documentation, with warnings denied; 2 
 	$(call say,Documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 
-fuzz: ## try broken files by the hundred million (TIMES=… as many as a test run); an hour or so
-	$(call say,Broken files: $(or $(TIMES),1000) times as many as in the tests)
-	QUANTSCOPE_MUTATIONS=$(or $(TIMES),1000) CARGO_PROFILE_RELEASE_LTO=off cargo test --locked --release --test mutations -- --nocapture
+fuzz: ## fuzz every reader, the decoder, recipes, samples and networks, guided by coverage; five hours (SECONDS_EACH=… of each of five)
+	@scripts/setup.sh fuzz
+	$(call say,Fuzzing: $(or $(SECONDS_EACH),7200) s of each target)
+	SECONDS_EACH=$(or $(SECONDS_EACH),7200) fuzz/run.sh
 
 fmt: ## format the code
 	cargo fmt

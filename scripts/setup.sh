@@ -3,6 +3,7 @@
 #
 #   scripts/setup.sh build   wasm target, Trunk, wasm-bindgen-cli, binaryen   (for make serve, make dist)
 #   scripts/setup.sh test    all of that, Chromium with its driver, Playwright (for make test)
+#   scripts/setup.sh fuzz    cargo-fuzz alone                                 (for make fuzz)
 #
 # Tools go to ${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}, outside the checkout, so that a clean clone finds them again.
 set -euo pipefail
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 TRUNK_VERSION=0.21.14
 WASM_BINDGEN_VERSION=0.2.130
 BINARYEN_VERSION=132.0.0
+CARGO_FUZZ_VERSION=0.13.2
 TOOLS="${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}"
 BIN="$TOOLS/bin"
 WANT="${1:-build}"
@@ -72,6 +74,11 @@ playwright() {
 }
 
 command -v cargo >/dev/null || { say "needs Rust: install rustup from https://rustup.rs, then run this again"; exit 1; }
+if [ "$WANT" = fuzz ]; then
+  cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" cargo-fuzz --locked
+  exit 0
+fi
+
 command -v npm >/dev/null || { say "needs node with npm: apt-get install nodejs npm, then run this again"; exit 1; }
 
 if [ "$WANT" = test ] && [ "$(node -p 'process.versions.node.split(".")[0]')" -lt 20 ]; then

@@ -350,9 +350,12 @@ impl Recipe {
         };
         let recipe = match saved.recipe {
             Written::Line(line) => Self::from_line(&line).map_err(|error| error.to_string())?,
-            Written::Fields(recipe) => recipe,
+            // What the line leaves out has no meaning, and is dropped here as there.
+            Written::Fields(recipe) => {
+                recipe.check().map_err(|error| error.to_string())?;
+                Self::from_line(&recipe.to_line()).map_err(|error| error.to_string())?
+            }
         };
-        recipe.check().map_err(|error| error.to_string())?;
         Ok((recipe, saved.source_hash))
     }
 
@@ -372,8 +375,24 @@ impl Recipe {
         if recipe.importance.kind == ImportanceKind::Adam && !seen.contains("alpha") {
             recipe.importance.alpha = 0.5;
         }
+        if recipe.importance.kind == ImportanceKind::None {
+            recipe.importance = ImportanceChoice::default();
+        }
         recipe.check()?;
         Ok(recipe)
+    }
+
+    /// The fragment of a link: the one-line form, and the content hash of the file that the recipe was made for.
+    pub fn to_link(&self, hash: &str) -> String {
+        format!("{}&hash={hash}", self.to_line())
+    }
+
+    /// Reads [`to_link`](Self::to_link) back; the hash may stand anywhere in it, or nowhere.
+    pub fn from_link(fragment: &str) -> Result<(Self, Option<String>), SettingsError> {
+        let (hashes, rest): (Vec<&str>, Vec<&str>) =
+            fragment.split('&').partition(|pair| pair.starts_with("hash="));
+        let hash = hashes.first().and_then(|pair| pair.strip_prefix("hash=")).map(str::to_owned);
+        Ok((Self::from_line(&rest.join("&"))?, hash))
     }
 
     /// Sets one field of the one-line form; a method's parameter where `key` is none of the recipe's own.
@@ -427,9 +446,13 @@ impl Recipe {
 
 /// Reads a method parameter's value: a whole number, else a number, else a word.
 pub fn value_from(text: &str) -> Value {
-    let whole = text.parse().ok().map(Value::Integer);
-    let number = || number::parse(text).map(Value::Number);
-    whole.or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
+    let whole = || text.parse().ok().map(Value::Integer);
+    // However it is written: 4.0 prints as 4.
+    let number = || {
+        number::parse(text)
+            .map(|number| number.to_string().parse().map_or(Value::Number(number), Value::Integer))
+    };
+    whole().or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
 }
 
 /// Patterns as a recipe writes them: commas between them, and `\\,` for a comma in one.
@@ -640,6 +663,17 @@ mod tests {
         );
         assert!(sentence("method=kmeans&prune=fraction:1").starts_with("prune: expected a fraction"));
         assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
+    }
+
+    #[test]
+    fn what_means_the_same_is_the_same_recipe() {
+        let (by_file, _) = Recipe::from_json(r#"{"importance":{"floor":0.8}}"#).unwrap();
+        assert_eq!(by_file, Recipe::default());
+        assert_eq!(Recipe::from_line("floor=0.8&alpha=0.3"), Ok(Recipe::default()));
+        assert_eq!(Recipe::from_line("method=rdo&step=04."), Recipe::from_line("method=rdo&step=4"));
+        let (in_link, hash) = Recipe::from_link("method=uniform&hash=abc&scope=channel").unwrap();
+        assert_eq!((in_link.scope, hash.as_deref()), (Scope::Channel, Some("abc")));
+        assert_eq!(Recipe::from_link(&in_link.to_link("abc")), Ok((in_link, hash)));
     }
 
     #[test]

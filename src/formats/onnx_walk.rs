@@ -57,7 +57,44 @@ impl Message {
     }
 }
 
-/// Refuses a model any of whose messages is longer than the one around it, and one with sparse tensors, which no runtime here reads.
+/// What packed numbers take, each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packed {
+    Varint,
+    Bytes(u64),
+}
+
+impl Message {
+    /// What the numbers of a field of this message take, where they may be packed.
+    fn packed(self, number: u32) -> Option<Packed> {
+        match (self, number) {
+            (Self::Tensor, 4) | (Self::Attribute, 7) => Some(Packed::Bytes(4)),
+            (Self::Tensor, 10) => Some(Packed::Bytes(8)),
+            (Self::Tensor, 1 | 5 | 7 | 11) | (Self::Attribute, 8) | (Self::Sparse, 3) => Some(Packed::Varint),
+            _ => None,
+        }
+    }
+}
+
+/// Refuses packed numbers of which one leaves the field: the reader behind would go on in the middle of what follows.
+fn check_packed(wire: &mut Wire<'_>, packed: Packed, mut span: Span) -> Result<(), FormatError> {
+    match packed {
+        Packed::Varint => {
+            while span.len > 0 {
+                wire.varint(&mut span)?;
+            }
+            Ok(())
+        }
+        Packed::Bytes(size) if span.len.is_multiple_of(size) => Ok(()),
+        Packed::Bytes(size) => {
+            let expected = format!("packed numbers of {size} bytes");
+            Err(wire.damaged(span.offset, &expected, &format!("{} bytes", span.len)))
+        }
+    }
+}
+
+/// Refuses a model any of whose messages or packed numbers leaves what is around it, and one with sparse tensors, which no runtime here
+/// reads.
 pub(crate) fn walk(source: &dyn Source) -> Result<(), FormatError> {
     let mut wire = Wire::new(source, "the ONNX model");
     let mut agenda = vec![(Message::Model, Span { offset: 0, len: source.len() }, 0)];
@@ -66,7 +103,11 @@ pub(crate) fn walk(source: &dyn Source) -> Result<(), FormatError> {
             return Err(FormatError::too_large("messages inside messages", depth.into(), DEEPEST.into()));
         }
         while let Some(field) = wire.field(&mut rest)? {
-            if let (Some(inner), Value::Bytes(span)) = (message.field(field.number), field.value) {
+            let Value::Bytes(span) = field.value else { continue };
+            if let Some(packed) = message.packed(field.number) {
+                check_packed(&mut wire, packed, span)?;
+            }
+            if let Some(inner) = message.field(field.number) {
                 if matches!(inner, Message::Sparse) {
                     let found = "its runtime wants them dense";
                     return Err(FormatError::unsupported(
@@ -106,6 +147,30 @@ mod tests {
                 sentence.starts_with("the ONNX model, byte ") && sentence.contains("of a field"),
                 "{sentence}"
             );
+        }
+    }
+
+    #[test]
+    fn packed_numbers_that_leave_their_field_are_refused() {
+        // A tensor with a field of these bytes, and a name behind it.
+        let tensor = |number: u8, packed: &[u8]| {
+            let mut tensor = vec![number << 3 | 2, packed.len() as u8];
+            tensor.extend(packed);
+            tensor.extend([0x42, 1, b'w']);
+            let graph = [&[0x2a, tensor.len() as u8][..], &tensor].concat();
+            [&[0x3a, graph.len() as u8][..], &graph].concat()
+        };
+        for number in [1, 5, 7, 11] {
+            assert!(walk(&tensor(number, &[1, 0x80, 2])).is_ok());
+            let sentence = walk(&tensor(number, &[1, 2, 0x80])).unwrap_err().to_string();
+            assert_eq!(sentence, "the ONNX model, byte 9: expected 1 bytes of a field, found 0 bytes left");
+        }
+        for (number, size) in [(4, 4), (10, 8)] {
+            assert!(walk(&tensor(number, &[0x80; 16])).is_ok());
+            let sentence = walk(&tensor(number, &[0x80; 15])).unwrap_err().to_string();
+            let expected =
+                format!("the ONNX model, byte 6: expected packed numbers of {size} bytes, found 15 bytes");
+            assert_eq!(sentence, expected);
         }
     }
 

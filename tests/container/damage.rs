@@ -1,5 +1,6 @@
 //! Damaged, cut, foreign and lying files: one sentence each, no panic, no more memory than the file warrants.
 
+use super::resign::resigned;
 use super::{assorted, decoded, example, golden};
 use quantscope::container::{ContainerError, Limits, Reader};
 use quantscope::formats::Source;
@@ -8,7 +9,6 @@ use std::error::Error;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 const HEADER: usize = 9;
-const TRAILER: usize = 12;
 
 fn sentence(file: &dyn Source) -> String {
     decoded(file).unwrap_err().to_string()
@@ -74,48 +74,6 @@ fn limits_are_kept_to() {
         let error = Reader::open(&file, limits).unwrap_err();
         assert!(matches!(error, ContainerError::Limit { .. }), "{limits:?}: {error}");
     }
-}
-
-fn varint(bytes: &[u8], at: &mut usize) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..63).step_by(7) {
-        let byte = *bytes.get(*at)?;
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Makes every checksum of a mutated file right again, as far as its directory can be followed.
-pub fn resigned(mut file: Vec<u8>) -> Vec<u8> {
-    let Some(trailer) = file.len().checked_sub(TRAILER) else { return file };
-    let len = u32::from_le_bytes(file[trailer..trailer + 4].try_into().unwrap()) as usize;
-    let Some(start) = trailer.checked_sub(len) else { return file };
-    let (mut at, mut offset) = (start, HEADER);
-    while at < trailer {
-        let tag = file[at];
-        at += 1;
-        let positions = if tag >> 6 == 1 { varint(&file, &mut at) } else { Some(0) };
-        let (Some(positions), Some(rest)) = (positions, varint(&file, &mut at)) else { break };
-        let Some(section) =
-            file.get(offset..).and_then(|tail| tail.get(..(positions.saturating_add(rest)) as usize))
-        else {
-            break;
-        };
-        offset += section.len();
-        let crc = crc32fast::hash(section);
-        if at + 4 > trailer {
-            break;
-        }
-        file[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-        at += 4;
-    }
-    let crc = crc32fast::hash(&file[start..trailer]);
-    file[trailer + 4..trailer + 8].copy_from_slice(&crc.to_le_bytes());
-    file
 }
 
 /// Decodes and reports what came of it; sizes stay below what the sample's tensors could be.

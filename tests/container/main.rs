@@ -4,6 +4,8 @@
 mod damage;
 #[cfg(not(target_arch = "wasm32"))]
 mod properties;
+#[path = "../support/resign.rs"]
+mod resign;
 
 use quantscope::container::{
     BLOCK_WEIGHTS, BlockEncoding, Codebook, Coding, ContainerError, Content, EncodedBlock, Entry, Ledger,

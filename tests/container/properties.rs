@@ -1,6 +1,7 @@
 //! Round trips and lies at random.
 
-use super::damage::{resigned, survive};
+use super::damage::survive;
+use super::resign::resigned;
 use super::{Data, Sample, assert_round_trip, codebook, golden};
 use proptest::prelude::*;
 use quantscope::entropy::{Coder, Positions};

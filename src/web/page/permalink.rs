@@ -6,14 +6,6 @@ use super::{files, notice, recipe};
 use crate::recipe::Recipe;
 use std::rc::Rc;
 
-/// Splits a fragment into recipe line and content hash.
-fn split(fragment: &str) -> (String, Option<String>) {
-    let (hashes, rest): (Vec<&str>, Vec<&str>) =
-        fragment.split('&').partition(|pair| pair.starts_with("hash="));
-    let hash = hashes.first().and_then(|pair| pair.strip_prefix("hash=")).map(str::to_owned);
-    (rest.join("&"), hash)
-}
-
 /// Takes the recipe from the address, if there is one.
 pub fn restore(app: &Rc<App>) {
     let fragment = app.window.location().hash().unwrap_or_default();
@@ -21,9 +13,8 @@ pub fn restore(app: &Rc<App>) {
     if !fragment.contains('=') || app.state.borrow().fragment == fragment {
         return;
     }
-    let (line, hash) = split(&fragment);
-    match Recipe::from_line(&line) {
-        Ok(restored) => {
+    match Recipe::from_link(&fragment) {
+        Ok((restored, hash)) => {
             app.state.borrow_mut().fragment = fragment;
             take(app, restored, hash);
         }
@@ -69,7 +60,7 @@ pub fn write(app: &App) {
     let fragment = {
         let state = app.state.borrow();
         let Some(file) = &state.file else { return };
-        format!("{}&hash={}", state.recipe.to_line(), file.hash)
+        state.recipe.to_link(&file.hash)
     };
     if app.state.borrow().fragment != fragment {
         if let Ok(history) = app.window.history() {
