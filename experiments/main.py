@@ -8,8 +8,9 @@ import kmeans
 import lossless
 import process
 import report
+import runtime
 
-EXPERIMENTS = {"kmeans": kmeans.run, "codec": codec.run, "coders": coders.run, "lossless": lossless.run}
+EXPERIMENTS = {"kmeans": kmeans.run, "codec": codec.run, "coders": coders.run, "lossless": lossless.run, "runtime": runtime.run}
 
 
 def main(names):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs Quantscope and its peers side by side and writes what was measured into docs/benchmarks.md and docs/figures/.
 #
-#   experiments/run.sh [kmeans] [codec] [coders] [lossless]      all four where none is named
+#   experiments/run.sh [kmeans] [codec] [coders] [lossless] [runtime]      all five where none is named
 #
 # Peers go to ${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}/peers, outside the checkout, once. Networks are read from
 # QUANTSCOPE_DATA or ../shared/data. What is absent is skipped with a printed line.

@@ -54,6 +54,14 @@ fn inspect_lists_every_tensor() {
 }
 
 #[test]
+fn what_is_kept_whole_is_said_to_have_no_error() {
+    let model = model("cli_kept.safetensors");
+    let said = succeeds(&["compress", &model, "-o", &path("cli_kept.qsz"), "--exclude", "*"]);
+    assert!(said.contains("bit-identical to the quantizer's output; no error in any weight"), "{said}");
+    assert!(!said.contains("inf") && !said.contains("NaN"), "{said}");
+}
+
+#[test]
 fn compress_decode_verify_and_compress_again_by_the_files_own_recipe() {
     let model = model("cli_compress.safetensors");
     let (qsz, out, npz) = (path("cli.qsz"), path("cli_decoded.safetensors"), path("cli_decoded.npz"));

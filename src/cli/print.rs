@@ -214,9 +214,12 @@ pub fn ledger(rows: &[(String, u64)]) -> String {
 pub fn verified(v: &Verification) -> String {
     if v.mismatches == 0 {
         format!(
-            "verified: {} elements of {} tensors decoded, every one bit-identical to the quantizer's output; \
-             SQNR {:.2} dB, largest error {:.3e}\ndecoded hash         {}",
-            v.elements, v.tensors, v.sqnr_db, v.largest_error, v.decoded_hash
+            "verified: {} elements of {} tensors decoded, every one bit-identical to the quantizer's output; {}\n\
+             decoded hash         {}",
+            v.elements,
+            v.tensors,
+            v.error(),
+            v.decoded_hash
         )
     } else {
         format!(

@@ -251,6 +251,16 @@ pub struct Verification {
     pub decoded_hash: String,
 }
 
+impl Verification {
+    /// How far the decoded weights lie from the file's.
+    pub fn error(&self) -> String {
+        if self.squared_error == 0.0 {
+            return "no error in any weight".to_owned();
+        }
+        format!("SQNR {:.2} dB, largest error {:.3e}", self.sqnr_db, self.largest_error)
+    }
+}
+
 /// Columns of [`sweep_csv`].
 pub const SWEEP_COLUMNS: [&str; 23] = [
     "method",

@@ -3,7 +3,7 @@
 //! The messages are those of onnx.proto3 as rten-onnx reads them. A [`Graph`] is flat: an `If` whose condition is a constant of
 //! the data (a sampling rate, a flag) is replaced by the branch taken, so that every weight's values can be looked at.
 
-use super::{Array, NetworkError};
+use super::{Array, NetworkError, growth};
 use crate::formats::shown;
 use rten_onnx::onnx::{AttributeProto, DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
@@ -172,6 +172,11 @@ impl Graph {
         Ok(graph)
     }
 
+    /// Refuses a graph that makes far more numbers than a file of so many bytes warrants.
+    pub(super) fn check_growth(&self, bytes: u64) -> Result<(), NetworkError> {
+        self.model.graph.as_ref().map_or(Ok(()), |graph| growth::check(graph, bytes))
+    }
+
     /// Refuses slices that step by nothing, which never end.
     fn check_steps(&self) -> Result<(), NetworkError> {
         for node in self.nodes.iter().filter(|node| node.operator == "Slice") {
@@ -317,6 +322,14 @@ fn array_of_attribute(attribute: &AttributeProto) -> Option<Array> {
         }
         _ => ints(&[attribute.ints.len()], &attribute.ints),
     }
+}
+
+/// The integers of a tensor that has at most so many.
+pub(super) fn integers_of(tensor: &TensorProto, most: usize) -> Option<Vec<i64>> {
+    let len = tensor.dims.iter().try_fold(1usize, |n, dim| n.checked_mul(usize::try_from(*dim).ok()?))?;
+    let is_integer = matches!(tensor.data_type?, DataType::INT64 | DataType::INT32);
+    let array = if is_integer && len <= most { array_of(tensor) } else { None };
+    array.map(|array| array.to_integers())
 }
 
 fn array_of(tensor: &TensorProto) -> Option<Array> {

@@ -17,6 +17,7 @@ pub mod data;
 pub mod evaluate;
 pub mod finetune;
 pub mod graph;
+mod growth;
 pub mod importance;
 pub mod inputs;
 pub mod measure;

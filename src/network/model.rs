@@ -105,6 +105,7 @@ impl Network {
     }
 
     fn new(bytes: Vec<u8>, files: &ModelBytes, graph: &Graph, optimize: bool) -> Result<Self, NetworkError> {
+        graph.check_growth(files.bytes.len() as u64)?;
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(optimize).prepack_weights(optimize);
         let bytes = digestible(bytes, files)?;

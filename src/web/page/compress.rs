@@ -286,10 +286,9 @@ fn show_verdict(app: &App, verification: &Verification) {
     let elements = format::count(verification.elements);
     let sentence = if good {
         format!(
-            "Decoded {elements} elements of {} tensors: bit-identical to the quantizer’s output. SQNR {} dB, largest error {}.",
+            "Decoded {elements} elements of {} tensors: bit-identical to the quantizer’s output; {}.",
             verification.tensors,
-            format::decimals(verification.sqnr_db, 2),
-            format::significant(verification.largest_error, 3)
+            verification.error()
         )
     } else {
         let first = verification.first_mismatch.as_deref().unwrap_or("an unnamed tensor");

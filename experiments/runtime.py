@@ -1,0 +1,166 @@
+"""Experiment `runtime`: what networks compute after compression with no flag, in ONNX Runtime, which shares no code with ours."""
+
+import gzip
+import math
+import os
+from pathlib import Path
+
+import numpy
+
+import machine
+import ours
+import place
+import process
+import report
+
+PACKAGES = ["onnxruntime", "numpy"]
+SAMPLES = 256
+# Extents tried where a graph leaves them open, until the network runs: pictures, texts, sounds.
+SIZES = [64, 32, 224, 96, 16, 512, 640]
+# At least this much of the output is what it was, in decibels, or this share of the largest scores stays the largest.
+GOOD_DB, GOOD_AGREEMENT = 20, 0.99
+
+
+def digits(name):
+    with numpy.load(place.ROOT / "www" / "samples" / name) as file:
+        return file["x"][:SAMPLES].astype("<f4") / 255
+
+
+def mnist(scale):
+    path = place.DATA / "mnist_test" / "t10k-images-idx3-ubyte.gz"
+    pixels = numpy.frombuffer(gzip.decompress(path.read_bytes()), numpy.uint8, offset=16)
+    return pixels.reshape(-1, 1, 28, 28)[:SAMPLES].astype("<f4") / scale
+
+
+def cifar():
+    with numpy.load(place.DATA / "resnet32" / "cifar10_test1000.npz") as file:
+        pixels = file["x"][:SAMPLES].astype("<f4") / 255
+    mean, deviation = numpy.float32([0.485, 0.456, 0.406]), numpy.float32([0.229, 0.224, 0.225])
+    return ((pixels - mean) / deviation).transpose(0, 3, 1, 2)
+
+
+def networks():
+    """Name, file, and real samples where there are some."""
+    samples = place.ROOT / "www" / "samples"
+    for name, data in [("lenet", "digits-28.npz"), ("resnet", "digits-8.npz"), ("lstm", "digits-8.npz"), ("transformer", "digits-8.npz")]:
+        yield f"sample {name}", samples / f"{name}.onnx", lambda data=data: digits(data)
+    yield "LeNet", place.DATA / "lenet" / "lenet.onnx", lambda: mnist(256)
+    yield "ResNet-32", place.DATA / "resnet32" / "resnet32.onnx", cifar
+    yield "silero", place.DATA / "silero" / "silero_vad_16k_op15.onnx", None
+    yield "mnist-external", place.DATA / "onnx_external" / "mnist-external" / "mnist.onnx", lambda: mnist(255)
+    more = os.environ.get("QUANTSCOPE_NETWORKS")
+    for path in sorted(Path(more).glob("**/*.onnx")) if more else []:
+        yield path.stem, path, None
+
+
+def session(path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def made_up(inputs, size, seed):
+    """Inputs of the types and shapes that the graph declares, from a fixed seed; what is open is `size`, of what counts samples 4."""
+    random = numpy.random.default_rng(seed)
+    found = {}
+    for one in inputs:
+        shape = [d if isinstance(d, int) and d > 0 else (4 if at == 0 or d == "batch" else size) for at, d in enumerate(one.shape)]
+        if "float" in one.type:
+            kind = numpy.float16 if "16" in one.type else numpy.float32
+            found[one.name] = (0.5 * random.standard_normal(shape)).astype(kind)
+        elif not shape:
+            found[one.name] = numpy.array(16000, numpy.int64)
+        elif "mask" in one.name:
+            found[one.name] = numpy.ones(shape, numpy.int64)
+        else:
+            kind = {"tensor(int32)": numpy.int32, "tensor(bool)": bool}.get(one.type, numpy.int64)
+            found[one.name] = random.integers(0, 2 if "type" in one.name else 100, shape).astype(kind)
+    return found
+
+
+def sets(float_session, samples):
+    """Sets of inputs that the float network runs on."""
+    inputs = float_session.get_inputs()
+    if samples is not None:
+        single = inputs[0].shape[0] == 1
+        data = samples()
+        batches = numpy.split(data, len(data)) if single else [data]
+        return "real", [{inputs[0].name: batch} for batch in batches]
+    for size in SIZES:
+        try:
+            tried = [made_up(inputs, size, seed) for seed in range(4)]
+            for one in tried:
+                float_session.run(None, one)
+            return "made up", tried
+        except Exception:  # what ONNX Runtime says of a shape that does not fit has no type of its own
+            continue
+    raise process.Failed("no inputs could be made up for it")
+
+
+def compare(float_session, decoded_session, inputs):
+    """Least SQNR of an output in decibels, agreement of the largest scores, and whether all numbers are finite."""
+    signal, noise, same, answers, finite = {}, {}, 0, 0, True
+    names = [one.name for one in float_session.get_outputs()]
+    for one in inputs:
+        for name, before, after in zip(names, float_session.run(None, one), decoded_session.run(None, one)):
+            if before.dtype.kind != "f":
+                continue
+            finite &= bool(numpy.isfinite(after[numpy.isfinite(before)]).all())
+            # Scores below 1e9 that stand for minus infinity are no signal.
+            known = numpy.isfinite(before) & (abs(before) < 1e9)
+            signal[name] = signal.get(name, 0) + float((before[known].astype("f8") ** 2).sum())
+            noise[name] = noise.get(name, 0) + float(((before[known].astype("f8") - after[known]) ** 2).sum())
+            if name == names[0] and before.ndim > 1 and before.shape[-1] > 1:
+                same += int((before.argmax(-1) == after.argmax(-1)).sum())
+                answers += before[..., 0].size
+    ratios = [10 * math.log10(signal[n] / noise[n]) if noise[n] else math.inf for n in signal if signal[n]]
+    return min(ratios, default=math.inf), same / answers if answers else None, finite
+
+
+def files_of(path):
+    """A network and what lies beside it for it."""
+    beside = sorted(path.parent.glob(path.name + "*data*"))
+    return [path, *beside]
+
+
+def measure(name, path, samples):
+    """A row of the table."""
+    folder = place.WORK / "runtime"
+    folder.mkdir(exist_ok=True)
+    packed, decoded = folder / f"{path.stem}.qsz", folder / f"{path.stem}.onnx"
+    for old in [packed, decoded]:
+        old.unlink(missing_ok=True)
+    process.run([place.QUANTSCOPE, "compress", path, "-o", packed, "--quiet"])
+    process.run([place.QUANTSCOPE, "decode", packed, "-o", decoded, "--template", path, "--quiet"])
+    before = session(path)
+    kind, inputs = sets(before, samples)
+    sqnr, agreement, finite = compare(before, session(decoded), inputs)
+    bytes_before, bytes_after = sum(file.stat().st_size for file in files_of(path)), packed.stat().st_size
+    good = finite and (sqnr >= GOOD_DB or (agreement or 0) >= GOOD_AGREEMENT)
+    row = [name, report.grouped(bytes_before), report.grouped(bytes_after), f"{bytes_before / bytes_after:.2f}", kind,
+           "yes" if finite else "**no**", f"{sqnr:.1f} dB", "" if agreement is None else f"{100 * agreement:.2f} %", "yes" if good else "**no**"]
+    report.say("  " + ", ".join(row))
+    return row
+
+
+def run():
+    """Runs every network; returns the section of docs/benchmarks.md."""
+    if not machine.version("onnxruntime"):
+        report.say("onnxruntime is not installed: skipped")
+        return None
+    rows = []
+    for name, path, samples in networks():
+        if not path.exists():
+            report.say(f"{name}: no {path}, skipped")
+            continue
+        report.say(f" {name}")
+        try:
+            rows.append(measure(name, path, samples))
+        except process.Failed as error:
+            report.say(f"  {error}")
+            rows.append([name, *["—"] * 7, f"**no**: {error}"])
+    head = ["network", "file, bytes", ".qsz, bytes", "times smaller", "inputs", "finite", "least output SQNR", "same largest score", "works"]
+    return "\n\n".join([report.table(head, rows), machine.provenance(PACKAGES)])
