@@ -50,7 +50,7 @@ def networks():
     yield "mnist-external", place.DATA / "onnx_external" / "mnist-external" / "mnist.onnx", lambda: mnist(255)
     more = os.environ.get("QUANTSCOPE_NETWORKS")
     for path in sorted(Path(more).glob("**/*.onnx")) if more else []:
-        yield path.stem, path, None
+        yield f"{path.parent.name}/{path.stem}", path, None
 
 
 def session(path):
@@ -68,7 +68,9 @@ def made_up(inputs, size, seed):
     found = {}
     for one in inputs:
         shape = [d if isinstance(d, int) and d > 0 else (4 if at == 0 or d == "batch" else size) for at, d in enumerate(one.shape)]
-        if "float" in one.type:
+        if "state" in one.name:
+            found[one.name] = numpy.zeros(shape, numpy.float32)
+        elif "float" in one.type:
             kind = numpy.float16 if "16" in one.type else numpy.float32
             found[one.name] = (0.5 * random.standard_normal(shape)).astype(kind)
         elif not shape:
@@ -100,24 +102,37 @@ def sets(float_session, samples):
     raise process.Failed("no inputs could be made up for it")
 
 
+def decided(answers):
+    """What answers decide: the largest score, or the side of one half of a single share; pictures bear scores along the second axis."""
+    scores = numpy.moveaxis(answers, 1, -1) if answers.ndim > 3 else answers
+    if scores.shape[-1] > 1:
+        return scores.argmax(-1).ravel()
+    return (scores > 0.5).ravel() if is_share(answers) else numpy.zeros(0, int)
+
+
+def is_share(answers):
+    return bool(((answers >= 0) & (answers <= 1)).all())
+
+
 def compare(float_session, decoded_session, inputs):
-    """Least SQNR of an output in decibels, agreement of the largest scores, and whether all numbers are finite."""
-    signal, noise, same, answers, finite = {}, {}, 0, 0, True
-    names = [one.name for one in float_session.get_outputs()]
+    """Of the first output, which is the answer: its SQNR in decibels, how many decisions stay, how far a share moved; and whether all
+    numbers of all outputs are finite. Decisions that are all the same, and shares of other outputs, tell nothing."""
+    finite, then, now = True, [], []
     for one in inputs:
-        for name, before, after in zip(names, float_session.run(None, one), decoded_session.run(None, one)):
-            if before.dtype.kind != "f":
-                continue
-            finite &= bool(numpy.isfinite(after[numpy.isfinite(before)]).all())
-            # Scores below 1e9 that stand for minus infinity are no signal.
-            known = numpy.isfinite(before) & (abs(before) < 1e9)
-            signal[name] = signal.get(name, 0) + float((before[known].astype("f8") ** 2).sum())
-            noise[name] = noise.get(name, 0) + float(((before[known].astype("f8") - after[known]) ** 2).sum())
-            if name == names[0] and before.ndim > 1 and before.shape[-1] > 1:
-                same += int((before.argmax(-1) == after.argmax(-1)).sum())
-                answers += before[..., 0].size
-    ratios = [10 * math.log10(signal[n] / noise[n]) if noise[n] else math.inf for n in signal if signal[n]]
-    return min(ratios, default=math.inf), same / answers if answers else None, finite
+        before, after = float_session.run(None, one), decoded_session.run(None, one)
+        for a, b in zip(before, after):
+            if a.dtype.kind == "f":
+                finite &= bool(numpy.isfinite(b[numpy.isfinite(a)]).all())
+        first = next(at for at, answer in enumerate(before) if answer.dtype.kind == "f")
+        then.append(before[first].astype("f8"))
+        now.append(after[first].astype("f8"))
+    values = numpy.concatenate([a.ravel() for a in then])
+    known = numpy.isfinite(values)
+    error = (values - numpy.concatenate([b.ravel() for b in now]))[known]
+    sqnr = 10 * math.log10((values[known] ** 2).sum() / (error**2).sum()) if error.any() else math.inf
+    before, after = (numpy.concatenate([decided(one) for one in side]) for side in [then, now])
+    agreement = (before == after).mean() if len(set(before.tolist())) > 1 else None
+    return sqnr, agreement, abs(error).max() if is_share(values[known]) else None, finite
 
 
 def files_of(path):
@@ -137,11 +152,12 @@ def measure(name, path, samples):
     process.run([place.QUANTSCOPE, "decode", packed, "-o", decoded, "--template", path, "--quiet"])
     before = session(path)
     kind, inputs = sets(before, samples)
-    sqnr, agreement, finite = compare(before, session(decoded), inputs)
+    sqnr, agreement, moved, finite = compare(before, session(decoded), inputs)
     bytes_before, bytes_after = sum(file.stat().st_size for file in files_of(path)), packed.stat().st_size
     good = finite and (sqnr >= GOOD_DB or (agreement or 0) >= GOOD_AGREEMENT)
     row = [name, report.grouped(bytes_before), report.grouped(bytes_after), f"{bytes_before / bytes_after:.2f}", kind,
-           "yes" if finite else "**no**", f"{sqnr:.1f} dB", "" if agreement is None else f"{100 * agreement:.2f} %", "yes" if good else "**no**"]
+           "yes" if finite else "**no**", f"{sqnr:.1f} dB", "" if agreement is None else f"{100 * agreement:.2f} %", "" if moved is None else f"{moved:.3f}",
+           "yes" if good else "**no**"]
     report.say("  " + ", ".join(row))
     return row
 
@@ -161,6 +177,6 @@ def run():
             rows.append(measure(name, path, samples))
         except process.Failed as error:
             report.say(f"  {error}")
-            rows.append([name, *["—"] * 7, f"**no**: {error}"])
-    head = ["network", "file, bytes", ".qsz, bytes", "times smaller", "inputs", "finite", "least output SQNR", "same largest score", "works"]
+            rows.append([name, *["—"] * 8, f"**no**: {error}"])
+    head = ["network", "file, bytes", ".qsz, bytes", "times smaller", "inputs", "finite", "SQNR of the answer", "same decision", "a share moved by", "works"]
     return "\n\n".join([report.table(head, rows), machine.provenance(PACKAGES)])

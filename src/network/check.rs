@@ -8,10 +8,11 @@
 //! Cost: two runs for each set of inputs, and one run of each network that keeps every value.
 
 use super::inputs::{self, Inputs};
-use super::measure::{Outputs, Share, measure};
+use super::measure::{Outputs, Share, first_class, measure};
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
 use crate::rate_distortion::sqnr_db;
+use ndarray::{ArrayD, ArrayViewD};
 use std::collections::BTreeSet;
 
 /// Sets of made-up inputs at most.
@@ -31,8 +32,10 @@ const AMPLE_DB: f64 = 40.0;
 const AMPLE_NATS: f64 = 0.01;
 /// Below this, in dB, with answers that change, a network is not what it was.
 const ALARMING_DB: f64 = 10.0;
-/// Outputs that are shares from 0 to 1 are the same for every use when they are this close.
+/// Outputs that are shares from 0 to 1 are the same for every use when they are this close,
 const CLOSE: f64 = 0.02;
+/// and are others when they moved further.
+const FAR: f64 = 0.1;
 /// Below this, in dB, a value is lost.
 const LOST_DB: f64 = 3.0;
 
@@ -47,16 +50,33 @@ pub struct Check {
     pub finite: bool,
     /// The least signal-to-noise ratio of an output, in dB.
     pub output_sqnr_db: f64,
-    /// Whether all float outputs are shares from 0 to 1 that moved by no more than 0.02.
-    pub close: bool,
-    /// Answers with the same largest score.
+    /// Answers with the same largest score, or, of a single share from 0 to 1, on the same side of ½; where the float network's are not
+    /// all the same, of which nothing follows.
     pub agreement: Option<Share>,
     /// Mean divergence of the answers' distributions, in nats.
     pub divergence: Option<f64>,
     /// The first node where it went wrong, if it did.
     pub first_bad: Option<BadNode>,
-    /// Every float output with its ratio in dB.
-    pub outputs: Vec<(String, f64)>,
+    /// Every output that is floats.
+    pub outputs: Vec<CheckedOutput>,
+}
+
+/// An output beside the float network's.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct CheckedOutput {
+    /// Its name.
+    pub name: String,
+    /// Its signal-to-noise ratio in dB.
+    pub sqnr_db: f64,
+    /// Where all the float network's numbers are shares from 0 to 1, how far one moved at most.
+    pub moved: Option<f64>,
+}
+
+impl CheckedOutput {
+    /// Whether it is shares none of which moved further, however small they are: of shares near 0 a ratio says nothing.
+    fn moved_within(&self, furthest: f64) -> bool {
+        self.moved.is_some_and(|moved| moved <= furthest)
+    }
 }
 
 /// A node whose result is not what the float network has there.
@@ -79,21 +99,33 @@ impl std::fmt::Display for BadNode {
 impl Check {
     /// Whether the network still does what it did, as far as this tells.
     pub fn is_good(&self) -> bool {
-        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
-        self.finite && (self.output_sqnr_db >= GOOD_DB || agrees)
+        self.finite && (self.least_ratio(CLOSE) >= GOOD_DB || self.agrees())
     }
 
     /// Whether finer steps are not worth trying.
     pub fn is_ample(&self) -> bool {
-        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
+        let agrees = self.agreement.is_none() || self.agrees();
         let is_near = agrees && self.divergence.is_some_and(|nats| nats <= AMPLE_NATS);
         self.finite && (self.output_sqnr_db >= AMPLE_DB || (is_near && self.output_sqnr_db >= GOOD_DB))
     }
 
     /// Whether a person must be told: the network is broken, or answers otherwise.
     pub fn is_alarming(&self) -> bool {
-        let agrees = self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT);
-        !self.finite || (self.output_sqnr_db < ALARMING_DB && !agrees && !self.close)
+        !self.finite || (self.least_ratio(FAR) < ALARMING_DB && !self.agrees())
+    }
+
+    fn agrees(&self) -> bool {
+        self.agreement.is_some_and(|share| share.value() >= GOOD_AGREEMENT)
+    }
+
+    /// The least ratio of an output, but for shares that moved no further than this.
+    fn least_ratio(&self, furthest: f64) -> f64 {
+        let counts = self.outputs.iter().filter(|output| !output.moved_within(furthest));
+        if self.outputs.is_empty() {
+            f64::NAN
+        } else {
+            counts.map(|o| o.sqnr_db).fold(f64::INFINITY, f64::min)
+        }
     }
 
     /// What a person must be told first, if anything.
@@ -112,13 +144,19 @@ impl Check {
         }
         let agreement = self.agreement.map(|share| format!(", agreement {:.1} %", 100.0 * share.value()));
         let divergence = self.divergence.map(|nats| format!(", divergence {nats:.1e} nats"));
-        let ratio = if self.output_sqnr_db == f64::INFINITY {
-            "the very same".to_owned()
-        } else {
-            format!("output SQNR {:.1} dB", self.output_sqnr_db)
-        };
+        let (small, others): (Vec<_>, Vec<_>) =
+            self.outputs.iter().partition(|output| output.moved.is_some() && output.sqnr_db < GOOD_DB);
+        let moved = small.iter().filter_map(|output| output.moved).reduce(f64::max);
+        let least = others.iter().map(|output| output.sqnr_db).reduce(f64::min);
+        let moved = moved.map(|moved| format!("shares that moved by at most {moved:.1e}"));
+        let least = least.map(|least| match least {
+            f64::INFINITY => "the very same".to_owned(),
+            least => format!("output SQNR {least:.1} dB"),
+        });
+        let ratio: Vec<String> = [least, moved].into_iter().flatten().collect();
         format!(
-            "finite outputs, {ratio}{}{}, on {sets}{kind}",
+            "finite outputs, {}{}{}, on {sets}{kind}",
+            if ratio.is_empty() { "none of them floats".to_owned() } else { ratio.join(", ") },
             agreement.unwrap_or_default(),
             divergence.unwrap_or_default()
         )
@@ -183,52 +221,30 @@ impl Checker {
     /// Runs a network with other weights, and compares.
     pub fn check(&self, decoded: &ModelBytes) -> Result<Check, NetworkError> {
         let network = Network::load(decoded)?;
-        let mut check = Check {
-            made_up: self.made_up,
-            sets: self.inputs.len() as u64,
-            finite: true,
-            close: true,
-            ..Check::default()
-        };
-        let mut sums = vec![(0.0, 0.0); self.graph.outputs.len()];
-        let (mut then, mut now) = (Outputs::default(), Outputs::default());
+        let mut check =
+            Check { made_up: self.made_up, sets: self.inputs.len() as u64, finite: true, ..Check::default() };
+        let mut sums = vec![Sums::default(); self.graph.outputs.len()];
+        let mut decisions = Decisions::default();
         for (inputs, expected) in self.inputs.iter().zip(&self.answers) {
             let found = network.run(inputs, &self.graph.outputs)?;
-            for ((expected, found), sum) in expected.iter().zip(&found).zip(&mut sums) {
-                let (Some(a), Some(b)) = (expected.as_floats(), found.as_floats()) else { continue };
-                for (a, b) in a.iter().zip(b) {
-                    check.finite &= b.is_finite() || !a.is_finite();
-                    let (a, b) = (f64::from(*a), f64::from(*b));
-                    check.close &= (0.0..=1.0).contains(&a) && (a - b).abs() <= CLOSE;
-                    if a.is_finite() && b.is_finite() {
-                        sum.0 += a * a;
-                        sum.1 += (a - b) * (a - b);
-                    }
+            for ((expected, found), sums) in expected.iter().zip(&found).zip(&mut sums) {
+                if let (Some(then), Some(now)) = (expected.as_floats(), found.as_floats()) {
+                    check.finite &= sums.add(then, now);
                 }
             }
             // The first output that is floats is the answer.
             let pair = expected.iter().zip(&found).find_map(|(a, b)| Some((a.as_floats()?, b.as_floats()?)));
-            if let Some((a, b)) = pair {
-                let classes = a.shape().iter().rev().copied().find(|extent| *extent > 1).unwrap_or(1);
-                if a.shape().last() == Some(&classes) && (then.classes == 0 || then.classes == classes) {
-                    (then.classes, now.classes) = (classes, classes);
-                    then.values.extend(a.iter());
-                    now.values.extend(b.iter());
-                }
+            if let Some((then, now)) = pair {
+                decisions.add(then, now);
             }
         }
-        for (name, (output, (signal, error))) in self.graph.outputs.iter().zip(self.first_answers().zip(sums))
-        {
-            if output.as_floats().is_some() {
-                check.outputs.push((name.clone(), sqnr_db(signal, error)));
-            }
-        }
-        let least = check.outputs.iter().map(|(_, db)| *db).fold(f64::INFINITY, f64::min);
+        let outputs = self.graph.outputs.iter().zip(self.first_answers()).zip(&sums);
+        let outputs = outputs.filter(|((_, output), _)| output.as_floats().is_some());
+        check.outputs = outputs.map(|((name, _), sums)| sums.finish(name)).collect();
+        let least = check.outputs.iter().map(|output| output.sqnr_db).fold(f64::INFINITY, f64::min);
         check.output_sqnr_db = if check.outputs.is_empty() { f64::NAN } else { least };
-        if then.classes > 0 && check.finite {
-            let against = measure(&now, None, Some(&then)).against;
-            check.agreement = against.as_ref().map(|against| against.agreement);
-            check.divergence = against.map(|against| against.divergence).filter(|nats| nats.is_finite());
+        if check.finite {
+            (check.agreement, check.divergence) = decisions.finish();
         }
         if let Some((bad, is_finite)) = self.first_bad(decoded, check.is_alarming()) {
             check.finite &= is_finite;
@@ -284,6 +300,87 @@ impl Checker {
     }
 }
 
+/// What is gathered of an output over all sets.
+#[derive(Debug, Clone)]
+struct Sums {
+    signal: f64,
+    error: f64,
+    moved: f64,
+    is_share: bool,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        Self { signal: 0.0, error: 0.0, moved: 0.0, is_share: true }
+    }
+}
+
+impl Sums {
+    /// Adds an answer; whether it is finite wherever the float network's is.
+    fn add(&mut self, then: &ArrayD<f32>, now: &ArrayD<f32>) -> bool {
+        let mut finite = true;
+        for (a, b) in then.iter().zip(now) {
+            finite &= b.is_finite() || !a.is_finite();
+            let (a, b) = (f64::from(*a), f64::from(*b));
+            self.is_share &= (0.0..=1.0).contains(&a);
+            if a.is_finite() && b.is_finite() {
+                self.signal += a * a;
+                self.error += (a - b) * (a - b);
+                self.moved = self.moved.max((a - b).abs());
+            }
+        }
+        finite
+    }
+
+    fn finish(&self, name: &str) -> CheckedOutput {
+        let moved = self.is_share.then_some(self.moved);
+        CheckedOutput { name: name.to_owned(), sqnr_db: sqnr_db(self.signal, self.error), moved }
+    }
+}
+
+/// What networks decide: by the largest score of several, or by one share.
+#[derive(Debug, Default)]
+struct Decisions {
+    then: Outputs,
+    now: Outputs,
+}
+
+impl Decisions {
+    /// Adds an answer. Scores lie along the last axis, those of pictures (samples × scores × height × width) along the second.
+    fn add(&mut self, then: &ArrayD<f32>, now: &ArrayD<f32>) {
+        let Some(last) = then.ndim().checked_sub(1) else { return };
+        let (mut a, mut b) = (then.view(), now.view());
+        if last >= 3 {
+            a = along_last(a, 1);
+            b = along_last(b, 1);
+        }
+        let classes = a.shape().last().copied().unwrap_or(0);
+        if classes > 0 && (self.then.classes == 0 || self.then.classes == classes) && a.shape() == b.shape() {
+            (self.then.classes, self.now.classes) = (classes, classes);
+            self.then.values.extend(a.iter());
+            self.now.values.extend(b.iter());
+        }
+    }
+
+    /// The share of decisions that are the same, and the mean divergence of their distributions in nats.
+    fn finish(&self) -> (Option<Share>, Option<f64>) {
+        if self.then.classes == 0 {
+            return (None, None);
+        }
+        let first = self.then.rows().next().map(first_class);
+        let differ = self.then.rows().any(|row| Some(first_class(row)) != first);
+        let against = measure(&self.now, None, Some(&self.then)).against;
+        let divergence = against.as_ref().map(|against| against.divergence).filter(|nats| nats.is_finite());
+        (against.map(|against| against.agreement).filter(|_| differ), divergence)
+    }
+}
+
+/// The same array with an axis behind all others.
+fn along_last(array: ArrayViewD<'_, f32>, axis: usize) -> ArrayViewD<'_, f32> {
+    let axes: Vec<usize> = (0..array.ndim()).filter(|other| *other != axis).chain([axis]).collect();
+    array.permuted_axes(axes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{Builder, numbers};
@@ -336,6 +433,56 @@ mod tests {
         let check = checker.check(&network(0.5, 3.0)).unwrap();
         assert!(check.finite && check.is_alarming(), "{check:?}");
         assert_eq!(check.first_bad.unwrap().operator, "Conv");
+    }
+
+    /// One share per answer, of weights `scale` times as large and a bias.
+    fn single_share(scale: f32, bias: f32) -> ModelBytes {
+        let weights: Vec<f32> = [1.5, -2.0, 0.5, 1.0].iter().map(|w| w * scale).collect();
+        Builder::default()
+            .floats("w", &[4, 1], &weights)
+            .floats("b", &[1], &[bias])
+            .input("x", &[-1, 4])
+            .node("Gemm", &["x", "w", "b"], &["z"], vec![])
+            .node("Sigmoid", &["z"], &["y"], vec![])
+            .output("y")
+            .files()
+    }
+
+    #[test]
+    fn a_single_share_decides_by_its_half() {
+        let checker = Checker::made_up(single_share(1.0, 0.0)).unwrap();
+        let same = checker.check(&single_share(1.001, 0.0)).unwrap();
+        assert_eq!(same.agreement.map(|share| share.value()), Some(1.0), "{same:?}");
+        assert!(same.is_good() && same.divergence.unwrap() < 1e-4);
+        let turned = checker.check(&single_share(-1.0, 0.0)).unwrap();
+        assert!(turned.agreement.unwrap().value() < 0.5 && turned.is_alarming(), "{turned:?}");
+    }
+
+    #[test]
+    fn shares_near_nothing_are_judged_by_how_far_they_moved() {
+        let checker = Checker::made_up(single_share(1.0, -9.0)).unwrap();
+        let check = checker.check(&single_share(-1.0, -9.0)).unwrap();
+        assert!(check.agreement.is_none(), "no answer is above one half: {check:?}");
+        assert!(check.output_sqnr_db < GOOD_DB && !check.is_alarming() && !check.is_ample());
+        assert!(
+            check.sentence().starts_with("finite outputs, shares that moved by at most "),
+            "{}",
+            check.sentence()
+        );
+    }
+
+    #[test]
+    fn scores_of_pictures_lie_along_their_second_axis() {
+        let scores = |flipped: f32| {
+            let score = |at: i32| if at < 12 { 17.5 } else { flipped * at as f32 };
+            let values = (0..24).map(score).collect();
+            let array = Array::floats(&[1, 2, 3, 4], values).unwrap();
+            array.as_floats().unwrap().clone()
+        };
+        let mut decisions = Decisions::default();
+        decisions.add(&scores(1.0), &scores(-1.0));
+        assert_eq!((decisions.then.classes, decisions.then.values.len()), (2, 24));
+        assert_eq!(decisions.finish().0.map(|share| (share.count, share.of)), Some((6, 12)));
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub struct Against {
 }
 
 /// The largest score's class, the first of equals; for a single score whether it says yes.
-fn first_class(row: &[f32]) -> usize {
+pub(super) fn first_class(row: &[f32]) -> usize {
     if let [score] = row {
         // A single output is a probability of yes where it is one; else its sign says.
         return usize::from(*score > if (0.0..=1.0).contains(score) { 0.5 } else { 0.0 });
