@@ -120,6 +120,8 @@ pub struct Recipe {
     pub coder: Coder,
     /// How the zeros of pruned weights are stored.
     pub positions: Positions,
+    /// For methods on grids: whose steps are finer than the others', or coarser.
+    pub finer: Vec<Finer>,
     /// Hash of retrained codebooks that take the places of the method's own values; they are kept in a `.qsz`.
     pub codebook: Option<String>,
 }
@@ -137,9 +139,41 @@ impl Default for Recipe {
             settings: BTreeMap::new(),
             coder: Coder::Context,
             positions: Positions::Symbols,
+            finer: Vec::new(),
             codebook: None,
         }
     }
+}
+
+/// Steps of some tensors that are finer than the others'.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finer {
+    /// Tensors whose name matches; the first pattern that does counts.
+    pub pattern: String,
+    /// By so many bits: the step is divided by 2 to this power.
+    pub bits: f64,
+}
+
+/// So many bits finer or coarser a step may be.
+const MOST_FINER: f64 = 8.0;
+
+/// Finer steps as a recipe writes them: `PATTERN:BITS`, commas between, with a backslash before a comma in a pattern.
+pub fn finer_text(finer: &[Finer]) -> String {
+    patterns_text(
+        &finer.iter().map(|Finer { pattern, bits }| format!("{pattern}:{bits}")).collect::<Vec<_>>(),
+    )
+}
+
+/// Reads [`finer_text`].
+pub fn finer_from(text: &str) -> Result<Vec<Finer>, SettingsError> {
+    let read = |part: String| {
+        let (pattern, bits) = part.rsplit_once(':').unwrap_or((&part, ""));
+        let bits = number::parse(bits)
+            .ok_or_else(|| refused("finer", "PATTERN:BITS, commas between", part.clone()))?;
+        Ok(Finer { pattern: pattern.to_owned(), bits })
+    };
+    patterns_from(text).into_iter().map(read).collect()
 }
 
 fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -> SettingsError {
@@ -147,7 +181,7 @@ fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -
 }
 
 /// Keys of the one-line form other than the method's own parameters.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "scope",
     "roles",
     "include",
@@ -160,6 +194,7 @@ const KEYS: [&str; 13] = [
     "method",
     "coder",
     "positions",
+    "finer",
     "codebook",
 ];
 
@@ -176,7 +211,7 @@ struct Saved {
 #[serde(untagged)]
 enum Written {
     Line(String),
-    Fields(Recipe),
+    Fields(Box<Recipe>),
 }
 
 impl Recipe {
@@ -207,6 +242,7 @@ impl Recipe {
         if method.is_grid() {
             self.check_grid(method)?;
         }
+        self.check_finer(method)?;
         let settings = Settings::new(method.parameters, &self.settings)?;
         let ImportanceChoice { alpha, floor, .. } = self.importance;
         if !(0.0..=4.0).contains(&alpha) {
@@ -248,6 +284,28 @@ impl Recipe {
         Ok(())
     }
 
+    fn check_finer(&self, method: &Method) -> Result<(), SettingsError> {
+        let refused = |expected: &str, found: &str| Err(refused("finer", expected, found));
+        let has_steps = method.is_grid() && self.scope == Scope::Tensor;
+        if !has_steps && !self.finer.is_empty() {
+            return refused(
+                "a method whose steps lie on grids, tensor by tensor",
+                &format!("{} of scope {}", method.id, self.scope.id()),
+            );
+        }
+        match self.finer.iter().find(|finer| finer.bits.is_nan() || finer.bits.abs() > MOST_FINER) {
+            Some(finer) => {
+                refused(&format!("from -{MOST_FINER} to {MOST_FINER} bits"), &finer.bits.to_string())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// By how many bits the step of a tensor of this name is finer than the others'.
+    pub fn finer_by(&self, name: &str) -> f64 {
+        self.finer.iter().find(|finer| matches(&finer.pattern, name)).map_or(0.0, |finer| finer.bits)
+    }
+
     /// Whether the method decides by the costs of the context coder.
     fn is_grid(&self) -> bool {
         methods::find(&self.method).is_some_and(Method::is_grid)
@@ -275,6 +333,7 @@ impl Recipe {
         let mut recipe = self.clone();
         if recipe.method != id {
             recipe.settings.clear();
+            recipe.finer.clear();
             recipe.codebook = None;
             recipe.set("method", id)?;
         }
@@ -330,6 +389,9 @@ impl Recipe {
         }
         if self.positions != default.positions {
             put("positions", self.positions.id());
+        }
+        if !self.finer.is_empty() {
+            put("finer", &finer_text(&self.finer));
         }
         if let Some(hash) = &self.codebook {
             put("codebook", hash);
@@ -414,6 +476,7 @@ impl Recipe {
             "alpha" => self.importance.alpha = number()?,
             "floor" => self.importance.floor = number()?,
             "ihash" => self.importance.hash = Some(value.to_owned()),
+            "finer" => self.finer = finer_from(value)?,
             "codebook" => self.codebook = Some(value.to_owned()),
             "prune" => self.pruning = pruning_from(value)?,
             "method" => {

@@ -240,7 +240,7 @@ pub struct RecipeArguments {
 const PAPER: &str = "paper";
 
 /// The recipe's own flags: key, value name, help.
-const OWN: [(&str, &str, &str); 11] = [
+const OWN: [(&str, &str, &str); 12] = [
     ("method", "ID", "Quantizer"),
     ("scope", "all|tensor|channel", "Which weights share a codebook"),
     (
@@ -264,6 +264,11 @@ const OWN: [(&str, &str, &str); 11] = [
     ),
     ("coder", "fixed|huffman|rans|context", "How symbols become bits"),
     ("positions", "symbols|gaps", "Zeros as symbols, or as Huffman-coded gaps between non-zeros"),
+    (
+        "finer",
+        "PATTERN:BITS,…",
+        "Make the steps of tensors whose name matches finer by so many bits, or coarser; of methods on grids",
+    ),
 ];
 
 /// The methods' parameters, each once, with the methods that take it.

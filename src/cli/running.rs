@@ -10,8 +10,9 @@ use super::network::read_data;
 use crate::engine::Session;
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
-use crate::engine::settle::{MOST_BYTES, MOST_TRIALS, finer};
+use crate::engine::settle::{MOST_BYTES, Run, Settling};
 use crate::model::{FileFormat, Model};
+use crate::network::allot::allot;
 use crate::network::check::{Check, Checker};
 use crate::network::evaluate::{Bench, Setup};
 use crate::network::model::ModelBytes;
@@ -114,10 +115,10 @@ impl Runner {
             (_, Err(reason)) => return Ok(std::mem::replace(reason, Ran::Could(String::new()))),
             (None, Ok(_)) => return Ok(Ran::Could(String::new())),
         };
-        let is_open = Session::leaves_step_open(recipe);
+        let mut settling = Settling::new(Session::leaves_step_open(recipe));
         let mut candidate = opened.session.complete(recipe)?;
         let mut last = None;
-        for _ in 0..MOST_TRIALS {
+        loop {
             let show = |what, done, total| context.bars.show(what, done, total);
             let plan = match (opened.plan(&candidate, None, &show), last.take()) {
                 (Ok(plan), _) => plan,
@@ -133,12 +134,21 @@ impl Runner {
                 Ok(check) => check,
                 Err(error) => return Ok(Ran::Could(error.to_string())),
             };
-            let finer = is_open.then(|| finer(&candidate, &outcome)).flatten();
-            match finer.filter(|_| !check.is_ample()) {
-                Some(finer) => (candidate, last) = (finer, Some(check)),
+            let is_ample = check.is_ample();
+            // Where it cannot be found out, steps stay as they are.
+            let is_asked = settling.asks_whose() && !is_ample;
+            let finer = if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
+            let run = Run {
+                recipe: &candidate,
+                outcome: &outcome,
+                is_ample,
+                output_sqnr_db: check.output_sqnr_db,
+                finer,
+            };
+            match settling.next(&run) {
+                Some(next) => (candidate, last) = (next, Some(check)),
                 None => return Ok(Ran::Checked(check)),
             }
         }
-        Ok(last.map_or_else(|| Ran::Could("no step was settled on".to_owned()), Ran::Checked))
     }
 }

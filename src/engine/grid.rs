@@ -63,10 +63,13 @@ pub(super) fn grids(
         uniform::deviation(&weights)
     });
     let grid = |group: &Group| {
-        let unit = common.unwrap_or_else(|| {
-            let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
-            uniform::deviation(&group.kept) * share
-        });
+        let name = group.tensor.and_then(|i| model.tensors.get(i)).map_or("", |tensor| &tensor.name);
+        let finer = if recipe.finer.is_empty() { 0.0 } else { recipe.finer_by(name) };
+        let unit = libm::exp2(-finer)
+            * common.unwrap_or_else(|| {
+                let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
+                uniform::deviation(&group.kept) * share
+            });
         // A step of its own is as fine as its numbers reach; a common one that is too fine for a tensor is refused.
         let finest = if common.is_none() { Some(reach_of(group) / (0.99 * MOST)) } else { None };
         let kind =

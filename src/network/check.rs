@@ -21,6 +21,10 @@ const MOST_SETS: u64 = 8;
 /// from the network, never from a clock.
 const MOST_WEIGHTS: u64 = 1 << 26;
 const MOST_NUMBERS: u64 = 1 << 20;
+/// Tensors are compared on one set of waves and one of noise at least,
+const LEAST_SETS: usize = 2;
+/// and on so many numbers: of fewer, what is measured is chance.
+const ENOUGH_NUMBERS: usize = 80;
 /// Outputs keep at least this much, in dB, where a network still works.
 pub const GOOD_DB: f64 = 20.0;
 /// Or at least this share of the largest scores stays the largest.
@@ -251,6 +255,36 @@ impl Checker {
             check.first_bad = Some(bad);
         }
         Ok(check)
+    }
+
+    /// Sets to compare tensors on: few, but with enough numbers in their answers; `None` where all have too few.
+    pub(super) fn sets_for_noise(&self) -> Option<usize> {
+        let numbers = |answers: &Vec<Array>| {
+            answers.iter().filter_map(Array::as_floats).map(ArrayD::len).sum::<usize>()
+        };
+        let mut sum = 0;
+        let enough = self.answers.iter().position(|answers| {
+            sum += numbers(answers);
+            sum >= ENOUGH_NUMBERS
+        });
+        enough.map(|at| (at + 1).max(LEAST_SETS)).filter(|sets| *sets <= self.answers.len())
+    }
+
+    /// Noise over signal that other weights make in the outputs, summed over them, each at most 1; on the first sets alone.
+    pub(super) fn noise(&self, decoded: &ModelBytes, sets: usize) -> Result<f64, NetworkError> {
+        let network = Network::load(decoded)?;
+        let mut sums = vec![Sums::default(); self.graph.outputs.len()];
+        for (inputs, expected) in self.inputs.iter().zip(&self.answers).take(sets) {
+            let found = network.run(inputs, &self.graph.outputs)?;
+            for ((then, now), sums) in expected.iter().zip(&found).zip(&mut sums) {
+                if let (Some(then), Some(now)) = (then.as_floats(), now.as_floats()) {
+                    sums.add(then, now);
+                }
+            }
+        }
+        let noise =
+            |sums: &Sums| if sums.signal > 0.0 { sums.error / (sums.signal + sums.error) } else { 0.0 };
+        Ok(sums.iter().map(noise).sum())
     }
 
     fn first_answers(&self) -> impl Iterator<Item = &Array> {

@@ -227,8 +227,7 @@ impl Values {
         let elements = match operator {
             "ConstantOfShape" => numbers(0).map_or(0, product),
             "Expand" => size(0).max(numbers(1).map_or(0, product)),
-            "Tile" => size(0).saturating_mul(times(1)),
-            "OneHot" => size(0).saturating_mul(times(1)),
+            "Tile" | "OneHot" => size(0).saturating_mul(times(1)),
             "Range" => numbers(1)
                 .and_then(|end| end.first())
                 .zip(numbers(2).and_then(|step| step.first()))
@@ -277,9 +276,7 @@ mod tests {
     use super::super::{Graph, Network};
 
     fn sentence(builder: Builder) -> String {
-        Network::load(&builder.files())
-            .map(|_| "it loads".to_owned())
-            .unwrap_or_else(|error| error.to_string())
+        Network::load(&builder.files()).map_or_else(|error| error.to_string(), |_| "it loads".to_owned())
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! Nothing here knows how weights are quantized except [`evaluate`], which asks the engine for a recipe's weights and puts
 //! them into the model.
 
+pub mod allot;
 pub mod array;
 pub mod backward;
 pub mod check;

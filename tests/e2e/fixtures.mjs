@@ -86,8 +86,8 @@ export function hostile() {
   ];
 }
 
-/// An ONNX network of matrices one behind the other, whose answers lie close together: the default step is too rough for it.
-export function rough() {
+/// An ONNX network of matrices w0, w1 … of 64 × 64 weights on these scales, from input v0 to the last node's output.
+function ofMatrices(file, scales, nodes) {
   const varint = (value) => (value < 128 ? [value] : [(value & 127) | 128, ...varint(value >> 7)]);
   const number = (field, value) => [...varint(field << 3), ...varint(value)];
   const bytes = (field, content) => [...varint((field << 3) | 2), ...varint(content.length), ...content];
@@ -97,18 +97,26 @@ export function rough() {
     return [...text(1, name), ...bytes(2, bytes(1, [...number(1, 1), ...bytes(2, shape)]))];
   };
   const random = uniform(3);
-  const matrix = (name) => {
-    const weights = Float32Array.from({ length: 4096 }, () => (random() + random() + random() - 1.5) / 4);
-    return [...number(1, 64), ...number(1, 64), ...number(2, 1), ...text(8, name), ...bytes(9, Buffer.from(weights.buffer))];
+  const matrix = (scale, i) => {
+    const weights = Float32Array.from({ length: 4096 }, () => scale * (random() + random() + random() - 1.5) / 4);
+    return [...number(1, 64), ...number(1, 64), ...number(2, 1), ...text(8, `w${i}`), ...bytes(9, Buffer.from(weights.buffer))];
   };
-  const layers = [0, 1, 2];
-  const node = (i) => [...text(1, `v${i}`), ...text(1, `w${i}`), ...text(2, `v${i + 1}`), ...text(3, `n${i}`), ...text(4, "MatMul")];
+  const node = ([operator, inputs, output], i) =>
+    [...inputs.flatMap((input) => text(1, input)), ...text(2, output), ...text(3, `n${i}`), ...text(4, operator)];
   const graph = [
-    ...layers.flatMap((i) => bytes(1, node(i))),
+    ...nodes.flatMap((one, i) => bytes(1, node(one, i))),
     ...text(2, "rough"),
-    ...layers.flatMap((i) => bytes(5, matrix(`w${i}`))),
+    ...scales.flatMap((scale, i) => bytes(5, matrix(scale, i))),
     ...bytes(11, value("v0")),
-    ...bytes(12, value(`v${layers.length}`)),
+    ...bytes(12, value(nodes.at(-1)[2])),
   ];
-  return raw("rough.onnx", [[...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 13))]]);
+  return raw(file, [[...number(1, 8), ...bytes(7, graph), ...bytes(8, number(2, 13))]]);
 }
+
+/// Matrices one behind the other, whose answers lie close together: the default step is too rough for them.
+export const rough = () =>
+  ofMatrices("rough.onnx", [1, 1, 1], [0, 1, 2].map((i) => ["MatMul", [`v${i}`, `w${i}`], `v${i + 1}`]));
+
+/// Two matrices beside each other, of which one hardly counts.
+export const uneven = () =>
+  ofMatrices("uneven.onnx", [1, 0.01], [["MatMul", ["v0", "w0"], "a"], ["MatMul", ["v0", "w1"], "b"], ["Add", ["a", "b"], "y"]]);

@@ -2,11 +2,12 @@
 
 use super::dom::{self, clear, fact, on, set_text, show};
 use super::files::unexpected;
+use super::running::Question;
 use super::state::{Compressed, OpenFile, Standing};
 use super::{App, download, files, format, ledger, notice, recipe, running};
 use crate::engine::quality::Quality;
 use crate::engine::report::{Outcome as Report, Verification};
-use crate::engine::settle::{MOST_TRIALS, finer};
+use crate::engine::settle::{Run, Settling};
 use crate::engine::{Session, Task};
 use crate::model::FileFormat;
 use crate::recipe::Recipe;
@@ -88,15 +89,23 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
     let (file, wished, line) = wish(app, flow).await?;
     let is_open = Session::leaves_step_open(&wished) || app.state.borrow().found_step.as_ref() == Some(&line);
     let mut made = attempt(app, flow, &file, wished, &line).await?;
-    let mut trials = 0;
-    // As in the program: where the step is left open and the network answers otherwise, finer ones are tried.
+    let mut settling = Settling::new(is_open);
+    let mut first = true;
+    // As in the program: where steps are left open and the network answers otherwise, others are tried.
     while running::offer(app, &file) {
-        trials += 1;
-        let is_rough = running::run(app, flow, &file, &made.blob, trials == 1).await?;
+        let asked = Question { first, whose: settling.asks_whose() };
+        first = false;
+        let Some(told) = running::run(app, flow, &file, &made.blob, asked).await? else { break };
         let recipe = Recipe::from_line(&made.outcome.recipe).map_err(|error| error.to_string())?;
-        let finer = finer(&recipe, &made.outcome).filter(|_| is_rough && is_open && trials < MOST_TRIALS);
-        let Some(finer) = finer else { break };
-        made = match attempt(app, flow, &file, finer, &line).await {
+        let run = Run {
+            recipe: &recipe,
+            outcome: &made.outcome,
+            is_ample: told.ample,
+            output_sqnr_db: told.ratio,
+            finer: told.finer,
+        };
+        let Some(next) = settling.next(&run) else { break };
+        made = match attempt(app, flow, &file, next, &line).await {
             // Too fine for the weights' range: the step before it stays.
             Err(Failure::Sentence(_)) => {
                 made = attempt(app, flow, &file, recipe, &line).await?;
@@ -109,17 +118,20 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
     verify(app, flow, made.context, &made.tasks).await
 }
 
-/// The step that was settled on is the recipe's from now on: in its field, in the link and in the figures.
+/// The steps that were settled on are the recipe's from now on: in its field, in the link and in the figures.
 fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
     {
         let mut state = app.state.borrow_mut();
         let settled = Recipe::from_line(&outcome.recipe).ok();
-        let Some(step) = settled.and_then(|recipe| recipe.settings.get("step").cloned()) else { return };
-        if state.recipe.to_line() != line || state.recipe.settings.get("step").is_none_or(|now| *now == step)
-        {
+        let Some(settled) = settled else { return };
+        let Some(step) = settled.settings.get("step").cloned() else { return };
+        let now = state.recipe.settings.get("step");
+        let is_same = state.recipe.finer == settled.finer && now == Some(&step);
+        if state.recipe.to_line() != line || now.is_none() || is_same {
             return;
         }
         state.recipe.settings.insert("step".to_owned(), step);
+        state.recipe.finer = settled.finer;
         let settled = state.recipe.to_line();
         if let Some(made) = &mut state.compressed {
             made.line = settled;
