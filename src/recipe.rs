@@ -171,7 +171,7 @@ pub fn finer_from(text: &str) -> Result<Vec<Finer>, SettingsError> {
         let (pattern, bits) = part.rsplit_once(':').unwrap_or((&part, ""));
         let bits = number::parse(bits)
             .ok_or_else(|| refused("finer", "PATTERN:BITS, commas between", part.clone()))?;
-        Ok(Finer { pattern: pattern.to_owned(), bits })
+        Ok(Finer { pattern: pattern.trim().to_owned(), bits })
     };
     patterns_from(text).into_iter().map(read).collect()
 }
@@ -294,8 +294,10 @@ impl Recipe {
             );
         }
         match self.finer.iter().find(|finer| finer.bits.is_nan() || finer.bits.abs() > MOST_FINER) {
-            Some(finer) => {
-                refused(&format!("from -{MOST_FINER} to {MOST_FINER} bits"), &finer.bits.to_string())
+            Some(Finer { pattern, bits }) => {
+                let expected = format!("PATTERN:BITS, commas between, of -{MOST_FINER} to {MOST_FINER} bits");
+                let bits = if bits.is_finite() { format!(":{bits}") } else { String::new() };
+                refused(&expected, &format!("{pattern}{bits}"))
             }
             None => Ok(()),
         }
@@ -726,6 +728,30 @@ mod tests {
         );
         assert!(sentence("method=kmeans&prune=fraction:1").starts_with("prune: expected a fraction"));
         assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
+    }
+
+    #[test]
+    fn steps_finer_by_tensor_are_those_of_grids() {
+        let line = r"method=trellis&step=0.1&finer=a\,b*:1.5,c:d:-2";
+        let recipe = Recipe::from_line(line).unwrap();
+        assert_eq!((recipe.finer_by("a,bc"), recipe.finer_by("c:d"), recipe.finer_by("e")), (1.5, -2.0, 0.0));
+        assert_eq!(Recipe::from_line(&recipe.to_line()).as_ref(), Ok(&recipe));
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(Recipe::from_json(&json).map(|(recipe, _)| recipe).as_ref(), Ok(&recipe));
+        assert!(recipe.with_method("kmeans").unwrap().finer.is_empty());
+        for (line, found) in [
+            ("method=trellis&finer=a", "finer: expected PATTERN:BITS, commas between, found a"),
+            (
+                "method=trellis&finer=a:9",
+                "finer: expected PATTERN:BITS, commas between, of -8 to 8 bits, found a:9",
+            ),
+            (
+                "method=kmeans&finer=a:1",
+                "finer: expected a method whose steps lie on grids, tensor by tensor, found kmeans of scope tensor",
+            ),
+        ] {
+            assert_eq!(Recipe::from_line(line).unwrap_err().to_string(), found);
+        }
     }
 
     #[test]

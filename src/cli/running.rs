@@ -1,7 +1,7 @@
 //! Does an ONNX network still run? Its decoded weights are put into it, and it is run beside the float network.
 //!
 //! Where the recipe leaves the step open and the answers have changed too much, finer steps are tried, as long as the file stays
-//! worth having.
+//! worth having; on given data, finer for the tensors whose error the answers feel.
 
 use super::Failure;
 use super::arguments::CheckArguments;
@@ -10,7 +10,7 @@ use super::network::read_data;
 use crate::engine::Session;
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
-use crate::engine::settle::{MOST_BYTES, Run, Settling};
+use crate::engine::settle::{Felt, MOST_BYTES, Run, Settling};
 use crate::model::{FileFormat, Model};
 use crate::network::allot::allot;
 use crate::network::check::{Check, Checker};
@@ -115,7 +115,8 @@ impl Runner {
             (_, Err(reason)) => return Ok(std::mem::replace(reason, Ran::Could(String::new()))),
             (None, Ok(_)) => return Ok(Ran::Could(String::new())),
         };
-        let mut settling = Settling::new(Session::leaves_step_open(recipe));
+        let is_open = Session::leaves_step_open(recipe);
+        let mut settling = Settling::new(is_open);
         let mut candidate = opened.session.complete(recipe)?;
         let mut last = None;
         loop {
@@ -135,16 +136,13 @@ impl Runner {
                 Err(error) => return Ok(Ran::Could(error.to_string())),
             };
             let is_ample = check.is_ample();
+            let is_asked = settling.is_new() && is_open && !is_ample;
             // Where it cannot be found out, steps stay as they are.
-            let is_asked = settling.asks_whose() && !is_ample;
-            let finer = if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
-            let run = Run {
-                recipe: &candidate,
-                outcome: &outcome,
-                is_ample,
-                output_sqnr_db: check.output_sqnr_db,
-                finer,
-            };
+            let finer =
+                || if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
+            let felt =
+                (!check.made_up).then(|| Felt { output_sqnr_db: check.output_sqnr_db, finer: finer() });
+            let run = Run { recipe: &candidate, outcome: &outcome, is_ample, felt };
             match settling.next(&run) {
                 Some(next) => (candidate, last) = (next, Some(check)),
                 None => return Ok(Ran::Checked(check)),

@@ -81,7 +81,8 @@ impl Selection {
     /// A sentence for every reason that tensors are kept for, and for every pattern that names none.
     pub fn notes(&self, model: &Model, recipe: &Recipe) -> Vec<String> {
         let mut notes = Vec::new();
-        for pattern in recipe.include.iter().chain(&recipe.exclude) {
+        let finer = recipe.finer.iter().map(|finer| &finer.pattern);
+        for pattern in recipe.include.iter().chain(&recipe.exclude).chain(finer) {
             if !model.tensors.iter().any(|tensor| crate::recipe::matches(pattern, &tensor.name)) {
                 notes.push(format!("the pattern {} matches no tensor", crate::formats::shown(pattern)));
             }

@@ -1,5 +1,5 @@
-//! How fine steps are to be that a recipe leaves open: as fine as each tensor's share in the answers asks for, and finer while the
-//! network with the decoded weights answers otherwise, as long as the file stays worth having.
+//! How fine steps are to be that a recipe leaves open: finer while the network with the decoded weights answers otherwise, as long as
+//! the file stays worth having; and where real inputs are given, as fine for each tensor as the answers ask for.
 //!
 //! Program and page carry this out alike: plan, encode, run the decoded network, ask [`Settling::next`]; the recipe that was
 //! run last is the one that is kept. Nothing here depends on a clock, so both settle on the same bytes.
@@ -29,9 +29,17 @@ pub struct Run<'a> {
     pub outcome: &'a Outcome,
     /// Whether finer steps are not worth trying.
     pub is_ample: bool,
+    /// How the answers of real inputs feel the steps.
+    pub felt: Option<Felt>,
+}
+
+/// How the answers of real inputs feel the steps. Inputs that are made up tell too little: states that are zero, and sounds that are no
+/// speech, leave weights unused which count.
+#[derive(Debug)]
+pub struct Felt {
     /// The least signal-to-noise ratio of an output.
     pub output_sqnr_db: f64,
-    /// Where [asked for](Settling::asks_whose): by how much steps are to be finer, tensor by tensor.
+    /// Where [asked for](Settling::is_new): by how much steps are to be finer, tensor by tensor.
     pub finer: Vec<Finer>,
 }
 
@@ -50,9 +58,9 @@ impl Settling {
         Self { is_open, trials: 0, before: None }
     }
 
-    /// Whether the run to come is to find out, tensor by tensor, whose error the outputs feel.
-    pub fn asks_whose(&self) -> bool {
-        self.is_open && self.trials == 0
+    /// Whether nothing has been run yet.
+    pub fn is_new(&self) -> bool {
+        self.trials == 0
     }
 
     /// What is to be tried next; `None` where the recipe that ran last stays.
@@ -63,7 +71,7 @@ impl Settling {
         }
         let mut allowed = 0;
         if let Some((recipe, bytes, ratio, finer)) = self.before.take() {
-            if run.output_sqnr_db < ratio || run.output_sqnr_db.is_nan() {
+            if run.felt.as_ref().is_none_or(|felt| felt.output_sqnr_db < ratio) {
                 return Some(finer.unwrap_or(recipe));
             }
             allowed = bytes;
@@ -75,11 +83,10 @@ impl Settling {
         if run.is_ample || self.trials >= MOST_TRIALS {
             return None;
         }
-        if self.trials > 1 || run.finer.is_empty() {
-            return next;
-        }
-        self.before = Some((run.recipe.clone(), run.outcome.file_bytes, run.output_sqnr_db, next));
-        Some(Recipe { finer: run.finer.clone(), ..run.recipe.clone() })
+        let felt = run.felt.as_ref().filter(|felt| self.trials == 1 && !felt.finer.is_empty());
+        let Some(felt) = felt else { return next };
+        self.before = Some((run.recipe.clone(), run.outcome.file_bytes, felt.output_sqnr_db, next));
+        Some(Recipe { finer: felt.finer.clone(), ..run.recipe.clone() })
     }
 }
 
@@ -124,14 +131,8 @@ mod tests {
         db: f64,
         finer: &[Finer],
     ) -> Option<Recipe> {
-        let finer = finer.to_vec();
-        settling.next(&Run {
-            recipe,
-            outcome: &outcome(bytes),
-            is_ample: db >= 40.0,
-            output_sqnr_db: db,
-            finer,
-        })
+        let felt = Some(Felt { output_sqnr_db: db, finer: finer.to_vec() });
+        settling.next(&Run { recipe, outcome: &outcome(bytes), is_ample: db >= 40.0, felt })
     }
 
     fn step_of(recipe: Option<&Recipe>) -> f64 {
@@ -161,9 +162,8 @@ mod tests {
     fn steps_are_allotted_once_and_the_file_grows_no_further() {
         let finer = [Finer { pattern: "a".to_owned(), bits: 2.0 }];
         let mut settling = Settling::new(true);
-        assert!(settling.asks_whose());
         let allotted = next(&mut settling, &recipe(0.1), 81_000, 18.0, &finer).unwrap();
-        assert!(!settling.asks_whose());
+        assert!(!settling.is_new());
         assert_eq!((step_of(Some(&allotted)), allotted.finer.as_slice()), (0.1, &finer[..]));
         // It is better, but larger by 0.2 bit for each weight.
         let smaller = next(&mut settling, &allotted, 83_688, 26.0, &[]).unwrap();

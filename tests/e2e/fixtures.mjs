@@ -116,7 +116,3 @@ function ofMatrices(file, scales, nodes) {
 /// Matrices one behind the other, whose answers lie close together: the default step is too rough for them.
 export const rough = () =>
   ofMatrices("rough.onnx", [1, 1, 1], [0, 1, 2].map((i) => ["MatMul", [`v${i}`, `w${i}`], `v${i + 1}`]));
-
-/// Two matrices beside each other, of which one hardly counts.
-export const uneven = () =>
-  ofMatrices("uneven.onnx", [1, 0.01], [["MatMul", ["v0", "w0"], "a"], ["MatMul", ["v0", "w1"], "b"], ["Add", ["a", "b"], "y"]]);

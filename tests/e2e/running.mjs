@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { folder, rough, uneven } from "./fixtures.mjs";
+import { folder, rough } from "./fixtures.mjs";
 import { native, pageTest, repository } from "./harness.mjs";
 import { S } from "./selectors.mjs";
 
@@ -39,22 +39,6 @@ pageTest("where the step is left open and the network answers otherwise, a finer
   assert.ok(Number(after) < Number(before), `${before} to ${after}`);
   assert.equal(await page.page.isVisible("#result-stale"), false);
   await page.page.waitForFunction((step) => new URLSearchParams(location.hash.slice(1)).get("step") === step, after);
-});
-
-pageTest("steps are finer for tensors whose error shows in the answers, as in the program", {}, async (page) => {
-  const path = uneven();
-  await page.open(path);
-  await page.compress();
-  const made = await page.download(S.downloadCompressed, "uneven.qsz");
-  const expected = join(folder, "uneven.native.qsz");
-  const told = JSON.parse(await native("compress", path, "-o", expected, "--json", "-q"));
-  assert.match(told.outcome.recipe, /finer=w0:[0-9.]+,w1:-3/);
-  assert.ok(readFileSync(made).equals(readFileSync(expected)), await page.text("#result-facts"));
-  assert.equal(await page.page.isVisible("#result-stale"), false);
-  await page.page.waitForFunction(() => /w1:-3/.test(new URLSearchParams(location.hash.slice(1)).get("finer")));
-  // What was settled on is not lost by a change of another setting, nor kept for a method that has no such steps.
-  await page.recipe("uniform", 2);
-  await page.page.waitForFunction(() => !location.hash.includes("finer"));
 });
 
 pageTest("a network that answers otherwise is warned of", { viewport: { width: 360, height: 740 }, colorScheme: "dark" }, async (page) => {

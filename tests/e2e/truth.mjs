@@ -152,6 +152,27 @@ pageTest("D14: a sample is drawn once, weighed, and fetches its network and curv
   assert.match(await page.text("#accuracy-button"), /digits/);
 });
 
+pageTest("steps that are finer for some tensors are in the file, the link and the figures, and go with the method", {}, async (page) => {
+  await page.open(model);
+  await page.settled();
+  await page.page.fill("#finer", "lstm.W:");
+  await page.page.waitForFunction(() => /PATTERN:BITS/.test(document.querySelector("#recipe-error").textContent));
+  const name = (await page.page.textContent("#tensor-rows th")).trim();
+  await page.page.fill("#finer", `${name}:1.5`);
+  await page.settled();
+  await page.page.waitForFunction(() => /:1\.5$/.test(new URLSearchParams(location.hash.slice(1)).get("finer")));
+  await page.compress();
+  const made = await page.download(S.downloadCompressed, "lstm.qsz");
+  const expected = join(folder, "finer.native.qsz");
+  const step = new URLSearchParams((await page.page.evaluate(() => location.hash)).slice(1)).get("step");
+  await native("compress", model, "-o", expected, "--finer", `${name}:1.5`, "--step", step, "-q");
+  assert.ok(readFileSync(made).equals(readFileSync(expected)), await page.text("#result-facts"));
+  await page.recipe("uniform", 2);
+  await page.page.waitForFunction(() => !location.hash.includes("finer"));
+  assert.equal(await page.page.isVisible("#finer"), false);
+  assert.deepEqual(await page.violations(), []);
+});
+
 pageTest("D16: a setting out of range is said at its field, and nothing can be made of it", {}, async (page) => {
   await page.open(small());
   await page.recipe("uniform", 0.5);

@@ -47,15 +47,10 @@ async fn check(crew: &Crew, detail: &JsValue) -> Outcome<Vec<(&'static str, JsVa
         None
     };
     let file = field(detail, "made").await?;
-    let whose = get(detail, "whose").is_truthy();
-    match crew.ask(Ask::Check { network, file, whose }).await? {
-        Tell::Checked { sentence, warning, ample, ratio, finer } => Ok(vec![
-            ("sentence", sentence.into()),
-            ("warning", warning.into()),
-            ("ample", ample.into()),
-            ("ratio", ratio.into()),
-            ("finer", finer.into()),
-        ]),
+    match crew.ask(Ask::Check { network, file }).await? {
+        Tell::Checked { sentence, warning, ample } => {
+            Ok(vec![("sentence", sentence.into()), ("warning", warning.into()), ("ample", ample.into())])
+        }
         _ => Err(unexpected()),
     }
 }

@@ -12,9 +12,9 @@
 //! | `samples-given` | page | files of a data set; the boot script shows the panel and passes them on |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |
 //! | `accuracy-importance` | panel | an importance file to take over |
-//! | `run-wanted` | page | `{id, file, parts, made, first, whose}`: run the network with a compressed file's weights; the boot script loads this module and passes it on as `run-network` |
+//! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights; the boot script loads this module and passes it on as `run-network` |
 //! | `run-stop` | page | nothing: the answer is not wanted any more |
-//! | `run-told` | [`checks`] | `{id, sentence, warning, ample, ratio, finer}`, or `{id, failed}` |
+//! | `run-told` | [`checks`] | `{id, sentence, warning, ample}`, or `{id, failed}` |
 
 mod checks;
 mod crew;

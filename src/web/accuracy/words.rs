@@ -29,9 +29,8 @@ pub enum Ask {
     Curve { recipe: String, method: String, points: usize },
     /// Run samples with the float weights, or with what a recipe leaves of them, in one tensor alone if so asked.
     Run { recipe: Option<String>, only: Option<String>, range: (usize, usize) },
-    /// Run a network, or the one before, with the weights of a compressed file, on inputs made up from its shapes; and find out whose
-    /// error the outputs feel, if so asked.
-    Check { network: Option<(Vec<u8>, Vec<Part>)>, file: Vec<u8>, whose: bool },
+    /// Run a network, or the one before, with the weights of a compressed file, on inputs made up from its shapes.
+    Check { network: Option<(Vec<u8>, Vec<Part>)>, file: Vec<u8> },
     /// Sums of derivatives over samples.
     Walk { kind: Kind, range: (usize, usize) },
     /// Retrain a recipe's codebooks on the samples of one range, then run those of another with what came of it.
@@ -90,10 +89,6 @@ pub enum Tell {
         sentence: String,
         warning: Option<String>,
         ample: bool,
-        /// The least signal-to-noise ratio of an output, in dB.
-        ratio: f64,
-        /// By how much steps are to be finer, as recipes write it.
-        finer: String,
     },
     /// How far a long job has come.
     Progress(usize, usize),

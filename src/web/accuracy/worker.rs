@@ -2,7 +2,6 @@
 
 use super::words::{Ask, Size, Tell, pack, unpack};
 use crate::formats::Source;
-use crate::network::allot::allot;
 use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess, Values};
 use crate::network::evaluate::{Bench, Quantized, Setup};
@@ -11,7 +10,7 @@ use crate::network::importance::Sums;
 use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network};
 use crate::quantize::methods;
-use crate::recipe::{Recipe, finer_text};
+use crate::recipe::Recipe;
 use std::cell::RefCell;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -129,7 +128,7 @@ impl State {
             Ask::Pictures(count) => self.pictures(count),
             Ask::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
             Ask::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
-            Ask::Check { network, file, whose } => {
+            Ask::Check { network, file } => {
                 if let Some((bytes, parts)) = network {
                     let bench = Bench::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
                     let checker = Checker::made_up(bench.network().clone()).map_err(sentence)?;
@@ -138,20 +137,8 @@ impl State {
                 let (bench, checker) = self.checked.as_ref().ok_or_else(|| missing("open a network"))?;
                 let decoded = bench.decoded(&file).map_err(sentence)?;
                 let check = checker.check(&decoded).map_err(sentence)?;
-                let ample = check.is_ample();
-                // Where it cannot be found out, steps stay as they are.
-                let finer = if whose && !ample {
-                    allot(bench, checker, &file).unwrap_or_default()
-                } else {
-                    Vec::new()
-                };
-                Ok(Tell::Checked {
-                    sentence: check.sentence(),
-                    warning: check.warning(),
-                    ample,
-                    ratio: check.output_sqnr_db,
-                    finer: finer_text(&finer),
-                })
+                let (sentence, warning, ample) = (check.sentence(), check.warning(), check.is_ample());
+                Ok(Tell::Checked { sentence, warning, ample })
             }
             Ask::Walk { kind, range } => {
                 let files = self.bench()?.float().map_err(sentence)?;

@@ -2,7 +2,6 @@
 
 use super::dom::{self, clear, fact, on, set_text, show};
 use super::files::unexpected;
-use super::running::Question;
 use super::state::{Compressed, OpenFile, Standing};
 use super::{App, download, files, format, ledger, notice, recipe, running};
 use crate::engine::quality::Quality;
@@ -90,20 +89,11 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
     let is_open = Session::leaves_step_open(&wished) || app.state.borrow().found_step.as_ref() == Some(&line);
     let mut made = attempt(app, flow, &file, wished, &line).await?;
     let mut settling = Settling::new(is_open);
-    let mut first = true;
-    // As in the program: where steps are left open and the network answers otherwise, others are tried.
+    // As in the program: where the step is left open and the network answers otherwise, finer ones are tried.
     while running::offer(app, &file) {
-        let asked = Question { first, whose: settling.asks_whose() };
-        first = false;
-        let Some(told) = running::run(app, flow, &file, &made.blob, asked).await? else { break };
+        let is_rough = running::run(app, flow, &file, &made.blob, settling.is_new()).await?;
         let recipe = Recipe::from_line(&made.outcome.recipe).map_err(|error| error.to_string())?;
-        let run = Run {
-            recipe: &recipe,
-            outcome: &made.outcome,
-            is_ample: told.ample,
-            output_sqnr_db: told.ratio,
-            finer: told.finer,
-        };
+        let run = Run { recipe: &recipe, outcome: &made.outcome, is_ample: !is_rough, felt: None };
         let Some(next) = settling.next(&run) else { break };
         made = match attempt(app, flow, &file, next, &line).await {
             // Too fine for the weights' range: the step before it stays.
@@ -118,20 +108,17 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
     verify(app, flow, made.context, &made.tasks).await
 }
 
-/// The steps that were settled on are the recipe's from now on: in its field, in the link and in the figures.
+/// The step that was settled on is the recipe's from now on: in its field, in the link and in the figures.
 fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
     {
         let mut state = app.state.borrow_mut();
         let settled = Recipe::from_line(&outcome.recipe).ok();
-        let Some(settled) = settled else { return };
-        let Some(step) = settled.settings.get("step").cloned() else { return };
-        let now = state.recipe.settings.get("step");
-        let is_same = state.recipe.finer == settled.finer && now == Some(&step);
-        if state.recipe.to_line() != line || now.is_none() || is_same {
+        let Some(step) = settled.and_then(|recipe| recipe.settings.get("step").cloned()) else { return };
+        if state.recipe.to_line() != line || state.recipe.settings.get("step").is_none_or(|now| *now == step)
+        {
             return;
         }
         state.recipe.settings.insert("step".to_owned(), step);
-        state.recipe.finer = settled.finer;
         let settled = state.recipe.to_line();
         if let Some(made) = &mut state.compressed {
             made.line = settled;

@@ -4,7 +4,7 @@ use super::dom::{self, append, clear, on, part, set, set_text, show};
 use super::{App, files, format};
 use crate::entropy::{Coder, Positions};
 use crate::quantize::{Method, Parameter, ParameterKind, SettingsError, Value, methods, pruning::Pruning};
-use crate::recipe::{self, ImportanceKind, Recipe, Scope};
+use crate::recipe::{self, Finer, ImportanceKind, Recipe, Scope};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
@@ -72,6 +72,9 @@ pub fn sync(app: &App) {
     e.roles.set_value(if is_listed { &roles } else { "" });
     put(&e.include, &recipe::patterns_text(&recipe.include));
     put(&e.exclude, &recipe::patterns_text(&recipe.exclude));
+    if recipe.finer.iter().all(|finer| finer.bits.is_finite()) {
+        put(&e.finer, &recipe::finer_text(&recipe.finer));
+    }
     let (pruning, amount) = match recipe.pruning {
         Pruning::None => ("none", None),
         Pruning::Fraction(x) => ("fraction", Some(x)),
@@ -109,6 +112,9 @@ fn show_dependent(app: &App, recipe: &Recipe) {
     e.coder.set_disabled(is_grid);
     e.pruning.set_disabled(is_grid);
     e.positions.set_disabled(is_grid);
+    let has_steps = is_grid && recipe.scope == Scope::Tensor;
+    show(&e.finer_field, has_steps);
+    show(&e.finer_hint, has_steps);
     show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
     let label =
         if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
@@ -312,6 +318,7 @@ fn typed_in(app: &App, id: &str, target: &Element) {
 /// Changes the method, and with it what the method does not leave open.
 fn choose_method(recipe: &mut Recipe, id: &str) {
     recipe.settings.clear();
+    recipe.finer.clear();
     // The select has the ids of the table alone.
     let _ = recipe.set("method", id);
     if method_of(recipe).is_grid() {
@@ -339,6 +346,9 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
                 "tensor" => Scope::Tensor,
                 "channel" => Scope::Channel,
                 _ => Scope::All,
+            };
+            if recipe.scope != Scope::Tensor {
+                recipe.finer.clear();
             }
         }
         "roles" => {
@@ -346,6 +356,12 @@ fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
         }
         "include" => recipe.include = list(&e.include),
         "exclude" => recipe.exclude = list(&e.exclude),
+        "finer" => {
+            let text = e.finer.value();
+            // What is not understood stays, for the check to refuse.
+            let unread = |_| vec![Finer { pattern: text.clone(), bits: f64::INFINITY }];
+            recipe.finer = recipe::finer_from(&text).unwrap_or_else(unread);
+        }
         "pruning" | "pruning-amount" => read_pruning(app, recipe, id),
         "importance-kind" => {
             recipe.importance.kind = match e.importance_kind.value().as_str() {
@@ -427,7 +443,9 @@ pub fn show_problem(app: &App, problem: Option<&SettingsError>) {
 /// The control of a recipe's field, as errors name it.
 fn control_of(app: &App, field: &str) -> Option<Element> {
     let id = match field {
-        "method" | "scope" | "roles" | "include" | "exclude" | "coder" | "positions" => field.to_owned(),
+        "method" | "scope" | "roles" | "include" | "exclude" | "finer" | "coder" | "positions" => {
+            field.to_owned()
+        }
         "prune" => "pruning-amount".to_owned(),
         "alpha" | "floor" => format!("importance-{field}"),
         parameter => format!("parameter-{parameter}"),

@@ -8,7 +8,6 @@ use super::state::OpenFile;
 use super::{App, format, notice};
 use crate::engine::settle::MOST_BYTES;
 use crate::model::FileFormat;
-use crate::recipe::{Finer, finer_from};
 use crate::web::oneshot::{Sender, channel};
 use crate::web::pool::{Failure, Outcome};
 use js_sys::{Object, Reflect};
@@ -42,8 +41,7 @@ pub fn connect(app: &Rc<App>) {
         let flow = notice::begin(&click, "Running the network");
         let app = click.clone();
         wasm_bindgen_futures::spawn_local(async move {
-            let result =
-                run(&app, flow, &file, &made.blob, Question { first: true, whose: false }).await.map(drop);
+            let result = run(&app, flow, &file, &made.blob, true).await.map(|_| ());
             notice::conclude(&app, flow, result);
         });
     });
@@ -76,34 +74,9 @@ fn say(app: &App, sentence: &str, class: &str) {
     app.elements.run_verdict.set_class_name(&format!("verdict {class}"));
 }
 
-/// What else is asked of a run.
-#[derive(Debug, Clone, Copy)]
-pub struct Question {
-    /// It is another network than the last.
-    pub first: bool,
-    /// Whose error do the outputs feel?
-    pub whose: bool,
-}
-
-/// What a run told beside what is shown.
-#[derive(Debug)]
-pub struct Told {
-    /// Whether finer steps are not worth trying.
-    pub ample: bool,
-    /// The least signal-to-noise ratio of an output.
-    pub ratio: f64,
-    /// By how much steps are to be finer.
-    pub finer: Vec<Finer>,
-}
-
-/// Runs the open network with the weights of a compressed file and shows what came of it; nothing where it could not be run.
-pub async fn run(
-    app: &App,
-    flow: u32,
-    file: &OpenFile,
-    made: &Blob,
-    asked: Question,
-) -> Outcome<Option<Told>> {
+/// Runs the open network with the weights of a compressed file and shows what came of it; whether a finer step is worth trying.
+/// `first` for another network than the last.
+pub async fn run(app: &App, flow: u32, file: &OpenFile, made: &Blob, first: bool) -> Outcome<bool> {
     notice::stage(app, "Running the network");
     let (sender, receiver) = channel();
     *app.running.0.borrow_mut() = Some((flow, sender));
@@ -115,8 +88,7 @@ pub async fn run(
     put("file", &file.blob);
     put("parts", &file.parts_told());
     put("made", made);
-    put("first", &asked.first.into());
-    put("whose", &asked.whose.into());
+    put("first", &first.into());
     dispatch(&app.document, "run-wanted", &question);
     let told = receiver.await?;
     notice::check(app, flow)?;
@@ -124,14 +96,12 @@ pub async fn run(
     show(&app.elements.run_button, false);
     if let Some(reason) = text("failed") {
         say(app, &format!("The network could not be run to check it: {reason}"), "");
-        return Ok(None);
+        return Ok(false);
     }
     let sentence = text("sentence").unwrap_or_default();
     match text("warning") {
         Some(warning) => say(app, &format!("Warning: {warning} ({sentence})"), "bad"),
         None => say(app, &format!("The network runs: {sentence}."), "good"),
     }
-    let finer = finer_from(&text("finer").unwrap_or_default()).map_err(|error| error.to_string())?;
-    let ratio = get(&told, "ratio").as_f64().unwrap_or(f64::NAN);
-    Ok(Some(Told { ample: get(&told, "ample").is_truthy(), ratio, finer }))
+    Ok(!get(&told, "ample").is_truthy())
 }
