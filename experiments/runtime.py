@@ -1,6 +1,7 @@
 """Experiment `runtime`: what networks compute after compression with no flag, in ONNX Runtime, which shares no code with ours."""
 
 import gzip
+import json
 import math
 import os
 from pathlib import Path
@@ -17,8 +18,10 @@ PACKAGES = ["onnxruntime", "numpy"]
 SAMPLES = 256
 # Extents tried where a graph leaves them open, until the network runs: pictures, texts, sounds.
 SIZES = [64, 32, 224, 96, 16, 512, 640]
-# At least this much of the output is what it was, in decibels, or this share of the largest scores stays the largest.
-GOOD_DB, GOOD_AGREEMENT = 20, 0.99
+# Of a side of a picture in colours.
+SIDE = 320
+# At least this much of the answer is what it was, in decibels, or this share of the decisions, or shares moved by no more than this.
+GOOD_DB, GOOD_AGREEMENT, GOOD_MOVE = 20, 0.99, 0.02
 
 
 def digits(name):
@@ -62,13 +65,32 @@ def session(path):
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
+def strokes(shape, random):
+    """Pages with rows of dark strokes as letters have them, normalised as networks for pictures mostly want it: samples × 3 × height × width."""
+    count, _, height, width = shape
+    pages = numpy.full((count, height, width), 0.9, numpy.float32)
+    for page in pages:
+        for top in range(8, height - 28, 34):
+            left = int(random.integers(4, width // 4 + 5))
+            while left < width - 16:
+                for _ in range(3):
+                    x, y = left + int(random.integers(0, 9)), top + int(random.integers(0, 12))
+                    page[y : y + (12 if random.random() < 0.6 else 2), x : x + (2 if random.random() < 0.6 else 8)] = 0.1
+                left += 13 if random.random() < 0.85 else 24
+    return numpy.repeat(((pages - 0.5) / 0.5)[:, None], 3, axis=1)
+
+
 def made_up(inputs, size, seed):
     """Inputs of the types and shapes that the graph declares, from a fixed seed; what is open is `size`, of what counts samples 4."""
     random = numpy.random.default_rng(seed)
     found = {}
     for one in inputs:
-        shape = [d if isinstance(d, int) and d > 0 else (4 if at == 0 or d == "batch" else size) for at, d in enumerate(one.shape)]
-        if "state" in one.name:
+        is_picture = len(one.shape) == 4 and one.shape[1] == 3
+        extent = SIDE if is_picture and size == SIZES[0] else size
+        shape = [d if isinstance(d, int) and d > 0 else (4 if at == 0 or d == "batch" else extent) for at, d in enumerate(one.shape)]
+        if is_picture and min(shape[2:]) >= 48:
+            found[one.name] = strokes(shape, random)
+        elif "state" in one.name:
             found[one.name] = numpy.zeros(shape, numpy.float32)
         elif "float" in one.type:
             kind = numpy.float16 if "16" in one.type else numpy.float32
@@ -148,14 +170,18 @@ def measure(name, path, samples):
     packed, decoded = folder / f"{path.stem}.qsz", folder / f"{path.stem}.onnx"
     for old in [packed, decoded]:
         old.unlink(missing_ok=True)
-    process.run([place.QUANTSCOPE, "compress", path, "-o", packed, "--quiet"])
+    told = json.loads(process.run([place.QUANTSCOPE, "compress", path, "-o", packed, "--quiet", "--json"]))
     process.run([place.QUANTSCOPE, "decode", packed, "-o", decoded, "--template", path, "--quiet"])
     before = session(path)
     kind, inputs = sets(before, samples)
     sqnr, agreement, moved, finite = compare(before, session(decoded), inputs)
     bytes_before, bytes_after = sum(file.stat().st_size for file in files_of(path)), packed.stat().st_size
-    good = finite and (sqnr >= GOOD_DB or (agreement or 0) >= GOOD_AGREEMENT)
-    row = [name, report.grouped(bytes_before), report.grouped(bytes_after), f"{bytes_before / bytes_after:.2f}", kind,
+    is_close = agreement is None and moved is not None and moved <= GOOD_MOVE
+    good = finite and (sqnr >= GOOD_DB or (agreement or 0) >= GOOD_AGREEMENT or is_close)
+    # Where most of a file is in no .qsz, what is held is what became smaller.
+    held = told["outcome"]["covered_bytes"]
+    whole = bytes_before if held > bytes_before / 2 else held
+    row = [name, report.grouped(bytes_before), report.grouped(held), report.grouped(bytes_after), f"{whole / bytes_after:.2f}", kind,
            "yes" if finite else "**no**", f"{sqnr:.1f} dB", "" if agreement is None else f"{100 * agreement:.2f} %", "" if moved is None else f"{moved:.3f}",
            "yes" if good else "**no**"]
     report.say("  " + ", ".join(row))
@@ -177,6 +203,6 @@ def run():
             rows.append(measure(name, path, samples))
         except process.Failed as error:
             report.say(f"  {error}")
-            rows.append([name, *["—"] * 8, f"**no**: {error}"])
-    head = ["network", "file, bytes", ".qsz, bytes", "times smaller", "inputs", "finite", "SQNR of the answer", "same decision", "a share moved by", "works"]
+            rows.append([name, *["—"] * 9, f"**no**: {error}"])
+    head = ["network", "file, bytes", "held of it", ".qsz, bytes", "times smaller", "inputs", "finite", "SQNR of the answer", "same decision", "a share moved by", "works"]
     return "\n\n".join([report.table(head, rows), machine.provenance(PACKAGES)])
