@@ -14,6 +14,7 @@ use crate::formats::{Limits, Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
+use crate::tensor::Tensor;
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -112,38 +113,45 @@ fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
         return inspect_container(context, &source);
     }
     let opened = context.open(file, None, &Recipe::default())?;
-    let rows = opened.session.rows();
-    let model = opened.session.model();
+    // Of a hundred thousand tensors either is large: only the one that is wanted is made.
+    if context.json {
+        context.say("", &inspected_json(&opened, source.len()))
+    } else {
+        context.say(&inspected_text(&opened, source.len()), &serde_json::Value::Null)
+    }
+}
+
+fn inspected_text(opened: &Opened<Files>, bytes: u64) -> String {
+    let (rows, model) = (opened.session.rows(), opened.session.model());
     let text = format!(
         "{}\n\n{}, {} tensors, {} float parameters, {} bytes, content hash {}",
         print::tensors(&rows),
         model.format.name(),
         rows.len(),
         model.parameters(),
-        source.len(),
+        bytes,
         opened.session.hash()
     );
-    let extras: Vec<_> = model
-        .extras
-        .iter()
-        .map(|t| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()}))
-        .collect();
-    let beside = (!extras.is_empty()).then(|| {
-        format!("beside the weights: {} tensors of other state, such as an optimizer's", extras.len())
+    let beside = (!model.extras.is_empty()).then(|| {
+        format!("beside the weights: {} tensors of other state, such as an optimizer's", model.extras.len())
     });
     let notes = model.notes.iter().map(|note| format!("note: {}", escaped(note))).chain(beside);
-    let text = std::iter::once(text).chain(notes).collect::<Vec<_>>().join("\n");
-    let json = json!({
+    std::iter::once(text).chain(notes).collect::<Vec<_>>().join("\n")
+}
+
+fn inspected_json(opened: &Opened<Files>, bytes: u64) -> serde_json::Value {
+    let model = opened.session.model();
+    let extra = |t: &Tensor| json!({"name": t.name, "shape": t.shape, "dtype": t.dtype.name()});
+    json!({
         "format": model.format.name(),
         "parameters": model.parameters(),
-        "bytes": source.len(),
+        "bytes": bytes,
         "hash": opened.session.hash(),
         "metadata": model.metadata,
         "notes": model.notes,
-        "tensors": rows,
-        "extras": extras,
-    });
-    context.say(&text, &json)
+        "tensors": opened.session.rows(),
+        "extras": model.extras.iter().map(extra).collect::<Vec<_>>(),
+    })
 }
 
 fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
