@@ -1,0 +1,99 @@
+//! Whole compressed files, by their hashes: every method × scope × coder × positions × pruning × importance on one small model.
+//!
+//! A refactoring changes none. Where a file is to change, `QUANTSCOPE_GOLDEN=write cargo test --test golden_files` writes the hashes
+//! anew, and the change says why.
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use quantscope::engine::pipeline::Opened;
+use quantscope::quantize::methods::METHODS;
+use quantscope::recipe::{Recipe, Scope};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use support::{Random, f32_bytes, safetensors};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/golden_files.txt");
+
+/// A curvature for the small model: positive, of two magnitudes.
+fn importance() -> Vec<u8> {
+    let mut random = Random(11);
+    let mut of = |count: usize| -> Vec<u8> {
+        let one = |_| (random.uniform() * if random.uniform() < 0.3 { 20.0 } else { 1.0 }) as f32;
+        f32_bytes(&(0..count).map(one).collect::<Vec<_>>())
+    };
+    safetensors(&[
+        ("conv1.weight", "F32", &[8, 3, 3, 3], of(216)),
+        ("fc1.weight", "F32", &[40, 100], of(4000)),
+        ("fc2.weight", "F32", &[20, 30], of(600)),
+    ])
+}
+
+fn written(name: &str, bytes: &[u8]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// What the choices below do not reach.
+const MORE: [&str; 5] = [
+    "method=kmeans&k=12&precision=certified",
+    "method=trellis&step=0.2&states=8",
+    "method=trellis&step=0.2&finer=fc*:1.5,conv*:-0.5",
+    "method=uniform&include=*.weight&exclude=conv*",
+    "method=trellis&exclude=*",
+];
+
+/// Every recipe that the choices of before allow, one setting of each method.
+fn recipes() -> Vec<Recipe> {
+    let mut lines: Vec<String> = MORE.map(str::to_owned).to_vec();
+    for method in METHODS {
+        for scope in Scope::ALL {
+            for coder in ["fixed", "huffman", "rans", "context"] {
+                for positions in ["symbols", "gaps"] {
+                    for prune in ["none", "threshold:0.02", "fraction:0.6"] {
+                        for importance in ["none", "file"] {
+                            lines.push(format!(
+                                "method={}&scope={}&roles=all&coder={coder}&positions={positions}&prune={prune}&importance={importance}",
+                                method.id,
+                                scope.id()
+                            ));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    let mut recipes: Vec<Recipe> = lines.iter().filter_map(|line| Recipe::from_line(line).ok()).collect();
+    recipes.dedup();
+    recipes
+}
+
+#[test]
+fn whole_files_are_what_they_were() {
+    let model = written("golden.safetensors", &support::small_model());
+    let curvature = written("golden.curvature.safetensors", &importance());
+    let mut found = String::new();
+    for recipe in recipes() {
+        let weighed = recipe.to_line().contains("importance=file").then_some(curvature.as_path());
+        let mut opened = Opened::open(&model, weighed, &recipe, 1, &|_, _, _| ()).unwrap();
+        let (file, ..) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
+        let hash = xxhash_rust::xxh3::xxh3_128(&file);
+        let _ = writeln!(found, "{hash:032x} {:5} {}", file.len(), recipe.to_line());
+    }
+    if std::env::var("QUANTSCOPE_GOLDEN").is_ok_and(|wish| wish == "write") {
+        std::fs::write(GOLDEN, &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(GOLDEN).unwrap();
+    let changed: Vec<(&str, &str)> =
+        golden.lines().zip(found.lines()).filter(|(golden, found)| golden != found).collect();
+    assert!(
+        changed.is_empty(),
+        "{} of {} files changed, first {:?}",
+        changed.len(),
+        found.lines().count(),
+        changed.first()
+    );
+    assert_eq!(golden.lines().count(), found.lines().count());
+}
