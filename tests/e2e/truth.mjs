@@ -173,6 +173,16 @@ pageTest("steps that are finer for some tensors are in the file, the link and th
   assert.deepEqual(await page.violations(), []);
 });
 
+pageTest("a file of which everything is kept has no figures of what was quantized", {}, async (page) => {
+  await page.open(small());
+  await page.page.fill("#exclude", "*");
+  await page.compress();
+  const facts = await page.text("#result-facts");
+  assert.match(facts, /none, every tensor is kept as it was/);
+  assert.doesNotMatch(facts, /∞|NaN|−0|bits per weight|ratio by formula/);
+  assert.match(await page.text(S.verdict), /bit-identical to the quantizer’s output; no error in any weight/);
+});
+
 pageTest("D16: a setting out of range is said at its field, and nothing can be made of it", {}, async (page) => {
   await page.open(small());
   await page.recipe("uniform", 0.5);

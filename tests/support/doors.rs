@@ -42,7 +42,7 @@ static ALLOCATOR: Counting = Counting;
 /// A file may take this much, or eight times its own size.
 const MOST_BYTES: usize = 100 << 20;
 /// Elements of a compressed file that are decoded: its first blocks, so that one input does not take seconds.
-const MOST_ELEMENTS: u64 = 1 << 21;
+const MOST_ELEMENTS: u64 = 1 << 18;
 
 /// Goes through a door with `bytes`; what came of it, and the bytes that were held beyond what a file of this size warrants.
 pub fn held_beyond(door: impl Fn(&[u8]) -> bool, bytes: &[u8]) -> (bool, usize) {

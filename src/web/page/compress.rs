@@ -269,9 +269,16 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         facts.push(("SQNR of the worst tensor", decibels(quality.worst_db)));
         facts.push(("of the median tensor", decibels(quality.median_db)));
     }
+    if report.float32_ratio >= 1.0 {
+        let ratio = format!("{}×", format::significant(report.float32_ratio, 4));
+        facts.push(("against 32-bit floats", ratio));
+    }
+    if point.weights == 0 {
+        facts.push(("quantized weights", "none, every tensor is kept as it was".to_owned()));
+        return facts;
+    }
     facts.extend([
         ("of all weights", decibels(point.sqnr_db)),
-        ("against 32-bit floats", format!("{}×", format::significant(report.float32_ratio, 4))),
         ("bits per weight", format::decimals(point.bits, 3)),
         ("entropy", format!("{} bit", format::decimals(point.entropy_bits, 3))),
         ("ratio by formula", format!("{}×", format::significant(point.formula_ratio, 4))),
