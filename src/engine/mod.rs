@@ -188,6 +188,24 @@ fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
     tasks
 }
 
+/// Runs of tasks that are given to a worker together: of a file of many small tensors, telling one by one takes longer than reading.
+pub fn batches(tasks: &[Task]) -> Vec<Range<usize>> {
+    const BYTES: u64 = 1 << 20;
+    const TASKS: usize = 256;
+    let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0u64);
+    for (at, task) in tasks.iter().enumerate() {
+        if at > start && (bytes.saturating_add(task.bytes) > BYTES || at - start == TASKS) {
+            batches.push(start..at);
+            (start, bytes) = (at, 0);
+        }
+        bytes = bytes.saturating_add(task.bytes);
+    }
+    if start < tasks.len() {
+        batches.push(start..tasks.len());
+    }
+    batches
+}
+
 /// Reads the first pass of an importance file; see [`Importance::survey`].
 pub fn survey(source: &dyn Source, importance: &Importance, task: &Task) -> Result<Vec<u8>, EngineError> {
     importance.survey(source, task)
@@ -202,4 +220,18 @@ pub(crate) fn pack<T: Serialize>(message: &T) -> Vec<u8> {
 /// Reads a message of [`pack`].
 pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
     postcard::from_bytes(bytes).map_err(|_| EngineError::Message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_every_task_in_order_and_end_where_enough_is_read() {
+        let task = |bytes| Task { tensor: 0, start: 0, end: 1, block: 1, bytes, before: 0 };
+        let of = |bytes: &[u64]| batches(&bytes.iter().map(|bytes| task(*bytes)).collect::<Vec<_>>());
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[5 << 20, 1, 1, 1 << 20, 7]), [0..1, 1..3, 3..4, 4..5]);
+        assert_eq!(of(&[1; 600]), [0..256, 256..512, 512..600]);
+    }
 }

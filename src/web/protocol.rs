@@ -87,10 +87,10 @@ pub enum Job {
     Survey(Task),
     /// Finish the context's importance from its surveys, an array in task order: [`Answer::Matched`].
     Complete(#[serde(with = "handle")] JsValue),
-    /// First pass over the weights: [`Answer::Bytes`].
+    /// First pass over the weights: [`Answer::Bytes`], the sketches of all tasks.
     Sketch {
         /// What to read.
-        task: Task,
+        tasks: Vec<Task>,
         /// The session's sample stride.
         stride: u64,
     },
@@ -119,11 +119,11 @@ pub enum Job {
         #[serde(with = "handle")]
         importance: JsValue,
     },
-    /// Add a sketch to the session that was begun: [`Answer::Done`].
+    /// Add sketches to the session that was begun: [`Answer::Done`].
     Absorb {
-        /// Index of the task.
+        /// Index of the first task.
         index: usize,
-        /// The sketch.
+        /// The sketches.
         #[serde(with = "handle")]
         bytes: JsValue,
     },

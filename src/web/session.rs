@@ -30,7 +30,10 @@ impl Held {
             Job::Absorb { index, bytes } => {
                 let session = self.begun.as_mut().ok_or_else(nothing_held)?;
                 let bytes = protocol::bytes_from_array(&bytes).ok_or_else(nothing_held)?;
-                session.absorb(index, &bytes).map_err(sentence)?;
+                let sketches: Vec<Vec<u8>> = engine::unpack(&bytes).map_err(sentence)?;
+                for (at, sketch) in sketches.iter().enumerate() {
+                    session.absorb(index + at, sketch).map_err(sentence)?;
+                }
                 Ok(Answer::Done)
             }
             Job::Finish => self.finish(),

@@ -161,7 +161,11 @@ impl State {
                 let (source, importance) = self.files()?.importance.as_ref().ok_or_else(no_context)?;
                 bytes(engine::survey(source, importance, &task))
             }
-            Job::Sketch { task, stride } => bytes(engine::sketch(self.files()?.input(), &task, stride)),
+            Job::Sketch { tasks, stride } => {
+                let input = self.files()?.input();
+                let sketches = tasks.iter().map(|task| engine::sketch(input, task, stride));
+                bytes(sketches.collect::<Result<Vec<_>, _>>().map(|sketches| engine::pack(&sketches)))
+            }
             Job::Prepare(task) => {
                 let files = self.files()?;
                 bytes(engine::prepare(files.input(), files.plan()?, &task))

@@ -3,6 +3,7 @@
 use super::dom::{dispatch, get, on, part, set_text, show};
 use super::state::{LoadedImportance, OpenFile, Standing};
 use super::{App, accuracy, archive, compress, format, notice, permalink, recipe, tensors};
+use crate::engine;
 use crate::formats::{Part, Purpose, is_named_onnx};
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
@@ -11,6 +12,7 @@ use crate::web::pool::{Failure, Outcome};
 use crate::web::protocol::{Answer, Context, Job, Opened};
 use crate::web::worker::unpack;
 use js_sys::{Array, Uint8Array};
+use std::ops::Range;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, DataTransfer, DragEvent, Element, File, FileList};
@@ -392,14 +394,18 @@ async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFil
     let tasks = file.opened.tasks.clone();
     let total: u64 = tasks.iter().map(|task| task.bytes).sum();
     let mut done = 0;
-    let mut absorbed = Vec::with_capacity(2 * tasks.len());
-    let jobs = tasks.iter().map(|task| Job::Sketch { task: task.clone(), stride });
+    let batches = engine::batches(&tasks);
+    let mut absorbed = Vec::with_capacity(2 * batches.len());
+    let of = |batch: &Range<usize>| tasks.get(batch.clone()).unwrap_or_default();
+    let jobs = batches.iter().map(|batch| Job::Sketch { tasks: of(batch).to_vec(), stride });
     app.pool
-        .map(jobs, |index, bytes: Uint8Array| {
+        .map(jobs, |at, bytes: Uint8Array| {
+            let Some(batch) = batches.get(at) else { return };
+            let index = batch.start;
             let copy = bytes.slice(0, bytes.length());
             absorbed.push(app.sweeper.ask(Job::Absorb { index, bytes: copy.into() }));
             absorbed.push(app.solver.ask(Job::Absorb { index, bytes: bytes.into() }));
-            done += tasks.get(index).map_or(0, |task| task.bytes);
+            done += of(batch).iter().map(|task| task.bytes).sum::<u64>();
             notice::progress(app, done, total);
         })
         .await?;
