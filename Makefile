@@ -23,7 +23,7 @@ say = @printf '\n== %s\n' "$(1)" >&2
 .PHONY: help serve dist test check fmt fuzz figures samples bench bench-page experiments setup setup-test test-native test-wasm test-e2e
 
 help: ## list these commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
 
 serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…); minutes the first time, then seconds
 	@node scripts/serve.mjs dist $(PORT)
@@ -64,7 +64,7 @@ check: setup ## check format, clippy and documentation, with warnings denied; 2 
 	$(call say,Documentation)
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
 
-fuzz: ## fuzz every reader, the decoder, recipes, samples and networks, guided by coverage; five hours (SECONDS_EACH=… of each of five)
+fuzz: ## fuzz every reader, the decoder, recipes, samples and networks, guided by coverage; six hours (SECONDS_EACH=… for each of five)
 	@scripts/setup.sh fuzz
 	$(call say,Fuzzing: $(or $(SECONDS_EACH),7200) s of each target)
 	SECONDS_EACH=$(or $(SECONDS_EACH),7200) fuzz/run.sh

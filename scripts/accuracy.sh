@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the page's second wasm binary into Trunk's staging folder; Trunk calls it after its own build.
+# Builds the page's second wasm binary into Trunk's staging folder; Trunk calls it beside its own build.
 # It has build settings of its own, for speed where the page's are for size, hence a target folder of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -33,13 +33,13 @@ wasm_target() {
   rustup target add wasm32-unknown-unknown
 }
 
-cargo_tool() { # name, version, crate, extra cargo flags
-  local name=$1 version=$2 crate=$3
-  shift 3
+cargo_tool() { # name, version, crate, optimisation, extra cargo flags
+  local name=$1 version=$2 crate=$3 level=$4
+  shift 4
   if [ "$(version_of "$name" || true)" = "$version" ]; then return; fi
   say "building $crate $version into $BIN (2 to 3 minutes on two cores, once)"
   # They run for seconds and are compiled for minutes: hardly optimised, they are there in half the time.
-  CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+  CARGO_PROFILE_RELEASE_OPT_LEVEL=$level CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     CARGO_PROFILE_RELEASE_DEBUG=0 CARGO_PROFILE_RELEASE_STRIP=symbols \
     CARGO_TARGET_DIR="$TOOLS/target" cargo install "$crate" --version "$version" --root "$TOOLS" --force "$@"
   rm -rf "$TOOLS/target"
@@ -75,7 +75,7 @@ playwright() {
 
 command -v cargo >/dev/null || { say "needs Rust: install rustup from https://rustup.rs, then run this again"; exit 1; }
 if [ "$WANT" = fuzz ]; then
-  cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" cargo-fuzz --locked
+  cargo_tool cargo-fuzz "$CARGO_FUZZ_VERSION" cargo-fuzz 1 --locked
   exit 0
 fi
 
@@ -88,8 +88,9 @@ fi
 
 wasm_target
 binaryen
-cargo_tool wasm-bindgen "$WASM_BINDGEN_VERSION" wasm-bindgen-cli
-cargo_tool trunk "$TRUNK_VERSION" trunk --locked
+cargo_tool wasm-bindgen "$WASM_BINDGEN_VERSION" wasm-bindgen-cli 1
+# Trunk calls the other tools and asks no server: neither speed nor encryption is worth minutes.
+cargo_tool trunk "$TRUNK_VERSION" trunk 0 --locked --no-default-features
 if [ "$WANT" = test ]; then
   chromium
   playwright

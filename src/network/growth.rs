@@ -18,6 +18,8 @@ const MOST_OF_INPUTS: u64 = 1 << 26;
 const MOST_IN_ALL: u64 = 1 << 28;
 /// Rounds of a loop, where they are known.
 const MOST_ROUNDS: i64 = 1 << 20;
+/// What passes a loop's condition on is followed so far; what lies beyond is taken for the condition.
+const LONGEST_CHAIN: usize = 32;
 /// Constants with more numbers are no shapes.
 const LONGEST_SHAPE: usize = 64;
 
@@ -193,17 +195,19 @@ impl Values {
         let maker =
             |name: &str| body.node.iter().find(|node| node.output.iter().any(|output| output == name));
         let mut name = body.output.first().and_then(|output| output.name.as_deref()).unwrap_or_default();
-        for _ in 0..=body.node.len() {
+        for _ in 0..LONGEST_CHAIN {
             match maker(name) {
                 Some(node) if node.op_type.as_deref() == Some("Identity") => {
                     name = node.input.first().map_or("", String::as_str);
                 }
                 Some(node) => return node.op_type.as_deref() == Some("Constant"),
-                None => break,
+                None => {
+                    let is_given = body.input.get(1).and_then(|input| input.name.as_deref()) == Some(name);
+                    return is_given || self.known.get(name).is_some_and(|known| known.is_constant);
+                }
             }
         }
-        let is_given = body.input.get(1).and_then(|input| input.name.as_deref()) == Some(name);
-        is_given || self.known.get(name).is_some_and(|known| known.is_constant)
+        true
     }
 
     /// What a node makes.
@@ -361,6 +365,20 @@ mod tests {
         }
         assert!(!looped("few", "Identity").contains("rounds"));
         assert!(!looped("rounds", "Not").contains("rounds"), "it stops itself");
+    }
+
+    #[test]
+    fn a_long_way_to_a_loops_condition_is_not_followed() {
+        let mut body = Builder::default().node("Not", &["on"], &["c0"], vec![]);
+        for at in 0..100 {
+            let (from, to) = (format!("c{at}"), format!("c{}", at + 1));
+            body = body.node("Identity", &[&from], &[&to], vec![]);
+        }
+        let body = vec![("body", Value::Graph(body.output("c100").into_graph()))];
+        let builder = Builder::default().integers("rounds", &[1 << 40]).scalar_bool("on", true);
+        let builder = builder.input("x", &[1]).node("Relu", &["x"], &["y"], vec![]);
+        let said = sentence(builder.node("Loop", &["rounds", "on"], &["z"], body).output("y"));
+        assert!(said.contains("expected at most 1048576 rounds"), "{said}");
     }
 
     #[test]
