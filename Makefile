@@ -25,7 +25,7 @@ say = @printf '\n== %s\n' "$(1)" >&2
 help: ## list these commands
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1|/' | column -t -s '|'
 
-serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…); minutes the first time, then seconds
+serve: dist ## build the release page and serve it on http://127.0.0.1:8080/ (PORT=…); 8 minutes the first time, then seconds
 	@node scripts/serve.mjs dist $(PORT)
 
 dist: setup ## build the page into dist/, a folder that any static host can serve from any path; 4 minutes
