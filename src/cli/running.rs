@@ -115,8 +115,7 @@ impl Runner {
             (_, Err(reason)) => return Ok(std::mem::replace(reason, Ran::Could(String::new()))),
             (None, Ok(_)) => return Ok(Ran::Could(String::new())),
         };
-        let is_open = Session::leaves_step_open(recipe);
-        let mut settling = Settling::new(is_open);
+        let mut settling = Settling::new(Session::leaves_step_open(recipe));
         let mut candidate = opened.session.complete(recipe)?;
         let mut last = None;
         loop {
@@ -136,12 +135,15 @@ impl Runner {
                 Err(error) => return Ok(Ran::Could(error.to_string())),
             };
             let is_ample = check.is_ample();
-            let is_asked = settling.is_new() && is_open && !is_ample;
-            // Where it cannot be found out, steps stay as they are.
-            let finer =
-                || if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
-            let felt =
-                (!check.made_up).then(|| Felt { output_sqnr_db: check.output_sqnr_db, finer: finer() });
+            let felt = if check.made_up {
+                None
+            } else {
+                let is_asked = settling.asks_whose() && !is_ample;
+                // Where it cannot be found out, steps stay as they are.
+                let finer =
+                    if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
+                Some(Felt { output_sqnr_db: check.output_sqnr_db, finer })
+            };
             let run = Run { recipe: &candidate, outcome: &outcome, is_ample, felt };
             match settling.next(&run) {
                 Some(next) => (candidate, last) = (next, Some(check)),

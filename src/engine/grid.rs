@@ -48,12 +48,12 @@ pub(super) fn grids(
     recipe: &Recipe,
     settings: &Settings,
 ) -> Result<Vec<Option<Grid>>, EngineError> {
-    let rank = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i)).map_or(0, |t| t.shape.len());
+    let tensor_of = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i));
+    let rank = |group: &Group| tensor_of(group).map_or(0, |tensor| tensor.shape.len());
     let has_importance = recipe.importance.kind != ImportanceKind::None;
     let all_flat = groups.all.iter().all(|group| rank(group) < 2);
-    let role_of = |group: &Group| {
-        group.tensor.and_then(|i| model.tensors.get(i)).map_or(Role::Weight, |t| t.found.role)
-    };
+    let role_of = |group: &Group| tensor_of(group).map_or(Role::Weight, |tensor| tensor.found.role);
+    let finer_by = |group: &Group| tensor_of(group).map_or(0.0, |tensor| recipe.finer_by(&tensor.name));
     let typical = typical_size(groups);
     let common = (recipe.scope == Scope::All).then(|| {
         let mut weights = Histogram::default();
@@ -63,13 +63,11 @@ pub(super) fn grids(
         uniform::deviation(&weights)
     });
     let grid = |group: &Group| {
-        let name = group.tensor.and_then(|i| model.tensors.get(i)).map_or("", |tensor| &tensor.name);
-        let finer = if recipe.finer.is_empty() { 0.0 } else { recipe.finer_by(name) };
-        let unit = libm::exp2(-finer)
-            * common.unwrap_or_else(|| {
-                let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
-                uniform::deviation(&group.kept) * share
-            });
+        let unit = common.unwrap_or_else(|| {
+            let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
+            uniform::deviation(&group.kept) * share
+        });
+        let unit = unit * libm::exp2(-finer_by(group));
         // A step of its own is as fine as its numbers reach; a common one that is too fine for a tensor is refused.
         let finest = if common.is_none() { Some(reach_of(group) / (0.99 * MOST)) } else { None };
         let kind =

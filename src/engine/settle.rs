@@ -39,7 +39,7 @@ pub struct Run<'a> {
 pub struct Felt {
     /// The least signal-to-noise ratio of an output.
     pub output_sqnr_db: f64,
-    /// Where [asked for](Settling::is_new): by how much steps are to be finer, tensor by tensor.
+    /// Where [asked for](Settling::asks_whose): by how much steps are to be finer, tensor by tensor.
     pub finer: Vec<Finer>,
 }
 
@@ -61,6 +61,11 @@ impl Settling {
     /// Whether nothing has been run yet.
     pub fn is_new(&self) -> bool {
         self.trials == 0
+    }
+
+    /// Whether the run to come is to find out, where it can, whose error the answers feel.
+    pub fn asks_whose(&self) -> bool {
+        self.is_open && self.is_new()
     }
 
     /// What is to be tried next; `None` where the recipe that ran last stays.

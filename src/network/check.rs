@@ -224,24 +224,9 @@ impl Checker {
 
     /// Runs a network with other weights, and compares.
     pub fn check(&self, decoded: &ModelBytes) -> Result<Check, NetworkError> {
-        let network = Network::load(decoded)?;
+        let Compared { sums, decisions, finite } = self.compare(decoded, self.inputs.len())?;
         let mut check =
-            Check { made_up: self.made_up, sets: self.inputs.len() as u64, finite: true, ..Check::default() };
-        let mut sums = vec![Sums::default(); self.graph.outputs.len()];
-        let mut decisions = Decisions::default();
-        for (inputs, expected) in self.inputs.iter().zip(&self.answers) {
-            let found = network.run(inputs, &self.graph.outputs)?;
-            for ((expected, found), sums) in expected.iter().zip(&found).zip(&mut sums) {
-                if let (Some(then), Some(now)) = (expected.as_floats(), found.as_floats()) {
-                    check.finite &= sums.add(then, now);
-                }
-            }
-            // The first output that is floats is the answer.
-            let pair = expected.iter().zip(&found).find_map(|(a, b)| Some((a.as_floats()?, b.as_floats()?)));
-            if let Some((then, now)) = pair {
-                decisions.add(then, now);
-            }
-        }
+            Check { made_up: self.made_up, sets: self.inputs.len() as u64, finite, ..Check::default() };
         let outputs = self.graph.outputs.iter().zip(self.first_answers()).zip(&sums);
         let outputs = outputs.filter(|((_, output), _)| output.as_floats().is_some());
         check.outputs = outputs.map(|((name, _), sums)| sums.finish(name)).collect();
@@ -255,6 +240,27 @@ impl Checker {
             check.first_bad = Some(bad);
         }
         Ok(check)
+    }
+
+    /// Runs a network with other weights on the first sets, beside what the float network answered.
+    fn compare(&self, decoded: &ModelBytes, sets: usize) -> Result<Compared, NetworkError> {
+        let network = Network::load(decoded)?;
+        let mut sums = vec![Sums::default(); self.graph.outputs.len()];
+        let (mut decisions, mut finite) = (Decisions::default(), true);
+        for (inputs, expected) in self.inputs.iter().zip(&self.answers).take(sets) {
+            let found = network.run(inputs, &self.graph.outputs)?;
+            for ((expected, found), sums) in expected.iter().zip(&found).zip(&mut sums) {
+                if let (Some(then), Some(now)) = (expected.as_floats(), found.as_floats()) {
+                    finite &= sums.add(then, now);
+                }
+            }
+            // The first output that is floats is the answer.
+            let pair = expected.iter().zip(&found).find_map(|(a, b)| Some((a.as_floats()?, b.as_floats()?)));
+            if let Some((then, now)) = pair {
+                decisions.add(then, now);
+            }
+        }
+        Ok(Compared { sums, decisions, finite })
     }
 
     /// Sets to compare tensors on: few, but with enough numbers in their answers; `None` where all have too few.
@@ -272,16 +278,7 @@ impl Checker {
 
     /// Noise over signal that other weights make in the outputs, summed over them, each at most 1; on the first sets alone.
     pub(super) fn noise(&self, decoded: &ModelBytes, sets: usize) -> Result<f64, NetworkError> {
-        let network = Network::load(decoded)?;
-        let mut sums = vec![Sums::default(); self.graph.outputs.len()];
-        for (inputs, expected) in self.inputs.iter().zip(&self.answers).take(sets) {
-            let found = network.run(inputs, &self.graph.outputs)?;
-            for ((then, now), sums) in expected.iter().zip(&found).zip(&mut sums) {
-                if let (Some(then), Some(now)) = (then.as_floats(), now.as_floats()) {
-                    sums.add(then, now);
-                }
-            }
-        }
+        let Compared { sums, .. } = self.compare(decoded, sets)?;
         let noise =
             |sums: &Sums| if sums.signal > 0.0 { sums.error / (sums.signal + sums.error) } else { 0.0 };
         Ok(sums.iter().map(noise).sum())
@@ -332,6 +329,15 @@ impl Checker {
         }
         None
     }
+}
+
+/// What a network came to beside the float one.
+struct Compared {
+    /// By output.
+    sums: Vec<Sums>,
+    decisions: Decisions,
+    /// Whether every number is finite wherever the float network's is.
+    finite: bool,
 }
 
 /// What is gathered of an output over all sets.

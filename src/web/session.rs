@@ -29,8 +29,7 @@ impl Held {
             Job::Begin { model, importance } => self.begin(&model, &importance),
             Job::Absorb { index, bytes } => {
                 let session = self.begun.as_mut().ok_or_else(nothing_held)?;
-                let bytes = protocol::bytes_from_array(&bytes).ok_or_else(nothing_held)?;
-                let sketches: Vec<Vec<u8>> = engine::unpack(&bytes).map_err(sentence)?;
+                let sketches: Vec<Vec<u8>> = unpack(&bytes)?;
                 for (at, sketch) in sketches.iter().enumerate() {
                     session.absorb(index + at, sketch).map_err(sentence)?;
                 }

@@ -39,7 +39,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A file may take this much, or eight times its own size.
+/// A file takes less than this, or than eight times its own size.
 const MOST_BYTES: usize = 100 << 20;
 /// Elements of a compressed file that are decoded: its first blocks, so that one input does not take seconds.
 const MOST_ELEMENTS: u64 = 1 << 18;
@@ -50,7 +50,7 @@ pub fn held_beyond(door: impl Fn(&[u8]) -> bool, bytes: &[u8]) -> (bool, usize) 
     MOST.store(before, Ordering::Relaxed);
     let good = door(bytes);
     let took = MOST.load(Ordering::Relaxed).saturating_sub(before);
-    (good, took.saturating_sub(MOST_BYTES.max(8 * bytes.len())))
+    (good, (took + 1).saturating_sub(MOST_BYTES.max(8 * bytes.len())))
 }
 
 /// A weight file of any format: opened, read to its end, and told what it is for beside itself.
