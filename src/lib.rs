@@ -22,9 +22,9 @@
 //! - `checksum`, `number`, `order`: CRC-32; decimal numbers; sorting.
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
-//! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`entropy`]: symbols to bits and back, integers only.
+//! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
 //! - [`container`]: our file: sections, checksums, writer, reader.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`importance`]: what a weight's squared error is multiplied by.

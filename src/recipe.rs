@@ -6,42 +6,11 @@
 
 use crate::entropy::{Coder, Positions};
 use crate::number;
-use crate::quantize::{Method, Settings, SettingsError, Value, methods, pruning::Pruning};
+use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
+use crate::quantize::{Pruning, Scope, Settings, SettingsError, Value};
 use crate::role::Role;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-
-/// Which weights share a codebook.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Scope {
-    /// One codebook for all quantized tensors (Choi et al. 2017, section 3.4).
-    All,
-    /// One codebook per tensor (Han et al. 2016): no tensor sets another's precision.
-    #[default]
-    Tensor,
-    /// One codebook per output channel: the leading axis of each tensor.
-    Channel,
-}
-
-impl Scope {
-    /// Every scope.
-    pub const ALL: [Self; 3] = [Self::All, Self::Tensor, Self::Channel];
-
-    /// The word that recipes have for it.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Tensor => "tensor",
-            Self::Channel => "channel",
-        }
-    }
-
-    /// The scope of this [`id`](Self::id).
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.id() == id)
-    }
-}
 
 /// What a weight's squared error is multiplied by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -135,7 +104,7 @@ impl Default for Recipe {
             exclude: Vec::new(),
             importance: ImportanceChoice::default(),
             pruning: Pruning::None,
-            method: "trellis".to_owned(),
+            method: DEFAULT_METHOD.to_owned(),
             settings: BTreeMap::new(),
             coder: Coder::Context,
             positions: Positions::Symbols,
@@ -220,7 +189,7 @@ impl Recipe {
         Self {
             scope: Scope::All,
             roles: Role::TRAINED.to_vec(),
-            method: "uniform".to_owned(),
+            method: PAPER_METHOD.to_owned(),
             coder: Coder::Huffman,
             ..Self::default()
         }
@@ -239,9 +208,7 @@ impl Recipe {
                 found: "gaps".to_owned(),
             });
         }
-        if method.is_grid() {
-            self.check_grid(method)?;
-        }
+        self.check_method(method)?;
         self.check_finer(method)?;
         let settings = Settings::new(method.parameters, &self.settings)?;
         let ImportanceChoice { alpha, floor, .. } = self.importance;
@@ -268,17 +235,19 @@ impl Recipe {
     }
 
     /// Checks that the other choices leave the method what it decides itself.
-    fn check_grid(&self, method: &Method) -> Result<(), SettingsError> {
+    fn check_method(&self, method: &Method) -> Result<(), SettingsError> {
         let needs = |field: &str, expected: &str, found: &str| {
             Err(refused(field, format!("{expected} for {}", method.id), found))
         };
-        if self.coder != Coder::Context {
-            return needs("coder", "context, whose costs decide,", self.coder.id());
+        if !method.coders.contains(&self.coder) {
+            let coders: Vec<&str> = method.coders.iter().map(|coder| coder.id()).collect();
+            return needs("coder", &format!("{}, whose costs decide,", coders.join(" or ")), self.coder.id());
         }
-        if self.scope == Scope::Channel {
-            return needs("scope", "all or tensor", "channel");
+        if !method.scopes.contains(&self.scope) {
+            let scopes: Vec<&str> = method.scopes.iter().map(|scope| scope.id()).collect();
+            return needs("scope", &scopes.join(" or "), self.scope.id());
         }
-        if self.pruning != Pruning::None {
+        if !method.prunes && self.pruning != Pruning::None {
             return needs("prune", "none, since lambda decides what becomes zero,", "pruning");
         }
         Ok(())
@@ -308,8 +277,8 @@ impl Recipe {
         self.finer.iter().find(|finer| matches(&finer.pattern, name)).map_or(0.0, |finer| finer.bits)
     }
 
-    /// Whether the method decides by the costs of the context coder.
-    fn is_grid(&self) -> bool {
+    /// Whether the method lays a grid and decides by the costs of the context coder.
+    pub fn is_grid(&self) -> bool {
         methods::find(&self.method).is_some_and(Method::is_grid)
     }
 
@@ -340,6 +309,22 @@ impl Recipe {
             recipe.set("method", id)?;
         }
         Ok(recipe)
+    }
+
+    /// This recipe with what its method does not leave open as the method wants it.
+    #[must_use]
+    pub fn fitted(mut self) -> Self {
+        let Some(method) = methods::find(&self.method) else { return self };
+        if let [coder] = method.coders {
+            self.coder = *coder;
+        }
+        if !method.scopes.contains(&self.scope) {
+            self.scope = Scope::default();
+        }
+        if !method.prunes {
+            (self.pruning, self.positions) = (Pruning::None, Positions::Symbols);
+        }
+        self
     }
 
     /// This recipe with `parameter` of its method set to `value`.
@@ -483,9 +468,9 @@ impl Recipe {
             "prune" => self.pruning = pruning_from(value)?,
             "method" => {
                 value.clone_into(&mut self.method);
-                if self.is_grid() {
-                    // The one coder that these methods can have.
-                    self.coder = Coder::Context;
+                if let Some([coder]) = methods::find(value).map(|method| method.coders) {
+                    // The one coder that the method can have.
+                    self.coder = *coder;
                 }
             }
             "coder" => {

@@ -8,8 +8,8 @@
 mod support;
 
 use quantscope::engine::pipeline::Opened;
-use quantscope::quantize::methods::METHODS;
-use quantscope::recipe::{Recipe, Scope};
+use quantscope::quantize::{Scope, methods::METHODS};
+use quantscope::recipe::Recipe;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use support::{Random, f32_bytes, safetensors};

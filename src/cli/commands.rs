@@ -9,7 +9,7 @@ use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Sweep, Verification};
 use crate::engine::target::{self, Met, Target};
-use crate::engine::{self, EngineError, Export};
+use crate::engine::{self, AskedCurve, EngineError, Export};
 use crate::formats::{Limits, Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
@@ -238,8 +238,7 @@ fn sweep(
     if ids.is_empty() {
         ids = METHODS.iter().map(|m| m.id).collect();
     }
-    let is_known = |id: &&&str| methods::find(id.strip_suffix(":plain").unwrap_or(id)).is_some();
-    if let Some(unknown) = ids.iter().find(|id| !is_known(id)) {
+    if let Some(unknown) = ids.iter().find(|id| AskedCurve::parse(id).is_none()) {
         let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
         return Err(Failure::Usage(format!(
             "methods: expected some of {}, found {unknown}",

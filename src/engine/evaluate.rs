@@ -12,7 +12,7 @@ use crate::histogram::{Histogram, Moments, cell_start};
 use crate::model::Model;
 use crate::number;
 use crate::quantize::{
-    Method, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
+    Method, Needs, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
 use crate::rate_distortion::{entropy_bits, sqnr_db};
 use crate::recipe::{ImportanceKind, Recipe};
@@ -177,7 +177,7 @@ impl<'a> Evaluated<'a> {
             predicted_ratio: parameters as f64 * 32.0
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
             optimal: self.solutions.iter().all(|s| s.optimal),
-            preview: self.groups.preview || method.is_grid(),
+            preview: self.groups.preview || method.needs == Needs::Rows,
             gap_to_optimum_db: None,
             gap_to_shannon_bits: None,
         }
@@ -428,12 +428,27 @@ pub(super) fn bins(histogram: &Histogram, start: f64, width: f64, bins: usize) -
     counts
 }
 
-/// Ending of a method's id that asks a sweep to ignore importance when solving.
-pub(super) const PLAIN: &str = ":plain";
+/// A curve that a sweep is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct AskedCurve {
+    /// The method that draws it.
+    pub method: &'static Method,
+    /// Whether it is solved as if every weight had importance 1, and measured with the importance there is.
+    pub is_plain: bool,
+}
 
-/// A method's id without that ending.
-pub(super) fn name_of(id: &str) -> &str {
-    id.strip_suffix(PLAIN).unwrap_or(id)
+impl AskedCurve {
+    /// The curve of a method's id, or of `id:plain`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (id, is_plain) = text.strip_suffix(":plain").map_or((text, false), |id| (id, true));
+        Some(Self { method: methods::find(id)?, is_plain })
+    }
+
+    /// What it is called.
+    fn title(&self) -> String {
+        let ignored = if self.is_plain { ", importance ignored" } else { "" };
+        format!("{}{ignored}", self.method.title)
+    }
 }
 
 /// `points` values of a method's swept parameter, from fine to coarse, evenly spread on a logarithmic scale.
@@ -441,10 +456,7 @@ pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
     let (fine, coarse) = method.sweep;
     let last = points.saturating_sub(1).max(1) as f64;
     let at = |i: usize| fine * libm::pow(coarse / fine, i as f64 / last);
-    let whole = method
-        .parameters
-        .iter()
-        .any(|p| p.id == method.swept && matches!(p.kind, ParameterKind::Integer { .. }));
+    let whole = matches!(method.swept_kind(), Some(ParameterKind::Integer { .. }));
     let mut values: Vec<Value> = (0..points)
         .map(|i| {
             if whole {
@@ -476,12 +488,14 @@ pub(super) fn sweep(
     let shannon = Shannon::new(groups);
     let has_importance = recipe.importance.kind != ImportanceKind::None;
     for id in ids {
-        let (name, plain) = id.strip_suffix(PLAIN).map_or((*id, false), |name| (name, true));
-        let Some(method) = methods::find(name) else { continue };
-        let title =
-            if plain { format!("{}, importance ignored", method.title) } else { method.title.to_owned() };
-        let mut curve =
-            Curve { method: (*id).to_owned(), title, parameter: method.swept.into(), points: vec![] };
+        let Some(asked) = AskedCurve::parse(id) else { continue };
+        let AskedCurve { method, is_plain: plain } = asked;
+        let mut curve = Curve {
+            method: (*id).to_owned(),
+            title: asked.title(),
+            parameter: method.swept.into(),
+            points: vec![],
+        };
         let base = recipe.with_method(method.id)?;
         let recipes: Vec<Recipe> =
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
@@ -503,7 +517,7 @@ pub(super) fn sweep(
         }
         let weighted = has_importance && !plain;
         let measure = Measure { groups, weighted, shannon: shannon.as_ref() };
-        measure.fill(method.id, &mut curve, reference);
+        measure.fill(method, &mut curve, reference);
         pilot::correct(&knots, &mut curve.points, kept_bits, parameters);
         curves.push(curve);
     }

@@ -19,9 +19,8 @@
 use super::evaluate::Evaluated;
 use super::groups::Groups;
 use super::report::{Bound, Curve, Point};
-use crate::quantize::{Method, Settings, Value, methods, uniform::deviation};
+use crate::quantize::{Method, Optimum, Settings, Standing, ecsq_exact, uniform::deviation};
 use crate::rate_distortion::{bounds, entropy_bits, hull, sqnr_db};
-use std::collections::BTreeMap;
 
 /// Prices at which the exact curve is solved, in variances per bit.
 const PRICES: (f64, f64) = (0.0001, 2.0);
@@ -31,8 +30,6 @@ const KNOTS: i32 = 48;
 const BINS: u64 = 1024;
 const MORE_BINS: u64 = 2048;
 const FINE_PRICE: f64 = 0.002;
-/// Scalar quantizers for an entropy coder.
-const ENTROPY_CODED: [&str; 4] = ["uniform", "ecsq", "ecsq-exact", "rdo"];
 
 /// A point of the exact curve with the slope there.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,7 +47,7 @@ pub(super) struct Reference(Vec<Knot>);
 impl Reference {
     /// Solves the curve.
     pub fn new(groups: &Groups) -> Self {
-        let Some((method, group)) = methods::find("ecsq-exact").zip(groups.all.first()) else {
+        let Some((method, group)) = Method::proving(Optimum::OfEntropy).zip(groups.all.first()) else {
             return Self::default();
         };
         let deviation = deviation(&group.kept);
@@ -59,9 +56,8 @@ impl Reference {
             let part = f64::from(i) / f64::from(KNOTS - 1);
             let price = (PRICES.0 * libm::pow(PRICES.1 / PRICES.0, part)).clamp(PRICES.0, PRICES.1);
             let bins = if price < FINE_PRICE { MORE_BINS } else { BINS };
-            let given = [("lambda", Value::Number(price)), ("bins", Value::Integer(bins))];
             prices.push(price * deviation * deviation);
-            settings.extend(checked(method, given));
+            settings.extend(ecsq_exact::settings(price, bins).ok());
         }
         let mut knots = Vec::new();
         for (evaluated, price) in Evaluated::several(groups, method, &settings, true).iter().zip(prices) {
@@ -201,7 +197,7 @@ pub(super) struct Measure<'a> {
 
 impl Measure<'_> {
     /// Fills in the gaps of a curve's points; `reference` is solved when first needed.
-    pub fn fill(&self, id: &str, curve: &mut Curve, reference: &mut Option<Reference>) {
+    pub fn fill(&self, method: &Method, curve: &mut Curve, reference: &mut Option<Reference>) {
         for point in &mut curve.points {
             point.gap_to_shannon_bits = self.shannon.and_then(|shannon| {
                 let gap = point.entropy_bits - shannon.bits(point.mse)?;
@@ -209,24 +205,35 @@ impl Measure<'_> {
                 (gap >= 0.0).then_some(gap)
             });
         }
-        if id == "kmeans" {
-            curve.points.iter_mut().for_each(|point| point.gap_to_optimum_db = point.optimal.then_some(0.0));
-        } else if id == "lloyd" {
-            self.fill_from_means(curve);
-        } else if ENTROPY_CODED.contains(&id) && !self.weighted && self.groups.all.len() == 1 {
-            let reference = reference.get_or_insert_with(|| Reference::new(self.groups));
-            for point in &mut curve.points {
-                let least = reference.mse(point.entropy_bits);
-                let gap = least.and_then(|least| decibels(point.mse, least));
-                point.gap_to_optimum_db = if point.optimal { Some(0.0) } else { gap };
+        match method.standing {
+            Standing::Proves(Optimum::OfLevels) => {
+                curve
+                    .points
+                    .iter_mut()
+                    .for_each(|point| point.gap_to_optimum_db = point.optimal.then_some(0.0));
             }
+            Standing::Bounded(Optimum::OfLevels) => self.fill_from_means(curve),
+            Standing::Bounded(Optimum::OfEntropy) | Standing::Proves(Optimum::OfEntropy)
+                if !self.weighted && self.groups.all.len() == 1 =>
+            {
+                let reference = reference.get_or_insert_with(|| Reference::new(self.groups));
+                for point in &mut curve.points {
+                    let least = reference.mse(point.entropy_bits);
+                    let gap = least.and_then(|least| decibels(point.mse, least));
+                    point.gap_to_optimum_db = if point.optimal { Some(0.0) } else { gap };
+                }
+            }
+            _ => {}
         }
     }
 
     /// Against exact k-means with the same numbers of levels.
     fn fill_from_means(&self, curve: &mut Curve) {
-        let Some(method) = methods::find("kmeans") else { return };
-        let k = |point: &Point| checked(method, [("k", point.parameter.clone()?)]);
+        let Some(method) = Method::proving(Optimum::OfLevels) else { return };
+        let k = |point: &Point| {
+            let given = [(method.swept.to_owned(), point.parameter.clone()?)];
+            Settings::new(method.parameters, &given.into()).ok()
+        };
         let settings: Vec<Settings> = curve.points.iter().filter_map(k).collect();
         let solved = Evaluated::several(self.groups, method, &settings, !self.weighted);
         for (point, exact) in curve.points.iter_mut().zip(solved) {
@@ -237,15 +244,6 @@ impl Measure<'_> {
             point.gap_to_optimum_db = decibels(error, least);
         }
     }
-}
-
-/// Settings of a method with these values; all are in range.
-fn checked<const N: usize>(method: &Method, given: [(&str, Value); N]) -> Option<Settings> {
-    let mut values = BTreeMap::new();
-    for (id, value) in given {
-        values.insert(id.to_owned(), value);
-    }
-    Settings::new(method.parameters, &values).ok()
 }
 
 /// By how many dB `error` is above the `least` one; what is below it by rounding is at it. `None` where it is infinitely far.

@@ -11,8 +11,8 @@ use crate::entropy::Goal;
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::number;
-use crate::quantize::{QuantizeError, Settings, SettingsError, grid, uniform};
-use crate::recipe::{ImportanceKind, Recipe, Scope};
+use crate::quantize::{QuantizeError, Scope, Settings, SettingsError, grid, uniform};
+use crate::recipe::{ImportanceKind, Recipe};
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
 

@@ -4,8 +4,8 @@ use super::selection::Selection;
 use super::{EngineError, session::TensorSketch};
 use crate::histogram::{Histogram, Moments};
 use crate::model::Model;
-use crate::quantize::{Method, Problem, QuantizeError, Settings, Solution};
-use crate::recipe::{Recipe, Scope};
+use crate::quantize::{Method, Problem, QuantizeError, Scope, Settings, Solution};
+use crate::recipe::Recipe;
 
 /// Weights that share a codebook, after pruning.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ pub(super) fn key(recipe: &Recipe) -> String {
     let method = Recipe::default().method;
     let rest = Recipe { method, settings: std::collections::BTreeMap::new(), ..recipe.clone() };
     let Recipe { coder, positions, .. } = Recipe::default();
-    let is_grid = crate::quantize::methods::find(&recipe.method).is_some_and(Method::is_grid);
+    let is_grid = recipe.is_grid();
     // Which tensors are kept may depend on whether each has a grid of its own.
     format!("{is_grid} {}", Recipe { coder, positions, ..rest }.to_line())
 }

@@ -36,6 +36,7 @@ pub use assemble::{
     Assembler, Export, check_blocks, codebooks, decode_to, is_container, open_container, parameters,
 };
 pub use encode::encode;
+pub use evaluate::AskedCurve;
 pub use plan::{Plan, assignments, levels_hash, prepare};
 pub use session::Session;
 pub use sketch::sketch;

@@ -16,7 +16,8 @@ use super::{BLOCK_WEIGHTS, EngineError};
 use crate::container::rows_of;
 use crate::entropy::{CodeTable, Coder, ContextCounts, Positions};
 use crate::model::Model;
-use crate::recipe::{Recipe, Scope};
+use crate::quantize::Scope;
+use crate::recipe::Recipe;
 use std::collections::BTreeMap;
 
 /// Weights that are tried, about, and of one tensor at least.

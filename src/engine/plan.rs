@@ -11,8 +11,8 @@ use crate::entropy::{
 };
 use crate::formats::{Limits, TensorReader};
 use crate::model::Model;
-use crate::quantize::{Quantizer, Settings, SettingsError, Solution, certified, grid};
-use crate::recipe::{Recipe, Scope};
+use crate::quantize::{Quantizer, Scope, Settings, SettingsError, Solution, certified, grid};
+use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 

@@ -1,8 +1,8 @@
 //! What the engine tells: rows, points, curves and totals, ready for a table, a chart, CSV or JSON.
 
 use super::quality::Quality;
-use crate::quantize::{Method, Value, methods};
-use crate::recipe::{Recipe, Scope};
+use crate::quantize::{Scope, Value};
+use crate::recipe::Recipe;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +55,7 @@ pub struct TensorRow {
 impl TensorRow {
     /// Whether a recipe that asks for it keeps it all the same, for what it holds.
     pub fn is_kept_in(&self, recipe: &Recipe) -> bool {
-        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
+        let is_grid = recipe.is_grid();
         // In a codebook of all, a few weights cost nothing of their own.
         let is_free = self.elements < super::selection::FEW && recipe.scope == Scope::All && !is_grid;
         self.kept.is_some() && !recipe.includes(&self.name) && !is_free

@@ -7,8 +7,8 @@
 use super::session::TensorSketch;
 use crate::histogram::{Histogram, Moments};
 use crate::model::Model;
-use crate::quantize::{methods, pruning::Pruning};
-use crate::recipe::{Recipe, Scope};
+use crate::quantize::{Pruning, Scope};
+use crate::recipe::Recipe;
 use crate::role::Role;
 use crate::tensor::Tensor;
 
@@ -64,7 +64,7 @@ impl Selection {
     /// Sorts the tensors of a model by what the recipe asks and what they hold.
     pub fn new(model: &Model, sketches: &[TensorSketch], recipe: &Recipe) -> Self {
         let mut selection = Self::default();
-        let is_grid = methods::find(&recipe.method).is_some_and(crate::quantize::Method::is_grid);
+        let is_grid = recipe.is_grid();
         for (index, (tensor, sketch)) in model.tensors.iter().zip(sketches).enumerate() {
             let asked = recipe.selects(&tensor.name, tensor.found.role);
             if !asked || tensor.same_as.is_some() || tensor.is_empty() || !tensor.dtype.is_float() {

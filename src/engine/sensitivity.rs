@@ -23,9 +23,11 @@ use crate::entropy::Coder;
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::order;
-use crate::quantize::{Method, ParameterKind, Pruning, Rule, Settings, Solution, Value, uniform::deviation};
+use crate::quantize::{
+    Method, ParameterKind, Pruning, Rule, Scope, Settings, Solution, Unit, Value, uniform::deviation,
+};
 use crate::rate_distortion::sqnr_db;
-use crate::recipe::{Recipe, Scope};
+use crate::recipe::Recipe;
 
 /// Factors by which the swept parameter is made finer and coarser; the next one where the rate hardly moved.
 const REACHES: [f64; 4] = [1.25, 2.0, 5.0, 20.0];
@@ -210,10 +212,10 @@ impl Asked<'_> {
             let own = unit(&own.kept);
             if own > 0.0 { unit(&shared.kept) / own } else { 1.0 }
         };
-        Some(match self.method.swept {
-            "step" => now * units(deviation),
-            "lambda" => now * units(variance),
-            _ => alone.now.pool.levels.iter().filter(|count| **count > 0).count() as f64,
+        Some(match self.method.unit {
+            Unit::Deviations => now * units(deviation),
+            Unit::Variances => now * units(variance),
+            Unit::Levels => alone.now.pool.levels.iter().filter(|count| **count > 0).count() as f64,
         })
     }
 

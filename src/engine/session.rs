@@ -1,6 +1,6 @@
 //! A session: one opened file's sketch, and every question that can be answered from it.
 
-use super::evaluate::{self, Evaluated};
+use super::evaluate::{self, AskedCurve, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
 use super::pilot::{self, Scale};
@@ -9,8 +9,8 @@ use super::selection::{self, Kept, Selection};
 use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
 use crate::histogram::Histogram;
 use crate::model::Model;
-use crate::quantize::{Method, Value, methods, pruning::Pruning};
-use crate::recipe::{ImportanceKind, Recipe, Scope};
+use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
+use crate::recipe::{ImportanceKind, Recipe};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -51,7 +51,7 @@ impl TensorSketch {
 
 /// Whether a plan of the recipe has groups of its own: a grid for every tensor where predictions are made of others.
 fn has_own_grids(recipe: &Recipe) -> bool {
-    recipe.scope != Scope::Tensor && methods::find(&recipe.method).is_some_and(Method::is_grid)
+    recipe.scope != Scope::Tensor && recipe.is_grid()
 }
 
 /// One opened file: its model, its sketch, and what follows from them.
@@ -252,17 +252,17 @@ impl Session {
 
     /// Whether a recipe leaves it to the file how fine its grids are.
     pub fn leaves_step_open(recipe: &Recipe) -> bool {
-        methods::find(&recipe.method).is_some_and(Method::is_grid)
+        recipe.is_grid()
             && recipe.scope == Scope::Tensor
             && recipe.importance.kind == ImportanceKind::None
-            && !recipe.settings.contains_key("step")
+            && !recipe.settings.contains_key(grid::STEP.id)
     }
 
     /// Chooses the step of grids where the recipe leaves it open.
     fn choose_step(&self, recipe: &mut Recipe) -> Result<(), EngineError> {
         if let Some((groups, kept_bytes)) = self.open_grids(recipe)? {
             let step = super::grid::open_step(&groups, kept_bytes);
-            recipe.settings.insert("step".to_owned(), Value::Number(step));
+            recipe.settings.insert(grid::STEP.id.to_owned(), Value::Number(step));
         }
         Ok(())
     }
@@ -285,8 +285,8 @@ impl Session {
 
     /// Asks for exact zeros where a share of a quantized tensor's weights is zero already. Grids have a zero of their own.
     fn keep_zeros(&self, recipe: &mut Recipe) {
-        let is_grid = methods::find(&recipe.method).is_some_and(Method::is_grid);
-        if is_grid || recipe.pruning != Pruning::None {
+        let prunes = methods::find(&recipe.method).is_none_or(|method| method.prunes);
+        if !prunes || recipe.pruning != Pruning::None {
             return;
         }
         let selection = Selection::new(&self.model, &self.sketches, recipe);
@@ -404,17 +404,17 @@ impl Session {
         let mut curves: Vec<Option<Curve>> = ids.iter().map(|_| None).collect();
         // Methods on grids keep zeros by themselves; the others by the recipe, and so have groups of their own.
         for on_grids in [false, true] {
-            let is_here = |id: &&str| {
-                methods::find(evaluate::name_of(id)).is_some_and(|method| method.is_grid() == on_grids)
-            };
-            let here: Vec<&str> = ids.iter().copied().filter(|id| is_here(id)).collect();
-            let Some(first) = here.first() else { continue };
-            let base = recipe.with_method(evaluate::name_of(first))?;
+            let here: Vec<(&str, &Method)> = ids
+                .iter()
+                .filter_map(|id| Some((*id, AskedCurve::parse(id)?.method)))
+                .filter(|(_, method)| method.is_grid() == on_grids)
+                .collect();
+            let Some((_, first)) = here.first() else { continue };
+            let base = recipe.with_method(first.id)?;
             if let Err(error) = base.check()
                 && on_grids
             {
-                let titles = here.iter().filter_map(|id| methods::find(evaluate::name_of(id)));
-                sweep.left_out.extend(titles.map(|method| format!("{}: {error}", method.title)));
+                sweep.left_out.extend(here.iter().map(|(_, method)| format!("{}: {error}", method.title)));
                 continue;
             }
             let base = self.complete(&base)?;
@@ -427,7 +427,7 @@ impl Session {
             let part = evaluate::sweep(
                 groups,
                 &base,
-                &here,
+                &here.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
                 points,
                 (kept_bits, parameters),
                 &mut reference,

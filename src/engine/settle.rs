@@ -6,7 +6,7 @@
 
 use super::report::Outcome;
 use crate::number;
-use crate::quantize::Value;
+use crate::quantize::{Value, grid::STEP};
 use crate::recipe::{Finer, Recipe};
 
 /// Networks of more bytes are not run unless asked for.
@@ -98,7 +98,7 @@ impl Settling {
 /// By how many bits for each weight the step may be finer, at most one, or must be coarser, for the file to be as large as it may, which
 /// is `allowed` at least; and the recipe with that step, where it is worth trying.
 fn nearer(recipe: &Recipe, outcome: &Outcome, allowed: u64) -> Option<(f64, Option<Recipe>)> {
-    let step = match recipe.settings.get("step")? {
+    let step = match recipe.settings.get(STEP.id)? {
         Value::Number(step) => *step,
         Value::Integer(step) => *step as f64,
         Value::Choice(_) => return None,
@@ -111,7 +111,7 @@ fn nearer(recipe: &Recipe, outcome: &Outcome, allowed: u64) -> Option<(f64, Opti
     }
     let slack = if bits < 0.0 { SLACK_BITS } else { 0.0 };
     let step = number::rounded(step * libm::exp2(slack - bits), 3);
-    let next = recipe.with("step", Value::Number(step));
+    let next = recipe.with(STEP.id, Value::Number(step));
     Some((bits, next.check().is_ok().then_some(next)))
 }
 

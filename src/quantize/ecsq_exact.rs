@@ -9,7 +9,7 @@
 
 use super::ecsq::{LAMBDA, Partition, assemble, assemble_cuts};
 use super::points::{Points, Sums};
-use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
+use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, SettingsError, Solution, Value};
 
 /// Parameters of the method.
 pub const PARAMETERS: &[Parameter] = &[
@@ -24,6 +24,12 @@ pub const PARAMETERS: &[Parameter] = &[
 
 /// Passes of the improvement on all cells.
 const POLISH_PASSES: u32 = 400;
+
+/// Settings for a price of a bit in variances of the weights, and runs of cells to cut between.
+pub fn settings(price: f64, bins: u64) -> Result<Settings, SettingsError> {
+    let given = [("lambda".to_owned(), Value::Number(price)), ("bins".to_owned(), Value::Integer(bins))];
+    Settings::new(PARAMETERS, &given.into())
+}
 
 /// Solves for the λ in `settings`.
 pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, QuantizeError> {

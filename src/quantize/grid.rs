@@ -21,7 +21,8 @@ use super::{
 use crate::histogram::Moments;
 use crate::rate_distortion::entropy_bits;
 
-const STEP: Parameter = Parameter {
+/// The step, which the engine chooses where a recipe leaves it open.
+pub const STEP: Parameter = Parameter {
     id: "step",
     title: "Step",
     summary: "distance between neighbouring values that a weight may take, in standard deviations of the weights",

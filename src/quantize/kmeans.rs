@@ -64,6 +64,12 @@ pub fn curve(problem: &Problem, ks: &[u32]) -> Result<Vec<Solution>, QuantizeErr
     solve_cells(problem.histogram.moments(), ks)
 }
 
+/// One exact solution per `k` of `settings`.
+pub fn solve_several(problem: &Problem, settings: &[Settings]) -> Result<Vec<Solution>, QuantizeError> {
+    let ks: Vec<u32> = settings.iter().map(|settings| settings.integer("k") as u32).collect();
+    curve(problem, &ks)
+}
+
 /// Exact k-means on every distinct weight instead of on cells: the last digit, in linear memory.
 ///
 /// `values` are finite, in any order; `importance` (same length) defaults to 1.

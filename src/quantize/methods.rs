@@ -1,8 +1,75 @@
 //! The table of methods: one row each, from which forms, flags and documentation are generated.
 
 use super::{
-    Parameter, Problem, QuantizeError, Settings, Solution, ecsq, ecsq_exact, grid, kmeans, lloyd, uniform,
+    Parameter, ParameterKind, Problem, QuantizeError, Scope, Settings, Solution, ecsq, ecsq_exact, grid,
+    kmeans, lloyd, uniform,
 };
+use crate::entropy::Coder;
+
+/// What a method's symbols stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CodeKind {
+    /// Levels that the method chooses, and a rule by which each weight alone finds its own.
+    Levels,
+    /// Multiples of a step, of which weights take theirs in the order of coding.
+    Grid,
+}
+
+/// What of the weights a method decides by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// How many lie where, and what they weigh: the cells of a histogram.
+    Cells,
+    /// Pairs of weight and importance, where importance differs between weights.
+    Pairs,
+    /// The weights themselves in the order of coding; what cells foretell is a preview.
+    Rows,
+}
+
+/// What the swept parameter is a number of, for one group of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Levels.
+    Levels,
+    /// Standard deviations of the weights.
+    Deviations,
+    /// Variances of the weights, per bit.
+    Variances,
+}
+
+impl Unit {
+    /// What the parameter is called beside a number.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Levels => "k",
+            Self::Deviations => "step",
+            Self::Variances => "λ",
+        }
+    }
+}
+
+/// The least error that a scalar quantizer can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Optimum {
+    /// With as many levels, by importance.
+    OfLevels,
+    /// With as much entropy, every weight alike.
+    OfEntropy,
+}
+
+/// How a method's points stand to the [`Optimum`] that bounds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They are to be measured against the method that proves it.
+    Bounded(Optimum),
+    /// They are it, where they say that they are optimal.
+    Proves(Optimum),
+    /// No scalar quantizer bounds them.
+    Unbounded,
+}
+
+/// Solves one problem for several settings.
+pub type SolveSeveral = fn(&Problem, &[Settings]) -> Result<Vec<Solution>, QuantizeError>;
 
 /// A way to choose levels and thresholds.
 #[derive(Debug, Clone, Copy)]
@@ -17,13 +84,34 @@ pub struct Method {
     pub source: &'static str,
     /// What can be set.
     pub parameters: &'static [Parameter],
+    /// What its symbols stand for.
+    pub code: CodeKind,
+    /// What it decides by.
+    pub needs: Needs,
+    /// The coders that its symbols can be coded with.
+    pub coders: &'static [Coder],
+    /// Which weights can share a codebook.
+    pub scopes: &'static [Scope],
+    /// Whether weights can be pruned before it: not where it decides itself what becomes zero.
+    pub prunes: bool,
+    /// What its errors cannot fall below.
+    pub standing: Standing,
     /// The parameter that trades rate for distortion.
     pub swept: &'static str,
+    /// What that parameter counts.
+    pub unit: Unit,
     /// Where a sweep of that parameter starts and ends, from fine to coarse.
     pub sweep: (f64, f64),
     /// Solves for one choice of settings, checked against `parameters`.
     pub solve: fn(&Problem, &Settings) -> Result<Solution, QuantizeError>,
+    /// Solves for several settings at once, where that shares work.
+    pub solve_several: Option<SolveSeveral>,
 }
+
+/// The method of the default recipe.
+pub const DEFAULT_METHOD: &str = "trellis";
+/// The method by which the paper got the smallest files (Choi, El-Khamy and Lee 2017, table 1).
+pub const PAPER_METHOD: &str = "uniform";
 
 /// All methods, in the order they are shown.
 pub const METHODS: &[Method] = &[
@@ -33,9 +121,17 @@ pub const METHODS: &[Method] = &[
         summary: "the least squared error, by importance, that any k levels can have",
         source: "Choi, El-Khamy and Lee 2017, section 3.2; Aggarwal, Schieber and Tokuyama 1994",
         parameters: kmeans::PARAMETERS,
+        code: CodeKind::Levels,
+        needs: Needs::Cells,
+        coders: &Coder::ALL,
+        scopes: &Scope::ALL,
+        prunes: true,
+        standing: Standing::Proves(Optimum::OfLevels),
         swept: "k",
+        unit: Unit::Levels,
         sweep: (256.0, 2.0),
         solve: kmeans::solve,
+        solve_several: Some(kmeans::solve_several),
     },
     Method {
         id: "lloyd",
@@ -43,9 +139,17 @@ pub const METHODS: &[Method] = &[
         summary: "moves k levels to the means of their weights until nothing changes: a local optimum",
         source: "Lloyd 1982; Han, Mao and Dally 2016, section 3; Arthur and Vassilvitskii 2007",
         parameters: lloyd::PARAMETERS,
+        code: CodeKind::Levels,
+        needs: Needs::Cells,
+        coders: &Coder::ALL,
+        scopes: &Scope::ALL,
+        prunes: true,
+        standing: Standing::Bounded(Optimum::OfLevels),
         swept: "k",
+        unit: Unit::Levels,
         sweep: (256.0, 2.0),
         solve: lloyd::solve,
+        solve_several: None,
     },
     Method {
         id: "uniform",
@@ -53,9 +157,17 @@ pub const METHODS: &[Method] = &[
         summary: "evenly spaced thresholds around zero, the mean of each interval as level",
         source: "Gish and Pierce 1968; Choi, El-Khamy and Lee 2017, section 4.2",
         parameters: uniform::PARAMETERS,
+        code: CodeKind::Levels,
+        needs: Needs::Cells,
+        coders: &Coder::ALL,
+        scopes: &Scope::ALL,
+        prunes: true,
+        standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
+        unit: Unit::Deviations,
         sweep: (0.03, 4.0),
         solve: uniform::solve,
+        solve_several: None,
     },
     Method {
         id: "ecsq",
@@ -63,9 +175,17 @@ pub const METHODS: &[Method] = &[
         summary: "trades error against entropy; each weight takes the level with the least error plus λ times bits",
         source: "Chou, Lookabaugh and Gray 1989, section III; Choi, El-Khamy and Lee 2017, section 4.3",
         parameters: ecsq::PARAMETERS,
+        code: CodeKind::Levels,
+        needs: Needs::Pairs,
+        coders: &Coder::ALL,
+        scopes: &Scope::ALL,
+        prunes: true,
+        standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "lambda",
+        unit: Unit::Variances,
         sweep: (0.0002, 1.0),
         solve: ecsq::solve,
+        solve_several: None,
     },
     Method {
         id: "ecsq-exact",
@@ -73,9 +193,17 @@ pub const METHODS: &[Method] = &[
         summary: "the least error plus λ times entropy that intervals can have, by shortest path",
         source: "Muresan and Effros 2008",
         parameters: ecsq_exact::PARAMETERS,
+        code: CodeKind::Levels,
+        needs: Needs::Cells,
+        coders: &Coder::ALL,
+        scopes: &Scope::ALL,
+        prunes: true,
+        standing: Standing::Proves(Optimum::OfEntropy),
         swept: "lambda",
+        unit: Unit::Variances,
         sweep: (0.0002, 1.0),
         solve: ecsq_exact::solve,
+        solve_several: None,
     },
     Method {
         id: "rdo",
@@ -83,9 +211,17 @@ pub const METHODS: &[Method] = &[
         summary: "on a uniform grid, each weight takes the value with the least error plus λ times the bits that the context coder asks for it",
         source: "Chou, Lookabaugh and Gray 1989; Choi, El-Khamy and Lee 2017, section 4",
         parameters: grid::SCALAR_PARAMETERS,
+        code: CodeKind::Grid,
+        needs: Needs::Rows,
+        coders: &[Coder::Context],
+        scopes: &[Scope::All, Scope::Tensor],
+        prunes: false,
+        standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
+        unit: Unit::Deviations,
         sweep: (0.05, 3.0),
         solve: grid::solve,
+        solve_several: None,
     },
     Method {
         id: "trellis",
@@ -93,9 +229,17 @@ pub const METHODS: &[Method] = &[
         summary: "the same on a grid twice as fine, half of which each weight may use, by a search over paths: the smallest files",
         source: "Marcellin and Fischer 1990; Fischer and Wang 1992; Ungerboeck 1982",
         parameters: grid::TRELLIS_PARAMETERS,
+        code: CodeKind::Grid,
+        needs: Needs::Rows,
+        coders: &[Coder::Context],
+        scopes: &[Scope::All, Scope::Tensor],
+        prunes: false,
+        standing: Standing::Unbounded,
         swept: "step",
+        unit: Unit::Deviations,
         sweep: (0.05, 3.0),
         solve: grid::solve,
+        solve_several: None,
     },
 ];
 
@@ -105,10 +249,20 @@ pub fn find(id: &str) -> Option<&'static Method> {
 }
 
 impl Method {
+    /// The method that proves an optimum.
+    pub fn proving(optimum: Optimum) -> Option<&'static Self> {
+        METHODS.iter().find(|method| method.standing == Standing::Proves(optimum))
+    }
+
     /// Whether weights get their symbols on a uniform grid in the order of coding, by what the context coder asks for them
-    /// ([`grid`]); a prediction from cells is a preview then.
+    /// ([`grid`]).
     pub fn is_grid(&self) -> bool {
-        self.parameters.iter().any(|parameter| parameter.id == "fine")
+        self.code == CodeKind::Grid
+    }
+
+    /// The kind of the swept parameter.
+    pub fn swept_kind(&self) -> Option<ParameterKind> {
+        self.parameters.iter().find(|parameter| parameter.id == self.swept).map(|parameter| parameter.kind)
     }
 
     /// Solves for several settings, sharing work where the method can.
@@ -117,21 +271,16 @@ impl Method {
         problem: &Problem,
         settings: &[Settings],
     ) -> Vec<Result<Solution, QuantizeError>> {
-        if self.id == "kmeans" {
-            let ks: Vec<u32> = settings.iter().map(|settings| settings.integer("k") as u32).collect();
-            match kmeans::curve(problem, &ks) {
-                Ok(solutions) => solutions.into_iter().map(Ok).collect(),
-                Err(error) => settings.iter().map(|_| Err(error.clone())).collect(),
-            }
-        } else {
-            settings.iter().map(|settings| (self.solve)(problem, settings)).collect()
+        match self.solve_several.map(|solve| solve(problem, settings)) {
+            Some(Ok(solutions)) => solutions.into_iter().map(Ok).collect(),
+            Some(Err(error)) => settings.iter().map(|_| Err(error.clone())).collect(),
+            None => settings.iter().map(|settings| (self.solve)(problem, settings)).collect(),
         }
     }
 }
 
 /// The table of methods with every parameter, as Markdown: what `docs/methods.md` holds.
 pub fn markdown() -> String {
-    use super::ParameterKind;
     use std::fmt::Write as _;
     let mut text = String::new();
     for method in METHODS {
@@ -190,8 +339,67 @@ mod tests {
     fn rows_are_found_by_their_own_id_and_sweep_a_parameter_they_have() {
         for method in METHODS {
             assert_eq!(find(method.id).map(|found| found.title), Some(method.title));
-            assert!(method.parameters.iter().any(|parameter| parameter.id == method.swept));
+            assert!(method.swept_kind().is_some(), "{}", method.id);
         }
         assert!(find("none").is_none());
+        assert!(find(DEFAULT_METHOD).is_some() && find(PAPER_METHOD).is_some());
+    }
+
+    #[test]
+    fn what_bounds_a_method_is_proved_by_one_row() {
+        for optimum in [Optimum::OfLevels, Optimum::OfEntropy] {
+            assert_eq!(
+                METHODS.iter().filter(|method| method.standing == Standing::Proves(optimum)).count(),
+                1
+            );
+        }
+    }
+
+    /// Lines of code in a file, without comments and without the tests at its end.
+    fn code(text: &str) -> impl Iterator<Item = &str> {
+        let end = text.find("#[cfg(test)]\nmod ").unwrap_or(text.len());
+        let lines = text.get(..end).unwrap_or_default().lines();
+        lines.filter(|line| !line.trim_start().starts_with("//"))
+    }
+
+    /// All sources of the crate and the page, by path from the crate's root.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn sources() -> Vec<(String, String)> {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = Vec::new();
+        let mut folders = vec![root.join("src"), root.join("www")];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                let is_text =
+                    |ending: &std::ffi::OsStr| ["rs", "js", "mjs", "html"].iter().any(|e| ending == *e);
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(is_text) {
+                    let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
+                    found.push((name, std::fs::read_to_string(&path).unwrap()));
+                }
+            }
+        }
+        found.push(("index.html".into(), std::fs::read_to_string(root.join("index.html")).unwrap()));
+        found
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    #[test]
+    fn no_method_is_known_by_its_id_outside_this_room() {
+        let mut found = Vec::new();
+        let sources = sources();
+        assert!(sources.len() > 200, "{} files", sources.len());
+        // A table of the paper names the paper's methods.
+        let may_name = |path: &str| path.starts_with("src/quantize") || path == "src/cli/table1.rs";
+        for (path, text) in sources.iter().filter(|(path, _)| !may_name(path)) {
+            for (line, method) in code(text).flat_map(|line| METHODS.iter().map(move |m| (line, m.id))) {
+                if line.contains(&format!("\"{method}\"")) || line.contains(&format!("method={method}")) {
+                    found.push(format!("{path}: {}", line.trim()));
+                }
+            }
+        }
+        assert_eq!(found, Vec::<String>::new());
     }
 }

@@ -19,14 +19,16 @@ pub mod pruning;
 pub mod quantizer;
 pub mod random;
 pub mod rate_aware;
+mod scope;
 pub mod settings;
 pub mod uniform;
 
 pub use kmeans::certified;
-pub use methods::{METHODS, Method};
+pub use methods::{CodeKind, METHODS, Method, Needs, Optimum, Standing, Unit};
 pub use pruning::{Pruned, Pruning};
 pub use quantizer::MAX_LEVELS;
 pub use rate_aware::RateAware;
+pub use scope::Scope;
 pub use settings::{Parameter, ParameterKind, Settings, SettingsError, Value};
 
 use crate::histogram::Histogram;

@@ -22,8 +22,7 @@ impl Axis {
     /// The axis of a method, as wide as its parameter allows.
     pub fn new(method: &'static Method) -> Self {
         let (fine, coarse) = method.sweep;
-        let kind = method.parameters.iter().find(|p| p.id == method.swept).map(|p| p.kind);
-        let (min, max, whole) = match kind {
+        let (min, max, whole) = match method.swept_kind() {
             Some(ParameterKind::Integer { min, max, .. }) => (min.max(1) as f64, max as f64, true),
             Some(ParameterKind::Number { min, max, .. }) => (min, max, false),
             _ => (fine.min(coarse), fine.max(coarse), false),

@@ -295,6 +295,7 @@ impl Search {
 mod tests {
     use super::*;
     use crate::engine::target::Contest;
+    use crate::quantize::Unit;
     use crate::quantize::methods::{METHODS, find};
     use crate::recipe::Recipe;
 
@@ -338,12 +339,12 @@ mod tests {
 
     /// A quantizer of high resolution, as coarse as its parameter says.
     fn ideal(method: &str) -> impl Fn(f64) -> Option<(f64, f64)> {
-        let swept = find(method).unwrap().swept;
+        let unit = find(method).unwrap().unit;
         move |x: f64| {
-            let bits = match swept {
-                "k" => libm::log2(x),
-                "step" => 4.0 - libm::log2(x),
-                _ => 2.0 - libm::log2(x) / 2.0,
+            let bits = match unit {
+                Unit::Levels => libm::log2(x),
+                Unit::Deviations => 4.0 - libm::log2(x),
+                Unit::Variances => 2.0 - libm::log2(x) / 2.0,
             };
             Some((10_000.0 * bits.max(0.0) + 500.0, 6.02 * bits))
         }

@@ -4,7 +4,8 @@
 
 use super::dom::{detail, dispatch, on, set};
 use super::{App, files, notice, recipe};
-use crate::recipe::{ImportanceKind, Recipe, Scope};
+use crate::quantize::Scope;
+use crate::recipe::{ImportanceKind, Recipe};
 use js_sys::{Array, Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};

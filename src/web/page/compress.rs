@@ -9,6 +9,7 @@ use crate::engine::report::{Outcome as Report, Verification};
 use crate::engine::settle::{Run, Settling};
 use crate::engine::{Session, Task};
 use crate::model::FileFormat;
+use crate::quantize::grid::STEP;
 use crate::recipe::Recipe;
 use crate::web::pool::{Failure, Outcome};
 use crate::web::protocol::{Answer, Context, Job, Target};
@@ -113,12 +114,12 @@ fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
     {
         let mut state = app.state.borrow_mut();
         let settled = Recipe::from_line(&outcome.recipe).ok();
-        let Some(step) = settled.and_then(|recipe| recipe.settings.get("step").cloned()) else { return };
-        if state.recipe.to_line() != line || state.recipe.settings.get("step").is_none_or(|now| *now == step)
+        let Some(step) = settled.and_then(|recipe| recipe.settings.get(STEP.id).cloned()) else { return };
+        if state.recipe.to_line() != line || state.recipe.settings.get(STEP.id).is_none_or(|now| *now == step)
         {
             return;
         }
-        state.recipe.settings.insert("step".to_owned(), step);
+        state.recipe.settings.insert(STEP.id.to_owned(), step);
         let settled = state.recipe.to_line();
         if let Some(made) = &mut state.compressed {
             made.line = settled;

@@ -3,6 +3,7 @@
 use super::dom::{self, append, clear, make, on, part, set, set_text};
 use super::state::{Answered, Rate, State};
 use super::{App, accuracy, download, format, recipe};
+use crate::engine::AskedCurve;
 use crate::engine::report::{Curve, Point, Sweep, sweep_csv};
 use crate::plot::Marker;
 use crate::quantize::{Value, methods};
@@ -246,6 +247,7 @@ pub fn setting(curve: &Curve, point: &Point) -> String {
         Some(other) => other.to_string(),
         None => String::new(),
     };
-    let symbol = if curve.parameter == "lambda" { "λ" } else { curve.parameter.as_str() };
+    let symbol =
+        AskedCurve::parse(&curve.method).map_or(curve.parameter.as_str(), |asked| asked.method.unit.symbol());
     format!("{symbol} = {value}")
 }

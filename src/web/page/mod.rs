@@ -31,6 +31,7 @@ use super::protocol::{Answer, Job};
 use super::solver::Solver;
 use crate::engine::Session;
 use crate::engine::report::Point;
+use crate::quantize::grid::STEP;
 use dom::{on, set, set_text};
 use elements::Elements;
 use state::{Answered, State};
@@ -297,7 +298,7 @@ impl App {
             }
             let Some(step) = point.parameter.clone() else { return };
             let open = state.recipe.to_line();
-            state.recipe.settings.insert("step".to_owned(), step);
+            state.recipe.settings.insert(STEP.id.to_owned(), step);
             let chosen = state.recipe.to_line();
             state.found_step = Some(chosen.clone());
             // It is the step that the result was made with, too.

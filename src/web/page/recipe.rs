@@ -3,8 +3,10 @@
 use super::dom::{self, append, clear, on, part, set, set_text, show};
 use super::{App, files, format};
 use crate::entropy::{Coder, Positions};
-use crate::quantize::{Method, Parameter, ParameterKind, SettingsError, Value, methods, pruning::Pruning};
-use crate::recipe::{self, Finer, ImportanceKind, Recipe, Scope};
+use crate::quantize::{
+    Method, Parameter, ParameterKind, Scope, SettingsError, Value, methods, pruning::Pruning,
+};
+use crate::recipe::{self, Finer, ImportanceKind, Recipe};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
@@ -108,11 +110,11 @@ fn put(input: &HtmlInputElement, text: &str) {
 
 fn show_dependent(app: &App, recipe: &Recipe) {
     let e = &app.elements;
-    let is_grid = method_of(recipe).is_grid();
-    e.coder.set_disabled(is_grid);
-    e.pruning.set_disabled(is_grid);
-    e.positions.set_disabled(is_grid);
-    let has_steps = is_grid && recipe.scope == Scope::Tensor;
+    let method = method_of(recipe);
+    e.coder.set_disabled(method.coders.len() == 1);
+    e.pruning.set_disabled(!method.prunes);
+    e.positions.set_disabled(!method.prunes);
+    let has_steps = method.is_grid() && recipe.scope == Scope::Tensor;
     show(&e.finer_field, has_steps);
     show(&e.finer_hint, has_steps);
     show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
@@ -317,16 +319,9 @@ fn typed_in(app: &App, id: &str, target: &Element) {
 
 /// Changes the method, and with it what the method does not leave open.
 fn choose_method(recipe: &mut Recipe, id: &str) {
-    recipe.settings.clear();
-    recipe.finer.clear();
     // The select has the ids of the table alone.
-    let _ = recipe.set("method", id);
-    if method_of(recipe).is_grid() {
-        recipe.pruning = Pruning::None;
-        recipe.positions = Positions::Symbols;
-        if recipe.scope == Scope::Channel {
-            recipe.scope = Scope::Tensor;
-        }
+    if let Ok(chosen) = recipe.with_method(id) {
+        *recipe = chosen.fitted();
     }
 }
 

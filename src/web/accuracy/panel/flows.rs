@@ -9,8 +9,8 @@ use crate::network::finetune::Schedule;
 use crate::network::importance::{Computed, Kind};
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::number;
-use crate::quantize::Value;
-use crate::quantize::methods::METHODS;
+use crate::quantize::methods::{self, METHODS};
+use crate::quantize::{Needs, Value};
 use crate::recipe::Recipe;
 use crate::web::blobs::blob_from_bytes;
 use crate::web::oneshot::Receiver;
@@ -32,8 +32,6 @@ const COARSE: usize = 256;
 const FEW: usize = 400;
 /// Points of a curve.
 const POINTS: usize = 8;
-/// The method whose curve takes longest to solve.
-const SLOWEST: &str = "ecsq";
 /// Times that points are added where a curve falls, and how much of the answers must change for that.
 const REFINEMENTS: u32 = 2;
 const FALL: f64 = 0.08;
@@ -292,14 +290,15 @@ impl Panel {
         let (total, coarse) = (me.samples(), me.coarse());
         me.run_float(coarse).await?;
         let (line, mut methods) = me.methods();
-        // The slowest to solve comes last and is asked for first, so that one worker is at it while the others measure.
-        methods.sort_by_key(|method| *method == SLOWEST);
+        // What is solved on pairs takes longest: it comes last and is asked for first, so that one worker is at it while the others measure.
+        let is_slow = |id: &str| methods::find(id).is_some_and(|method| method.needs == Needs::Pairs);
+        methods.sort_by_key(|id| is_slow(id));
         let ask =
             |method: &str| Ask::Curve { recipe: line.clone(), method: method.to_owned(), points: POINTS };
         let asked: Vec<_> = methods.iter().rev().map(|method| (*method, me.crew.ask(ask(method)))).collect();
         let mut wanted: Vec<Wanted> = Vec::new();
         for (method, receiver) in asked.into_iter().rev() {
-            if method == SLOWEST {
+            if is_slow(method) {
                 me.run_points(&wanted, coarse, (0.0, 0.3)).await?;
             }
             let Tell::Curve(points) = me.answer(receiver).await? else { return Err(unexpected()) };
