@@ -86,7 +86,8 @@ fn main() -> std::io::Result<()> {
         }
         ["laplace", path, rest @ ..] => {
             let count = rest.first().and_then(|n| n.parse().ok()).unwrap_or(1_000_000);
-            let tensors = vec![("weight".to_owned(), vec![count])];
+            // One row: a vector of this name would be the scale of a normalisation, which is kept.
+            let tensors = vec![("weight".to_owned(), vec![1, count])];
             write(path, &tensors, |_| random.laplace(0.02))?;
             write(&format!("{path}.importance"), &tensors, |_| random.uniform() as f32)
         }
