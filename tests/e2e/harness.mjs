@@ -172,12 +172,13 @@ export class Page {
     await this.settled();
   }
 
-  /// Waits until the figures stop changing.
+  /// Waits until the figures answer the recipe that is shown and stop changing, for longer than the address may lag.
   async settled() {
     let last;
-    for (let same = 0; same < 4; ) {
-      const now = `${await this.text(S.bits)} ${await this.text(S.ratio)}`;
-      same = now === last && /\d/.test(now) ? same + 1 : 0;
+    for (let same = 0; same < 6; ) {
+      const isStale = await this.page.getAttribute(S.figures, "data-stale");
+      const now = `${await this.text(S.bits)} ${await this.text(S.ratio)} ${this.page.url()}`;
+      same = now === last && /\d/.test(now) && isStale === "false" ? same + 1 : 0;
       last = now;
       await this.page.waitForTimeout(80);
     }

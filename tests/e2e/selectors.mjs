@@ -9,6 +9,7 @@ export const S = {
   fileName: "#file-name",
 
   // The operating point.
+  figures: "#figures-panel",
   bits: "#figure-bits",
   ratio: "#figure-ratio",
 

@@ -70,7 +70,8 @@ pub struct App {
     sensitivity_asked: Cell<bool>,
     /// Charts are to be drawn with the next frame.
     paint_asked: Cell<bool>,
-    /// The address is to be written in a moment.
+    /// The address was written a moment ago, and is to be written again when that is over.
+    link_waits: Cell<bool>,
     link_asked: Cell<bool>,
     /// Solvers that died over the open file.
     deaths: Cell<u32>,
@@ -134,6 +135,7 @@ impl App {
             sensitivity_asked: Cell::new(false),
             paint_asked: Cell::new(false),
             link_asked: Cell::new(false),
+            link_waits: Cell::new(false),
             deaths: Cell::new(0),
             sweeper_empty: Cell::new(false),
             selection: RefCell::default(),
@@ -261,6 +263,7 @@ impl App {
         if self.state.borrow().question().is_none() {
             return;
         }
+        permalink::write_soon(self);
         self.overlay_wanted.set(true);
         if !self.overlay_asked.replace(true) {
             let app = self.clone();

@@ -75,15 +75,23 @@ pub fn write(app: &App) {
     }
 }
 
-/// Writes the recipe into the address once it has been left alone for a moment: browsers count address changes.
+/// Milliseconds between two writes: browsers refuse more than some hundred changes of the address in half a minute.
+const PAUSE: i32 = 300;
+
+/// Writes the recipe into the address, at once unless it was written a moment ago, and then when that moment is over.
 pub fn write_soon(app: &Rc<App>) {
-    if app.link_asked.replace(true) {
+    if app.link_waits.get() {
+        app.link_asked.set(true);
         return;
     }
+    write(app);
+    app.link_waits.set(true);
     let writer = app.clone();
-    app.later(300, move |()| {
-        writer.link_asked.set(false);
-        write(&writer);
+    app.later(PAUSE, move |()| {
+        writer.link_waits.set(false);
+        if writer.link_asked.replace(false) {
+            write_soon(&writer);
+        }
     });
 }
 
