@@ -3,9 +3,8 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use quantscope::container::{
-    Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block,
-};
+use quantscope::code::Codebook;
+use quantscope::container::{Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
 use quantscope::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, planes,
 };
@@ -140,7 +139,7 @@ fn container(criterion: &mut Criterion) {
         let content = Content::Quantized(coding);
         let entry = Entry { name: "w".to_owned(), shape: vec![COUNT as u64], dtype: Dtype::F32, content };
         let tables = Tables {
-            codebooks: vec![Codebook::new((0..16u8).map(f32::from).collect(), false).unwrap()],
+            codebooks: vec![Codebook::of_levels((0..16u8).map(f32::from).collect(), false).unwrap()],
             code_tables: vec![table.clone()],
             gap_tables: vec![],
         };

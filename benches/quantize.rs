@@ -7,8 +7,8 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use quantscope::histogram::Histogram;
-use quantscope::quantize::random::SplitMix64;
 use quantscope::quantize::{METHODS, Problem, Settings, Value, certified, kmeans, methods};
+use quantscope::random::SplitMix64;
 
 /// Seeded Laplace weights, and importance that is exponentially distributed with mean 1.
 fn laplace(n: usize) -> (Vec<f32>, Vec<f32>) {

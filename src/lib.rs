@@ -19,12 +19,13 @@
 //! The crate reads from the top. Each module depends only on those above it:
 //!
 //! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
-//! - `checksum`, `number`, `order`: CRC-32; decimal numbers; sorting.
+//! - `checksum`, `number`, `order`, [`random`], `varint`: CRC-32; decimal numbers; sorting; random numbers; numbers as bytes.
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`entropy`]: symbols to bits and back, integers only.
-//! - [`quantize`]: weights to symbols and back, one file per method, and the table of methods.
+//! - [`code`]: how a group of weights is coded: weights to symbols, symbols to values.
+//! - [`quantize`]: methods, which choose levels and rules: one file each, and their table.
 //! - [`container`]: our file: sections, checksums, writer, reader.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`importance`]: what a weight's squared error is multiplied by.
@@ -34,6 +35,7 @@
 //! - `cli`: the native program; `web`: the page and its workers.
 
 mod checksum;
+pub mod code;
 pub mod container;
 pub mod engine;
 pub mod entropy;
@@ -48,10 +50,12 @@ mod number;
 mod order;
 pub mod plot;
 pub mod quantize;
+pub mod random;
 pub mod rate_distortion;
 pub mod recipe;
 pub mod role;
 pub mod tensor;
+mod varint;
 
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod cli;

@@ -3,8 +3,8 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use quantscope::histogram::Histogram;
-use quantscope::quantize::random::SplitMix64;
 use quantscope::quantize::{Problem, QuantizeError, Rule, Solution, certified, kmeans};
+use quantscope::random::SplitMix64;
 
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;

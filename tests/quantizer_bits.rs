@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use quantscope::histogram::Histogram;
-use quantscope::quantize::random::SplitMix64;
 use quantscope::quantize::{METHODS, Problem, Rule, Settings, Solution, Value, certified};
+use quantscope::random::SplitMix64;
 use xxhash_rust::xxh3::xxh3_64;
 
 #[cfg(target_arch = "wasm32")]

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use quantscope::histogram::Histogram;
-use quantscope::quantize::random::SplitMix64;
 use quantscope::quantize::{
     METHODS, Problem, QuantizeError, Quantizer, Rule, Settings, Solution, Value, kmeans, methods,
 };
+use quantscope::random::SplitMix64;
 use quantscope::rate_distortion::bounds::{fit, shannon_lower_bound};
 use quantscope::rate_distortion::entropy_bits;
 

@@ -7,7 +7,7 @@ use super::writing::{Split, refuse_harm, replace, write_whole};
 use super::{Failure, network, print, table1};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
-use crate::engine::report::{self, Sweep, Verification};
+use crate::engine::report::{self, Rate, Sweep, Verification};
 use crate::engine::target::{self, Met, Target};
 use crate::engine::{self, AskedCurve, EngineError, Export};
 use crate::formats::{Limits, Source, escaped, shown};
@@ -63,6 +63,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Action::Inspect { file } => inspect(&context, &file),
         Action::Sweep { file, recipe, methods, points, output, svg, rate, weighted } => {
+            let rate = Rate::from_id(&rate).unwrap_or(Rate::Entropy);
             let chart = Chart { svg, rate, weighted };
             sweep(&context, &file, &recipe, &methods, points, output.as_deref(), &chart)
         }
@@ -220,7 +221,7 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
 /// How a sweep is drawn.
 struct Chart {
     svg: Option<PathBuf>,
-    rate: String,
+    rate: Rate,
     weighted: bool,
 }
 
@@ -262,7 +263,7 @@ fn sweep(
     let Some(path) = output else { return context.say(text.trim_end(), &json!(sweep)) };
     write_whole(path, text.as_bytes())?;
     // What the curves come to, at the rate where most networks still work.
-    let rate = |point: &report::Point| rate_of(point, &chart.rate);
+    let rate = |point: &report::Point| point.rate(chart.rate);
     let gaps: Vec<String> = sweep
         .curves
         .iter()
@@ -301,21 +302,10 @@ fn sensitivity(
     context.say(&text, &json!({"tensors": rows}))
 }
 
-/// The rate that a chart shows.
-fn rate_of(point: &report::Point, rate: &str) -> f64 {
-    match rate {
-        "fixed" => point.fixed_bits,
-        "huffman" => point.huffman_bits,
-        "rans" => point.rans_bits,
-        _ => point.entropy_bits,
-    }
-}
-
 /// The chart of a sweep, as the page draws it.
 fn draw(sweep: &Sweep, chart: &Chart) -> RateDistortion {
-    let point = |p: &report::Point| {
-        (rate_of(p, &chart.rate), if chart.weighted { p.weighted_sqnr_db } else { p.sqnr_db })
-    };
+    let point =
+        |p: &report::Point| (p.rate(chart.rate), if chart.weighted { p.weighted_sqnr_db } else { p.sqnr_db });
     let series = sweep.curves.iter().enumerate().map(|(i, curve)| Series {
         title: curve.title.clone(),
         points: curve.points.iter().map(point).collect(),
@@ -324,16 +314,10 @@ fn draw(sweep: &Sweep, chart: &Chart) -> RateDistortion {
         ..Series::default()
     });
     let bounds = sweep.bounds.iter().filter(|_| !chart.weighted);
-    let rate = match chart.rate.as_str() {
-        "fixed" => "fixed-length code, codebook included",
-        "huffman" => "Huffman code, tables included",
-        "rans" => "range coding, tables included",
-        _ => "entropy of the symbols",
-    };
     RateDistortion {
         series: series.collect(),
         bounds: bounds.map(|b| Line { title: b.title.clone(), points: b.points.clone() }).collect(),
-        x_title: format!("bits per weight ({rate})"),
+        x_title: chart.rate.title().to_owned(),
         y_title: if chart.weighted { "importance-weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
         ..RateDistortion::default()
     }

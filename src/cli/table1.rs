@@ -12,6 +12,7 @@
 use super::arguments::NetworkArguments;
 use super::network::{Measuring, percent};
 use super::{Failure, commands::Context, print};
+use crate::engine::report::Rate;
 use crate::entropy::{Coder, Positions};
 use crate::network::measure::Measures;
 use crate::quantize::pruning::Pruning;
@@ -210,7 +211,8 @@ impl Case {
             id.clone_into(&mut base.method);
             base.importance.kind = if weighted { ImportanceKind::File } else { ImportanceKind::None };
             let mut points = measuring.curve(&base, id, POINTS)?;
-            points.sort_by(|(_, a), (_, b)| a.rans_bits.total_cmp(&b.rans_bits));
+            let rate = |point: &crate::engine::report::Point| point.rate(Rate::Coder(Coder::Rans));
+            points.sort_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b)));
             // Accuracy rises with rate but for noise: halve, then look at a few points below for one that holds all the same.
             let (mut low, mut high) = (0, points.len().saturating_sub(1));
             let mut best = None;

@@ -3,9 +3,9 @@
 //! Encoding is pure, so that workers can do it and hand over bytes and a few numbers.
 
 use super::deflate::deflated;
-use super::wire::put_varint;
 use crate::entropy::{CodeError, CodeTable, Context, GapTable, Predictor, Rows, planes};
 use crate::tensor::Dtype;
+use crate::varint;
 
 /// How the bytes of a block are to be read; docs/format.md, "Blocks".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -135,7 +135,7 @@ pub fn encode_block(
         return Ok(EncodedBlock { bytes, encoding: BlockEncoding::Symbols { padding: padding(bits) } });
     };
     let values: Vec<u16> = symbols.iter().filter(|symbol| **symbol != 0).map(|symbol| symbol - 1).collect();
-    put_varint(values.len() as u64, &mut bytes);
+    varint::put(values.len() as u64, &mut bytes);
     let position_bits = gaps.encode(symbols, &mut bytes)?;
     let position_bytes = bytes.len() as u32;
     let value_bits = table.encode(&values, Rows::default(), &mut bytes)?;

@@ -174,7 +174,6 @@ impl TensorDecoder<'_> {
             self.entry.len()
         };
         let mut position = block * BLOCK_WEIGHTS as u64;
-        let mut elements = Vec::new();
         while !symbols.is_empty() && row_len > 0 {
             let row = position / row_len;
             let left = (row + 1) * row_len - position;
@@ -193,18 +192,7 @@ impl TensorDecoder<'_> {
             }
             position += segment.len() as u64;
             symbols = rest;
-            // A grid may have more levels than there are symbols here.
-            if segment.len() < codebook.symbols() && codebook.grid_elements(dtype, segment, bytes).is_some() {
-                continue;
-            }
-            elements.clear();
-            codebook.elements(dtype, &mut elements);
-            match dtype.size_bytes() {
-                1 => look_up_elements::<1>(&elements, segment, bytes),
-                2 => look_up_elements::<2>(&elements, segment, bytes),
-                4 => look_up_elements::<4>(&elements, segment, bytes),
-                _ => look_up_elements::<8>(&elements, segment, bytes),
-            }
+            codebook.extend_elements(dtype, segment, bytes);
         }
         Ok(())
     }
@@ -239,15 +227,4 @@ fn scatter(positions: &[u32], values: &[u16], len: usize, symbols: &mut Vec<u16>
         *block.get_mut(*position as usize)? = value.checked_add(1)?;
     }
     Some(())
-}
-
-/// Appends the N-byte element of each symbol; every symbol has one.
-fn look_up_elements<const N: usize>(elements: &[u8], symbols: &[u16], bytes: &mut Vec<u8>) {
-    let elements = elements.as_chunks::<N>().0;
-    let start = bytes.len();
-    bytes.resize(start + N * symbols.len(), 0);
-    let slots = bytes.get_mut(start..).unwrap_or_default().as_chunks_mut::<N>().0;
-    for (slot, symbol) in slots.iter_mut().zip(symbols) {
-        *slot = elements.get(usize::from(*symbol)).copied().unwrap_or([0; N]);
-    }
 }

@@ -3,9 +3,10 @@
 //! Offsets are sums of lengths, so sections cannot overlap or leave gaps.
 
 use super::block::BlockEncoding;
-use super::wire::{Cursor, put_varint};
+use super::wire::Cursor;
 use super::{ContainerError, MAGIC};
 use crate::checksum::crc32;
+use crate::varint;
 
 /// Bytes before the first section: magic and version.
 pub(super) const HEADER_BYTES: u64 = MAGIC.len() as u64 + 1;
@@ -68,9 +69,9 @@ impl Section {
         };
         out.push(tag);
         if let Some(positions) = positions {
-            put_varint(positions, out);
+            varint::put(positions, out);
         }
-        put_varint(self.len - positions.unwrap_or(0), out);
+        varint::put(self.len - positions.unwrap_or(0), out);
         out.extend_from_slice(&self.crc.to_le_bytes());
     }
 

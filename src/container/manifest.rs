@@ -1,10 +1,11 @@
 //! The manifest: where the model came from, what was done to it, and its tensors in order.
 
-use super::wire::{Cursor, put_string, put_varint};
+use super::wire::{Cursor, put_string};
 use super::{BLOCK_WEIGHTS, ContainerError, Limits};
 use crate::entropy::Rows;
 use crate::model::FileFormat;
 use crate::tensor::Dtype;
+use crate::varint;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Element types by their number in the file.
@@ -276,22 +277,22 @@ impl Entry {
     fn write(&self, out: &mut Vec<u8>) {
         put_string(&self.name, out);
         out.push(DTYPES.iter().position(|dtype| *dtype == self.dtype).unwrap_or(usize::from(u8::MAX)) as u8);
-        put_varint(self.shape.len() as u64, out);
+        varint::put(self.shape.len() as u64, out);
         for dim in &self.shape {
-            put_varint(*dim, out);
+            varint::put(*dim, out);
         }
         match self.content {
             Content::Kept => out.push(0),
             Content::SameAs(of) => {
                 out.push(1);
-                put_varint(of as u64, out);
+                varint::put(of as u64, out);
             }
             Content::Quantized(coding) => {
                 out.push(2 | u8::from(coding.per_channel) << 2 | u8::from(coding.gap_table.is_some()) << 3);
-                put_varint(coding.first_codebook as u64, out);
-                put_varint(coding.code_table as u64, out);
+                varint::put(coding.first_codebook as u64, out);
+                varint::put(coding.code_table as u64, out);
                 if let Some(table) = coding.gap_table {
-                    put_varint(table as u64, out);
+                    varint::put(table as u64, out);
                 }
             }
         }
@@ -340,15 +341,15 @@ impl Manifest {
         })?;
         let mut out = vec![format as u8];
         put_string(&self.source_name, &mut out);
-        put_varint(self.source_bytes, &mut out);
+        varint::put(self.source_bytes, &mut out);
         out.extend_from_slice(&self.content_hash.to_le_bytes());
         put_string(&self.recipe, &mut out);
-        put_varint(self.metadata.len() as u64, &mut out);
+        varint::put(self.metadata.len() as u64, &mut out);
         for (key, text) in &self.metadata {
             put_string(key, &mut out);
             put_string(text, &mut out);
         }
-        put_varint(self.tensors.len() as u64, &mut out);
+        varint::put(self.tensors.len() as u64, &mut out);
         for entry in &self.tensors {
             entry.write(&mut out);
         }

@@ -8,7 +8,8 @@
 //! Every bit of the file is accounted for in a [`Ledger`], from the directory alone, and the same at both ends.
 //!
 //! ```
-//! use quantscope::container::{Codebook, Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
+//! use quantscope::code::Codebook;
+//! use quantscope::container::{Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
 //! use quantscope::entropy::{CodeTable, Coder, Rows};
 //! use quantscope::tensor::Dtype;
 //!
@@ -24,7 +25,7 @@
 //!     ..Manifest::default()
 //! };
 //! let tables = Tables {
-//!     codebooks: vec![Codebook::new(vec![-0.5, 0.0, 0.5], false)?],
+//!     codebooks: vec![Codebook::of_levels(vec![-0.5, 0.0, 0.5], false)?],
 //!     code_tables: vec![table.clone()],
 //!     gap_tables: vec![],
 //! };
@@ -44,7 +45,6 @@
 #![deny(clippy::indexing_slicing)]
 
 mod block;
-mod codebook;
 mod decoder;
 mod deflate;
 mod directory;
@@ -58,7 +58,6 @@ mod wire;
 mod writer;
 
 pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
-pub use codebook::Codebook;
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};

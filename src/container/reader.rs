@@ -11,7 +11,8 @@ use super::manifest::Available;
 use super::medium::{check_crc, read_bytes, read_section, undecodable};
 use super::records::Records;
 use super::wire::Cursor;
-use super::{Codebook, Coding, ContainerError, Content, Entry, Ledger, Limits, MAGIC, Manifest, VERSION};
+use super::{Coding, ContainerError, Content, Entry, Ledger, Limits, MAGIC, Manifest, VERSION};
+use crate::code::Codebook;
 use crate::entropy::{CodeTable, GapTable};
 use crate::formats::Source;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -106,10 +107,8 @@ impl Reader {
     /// The codebook of this index.
     pub fn codebook(&self, index: usize) -> Result<Codebook, ContainerError> {
         let (offset, bytes) = self.codebooks.get("codebook", index)?;
-        let mut cursor = Cursor::new("codebook", offset, bytes);
-        let codebook = Codebook::read(&mut cursor)?;
-        cursor.finish()?;
-        Ok(codebook)
+        Codebook::from_bytes(bytes)
+            .map_err(|source| undecodable(&format!("codebook {index}"), offset, source))
     }
 
     /// The code table of this index.

@@ -4,10 +4,11 @@ use super::block::{BlockEncoding, EncodedBlock};
 use super::deflate::deflated;
 use super::directory::{self, Kind, Section};
 use super::manifest::Available;
-use super::wire::put_varint;
-use super::{Codebook, Coding, ContainerError, Content, Entry, Ledger, MAGIC, Manifest, VERSION};
+use super::{Coding, ContainerError, Content, Entry, Ledger, MAGIC, Manifest, VERSION};
 use crate::checksum::crc32;
+use crate::code::Codebook;
 use crate::entropy::{CodeTable, GapTable};
+use crate::varint;
 use std::io::Write;
 
 /// What quantized tensors refer to.
@@ -100,7 +101,7 @@ impl<W: Write> Writer<W> {
         }
         let manifest = self.manifest.to_bytes()?;
         let mut packed = Vec::new();
-        put_varint(manifest.len() as u64, &mut packed);
+        varint::put(manifest.len() as u64, &mut packed);
         packed.extend(deflated(&manifest).unwrap_or_else(|| manifest.clone()));
         if packed.len() < manifest.len() {
             self.section("manifest", Kind::DeflatedManifest, &packed)?;
@@ -108,7 +109,7 @@ impl<W: Write> Writer<W> {
             self.section("manifest", Kind::Manifest, &manifest)?;
         }
         let tables = std::mem::take(&mut self.tables);
-        self.records(Kind::Codebooks, tables.codebooks.iter().map(Codebook::to_bytes))?;
+        self.records(Kind::Codebooks, tables.codebooks.iter().map(|codebook| codebook.to_bytes()))?;
         self.records(Kind::CodeTables, tables.code_tables.iter().map(CodeTable::to_bytes))?;
         self.records(Kind::GapTables, tables.gap_tables.iter().map(GapTable::to_bytes))?;
 
@@ -139,9 +140,9 @@ impl<W: Write> Writer<W> {
             return Ok(());
         }
         let mut bytes = Vec::new();
-        put_varint(records.len() as u64, &mut bytes);
+        varint::put(records.len() as u64, &mut bytes);
         for record in records {
-            put_varint(record.len() as u64, &mut bytes);
+            varint::put(record.len() as u64, &mut bytes);
             bytes.extend_from_slice(&record);
         }
         self.section(kind.name(), kind, &bytes)
@@ -171,7 +172,7 @@ fn check_pruned(entry: &Entry, codebooks: &[Codebook]) -> Result<(), ContainerEr
         return Ok(());
     };
     let count = usize::try_from(entry.codebooks()).unwrap_or(usize::MAX);
-    if codebooks.iter().skip(first_codebook).take(count).all(Codebook::pruned) {
+    if codebooks.iter().skip(first_codebook).take(count).all(|codebook| codebook.pruned()) {
         return Ok(());
     }
     Err(ContainerError::request(entry.part(), "pruned codebooks, as positions are gaps", "one that is not"))

@@ -1,13 +1,13 @@
 //! From encoded tasks to the compressed file, and from the compressed file to plain weights.
 
+use super::cost::{Cost, Pool};
 use super::encode::{Encoded, Measured};
-use super::evaluate::Pool;
-use super::plan::{Fate, PlanGroup};
+use super::plan::Fate;
 use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
 use super::{BLOCK_WEIGHTS, EngineError, Plan, Session, unpack};
+use crate::code::Codebook;
 use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer};
-use crate::entropy::Coder;
 use crate::export::{self, TensorHeader};
 use crate::formats::Source;
 use crate::model::Model;
@@ -93,7 +93,7 @@ impl<W: Write> Assembler<W> {
             tensors: tensors.collect(),
         };
         let tables = Tables {
-            codebooks: plan.codebooks()?,
+            codebooks: plan.codebooks(),
             code_tables: plan.tables.clone(),
             gap_tables: plan.gap_tables.clone(),
         };
@@ -186,28 +186,23 @@ fn measured_point(
 ) -> Point {
     let weights = measured.weights.max(1) as f64;
     let pruning = plan.has_zero_symbol();
-    let total = |f: &dyn Fn(&Pool) -> f64| pools.iter().map(f).sum::<f64>();
-    let entropy = total(&|pool| super::evaluate::entropy_total(&pool.symbols(pruning)));
     let bits = (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64;
-    let codebooks: u64 = plan.groups.iter().map(|g| g.quantizer.levels.len() as u64 * 32).sum();
-    let [fixed, huffman, rans] = [Coder::Fixed, Coder::Huffman, Coder::Rans].map(|coder| {
-        total(&|pool| super::evaluate::coded_bits(coder, &pool.symbols(pruning))) + codebooks as f64
-    });
+    // Symbols that depend on each other have no other code than their own.
+    let cost = if plan.is_joint() {
+        Cost::joint(bits)
+    } else {
+        let side_bits = plan.groups.iter().map(|code| code.kind().side_bits(code.levels() as f64)).sum();
+        Cost::new(pools, &plan.recipe, pruning, side_bits)
+    };
     let (method, settings) = plan.recipe.check().ok().unzip();
     let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
-    let formula = total(&|pool| super::evaluate::formula_bits(pool, &plan.recipe));
-    let is_grid = plan.is_grid();
-    // Symbols that depend on each other have no other code than their own.
-    let coded = |bits_alone: f64| if is_grid { bits / weights } else { bits_alone / weights };
     Point {
         parameter: settings.and_then(|s| s.value(swept).cloned()),
-        levels: plan.groups.iter().map(PlanGroup::level_count).max().unwrap_or(0),
+        levels: plan.groups.iter().map(|code| code.levels() as u64).max().unwrap_or(0),
         weights: measured.weights,
         pruned: measured.zeros,
-        entropy_bits: coded(entropy),
-        fixed_bits: coded(fixed),
-        huffman_bits: coded(huffman),
-        rans_bits: coded(rans),
+        entropy_bits: cost.entropy / weights,
+        rates: cost.rates(weights),
         bits: bits / weights,
         mse: measured.error / weights,
         weighted_mse: measured.weighted_error / weights,
@@ -216,11 +211,7 @@ fn measured_point(
         worst_db: quality.worst_db,
         median_db: quality.median_db,
         broken: quality.broken(),
-        formula_ratio: if is_grid {
-            weights * 32.0 / bits
-        } else {
-            weights * 32.0 / (formula + codebooks as f64 + ledger.position_bits as f64)
-        },
+        formula_ratio: weights * 32.0 / (cost.formula + ledger.position_bits as f64),
         predicted_ratio: 0.0,
         optimal: false,
         preview: false,
@@ -324,13 +315,10 @@ pub fn parameters(reader: &Reader) -> u64 {
 
 /// The values of a container's codebooks, in order.
 pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
-    let read = |index| {
-        let codebook = reader.codebook(index)?;
-        // Grids are never retrained, and a few bytes of one stand for many levels.
-        if codebook.is_grid() {
-            return Err(EngineError::Settings(super::plan::without_codebook(true)));
-        }
-        Ok(codebook.levels())
+    // Grids are never retrained, and a few bytes of one stand for many levels.
+    let read = |index| match reader.codebook(index)? {
+        Codebook::Levels(levels) => Ok(levels.values().to_vec()),
+        Codebook::Grid(_) => Err(EngineError::Settings(super::plan::without_codebook(true))),
     };
     (0..reader.codebooks()).map(read).collect()
 }

@@ -1,11 +1,11 @@
 //! The second map: a tensor's blocks to coded blocks, with what quantizing did to every weight.
 
-use super::plan::{BlockReader, Fate, Plan};
+use super::blocks::BlockReader;
+use super::plan::{Fate, Plan};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack};
-use crate::container::{self, Codebook, EncodedBlock};
+use crate::container::{self, EncodedBlock};
 use crate::entropy::CodeTable;
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 
 /// What a task of [`encode`] gives.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -92,53 +92,6 @@ impl Measured {
     }
 }
 
-impl Plan {
-    /// The codebooks of the container, in group order.
-    pub(super) fn codebooks(&self) -> Result<Vec<Codebook>, EngineError> {
-        let pruned = self.has_zero_symbol();
-        let mut codebooks = Vec::with_capacity(self.groups.len());
-        for group in &self.groups {
-            codebooks.push(match group.grid {
-                Some(_) => continue,
-                None => Codebook::new(group.levels().to_vec(), pruned)?,
-            });
-        }
-        for fate in &self.fates {
-            let Fate::Quantized { first_group, table, .. } = *fate else { continue };
-            let Some(grid) = self.groups.get(first_group).and_then(|group| group.grid) else { continue };
-            let centre = self.centre_of_grid(table)?;
-            codebooks.push(Codebook::grid(grid.step, centre, u32::from(centre) + grid.most + 1)?);
-        }
-        Ok(codebooks)
-    }
-
-    /// The values that symbols decode to, before rounding to the tensor's type.
-    pub(super) fn dequantize(
-        &self,
-        fate: &Fate,
-        range: Range<u64>,
-        symbols: &[u16],
-        values: &mut Vec<f32>,
-    ) -> Result<(), EngineError> {
-        let zero_symbol = u16::from(self.has_zero_symbol());
-        let mut done = 0;
-        for (group, len) in self.segments(fate, range)? {
-            if let (Some(grid), Fate::Quantized { table, .. }) = (group.grid, fate) {
-                let centre = i32::from(self.centre_of_grid(*table)?);
-                let level = |symbol: &u16| (i32::from(*symbol) - centre) as f32 * grid.step;
-                values.extend(symbols.iter().map(|symbol| level(symbol).clamp(f32::MIN, f32::MAX)));
-                return Ok(());
-            }
-            for symbol in symbols.get(done..done + len).ok_or(EngineError::Message)? {
-                let level = symbol.checked_sub(zero_symbol).map(usize::from);
-                values.push(level.and_then(|l| group.levels().get(l)).copied().unwrap_or(0.0));
-            }
-            done += len;
-        }
-        Ok(())
-    }
-}
-
 /// Encodes one task of a [ready](Plan::is_ready) plan; linear time, memory for one block and its code.
 pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
@@ -159,15 +112,16 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         symbols.clear();
         decoded.clear();
         let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+        let place = (rows, plan.context_table(fate));
         let predictor =
-            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
+            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
         plan.dequantize(fate, range, &symbols, &mut decoded)?;
         for value in &mut decoded {
             *value = tensor.dtype.round_f32(*value);
         }
         encoded.measured.add(&blocks.values, &decoded, blocks.importance());
         encoded.measured.add_most_frequent(&symbols, &mut scratch);
-        if !plan.is_grid() {
+        if !plan.is_joint() {
             encoded.measured.count(&symbols);
         }
         if plan.has_zero_symbol() {

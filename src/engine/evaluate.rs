@@ -1,66 +1,31 @@
 //! Operating points: what a solved recipe costs in bits and does to the weights.
 
 use super::EngineError;
+use super::cost::{self, Cost, Pool, coded_bits, entropy_total, weights};
 use super::gaps::{Measure, Reference, Shannon};
 use super::groups::{Group, Groups};
 use super::pilot::{self, Scale};
 use super::quality::{Quality, TensorSums};
 use super::report::{Curve, Overlay, Point, Sweep};
 use super::session::TensorSketch;
-use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
+use crate::entropy::Coder;
 use crate::histogram::{Histogram, Moments, cell_start};
 use crate::model::Model;
 use crate::number;
 use crate::quantize::{
     Method, Needs, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
-use crate::rate_distortion::{entropy_bits, sqnr_db};
+use crate::rate_distortion::sqnr_db;
 use crate::recipe::{ImportanceKind, Recipe};
 
 /// Bins of an overlay's histogram.
 const OVERLAY_BINS: usize = 240;
-/// Bits of a codebook entry.
-const LEVEL_BITS: u64 = 32;
 
 /// Groups with their solutions.
 #[derive(Debug)]
 pub(super) struct Evaluated<'a> {
     groups: &'a Groups,
     pub(super) solutions: Vec<Solution>,
-}
-
-/// Symbol counts that share one code table.
-#[derive(Debug, Default)]
-pub(super) struct Pool {
-    pub tensor: Option<usize>,
-    /// Number of pruned weights.
-    pub zeros: u64,
-    /// Number of weights per level index.
-    pub levels: Vec<u64>,
-}
-
-impl Pool {
-    /// Counts per symbol where zeros are symbols: the zero symbol first if pruning is on.
-    pub fn symbols(&self, pruning: bool) -> Vec<u64> {
-        pruning.then_some(self.zeros).into_iter().chain(self.levels.iter().copied()).collect()
-    }
-
-    /// Counts per coded value: those of [`symbols`](Self::symbols), or of the levels alone where zeros are gaps.
-    pub fn coded(&self, pruning: bool, positions: Positions) -> Vec<u64> {
-        if positions == Positions::Gaps { self.levels.clone() } else { self.symbols(pruning) }
-    }
-
-    /// Adds a solution's counts, `times` over.
-    pub fn add(&mut self, counts: &[u64], pruned: u64, times: f64) {
-        let scaled = |count: u64| (count as f64 * times).round_ties_even() as u64;
-        if counts.len() > self.levels.len() {
-            self.levels.resize(counts.len(), 0);
-        }
-        for (sum, count) in self.levels.iter_mut().zip(counts) {
-            *sum += scaled(*count);
-        }
-        self.zeros += scaled(pruned);
-    }
 }
 
 impl<'a> Evaluated<'a> {
@@ -125,33 +90,12 @@ impl<'a> Evaluated<'a> {
         let weights = weights(&pools);
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
         let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
-        let codebook_bits = if method.is_grid() { 0.0 } else { levels * LEVEL_BITS as f64 };
-        let entropy: f64 = pools.iter().map(|pool| entropy_total(&pool.symbols(pruning))).sum();
-        let cost = |coder: Coder, positions: Positions| -> f64 {
-            let coded = pools.iter().map(|pool| {
-                let gaps = if positions == Positions::Gaps { position_bits(pool) } else { 0.0 };
-                coded_bits(coder, &pool.coded(pruning, positions)) + gaps
-            });
-            codebook_bits + coded.sum::<f64>()
-        };
-        let [fixed, huffman, rans] =
-            [Coder::Fixed, Coder::Huffman, Coder::Rans].map(|coder| cost(coder, Positions::Symbols));
-        let bits = if recipe.positions == Positions::Gaps {
-            cost(recipe.coder, Positions::Gaps)
-        } else {
-            match recipe.coder {
-                Coder::Fixed => fixed,
-                Coder::Huffman => huffman,
-                Coder::Rans => rans,
-                Coder::Context => cost(Coder::Context, Positions::Symbols),
-            }
-        };
+        let side_bits = method.code.side_bits(levels);
+        let cost = Cost::new(&pools, recipe, pruning, side_bits);
+        let bits = cost::own_bits(&pools, recipe, pruning, side_bits);
         let distortion = self.distortion();
         let quality = self.quality().unwrap_or_default();
-        let gap_bits =
-            if recipe.positions == Positions::Gaps { pools.iter().map(position_bits).sum() } else { 0.0 };
-        let formula: f64 = pools.iter().map(|pool| formula_bits(pool, recipe)).sum();
-        let formula = formula + codebook_bits + gap_bits;
+        let gap_bits: f64 = pools.iter().map(|pool| cost::gap_bits(pool, recipe)).sum();
         Point {
             parameter: settings.value(method.swept).cloned(),
             levels: self.solutions.iter().map(|s| s.quantizer.levels.len() as u64).max().unwrap_or(0),
@@ -161,10 +105,8 @@ impl<'a> Evaluated<'a> {
             } else {
                 zeros
             },
-            entropy_bits: entropy / weights,
-            fixed_bits: fixed / weights,
-            huffman_bits: huffman / weights,
-            rans_bits: rans / weights,
+            entropy_bits: cost.entropy / weights,
+            rates: cost.rates(weights),
             bits: bits / weights,
             mse: distortion.squared_error / weights,
             weighted_mse: distortion.weighted_error / weights,
@@ -173,7 +115,7 @@ impl<'a> Evaluated<'a> {
             worst_db: quality.worst_db,
             median_db: quality.median_db,
             broken: quality.broken(),
-            formula_ratio: weights * 32.0 / formula,
+            formula_ratio: weights * 32.0 / (cost.formula + gap_bits),
             predicted_ratio: parameters as f64 * 32.0
                 / (bits / weights * self.groups.weights as f64 + kept_bits as f64),
             optimal: self.solutions.iter().all(|s| s.optimal),
@@ -348,46 +290,6 @@ fn zeros_of(histogram: &Histogram) -> u64 {
     let zero = crate::histogram::cell_key(0.0);
     let cell = histogram.keys().binary_search(&zero).ok().and_then(|at| histogram.moments().get(at));
     cell.filter(|cell| cell.squares == 0.0).map_or(0, |cell| cell.count)
-}
-
-/// Weights behind all symbols.
-fn weights(pools: &[Pool]) -> f64 {
-    pools.iter().map(|p| (p.zeros + p.levels.iter().sum::<u64>()) as f64).sum()
-}
-
-/// Entropy of all symbols with these counts together, in bits.
-pub(super) fn entropy_total(counts: &[u64]) -> f64 {
-    entropy_bits(counts) * counts.iter().sum::<u64>() as f64
-}
-
-/// Bits of symbols with these counts under a coder, its table counted.
-pub(super) fn coded_bits(coder: Coder, counts: &[u64]) -> f64 {
-    let Ok(table) = CodeTable::new(coder, counts) else { return f64::INFINITY };
-    (table.predicted_bits(counts) + table.to_bytes().len() as u64 * 8) as f64
-}
-
-/// Entropy of the gaps between evenly spread non-zeros: n·h₂(p) bits in all.
-fn position_bits(pool: &Pool) -> f64 {
-    entropy_total(&[pool.zeros, pool.levels.iter().sum()])
-}
-
-/// Bits of values by Choi et al. 2017: Σ (|Cᵢ| + 1)·bᵢ of eq. (1), or N·⌈log2 k⌉ of eq. (2) for fixed length; static range
-/// coding with its ideal lengths −log2 p. Positions and the k·32 of the levels come on top.
-pub(super) fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
-    let pruning = recipe.pruning != Pruning::None;
-    let mut counts = pool.coded(pruning, recipe.positions);
-    counts.retain(|count| *count > 0);
-    let total: u64 = counts.iter().sum();
-    match recipe.coder {
-        Coder::Fixed => total as f64 * f64::from(counts.len().next_power_of_two().trailing_zeros()),
-        Coder::Huffman => Huffman::of_all(&counts).map_or(0.0, |code| {
-            let more: Vec<u64> = counts.iter().map(|count| count + 1).collect();
-            code.payload_bits(&more) as f64
-        }),
-        Coder::Rans | Coder::Context => {
-            counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum()
-        }
-    }
 }
 
 fn mean_of(m: &Moments) -> f64 {

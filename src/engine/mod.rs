@@ -12,12 +12,14 @@
 //! ```
 
 mod assemble;
+mod blocks;
+mod cost;
 mod encode;
 mod evaluate;
 mod gaps;
-mod grid;
 mod groups;
 pub mod native;
+mod passes;
 mod pilot;
 pub mod pipeline;
 mod plan;
@@ -28,6 +30,7 @@ mod sensitivity;
 mod session;
 pub mod settle;
 mod sketch;
+mod steps;
 pub mod target;
 mod verify;
 
@@ -37,7 +40,8 @@ pub use assemble::{
 };
 pub use encode::encode;
 pub use evaluate::AskedCurve;
-pub use plan::{Plan, assignments, levels_hash, prepare};
+pub use passes::prepare;
+pub use plan::{Plan, assignments, levels_hash};
 pub use session::Session;
 pub use sketch::sketch;
 pub use verify::{collect_verification, verify};

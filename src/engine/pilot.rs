@@ -116,8 +116,9 @@ fn try_on(
         let h = plan.has_importance.then_some(h.as_slice());
         let (rows, range) = (rows_of(&tensor.shape, 0), 0..len as u64);
         let mut symbols = Vec::with_capacity(len);
-        let predictor = plan.quantize(fate, range.clone(), rows, &values, h, &mut symbols)?;
         let context = plan.context(table)?;
+        let place = (rows, Some(&context));
+        let predictor = plan.quantize(fate, range.clone(), place, &values, h, &mut symbols)?;
         let predictor = predictor.unwrap_or_else(|| context.predictor(&symbols, rows));
         let mut counts = ContextCounts::default();
         context.count_by(&symbols, rows, predictor.clone(), &mut counts);

@@ -1,17 +1,14 @@
 //! A plan: everything an encoder needs to know, solved; small enough to send to every worker.
 
-use super::evaluate::Pool;
-use super::grid::{Grid, grids};
-use super::groups::{self, Groups};
-use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
-use crate::container::rows_of;
-use crate::entropy::{
-    CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Positions, Predictor, Rows,
-    Trellis,
-};
-use crate::formats::{Limits, TensorReader};
+use super::blocks::BlockReader;
+use super::groups::{Group, Groups};
+use super::passes::{Counts, MOST_GATHERED, channel_tasks, is_certified};
+use super::steps::grids;
+use super::{EngineError, Input, Task, pack, unpack};
+use crate::code::{Code, Codebook, GridCode};
+use crate::entropy::{CodeTable, Context, GapTable, Numbering, Predictor, Rows, Trellis};
 use crate::model::Model;
-use crate::quantize::{Quantizer, Scope, Settings, SettingsError, Solution, certified, grid};
+use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid};
 use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -34,21 +31,9 @@ pub(super) enum Fate {
     },
 }
 
-/// A solved group.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct PlanGroup {
-    pub quantizer: Quantizer,
-    /// Magnitudes up to this become exact zeros, if pruning is on.
-    pub threshold: Option<f32>,
-    /// Values that symbols decode to in place of the quantizer's own, once they have been retrained.
-    pub tuned: Option<Vec<f32>>,
-    /// The grid, in place of the quantizer, for methods that assign symbols in the order of coding.
-    pub grid: Option<Grid>,
-}
-
 /// What the tasks must do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Pass {
+pub(super) enum Pass {
     /// Solve the codebooks of output channels.
     Channels,
     /// Gather every weight, to solve on weights instead of cells.
@@ -64,48 +49,17 @@ enum Pass {
 pub struct Plan {
     pub(super) recipe: Recipe,
     pub(super) fates: Vec<Fate>,
-    pub(super) groups: Vec<PlanGroup>,
+    pub(super) groups: Vec<Code>,
     pub(super) tables: Vec<CodeTable>,
     pub(super) gap_tables: Vec<GapTable>,
     pub(super) importance_factor: f64,
     pub(super) has_importance: bool,
     pub(super) notes: Vec<String>,
     pub(super) weights: u64,
-    tasks: Vec<Task>,
-    pass: Pass,
-    pools: Vec<Counts>,
-}
-
-/// Symbol counts and gap counts of one code table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Counts {
-    zeros: u64,
-    levels: Vec<u64>,
-    gaps: GapCounts,
-    contexts: ContextCounts,
-}
-
-/// Weights left by pruning with their importance, on their way from a worker.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Gathered {
-    values: Vec<f32>,
-    importance: Vec<f32>,
-}
-
-/// Most weights that are gathered in one place.
-const MOST_GATHERED: u64 = 1 << 23;
-
-/// Whether the recipe asks for k-means on every weight.
-fn is_certified(settings: &Settings) -> bool {
-    settings.choice("precision") == "certified"
-}
-
-/// A channel's solution, on its way from a worker.
-#[derive(Debug, Serialize, Deserialize)]
-struct Solved {
-    group: PlanGroup,
-    counts: Vec<u64>,
-    pruned: u64,
+    pub(super) tasks: Vec<Task>,
+    pub(super) pass: Pass,
+    /// What was counted for each code table.
+    pub(super) pools: Vec<Counts>,
 }
 
 impl Plan {
@@ -187,14 +141,8 @@ impl Plan {
                 }));
             }
             for group in &groups.all {
-                let quantizer = Solution::unused().quantizer;
-                plan.groups.push(PlanGroup {
-                    quantizer,
-                    threshold: group.threshold,
-                    tuned: None,
-                    grid: None,
-                });
-                plan.pools.push(Counts { zeros: group.pruned.count, ..Counts::default() });
+                plan.groups.push(coded(recipe, group, Solution::unused().quantizer));
+                plan.pools.push(Counts::new(group.pruned.count, Vec::new()));
             }
             plan.tasks = plan.quantized_tasks(model);
             plan.pass = Pass::Gather;
@@ -205,17 +153,8 @@ impl Plan {
                 Some(solution) => solution.clone(),
                 None => group.solve(method, &settings)?,
             };
-            plan.pools.push(Counts {
-                zeros: group.pruned.count,
-                levels: solution.counts.clone(),
-                ..Counts::default()
-            });
-            plan.groups.push(PlanGroup {
-                quantizer: solution.quantizer,
-                threshold: group.threshold,
-                tuned: None,
-                grid: None,
-            });
+            plan.pools.push(Counts::new(group.pruned.count, solution.counts.clone()));
+            plan.groups.push(coded(recipe, group, solution.quantizer));
         }
         plan.after_solving(model)?;
         Ok(plan)
@@ -230,7 +169,7 @@ impl Plan {
     ) -> Result<(), EngineError> {
         let grids = grids(model, groups, &self.recipe, settings)?;
         let mut kept = Vec::new();
-        let mut of_tensor: std::collections::BTreeMap<usize, Grid> = std::collections::BTreeMap::new();
+        let mut of_tensor: std::collections::BTreeMap<usize, GridCode> = std::collections::BTreeMap::new();
         for (group, grid) in groups.all.iter().zip(grids) {
             let Some(tensor) = group.tensor else { return Err(EngineError::Message) };
             match grid {
@@ -249,13 +188,7 @@ impl Plan {
                 (None, None) => Fate::Kept,
                 (None, Some(grid)) => {
                     let first_group = self.groups.len();
-                    let quantizer = Solution::unused().quantizer;
-                    self.groups.push(PlanGroup {
-                        quantizer,
-                        threshold: None,
-                        tuned: None,
-                        grid: Some(*grid),
-                    });
+                    self.groups.push(Code::Grid(grid.clone()));
                     let table = if one_table { 0 } else { first_group };
                     self.pools.resize(table + 1, Counts::default());
                     Fate::Quantized { first_group, group_len: tensor.len(), table }
@@ -268,28 +201,13 @@ impl Plan {
         Ok(())
     }
 
-    /// The start of every tensor, as many weights in all as starting states need.
-    fn counting_tasks(&self, model: &Model) -> Vec<Task> {
-        const ENOUGH: u64 = 1 << 18;
-        const LEAST: u64 = 1 << 12;
-        let share = |task: Task| {
-            let len = (u128::from(task.end) * u128::from(ENOUGH) / u128::from(self.weights.max(1))) as u64;
-            let end = len.max(LEAST).min(task.end).min(BLOCK_WEIGHTS);
-            let bytes = task.bytes.checked_div(task.end).unwrap_or(0) * end;
-            Task { end, bytes, ..task }
-        };
-        let tensors = model.tensors.iter().enumerate();
-        let whole = tensors.map(|(index, tensor)| Task::whole(index, tensor));
-        whole.filter(|task| self.quantizes(task.tensor)).map(share).collect()
-    }
-
-    fn quantizes(&self, tensor: usize) -> bool {
+    pub(super) fn quantizes(&self, tensor: usize) -> bool {
         matches!(self.fates.get(tensor), Some(Fate::Quantized { .. }))
     }
 
-    /// Whether symbols are assigned in the order of coding.
-    pub(super) fn is_grid(&self) -> bool {
-        self.groups.iter().any(|group| group.grid.is_some())
+    /// Whether a weight's symbol depends on those of others.
+    pub(super) fn is_joint(&self) -> bool {
+        self.groups.iter().any(|code| code.kind().is_joint())
     }
 
     /// Whether the file can be [encoded](super::encode) now; else [`prepare`] this plan's tasks and [`absorb`](Self::absorb).
@@ -312,34 +230,36 @@ impl Plan {
         &self.recipe
     }
 
-    /// The values that symbols decode to, codebook by codebook.
+    /// The values that symbols decode to, codebook by codebook; none of a grid, whose values are not chosen.
     pub fn levels(&self) -> Vec<Vec<f32>> {
-        self.groups.iter().map(|group| group.levels().to_vec()).collect()
+        let list = |code: &Code| match code {
+            Code::Levels(code) => code.codebook().values().to_vec(),
+            Code::Grid(_) => Vec::new(),
+        };
+        self.groups.iter().map(list).collect()
     }
 
     /// Puts retrained values in the places of [`levels`](Self::levels); which symbol a weight gets stays as it was.
     ///
     /// Their hash goes into the recipe, which can be replayed with them alone.
     pub fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
-        if self.is_grid() {
-            return Err(EngineError::Settings(SettingsError {
-                field: "codebook".to_owned(),
-                expected: "a method whose values can be retrained".to_owned(),
-                found: format!("{}, whose values are a grid", self.recipe.method),
-            }));
+        let refused = |expected: String, found: String| {
+            EngineError::Settings(SettingsError { field: "codebook".to_owned(), expected, found })
+        };
+        if self.is_joint() {
+            let found = format!("{}, whose values are a grid", self.recipe.method);
+            return Err(refused("a method whose values can be retrained".to_owned(), found));
         }
-        let own: Vec<usize> = self.groups.iter().map(|group| group.quantizer.levels.len()).collect();
+        let own: Vec<usize> = self.levels().iter().map(Vec::len).collect();
         let given: Vec<usize> = levels.iter().map(Vec::len).collect();
         if own != given {
-            let refused = SettingsError {
-                field: "codebook".to_owned(),
-                expected: format!("{} codebooks of the recipe's sizes", own.len()),
-                found: format!("{} of other sizes", given.len()),
-            };
-            return Err(EngineError::Settings(refused));
+            let expected = format!("{} codebooks of the recipe's sizes", own.len());
+            return Err(refused(expected, format!("{} of other sizes", given.len())));
         }
-        for (group, levels) in self.groups.iter_mut().zip(levels) {
-            group.tuned = Some(levels.clone());
+        for (code, levels) in self.groups.iter_mut().zip(levels) {
+            if let Code::Levels(code) = code {
+                code.retrain(levels.clone()).map_err(|_| EngineError::Message)?;
+            }
         }
         self.recipe.codebook = Some(levels_hash(levels));
         Ok(())
@@ -355,169 +275,78 @@ impl Plan {
         unpack(bytes)
     }
 
-    /// Takes in what [`prepare`] gave for each task, in task order, and moves on to the next pass.
-    pub fn absorb(&mut self, model: &Model, parts: &[Vec<u8>]) -> Result<(), EngineError> {
-        let tasks = std::mem::take(&mut self.tasks);
-        if self.pass == Pass::Gather {
-            self.solve_gathered(&tasks, parts)?;
-            return self.after_solving(model);
-        }
-        for (task, part) in tasks.iter().zip(parts) {
-            let Some(Fate::Quantized { table, .. }) = self.fates.get(task.tensor) else {
-                return Err(EngineError::Message);
-            };
-            let pool = self.pools.get_mut(*table).ok_or(EngineError::Message)?;
-            if self.pass == Pass::Channels {
-                for solved in unpack::<Vec<Solved>>(part)? {
-                    pool.add(&solved.counts, solved.pruned);
-                    self.groups.push(solved.group);
-                }
-            } else {
-                let counted: Counts = unpack(part)?;
-                pool.add(&counted.levels, counted.zeros);
-                pool.gaps.merge(&counted.gaps);
-                pool.contexts.merge(&counted.contexts);
-            }
-        }
-        if self.pass == Pass::Channels { self.after_solving(model) } else { self.after_counting(model) }
-    }
-
-    fn quantized_tasks(&self, model: &Model) -> Vec<Task> {
-        super::tasks(model).into_iter().filter(|task| self.quantizes(task.tensor)).collect()
-    }
-
-    /// Solves every group exactly on its weights.
-    fn solve_gathered(&mut self, tasks: &[Task], parts: &[Vec<u8>]) -> Result<(), EngineError> {
-        let (_, settings) = self.recipe.check()?;
-        let mut gathered: Vec<Gathered> = self.groups.iter().map(|_| Gathered::default()).collect();
-        for (task, part) in tasks.iter().zip(parts) {
-            let Some(Fate::Quantized { first_group, .. }) = self.fates.get(task.tensor) else {
-                return Err(EngineError::Message);
-            };
-            let part: Gathered = unpack(part)?;
-            let all = gathered.get_mut(*first_group).ok_or(EngineError::Message)?;
-            all.values.extend(part.values);
-            all.importance.extend(part.importance);
-        }
-        for ((group, pool), all) in self.groups.iter_mut().zip(&mut self.pools).zip(&gathered) {
-            if let Some(solution) = all.solve(&settings, self.has_importance)? {
-                group.quantizer = solution.quantizer;
-                pool.levels = solution.counts;
-            } else {
-                pool.levels = vec![0];
-            }
-        }
-        Ok(())
-    }
-
-    fn after_solving(&mut self, model: &Model) -> Result<(), EngineError> {
-        let gaps = self.recipe.positions == Positions::Gaps;
-        if gaps || self.recipe.coder == Coder::Context {
-            self.pass = Pass::Count;
-            for pool in self.pools.iter_mut().filter(|_| gaps) {
-                pool.zeros = 0;
-                pool.levels.fill(0);
-            }
-            self.tasks = self.quantized_tasks(model);
-            Ok(())
-        } else {
-            self.after_counting(model)
-        }
-    }
-
-    fn after_counting(&mut self, model: &Model) -> Result<(), EngineError> {
-        let pruning = self.has_zero_symbol();
-        for (table, counts) in std::mem::take(&mut self.pools).into_iter().enumerate() {
-            let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
-            if self.recipe.coder == Coder::Context {
-                self.tables.push(CodeTable::Context(self.context(table)?.starting_from(&counts.contexts)));
-                continue;
-            }
-            self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions))?);
-            if self.recipe.positions == Positions::Gaps {
-                self.gap_tables.push(GapTable::new(&counts.gaps)?);
-            }
-        }
-        self.tasks = super::tasks(model);
-        self.pass = Pass::Ready;
-        Ok(())
-    }
-
-    /// The context table of a pool before anything was counted, numbered by the levels of its first group.
+    /// The context table of a pool before anything was counted, numbered as its first group is.
     pub(super) fn context(&self, table: usize) -> Result<Context, EngineError> {
-        let first = self.fates.iter().find_map(|fate| match fate {
-            Fate::Quantized { first_group, table: of, .. } if *of == table => Some(*first_group),
-            _ => None,
-        });
-        if self.is_grid() {
-            return self.grid_context(table);
-        }
-        let levels =
-            first.and_then(|group| self.groups.get(group)).map(PlanGroup::levels).unwrap_or_default();
-        // Channels share a table: it holds the symbols of the largest codebook.
-        let most = self.groups.iter().map(|group| group.levels().len()).max().unwrap_or(0);
-        let pruned = self.has_zero_symbol();
-        let alphabet = (most + usize::from(pruned)).max(1);
-        Ok(Context::even(alphabet, Numbering::of_levels(levels, pruned))?)
-    }
-
-    /// The context table of tensors on grids: the numbers of the widest, zero in the middle.
-    fn grid_context(&self, table: usize) -> Result<Context, EngineError> {
         let (_, settings) = self.recipe.check()?;
-        let most = self.fates.iter().filter_map(|fate| match fate {
-            Fate::Quantized { first_group, table: of, .. } if *of == table => {
-                self.groups.get(*first_group)?.grid.map(|grid| grid.most)
-            }
+        let own = self.fates.iter().filter_map(|fate| match fate {
+            Fate::Quantized { first_group, table: of, .. } if *of == table => self.groups.get(*first_group),
             _ => None,
         });
-        let centre = most.max().unwrap_or(0).min(u32::from(u16::MAX / 2)) as u16;
+        let own: Vec<&Code> = own.collect();
+        let numbering = own.first().map_or(Numbering { pruned: false, centre: 0 }, |code| code.numbering());
+        let widest = |codes: &mut dyn Iterator<Item = &Code>| codes.map(|code| code.symbols()).max();
+        // The largest codebook of all makes every table of levels as large, which the file keeps to.
+        let alphabet =
+            if self.is_joint() { widest(&mut own.iter().copied()) } else { widest(&mut self.groups.iter()) };
         let trellis = Trellis::new(grid::states(&settings)).ok_or(EngineError::Message)?;
-        let numbering = Numbering { pruned: false, centre };
-        Ok(Context::even(2 * usize::from(centre) + 1, numbering)?.along(trellis))
+        Ok(Context::even(alphabet.unwrap_or(1), numbering)?.along(trellis))
     }
 
-    /// The context table that a tensor on a grid is coded with, as far as it is known by now.
-    fn table_of_grid(&self, table: usize) -> Result<Context, EngineError> {
-        match self.tables.get(table) {
-            Some(CodeTable::Context(context)) => Ok(context.clone()),
-            _ => self.grid_context(table),
+    /// The table that a tensor's symbols are coded with, where it is one of contexts and known by now.
+    pub(super) fn context_table(&self, fate: &Fate) -> Option<&Context> {
+        let Fate::Quantized { table, .. } = fate else { return None };
+        match self.tables.get(*table)? {
+            CodeTable::Context(context) => Some(context),
+            _ => None,
         }
-    }
-
-    /// The number of the symbol 0 of a tensor on a grid, less than 0.
-    pub(super) fn centre_of_grid(&self, table: usize) -> Result<u16, EngineError> {
-        Ok(self.table_of_grid(table)?.numbering().centre)
     }
 
     /// Whether symbol 0 stands for an exact zero.
     pub(super) fn has_zero_symbol(&self) -> bool {
-        self.recipe.pruning != crate::quantize::pruning::Pruning::None
+        self.recipe.pruning != Pruning::None
     }
 
-    /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says; appends to `symbols`. For
-    /// methods that look at how symbols will be coded, what they will be predicted by.
+    /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says and will be coded by `context`;
+    /// appends to `symbols`. What they will be predicted by, where they were chosen for it.
     pub(super) fn quantize(
         &self,
         fate: &Fate,
         range: Range<u64>,
-        rows: Rows,
+        (rows, context): (Rows, Option<&Context>),
         values: &[f32],
         h: Option<&[f32]>,
         symbols: &mut Vec<u16>,
     ) -> Result<Option<Predictor>, EngineError> {
-        let mut done = 0;
-        for (group, len) in self.segments(fate, range)? {
+        let (mut done, mut predictor) = (0, None);
+        for (code, len) in self.segments(fate, range)? {
             let part = done..done + len;
             let values = values.get(part.clone()).ok_or(EngineError::Message)?;
             let h = h.and_then(|h| h.get(part));
-            if let (Some(grid), Fate::Quantized { table, .. }) = (group.grid, fate) {
-                let context = self.table_of_grid(*table)?;
-                return Ok(Some(context.assign(values, h, rows, grid.goal(), symbols)));
-            }
-            group.symbols(values, h, self.has_zero_symbol(), symbols);
+            predictor = code.assign(values, h, rows, context, symbols)?;
             done += len;
         }
-        Ok(None)
+        Ok(predictor)
+    }
+
+    /// The values that symbols decode to, before rounding to the tensor's type; appends to `values`.
+    pub(super) fn dequantize(
+        &self,
+        fate: &Fate,
+        range: Range<u64>,
+        symbols: &[u16],
+        values: &mut Vec<f32>,
+    ) -> Result<(), EngineError> {
+        let mut done = 0;
+        for (code, len) in self.segments(fate, range)? {
+            code.extend_values(symbols.get(done..done + len).ok_or(EngineError::Message)?, values);
+            done += len;
+        }
+        Ok(())
+    }
+
+    /// The codebooks of the container, in group order.
+    pub(super) fn codebooks(&self) -> Vec<Codebook> {
+        self.groups.iter().map(Code::codebook).collect()
     }
 
     /// The groups that the elements `range` of a quantized tensor fall into, with how many elements each.
@@ -525,7 +354,7 @@ impl Plan {
         &self,
         fate: &Fate,
         range: Range<u64>,
-    ) -> Result<Vec<(&PlanGroup, usize)>, EngineError> {
+    ) -> Result<Vec<(&Code, usize)>, EngineError> {
         let Fate::Quantized { first_group, group_len, .. } = *fate else { return Err(EngineError::Message) };
         let mut segments = Vec::new();
         let mut at = range.start;
@@ -540,55 +369,11 @@ impl Plan {
     }
 }
 
-impl PlanGroup {
-    /// Number of values that symbols decode to.
-    pub(super) fn level_count(&self) -> u64 {
-        self.grid.map_or(self.levels().len() as u64, |grid| 2 * u64::from(grid.most) + 1)
-    }
-
-    /// The values that symbols decode to.
-    pub(super) fn levels(&self) -> &[f32] {
-        self.tuned.as_deref().unwrap_or(&self.quantizer.levels)
-    }
-
-    fn symbols(&self, values: &[f32], h: Option<&[f32]>, zero_symbol: bool, symbols: &mut Vec<u16>) {
-        let start = symbols.len();
-        self.quantizer.symbols(values, h, symbols);
-        if zero_symbol {
-            // No magnitude is at most a negative threshold: nothing is pruned.
-            let threshold = self.threshold.unwrap_or(-1.0);
-            for (symbol, value) in symbols.iter_mut().skip(start).zip(values) {
-                *symbol = if value.abs() <= threshold { 0 } else { *symbol + 1 };
-            }
-        }
-    }
-}
-
-impl Gathered {
-    /// Exact k-means on these weights; `None` without any.
-    fn solve(&self, settings: &Settings, has_importance: bool) -> Result<Option<Solution>, EngineError> {
-        if self.values.is_empty() {
-            return Ok(None);
-        }
-        let h = has_importance.then_some(self.importance.as_slice());
-        Ok(Some(certified(&self.values, h, settings.integer("k") as u32)?))
-    }
-
-    fn extend(&mut self, values: &[f32], h: Option<&[f32]>, threshold: Option<f32>) {
-        for (i, value) in values.iter().enumerate() {
-            if threshold.is_none_or(|threshold| value.abs() > threshold) {
-                self.values.push(*value);
-                self.importance.extend(h.and_then(|h| h.get(i)));
-            }
-        }
-    }
-}
-
-impl Counts {
-    fn add(&mut self, levels: &[u64], zeros: u64) {
-        add_counts(&mut self.levels, levels);
-        self.zeros += zeros;
-    }
+/// The code of a group that a method solved.
+pub(super) fn coded(recipe: &Recipe, group: &Group, quantizer: Quantizer) -> Code {
+    // No magnitude is at most a negative threshold: the zero is there, and nothing is pruned.
+    let pruned = (recipe.pruning != Pruning::None).then(|| group.threshold.unwrap_or(-1.0));
+    Code::levels(quantizer, pruned)
 }
 
 /// Why a recipe with retrained codebooks cannot be carried out.
@@ -612,33 +397,18 @@ pub fn levels_hash(levels: &[Vec<f32>]) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
-    if counts.len() > sums.len() {
-        sums.resize(counts.len(), 0);
-    }
-    for (sum, count) in sums.iter_mut().zip(counts) {
-        *sum += count;
-    }
-}
-
-/// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.
-fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
-    let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
-    if tensor.is_sequential() { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
-}
-
 /// For every weight of a task the place of its value among all [levels](Plan::levels), one codebook behind the other; `u32::MAX`
 /// for one that was pruned. Nothing for tensors that are kept.
 pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    if !matches!(fate, Fate::Quantized { .. }) || plan.is_grid() {
+    if !matches!(fate, Fate::Quantized { .. }) || plan.is_joint() {
         return Ok(Vec::new());
     }
     let mut starts = Vec::with_capacity(plan.groups.len());
     let mut next = 0u32;
-    for group in &plan.groups {
+    for code in &plan.groups {
         starts.push(next);
-        next += group.quantizer.levels.len() as u32;
+        next += code.levels() as u32;
     }
     let Fate::Quantized { first_group, group_len, .. } = *fate else { return Ok(Vec::new()) };
     let mut blocks = BlockReader::new(input, plan, task)?;
@@ -648,14 +418,8 @@ pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, E
     for range in task.blocks() {
         blocks.read(range.clone())?;
         symbols.clear();
-        plan.quantize(
-            fate,
-            range.clone(),
-            Rows::default(),
-            &blocks.values,
-            blocks.importance(),
-            &mut symbols,
-        )?;
+        let place = (Rows::default(), None);
+        plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
         for (at, symbol) in range.zip(&symbols) {
             let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
             let start = starts.get(group).copied().ok_or(EngineError::Message)?;
@@ -663,144 +427,4 @@ pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, E
         }
     }
     Ok(all)
-}
-
-/// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, gathers its weights, or
-/// counts symbols and gaps.
-pub fn prepare(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    match plan.pass {
-        Pass::Channels => solve_channels(input, plan, task),
-        Pass::Gather => gather(input, plan, task),
-        Pass::Count | Pass::Ready => count(input, plan, task),
-    }
-}
-
-fn gather(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    let Some(Fate::Quantized { first_group, .. }) = plan.fates.get(task.tensor) else {
-        return Err(EngineError::Message);
-    };
-    let threshold = plan.groups.get(*first_group).ok_or(EngineError::Message)?.threshold;
-    let mut blocks = BlockReader::new(input, plan, task)?;
-    let mut gathered = Gathered::default();
-    for range in task.blocks() {
-        blocks.read(range)?;
-        gathered.extend(&blocks.values, blocks.importance(), threshold);
-    }
-    Ok(pack(&gathered))
-}
-
-fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    let (method, settings) = plan.recipe.check()?;
-    let mut blocks = BlockReader::new(input, plan, task)?;
-    let mut solved = Vec::new();
-    for range in task.blocks() {
-        blocks.read(range)?;
-        let ones = vec![1.0; blocks.values.len()];
-        let h = if plan.has_importance { &blocks.importance } else { &ones };
-        let pairs = blocks.values.iter().copied().zip(h.iter().copied()).collect();
-        let group = groups::channel_group(&plan.recipe, task.tensor, pairs, plan.has_importance);
-        let solution = if is_certified(&settings) {
-            let mut gathered = Gathered::default();
-            gathered.extend(&blocks.values, blocks.importance(), group.threshold);
-            gathered.solve(&settings, plan.has_importance)?.unwrap_or_else(Solution::unused)
-        } else {
-            group.solve(method, &settings)?
-        };
-        let Solution { quantizer, counts, .. } = solution;
-        let group_plan = PlanGroup { quantizer, threshold: group.threshold, tuned: None, grid: None };
-        solved.push(Solved { group: group_plan, counts, pruned: group.pruned.count });
-    }
-    Ok(pack(&solved))
-}
-
-fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    let mut blocks = BlockReader::new(input, plan, task)?;
-    let Fate::Quantized { table, .. } = fate else { return Err(EngineError::Message) };
-    let shape = &input.tensor(task)?.shape;
-    let mut counts = Counts::default();
-    let mut symbols = Vec::new();
-    let context = if plan.recipe.coder == Coder::Context { Some(plan.context(*table)?) } else { None };
-    for range in task.blocks() {
-        blocks.read(range.clone())?;
-        symbols.clear();
-        let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
-        let predictor =
-            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
-        if let Some(context) = &context {
-            match predictor {
-                Some(predictor) => context.count_by(&symbols, rows, predictor, &mut counts.contexts),
-                None => context.count(&symbols, rows, &mut counts.contexts),
-            }
-            continue;
-        }
-        for symbol in &symbols {
-            if *symbol == 0 {
-                counts.zeros += 1;
-            } else {
-                let level = usize::from(*symbol) - 1;
-                if counts.levels.len() <= level {
-                    counts.levels.resize(level + 1, 0);
-                }
-                if let Some(count) = counts.levels.get_mut(level) {
-                    *count += 1;
-                }
-            }
-        }
-        counts.gaps.add_block(&symbols);
-    }
-    Ok(pack(&counts))
-}
-
-/// Reads blocks of weights with their importance, scaled as the solver saw it.
-pub(super) struct BlockReader<'a> {
-    tensor: TensorReader<'a>,
-    importance_reader: Option<crate::importance::ImportanceReader<'a>>,
-    dtype: crate::tensor::Dtype,
-    factor: f64,
-    /// The block's bytes as they are in the file.
-    pub bytes: Vec<u8>,
-    /// The block's weights; empty for tensors that are not floats.
-    pub values: Vec<f32>,
-    importance: Vec<f32>,
-}
-
-impl<'a> BlockReader<'a> {
-    pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
-        let tensor = input.tensor(task)?;
-        let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
-        let importance_reader = match input.importance {
-            Some((source, importance)) if plan.has_importance && quantized => {
-                Some(importance.reader(source, task.tensor)?)
-            }
-            _ => None,
-        };
-        Ok(Self {
-            tensor: TensorReader::new(input.source, tensor, &Limits::default())?,
-            importance_reader,
-            dtype: tensor.dtype,
-            factor: plan.importance_factor,
-            bytes: Vec::new(),
-            values: Vec::new(),
-            importance: Vec::new(),
-        })
-    }
-
-    pub fn read(&mut self, range: Range<u64>) -> Result<(), EngineError> {
-        self.bytes.clear();
-        self.values.clear();
-        self.importance.clear();
-        self.tensor.read(range.clone(), &mut self.bytes)?;
-        self.dtype.extend_f32(&self.bytes, &mut self.values);
-        if let Some(reader) = &mut self.importance_reader {
-            reader.read(range, &mut self.importance)?;
-            self.importance.iter_mut().for_each(|h| *h = groups::scaled(*h, self.factor));
-        }
-        Ok(())
-    }
-
-    /// Importance of the block's weights; `None` where it is 1 for all.
-    pub fn importance(&self) -> Option<&[f32]> {
-        self.importance_reader.is_some().then_some(self.importance.as_slice())
-    }
 }

@@ -1,6 +1,7 @@
 //! What the engine tells: rows, points, curves and totals, ready for a table, a chart, CSV or JSON.
 
 use super::quality::Quality;
+use crate::entropy::Coder;
 use crate::quantize::{Scope, Value};
 use crate::recipe::Recipe;
 use crate::role::Role;
@@ -98,12 +99,8 @@ pub struct Point {
     pub pruned: u64,
     /// Order-0 entropy of the symbols, zeros among them, in bits per quantized weight.
     pub entropy_bits: f64,
-    /// Bits per quantized weight with fixed-length codes, codebooks included.
-    pub fixed_bits: f64,
-    /// Bits per quantized weight with Huffman codes, code tables and codebooks included.
-    pub huffman_bits: f64,
-    /// Bits per quantized weight with static range (ANS) coding, tables and codebooks included.
-    pub rans_bits: f64,
+    /// The rate with every coder whose bits counts tell, zeros as symbols, tables and codebooks included.
+    pub rates: Vec<CoderRate>,
     /// Bits per quantized weight with the recipe's own coder and positions, tables and codebooks included.
     pub bits: f64,
     /// Mean squared error over the quantized weights.
@@ -134,6 +131,62 @@ pub struct Point {
     /// By how many bits per weight the entropy is above the Shannon lower bound at the same (plain) mean squared error, for
     /// a memoryless source with the weights' histogram as density. In a sweep, where the weights have a density.
     pub gap_to_shannon_bits: Option<f64>,
+}
+
+/// Bits per quantized weight with one coder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CoderRate {
+    /// The coder.
+    pub coder: Coder,
+    /// Bits per quantized weight.
+    pub bits: f64,
+}
+
+/// What a chart has as a point's rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// The recipe's own coder and positions, everything counted.
+    Coded,
+    /// The entropy of the symbols.
+    Entropy,
+    /// One of the coders whose bits counts tell.
+    Coder(Coder),
+}
+
+impl Rate {
+    /// The rate of an id: `coded`, `entropy`, or a coder's.
+    pub fn from_id(id: &str) -> Option<Self> {
+        match id {
+            "coded" => Some(Self::Coded),
+            "entropy" => Some(Self::Entropy),
+            _ => Coder::from_id(id).filter(|coder| Coder::BY_COUNTS.contains(coder)).map(Self::Coder),
+        }
+    }
+
+    /// The title of an axis.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Coded => "bits per weight, tables and codebooks counted",
+            Self::Entropy => "bits per weight, entropy of the symbols",
+            Self::Coder(Coder::Fixed) => "bits per weight, fixed length, codebooks counted",
+            Self::Coder(Coder::Huffman) => "bits per weight, Huffman, tables and codebooks counted",
+            Self::Coder(Coder::Rans) => "bits per weight, ANS, tables and codebooks counted",
+            Self::Coder(Coder::Context) => "bits per weight, context-adaptive, all counted",
+        }
+    }
+}
+
+impl Point {
+    /// Bits per weight as a chart has them; not a number where they are not known.
+    pub fn rate(&self, rate: Rate) -> f64 {
+        match rate {
+            Rate::Coded => self.bits,
+            Rate::Entropy => self.entropy_bits,
+            Rate::Coder(coder) => {
+                self.rates.iter().find(|rate| rate.coder == coder).map_or(f64::NAN, |rate| rate.bits)
+            }
+        }
+    }
 }
 
 /// Operating points of one method, in order of its swept parameter.
@@ -261,70 +314,58 @@ impl Verification {
     }
 }
 
-/// Columns of [`sweep_csv`].
-pub const SWEEP_COLUMNS: [&str; 23] = [
-    "method",
-    "parameter",
-    "value",
-    "levels",
-    "weights",
-    "pruned",
-    "entropy_bits",
-    "fixed_bits",
-    "huffman_bits",
-    "rans_bits",
-    "bits",
-    "mse",
-    "weighted_mse",
-    "sqnr_db",
-    "weighted_sqnr_db",
-    "worst_db",
-    "median_db",
-    "broken",
-    "formula_ratio",
-    "predicted_ratio",
-    "optimal",
-    "gap_to_optimum_db",
-    "gap_to_shannon_bits",
-];
-
 /// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
 pub fn sweep_csv(sweep: &Sweep) -> String {
-    let mut csv = SWEEP_COLUMNS.join(",");
+    let mut csv = String::new();
+    let points = sweep.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
+    let cells = points.map(|(curve, point)| sweep_cells(curve, point));
+    let none =
+        Curve { method: String::new(), title: String::new(), parameter: String::new(), points: Vec::new() };
+    let names = sweep_cells(&none, &Point::default()).into_iter().map(|(name, _)| name);
+    csv.push_str(&names.collect::<Vec<_>>().join(","));
     csv.push('\n');
-    for curve in &sweep.curves {
-        for p in &curve.points {
-            let value = p.parameter.as_ref().map(ToString::to_string).unwrap_or_default();
-            let cells = [
-                curve.method.clone(),
-                curve.parameter.clone(),
-                value,
-                p.levels.to_string(),
-                p.weights.to_string(),
-                p.pruned.to_string(),
-                p.entropy_bits.to_string(),
-                p.fixed_bits.to_string(),
-                p.huffman_bits.to_string(),
-                p.rans_bits.to_string(),
-                p.bits.to_string(),
-                p.mse.to_string(),
-                p.weighted_mse.to_string(),
-                p.sqnr_db.to_string(),
-                p.weighted_sqnr_db.to_string(),
-                p.worst_db.to_string(),
-                p.median_db.to_string(),
-                p.broken.to_string(),
-                p.formula_ratio.to_string(),
-                p.predicted_ratio.to_string(),
-                p.optimal.to_string(),
-                optional(p.gap_to_optimum_db),
-                optional(p.gap_to_shannon_bits),
-            ];
-            csv.push_str(&cells.join(","));
-            csv.push('\n');
-        }
+    for cells in cells {
+        csv.push_str(&cells.into_iter().map(|(_, cell)| cell).collect::<Vec<_>>().join(","));
+        csv.push('\n');
     }
     csv
+}
+
+/// Names and texts of a line's cells.
+fn sweep_cells(curve: &Curve, p: &Point) -> Vec<(String, String)> {
+    let value = p.parameter.as_ref().map(ToString::to_string).unwrap_or_default();
+    let rate = |coder: Coder| (format!("{}_bits", coder.id()), p.rate(Rate::Coder(coder)).to_string());
+    let before = [
+        ("method", curve.method.clone()),
+        ("parameter", curve.parameter.clone()),
+        ("value", value),
+        ("levels", p.levels.to_string()),
+        ("weights", p.weights.to_string()),
+        ("pruned", p.pruned.to_string()),
+        ("entropy_bits", p.entropy_bits.to_string()),
+    ];
+    let after = [
+        ("bits", p.bits.to_string()),
+        ("mse", p.mse.to_string()),
+        ("weighted_mse", p.weighted_mse.to_string()),
+        ("sqnr_db", p.sqnr_db.to_string()),
+        ("weighted_sqnr_db", p.weighted_sqnr_db.to_string()),
+        ("worst_db", p.worst_db.to_string()),
+        ("median_db", p.median_db.to_string()),
+        ("broken", p.broken.to_string()),
+        ("formula_ratio", p.formula_ratio.to_string()),
+        ("predicted_ratio", p.predicted_ratio.to_string()),
+        ("optimal", p.optimal.to_string()),
+        ("gap_to_optimum_db", optional(p.gap_to_optimum_db)),
+        ("gap_to_shannon_bits", optional(p.gap_to_shannon_bits)),
+    ];
+    let named = |(name, cell): (&str, String)| (name.to_owned(), cell);
+    before
+        .into_iter()
+        .map(named)
+        .chain(Coder::BY_COUNTS.map(rate))
+        .chain(after.into_iter().map(named))
+        .collect()
 }
 
 /// Columns of [`sensitivity_csv`].

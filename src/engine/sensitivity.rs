@@ -16,7 +16,7 @@
 //! Cost: two solutions per tensor, up to eight where the method's rate does not move at once. Needs no file.
 
 use super::EngineError;
-use super::evaluate::Pool;
+use super::cost::Pool;
 use super::groups::{Group, Groups};
 use super::report::TensorSensitivity;
 use crate::entropy::Coder;

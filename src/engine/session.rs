@@ -261,7 +261,7 @@ impl Session {
     /// Chooses the step of grids where the recipe leaves it open.
     fn choose_step(&self, recipe: &mut Recipe) -> Result<(), EngineError> {
         if let Some((groups, kept_bytes)) = self.open_grids(recipe)? {
-            let step = super::grid::open_step(&groups, kept_bytes);
+            let step = super::steps::open_step(&groups, kept_bytes);
             recipe.settings.insert(grid::STEP.id.to_owned(), Value::Number(step));
         }
         Ok(())

@@ -1,7 +1,8 @@
 //! Proof by decoding: the compressed file against the quantizer's output on the source, bit by bit.
 
+use super::blocks::BlockReader;
 use super::encode::Measured;
-use super::plan::{BlockReader, Fate, Plan};
+use super::plan::{Fate, Plan};
 use super::report::Verification;
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
 use crate::container::{Reader, rows_of};
@@ -47,7 +48,8 @@ pub fn verify(
             expected_bytes.clear();
             decoded.clear();
             let rows = rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
-            plan.quantize(fate, range.clone(), rows, &blocks.values, blocks.importance(), &mut symbols)?;
+            let place = (rows, plan.context_table(fate));
+            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
             plan.dequantize(fate, range.clone(), &symbols, &mut expected)?;
             tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
             tensor.dtype.extend_f32(&bytes, &mut decoded);

@@ -581,7 +581,7 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::random::SplitMix64;
+    use crate::random::SplitMix64;
 
     fn plain(alphabet: usize, centre: u16) -> Context {
         Context::even(alphabet, Numbering { pruned: false, centre }).unwrap()

@@ -76,6 +76,9 @@ impl Coder {
     /// Every coder, simplest first.
     pub const ALL: [Self; 4] = [Self::Fixed, Self::Huffman, Self::Rans, Self::Context];
 
+    /// Those whose bits the counts of symbols tell.
+    pub const BY_COUNTS: [Self; 3] = [Self::Fixed, Self::Huffman, Self::Rans];
+
     /// The name used in recipes.
     pub const fn id(self) -> &'static str {
         match self {

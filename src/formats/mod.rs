@@ -47,7 +47,6 @@ pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
 pub(crate) use error::shown;
-pub(crate) use protobuf::put_varint;
 pub use purpose::{LABELS, Purpose, purpose};
 pub use reader::TensorReader;
 pub(crate) use source::read_part;

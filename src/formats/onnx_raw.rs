@@ -7,10 +7,11 @@
 //!
 //! Cost: linear in the fields of the messages that hold such numbers.
 
-use super::protobuf::{Value, Wire, put_varint};
+use super::protobuf::{Value, Wire};
 use super::{FormatError, Source};
 use crate::model::Model;
 use crate::tensor::{Span, Storage};
+use crate::varint;
 
 /// `TensorProto.raw_data`, as a field with a length.
 const RAW_DATA: u64 = 9 << 3 | 2;
@@ -60,8 +61,8 @@ fn change(
             Some(inside) => (u64::from(field.number) << 3 | 2, change(wire, span, inside, edits)?),
         };
         let mut head = Vec::new();
-        put_varint(key, &mut head);
-        put_varint(new, &mut head);
+        varint::put(key, &mut head);
+        varint::put(new, &mut head);
         len = len - (rest.offset - start) + head.len() as u64 + new;
         edits.push((Span { offset: start, len: span.offset - start }, head));
     }

@@ -12,15 +12,6 @@ const WINDOW: u64 = 1 << 14;
 /// The longest text that is read.
 const LONGEST_TEXT: u64 = 1 << 16;
 
-/// Appends a varint in its shortest form.
-pub(crate) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 /// What a field holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {

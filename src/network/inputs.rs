@@ -8,7 +8,7 @@
 
 use super::graph::InputInfo;
 use super::{Array, Graph, NetworkError};
-use crate::quantize::random::SplitMix64;
+use crate::random::SplitMix64;
 use std::collections::BTreeMap;
 
 /// Inputs of a network, by name.

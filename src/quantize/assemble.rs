@@ -5,9 +5,9 @@
 //! whole, where its mean falls. Cost: linear in cells and levels.
 
 use super::points::{centroid, plain_mean};
-use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
-use crate::histogram::Moments;
+use crate::code::RateAware;
+use crate::histogram::{Histogram, Moments};
 
 /// Errors relative to Σw² below this are rounding of the sums, not distance between weights.
 const SUM_NOISE: f64 = 1e-13;
@@ -22,21 +22,9 @@ pub(super) fn centroids(cells: &[Moments], cuts: &[u32]) -> Vec<f64> {
         .collect()
 }
 
-/// The smallest float32 that is not below `x`, within the finite range.
-pub(super) fn ceil_f32(x: f64) -> f32 {
-    let near = x as f32;
-    let up = if f64::from(near) < x { near.next_up() } else { near };
-    up.clamp(-f32::MAX, f32::MAX)
-}
-
 /// A level as it is stored: finite, without a negative zero.
 fn level_f32(x: f64) -> f32 {
     (x as f32).clamp(-f32::MAX, f32::MAX) + 0.0
-}
-
-/// The least float32 that is nearer to `right` than to `left`, or as near.
-pub(super) fn midpoint_f32(left: f32, right: f32) -> f32 {
-    ceil_f32(f64::midpoint(f64::from(left), f64::from(right)))
 }
 
 /// The nearest-level quantizer with ascending `levels`.
@@ -90,15 +78,14 @@ pub(super) fn measured(cells: &[Moments], quantizer: Quantizer) -> Solution {
     Solution { quantizer, counts, squared_error, weighted_error, iterations: 0, optimal: false }
 }
 
-/// The midpoints of neighbouring levels, as thresholds.
-pub(super) fn midpoints(levels: &[f32]) -> Vec<f32> {
-    levels
-        .windows(2)
-        .map(|pair| match pair {
-            [left, right] => midpoint_f32(*left, *right),
-            _ => 0.0,
-        })
-        .collect()
+impl Quantizer {
+    /// What this quantizer is predicted to cost on `histogram`, each cell going as a whole where its mean goes.
+    ///
+    /// The rate-aware rule is predicted with the mean importance of each cell, which is exact only where importance does
+    /// not differ inside a cell.
+    pub fn predict(&self, histogram: &Histogram) -> Solution {
+        measured(histogram.moments(), self.clone())
+    }
 }
 
 /// The prediction of a threshold quantizer on ascending cells, in one walk over both.

@@ -11,12 +11,12 @@
 //! quantizers around the step that is best at high rate, λ = (ln 2 / 6)·step², with zero as level and as threshold. The
 //! most promising after a few passes are carried on; hence never worse than those uniform quantizers.
 
-use super::assemble::{assemble_intervals, ceil_f32};
+use super::assemble::assemble_intervals;
 use super::points::Points;
-use super::quantizer::MAX_LEVELS;
 use super::{
     Parameter, ParameterKind, Problem, QuantizeError, Settings, SettingsError, Solution, ecsq_sample,
 };
+use crate::code::{MAX_LEVELS, levels::ceil_f32};
 use crate::histogram::Moments;
 
 /// The trade between error and rate.

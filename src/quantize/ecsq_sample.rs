@@ -16,8 +16,8 @@ use super::assemble::error_around;
 use super::ecsq::Partition;
 use super::ecsq_exact::shortest_path;
 use super::points::{Points, distinct_cells, plain_mean};
-use super::rate_aware::RateAware;
 use super::{Quantizer, Rule, Solution};
+use crate::code::RateAware;
 use crate::histogram::Moments;
 use crate::order;
 
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn outliers_that_the_sample_misses_have_a_level() {
-        let mut random = super::super::random::SplitMix64::new(4);
+        let mut random = crate::random::SplitMix64::new(4);
         let mut values: Vec<f32> = (0..50_000).map(|_| (random.unit() - 0.5) as f32).collect();
         let h: Vec<f32> = values.iter().map(|_| random.unit() as f32 + 0.5).collect();
         values[20_001] = 90.0;

@@ -12,12 +12,11 @@
 //! and for a trellis the gain measured on a Gaussian. Cost of a prediction: a few passes over cells.
 
 use super::assemble::measured;
-use super::quantizer::MAX_LEVELS;
-use super::rate_aware::RateAware;
 use super::uniform::deviation;
 use super::{
     Parameter, ParameterKind, Problem, QuantizeError, Quantizer, Rule, Settings, SettingsError, Solution,
 };
+use crate::code::{MAX_LEVELS, RateAware};
 use crate::histogram::Moments;
 use crate::rate_distortion::entropy_bits;
 
@@ -206,9 +205,10 @@ fn mean(cell: Option<&Moments>) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Value, methods, random::SplitMix64};
+    use super::super::{Value, methods};
     use super::*;
     use crate::histogram::Histogram;
+    use crate::random::SplitMix64;
     use std::collections::BTreeMap;
 
     fn gaussian(count: usize) -> Vec<f32> {

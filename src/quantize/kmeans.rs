@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 use super::assemble::{assemble_nearest, centroids};
 use super::penalised::{Path, Workspace};
 use super::points::{Points, distinct_cells};
-use super::quantizer::MAX_LEVELS;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
+use crate::code::MAX_LEVELS;
 use crate::histogram::Moments;
 
 /// The number of levels.

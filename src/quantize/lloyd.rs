@@ -10,9 +10,9 @@
 use super::assemble::assemble_used;
 use super::kmeans::LEVELS;
 use super::points::Points;
-use super::random::SplitMix64;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, Solution};
 use crate::order;
+use crate::random::SplitMix64;
 
 /// Parameters of the method.
 pub const PARAMETERS: &[Parameter] = &[

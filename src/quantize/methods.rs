@@ -4,16 +4,8 @@ use super::{
     Parameter, ParameterKind, Problem, QuantizeError, Scope, Settings, Solution, ecsq, ecsq_exact, grid,
     kmeans, lloyd, uniform,
 };
+use crate::code::Kind;
 use crate::entropy::Coder;
-
-/// What a method's symbols stand for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CodeKind {
-    /// Levels that the method chooses, and a rule by which each weight alone finds its own.
-    Levels,
-    /// Multiples of a step, of which weights take theirs in the order of coding.
-    Grid,
-}
 
 /// What of the weights a method decides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +77,7 @@ pub struct Method {
     /// What can be set.
     pub parameters: &'static [Parameter],
     /// What its symbols stand for.
-    pub code: CodeKind,
+    pub code: Kind,
     /// What it decides by.
     pub needs: Needs,
     /// The coders that its symbols can be coded with.
@@ -121,7 +113,7 @@ pub const METHODS: &[Method] = &[
         summary: "the least squared error, by importance, that any k levels can have",
         source: "Choi, El-Khamy and Lee 2017, section 3.2; Aggarwal, Schieber and Tokuyama 1994",
         parameters: kmeans::PARAMETERS,
-        code: CodeKind::Levels,
+        code: Kind::Levels,
         needs: Needs::Cells,
         coders: &Coder::ALL,
         scopes: &Scope::ALL,
@@ -139,7 +131,7 @@ pub const METHODS: &[Method] = &[
         summary: "moves k levels to the means of their weights until nothing changes: a local optimum",
         source: "Lloyd 1982; Han, Mao and Dally 2016, section 3; Arthur and Vassilvitskii 2007",
         parameters: lloyd::PARAMETERS,
-        code: CodeKind::Levels,
+        code: Kind::Levels,
         needs: Needs::Cells,
         coders: &Coder::ALL,
         scopes: &Scope::ALL,
@@ -157,7 +149,7 @@ pub const METHODS: &[Method] = &[
         summary: "evenly spaced thresholds around zero, the mean of each interval as level",
         source: "Gish and Pierce 1968; Choi, El-Khamy and Lee 2017, section 4.2",
         parameters: uniform::PARAMETERS,
-        code: CodeKind::Levels,
+        code: Kind::Levels,
         needs: Needs::Cells,
         coders: &Coder::ALL,
         scopes: &Scope::ALL,
@@ -175,7 +167,7 @@ pub const METHODS: &[Method] = &[
         summary: "trades error against entropy; each weight takes the level with the least error plus λ times bits",
         source: "Chou, Lookabaugh and Gray 1989, section III; Choi, El-Khamy and Lee 2017, section 4.3",
         parameters: ecsq::PARAMETERS,
-        code: CodeKind::Levels,
+        code: Kind::Levels,
         needs: Needs::Pairs,
         coders: &Coder::ALL,
         scopes: &Scope::ALL,
@@ -193,7 +185,7 @@ pub const METHODS: &[Method] = &[
         summary: "the least error plus λ times entropy that intervals can have, by shortest path",
         source: "Muresan and Effros 2008",
         parameters: ecsq_exact::PARAMETERS,
-        code: CodeKind::Levels,
+        code: Kind::Levels,
         needs: Needs::Cells,
         coders: &Coder::ALL,
         scopes: &Scope::ALL,
@@ -211,7 +203,7 @@ pub const METHODS: &[Method] = &[
         summary: "on a uniform grid, each weight takes the value with the least error plus λ times the bits that the context coder asks for it",
         source: "Chou, Lookabaugh and Gray 1989; Choi, El-Khamy and Lee 2017, section 4",
         parameters: grid::SCALAR_PARAMETERS,
-        code: CodeKind::Grid,
+        code: Kind::Grid,
         needs: Needs::Rows,
         coders: &[Coder::Context],
         scopes: &[Scope::All, Scope::Tensor],
@@ -229,7 +221,7 @@ pub const METHODS: &[Method] = &[
         summary: "the same on a grid twice as fine, half of which each weight may use, by a search over paths: the smallest files",
         source: "Marcellin and Fischer 1990; Fischer and Wang 1992; Ungerboeck 1982",
         parameters: grid::TRELLIS_PARAMETERS,
-        code: CodeKind::Grid,
+        code: Kind::Grid,
         needs: Needs::Rows,
         coders: &[Coder::Context],
         scopes: &[Scope::All, Scope::Tensor],
@@ -257,7 +249,7 @@ impl Method {
     /// Whether weights get their symbols on a uniform grid in the order of coding, by what the context coder asks for them
     /// ([`grid`]).
     pub fn is_grid(&self) -> bool {
-        self.code == CodeKind::Grid
+        self.code == Kind::Grid
     }
 
     /// The kind of the swept parameter.

@@ -16,21 +16,17 @@ pub mod methods;
 mod penalised;
 mod points;
 pub mod pruning;
-pub mod quantizer;
-pub mod random;
-pub mod rate_aware;
 mod scope;
 pub mod settings;
 pub mod uniform;
 
 pub use kmeans::certified;
-pub use methods::{CodeKind, METHODS, Method, Needs, Optimum, Standing, Unit};
+pub use methods::{METHODS, Method, Needs, Optimum, Standing, Unit};
 pub use pruning::{Pruned, Pruning};
-pub use quantizer::MAX_LEVELS;
-pub use rate_aware::RateAware;
 pub use scope::Scope;
 pub use settings::{Parameter, ParameterKind, Settings, SettingsError, Value};
 
+pub use crate::code::{Quantizer, Rule};
 use crate::histogram::Histogram;
 
 /// What a method is asked to solve. Weights are finite, importance is finite and not negative.
@@ -41,29 +37,6 @@ pub struct Problem<'a> {
     /// (weight, importance) pairs in file order, present when importance differs between weights; at most a fixed
     /// number of them, evenly spread over the weights, all of them if they are that few.
     pub sample: Option<&'a [(f32, f32)]>,
-}
-
-/// How a weight finds its level.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub enum Rule {
-    /// Level = number of thresholds that are ≤ the weight; ascending, one fewer than levels.
-    Thresholds(Vec<f32>),
-    /// Level = argmin over j of `h·(w − c_j)² + λ·rate_j`, ties as [`RateAware`] says (Chou, Lookabaugh and Gray 1989).
-    RateAware {
-        /// Trade between squared error and bits, in the units of `h·w²` per bit.
-        lambda: f64,
-        /// Ideal code length of each level, in bits.
-        rates: Vec<f64>,
-    },
-}
-
-/// A solved scalar quantizer.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Quantizer {
-    /// Reconstruction values, strictly ascending, at least one.
-    pub levels: Vec<f32>,
-    /// How a weight finds its level.
-    pub rule: Rule,
 }
 
 /// A quantizer with what it is predicted to do to the weights of its problem.
@@ -106,9 +79,6 @@ pub enum QuantizeError {
         "there is no weight to quantize: every weight is pruned, excluded or missing (exclude * to keep everything)"
     )]
     NoWeights,
-    /// Levels and rule do not make a quantizer.
-    #[error("this is not a quantizer: {0}")]
-    Malformed(String),
     /// A setting is unknown or out of range.
     #[error(transparent)]
     Settings(#[from] SettingsError),

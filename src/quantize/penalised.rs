@@ -149,9 +149,9 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::SplitMix64;
     use super::*;
     use crate::histogram::Histogram;
+    use crate::random::SplitMix64;
 
     /// The least cost of the first cells, by trying every start of the last interval.
     fn reference(points: &Points, penalty: f64) -> f64 {

@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn the_resolved_threshold_prunes_the_same_weights_one_by_one() {
-        let mut random = super::super::random::SplitMix64::new(1);
+        let mut random = crate::random::SplitMix64::new(1);
         let values: Vec<f32> = (0..20_000).map(|_| (random.unit() * random.unit() - 0.3) as f32).collect();
         let histogram = Histogram::new(&values, None);
         for fraction in [0.01, 0.2, 0.77] {

@@ -5,10 +5,10 @@
 //! and an entropy coder this is asymptotically optimal (Gish and Pierce 1968; Choi, El-Khamy and Lee 2017, section 4.2).
 //! Cost: linear in the number of cells.
 
-use super::assemble::{assemble_intervals, ceil_f32};
+use super::assemble::assemble_intervals;
 use super::points::{centroid, plain_mean};
-use super::quantizer::MAX_LEVELS;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, SettingsError, Solution};
+use crate::code::{MAX_LEVELS, levels::ceil_f32};
 use crate::histogram::{Histogram, Moments};
 
 /// Parameters of the method.

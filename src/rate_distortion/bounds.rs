@@ -152,7 +152,7 @@ pub fn histogram_entropy_bits(histogram: &Histogram) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quantize::random::SplitMix64;
+    use crate::random::SplitMix64;
 
     #[test]
     fn shapes_one_and_two_are_laplacian_and_gaussian() {

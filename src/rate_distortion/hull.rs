@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     fn points(seed: u64, n: usize) -> Vec<(f64, f64)> {
-        let mut random = crate::quantize::random::SplitMix64::new(seed);
+        let mut random = crate::random::SplitMix64::new(seed);
         let mut coarse = || libm::floor(random.unit() * 12.0);
         (0..n).map(|_| (coarse(), coarse())).collect()
     }

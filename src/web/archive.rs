@@ -39,7 +39,7 @@ fn stored(reader: &Reader, entry: &Entry) -> String {
             format!("the same as {name}")
         }
         Content::Quantized(coding) => {
-            let levels = |index: usize| reader.codebook(index).map_or(0, |book| book.levels().len());
+            let levels = |index: usize| reader.codebook(index).map_or(0, |codebook| codebook.levels());
             match entry.codebooks() {
                 1 => format!("symbols, {} levels", levels(coding.first_codebook)),
                 n => format!("symbols, {n} codebooks, {} levels in the first", levels(coding.first_codebook)),

@@ -7,9 +7,10 @@ mod properties;
 #[path = "../support/resign.rs"]
 mod resign;
 
+use quantscope::code::Codebook;
 use quantscope::container::{
-    BLOCK_WEIGHTS, BlockEncoding, Codebook, Coding, ContainerError, Content, EncodedBlock, Entry, Ledger,
-    Limits, Manifest, Reader, Tables, Writer, encode_block, rows_of,
+    BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, Content, EncodedBlock, Entry, Ledger, Limits,
+    Manifest, Reader, Tables, Writer, encode_block, rows_of,
 };
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable, Positions, Rows};
 use quantscope::formats::Source;
@@ -57,9 +58,12 @@ impl Sample {
                 let mut bytes = Vec::new();
                 for (i, symbol) in symbols.iter().enumerate() {
                     let codebook = &codebooks[i / row];
-                    let value = match (codebook.pruned(), *symbol) {
-                        (true, 0) => 0.0,
-                        (pruned, symbol) => codebook.levels()[usize::from(symbol) - usize::from(pruned)],
+                    let value = match (codebook, *symbol) {
+                        (Codebook::Levels(_), 0) if codebook.pruned() => 0.0,
+                        (Codebook::Levels(levels), symbol) => {
+                            levels.values()[usize::from(symbol) - usize::from(codebook.pruned())]
+                        }
+                        (Codebook::Grid(_), symbol) => codebook.all_values()[usize::from(symbol)],
                     };
                     self.dtype.extend_bytes(&[value], &mut bytes);
                 }
@@ -91,7 +95,7 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                     symbols.chunks(BLOCK_WEIGHTS).for_each(|block| counts.add_block(block));
                     GapTable::new(&counts).unwrap()
                 });
-                let alphabet = codebooks.iter().map(Codebook::symbols).max().unwrap_or(1);
+                let alphabet = codebooks.iter().map(|codebook| codebook.symbols()).max().unwrap_or(1);
                 let mut counts = vec![0; alphabet];
                 for symbol in symbols {
                     counts[usize::from(*symbol)] += 1;
@@ -165,7 +169,7 @@ fn quantized(symbols: &[u16], codebook: Codebook, coder: Coder, positions: Posit
 }
 
 fn codebook(levels: &[f32], pruned: bool) -> Codebook {
-    Codebook::new(levels.to_vec(), pruned).unwrap()
+    Codebook::of_levels(levels.to_vec(), pruned).unwrap()
 }
 
 /// One tensor of each kind.

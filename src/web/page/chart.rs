@@ -1,10 +1,10 @@
 //! The rate-distortion chart: drawn when something changed, hovered on a second canvas, walked with the arrow keys.
 
-use super::curves::{drawn, earlier, quality, rate, setting, slot};
+use super::curves::{drawn, earlier, quality, setting, slot};
 use super::dom::{append, children, fill_notes, on, part, set, set_text, show, stamp};
-use super::state::{Rate, State};
+use super::state::State;
 use super::{App, download, figures, format, recipe};
-use crate::engine::report::{Curve, Point, gap_phrases, gap_sentence};
+use crate::engine::report::{Curve, Point, Rate, gap_phrases, gap_sentence};
 use crate::plot::{self, Colour, Frame, Line, Marker, RateDistortion, Scale, Series, Theme};
 use crate::web::canvas;
 use plotters_canvas::CanvasBackend;
@@ -33,13 +33,8 @@ pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
     let changed = app.clone();
     on(&e.chart_rate, "change", move |_| {
-        changed.state.borrow_mut().rate = match changed.elements.chart_rate.value().as_str() {
-            "entropy" => Rate::Entropy,
-            "rans" => Rate::Rans,
-            "huffman" => Rate::Huffman,
-            "fixed" => Rate::Fixed,
-            _ => Rate::Coded,
-        };
+        let rate = Rate::from_id(&changed.elements.chart_rate.value());
+        changed.state.borrow_mut().rate = rate.unwrap_or(Rate::Coded);
         changed.paint();
     });
     let changed = app.clone();
@@ -104,8 +99,8 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
         series,
         bounds,
         earlier: earlier(state).iter().map(line).collect(),
-        current: now.map(|point| (rate(point, state.rate), quality(point, state.weighted))),
-        x_title: x_title(state.rate).to_owned(),
+        current: now.map(|point| (point.rate(state.rate), quality(point, state.weighted))),
+        x_title: state.rate.title().to_owned(),
         y_title: if state.weighted { "weighted SQNR, dB" } else { "SQNR, dB" }.to_owned(),
         ..RateDistortion::default()
     };
@@ -113,17 +108,7 @@ fn describe(state: &State) -> (RateDistortion, Vec<Curve>) {
 }
 
 fn points(curve: &Curve, state: &State) -> Vec<(f64, f64)> {
-    curve.points.iter().map(|p| (rate(p, state.rate), quality(p, state.weighted))).collect()
-}
-
-fn x_title(rate: Rate) -> &'static str {
-    match rate {
-        Rate::Coded => "bits per weight, tables and codebooks counted",
-        Rate::Entropy => "bits per weight, entropy of the symbols",
-        Rate::Rans => "bits per weight, ANS, tables and codebooks counted",
-        Rate::Huffman => "bits per weight, Huffman, tables and codebooks counted",
-        Rate::Fixed => "bits per weight, fixed length, codebooks counted",
-    }
+    curve.points.iter().map(|p| (p.rate(state.rate), quality(p, state.weighted))).collect()
 }
 
 /// The style sheet's colours.
@@ -212,7 +197,7 @@ fn fill_keys(app: &App, bounds: &[Line]) {
 fn fill_gaps(app: &App, curves: &[Curve]) {
     let state = app.state.borrow();
     let near = state.overlay.as_ref().map_or(2.0, |overlay| overlay.value.point.entropy_bits);
-    let of = |point: &Point| rate(point, state.rate);
+    let of = |point: &Point| point.rate(state.rate);
     let gaps: Vec<String> =
         curves.iter().filter_map(|curve| gap_sentence(curve, near, &of, state.weighted)).collect();
     fill_notes(&app.document, &app.elements.chart_gaps, &gaps);
@@ -253,11 +238,11 @@ fn lines(state: &State, curve: &Curve, point: &Point) -> Vec<String> {
     let mut lines = vec![
         curve.title.clone(),
         format!("{}, {} levels", setting(curve, point), format::count(point.levels)),
-        format!("{} bits per weight", format::decimals(rate(point, state.rate), 3)),
+        format!("{} bits per weight", format::decimals(point.rate(state.rate), 3)),
         format!("{} dB {weighted}SQNR", format::decimals(quality(point, state.weighted), 2)),
         format!("{}× smaller", format::significant(point.predicted_ratio, 4)),
     ];
-    lines.extend(gap_phrases(point, rate(point, state.rate), state.weighted));
+    lines.extend(gap_phrases(point, point.rate(state.rate), state.weighted));
     if point.preview {
         lines.push("preview on a sample".to_owned());
     }
@@ -278,7 +263,7 @@ fn draw_chosen(app: &App) {
         return;
     };
     let state = app.state.borrow();
-    let (x, y) = frame.to_pixels(rate(point, state.rate), quality(point, state.weighted));
+    let (x, y) = frame.to_pixels(point.rate(state.rate), quality(point, state.weighted));
     if let (Some(mut layer), Some(at)) = (layer, view.chosen) {
         // A mark that cannot be drawn leaves the tooltip to say where the point is.
         let _ = plot::highlight(
@@ -340,7 +325,7 @@ fn nearest_to_now(app: &App) -> (usize, usize) {
     let state = app.state.borrow();
     let view = app.chart.borrow();
     let c = view.curves.iter().position(|curve| curve.method == state.recipe.method).unwrap_or(0);
-    let now = state.overlay.as_ref().map_or(0.0, |overlay| rate(&overlay.value.point, state.rate));
+    let now = state.overlay.as_ref().map_or(0.0, |overlay| overlay.value.point.rate(state.rate));
     (c, closest(&view, &state, c, now))
 }
 
@@ -348,13 +333,13 @@ fn neighbour(app: &App, to: usize, from: usize, point: usize) -> (usize, usize) 
     let state = app.state.borrow();
     let view = app.chart.borrow();
     let now =
-        view.curves.get(from).and_then(|curve| curve.points.get(point)).map_or(0.0, |p| rate(p, state.rate));
+        view.curves.get(from).and_then(|curve| curve.points.get(point)).map_or(0.0, |p| p.rate(state.rate));
     (to, closest(&view, &state, to, now))
 }
 
 fn closest(view: &View, state: &State, curve: usize, bits: f64) -> usize {
     let points = view.curves.get(curve).map(|curve| curve.points.as_slice()).unwrap_or_default();
-    let distance = |point: &Point| (rate(point, state.rate) - bits).abs();
+    let distance = |point: &Point| (point.rate(state.rate) - bits).abs();
     let best = points.iter().enumerate().min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)));
     best.map_or(0, |(index, _)| index)
 }

@@ -1,10 +1,11 @@
 //! Curves: which methods are drawn, asked for one after the other, kept as long as they answer the same question.
 
 use super::dom::{self, append, clear, make, on, part, set, set_text};
-use super::state::{Answered, Rate, State};
+use super::state::{Answered, State};
 use super::{App, accuracy, download, format, recipe};
 use crate::engine::AskedCurve;
-use crate::engine::report::{Curve, Point, Sweep, sweep_csv};
+use crate::engine::report::{Curve, Point, Rate, Sweep, sweep_csv};
+use crate::entropy::Coder;
 use crate::plot::Marker;
 use crate::quantize::{Value, methods};
 use crate::web::pool::Failure;
@@ -92,17 +93,6 @@ fn is_current(state: &State, method: &methods::Method, answer: &Answered<Sweep>)
 /// A method's place in the palette.
 pub fn slot(method: &str) -> usize {
     methods::METHODS.iter().position(|row| row.id == method).unwrap_or(0)
-}
-
-/// The rate that the chart shows.
-pub fn rate(point: &Point, rate: Rate) -> f64 {
-    match rate {
-        Rate::Coded => point.bits,
-        Rate::Entropy => point.entropy_bits,
-        Rate::Rans => point.rans_bits,
-        Rate::Huffman => point.huffman_bits,
-        Rate::Fixed => point.fixed_bits,
-    }
 }
 
 /// The quality that the chart shows.
@@ -225,9 +215,9 @@ fn table_row(app: &App, curve: &Curve, point: &Point) -> Element {
     let cells = [
         format::count(point.levels),
         bits(point.entropy_bits),
-        bits(point.rans_bits),
-        bits(point.huffman_bits),
-        bits(point.fixed_bits),
+        bits(point.rate(Rate::Coder(Coder::Rans))),
+        bits(point.rate(Rate::Coder(Coder::Huffman))),
+        bits(point.rate(Rate::Coder(Coder::Fixed))),
         format::decimals(point.sqnr_db, 2),
         format::decimals(point.weighted_sqnr_db, 2),
         format!("{}×", format::significant(point.predicted_ratio, 4)),

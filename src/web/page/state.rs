@@ -1,7 +1,7 @@
 //! What the user wants (the recipe, what is shown) apart from what has been computed (the open file, curves, results).
 
 use super::super::protocol::{Archive, Context, Opened};
-use crate::engine::report::{Outcome, Overlay, Sweep, TensorRow, TensorSensitivity, Verification};
+use crate::engine::report::{Outcome, Overlay, Rate, Sweep, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use js_sys::Array;
@@ -123,17 +123,6 @@ pub struct OpenArchive {
     pub name: String,
     /// What it says of itself.
     pub archive: Archive,
-}
-
-/// Which of the rate's measures the chart shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub enum Rate {
-    Coded,
-    Entropy,
-    Rans,
-    Huffman,
-    Fixed,
 }
 
 /// The order of the tensor table.

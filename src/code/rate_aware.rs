@@ -38,7 +38,7 @@ impl RateAware {
     }
 
     /// The same for levels that are not rounded yet.
-    pub(super) fn from_values(levels: &[f64], lambda: f64, rates: &[f64]) -> Self {
+    pub(crate) fn from_values(levels: &[f64], lambda: f64, rates: &[f64]) -> Self {
         let mut prepared: Vec<Level> = levels
             .iter()
             .zip(rates)
@@ -122,8 +122,8 @@ fn cheaper(levels: &[Level], mut j: u32, price: f64, next: impl Fn(&Level) -> u3
 
 #[cfg(test)]
 mod tests {
-    use super::super::random::SplitMix64;
     use super::*;
+    use crate::random::SplitMix64;
 
     #[test]
     fn the_search_finds_the_least_cost() {

@@ -7,14 +7,13 @@
 
 use super::EngineError;
 use super::groups::{Group, Groups};
-use crate::entropy::Goal;
+use crate::code::GridCode;
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::number;
 use crate::quantize::{QuantizeError, Scope, Settings, SettingsError, grid, uniform};
 use crate::recipe::{ImportanceKind, Recipe};
 use crate::role::Role;
-use serde::{Deserialize, Serialize};
 
 /// Largest number of a grid: symbols have 16 bits.
 const MOST: f64 = 32_000.0;
@@ -23,21 +22,15 @@ const FURTHEST: f64 = 64.0;
 /// The least value of an all-positive tensor is at least so many steps.
 const STEPS_BELOW_LEAST: f64 = 16.0;
 
-/// The grid of one tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub(super) struct Grid {
+/// How the numbers of one tensor lie.
+#[derive(Debug, Clone, Copy)]
+struct Spacing {
     /// Distance between neighbouring numbers.
-    pub step: f32,
-    /// What a bit is worth, in units of step² at mean importance 1.
-    pub bit: f32,
+    step: f32,
+    /// What a bit is worth, in units of step².
+    bit: f32,
     /// Largest number in magnitude.
-    pub most: u32,
-}
-
-impl Grid {
-    pub fn goal(&self) -> Goal {
-        Goal { step: self.step, bit: self.bit }
-    }
+    most: u16,
 }
 
 /// The grid of each group, which are tensors; `None` for a tensor of less than two dimensions that no grid reaches, which is
@@ -47,7 +40,7 @@ pub(super) fn grids(
     groups: &Groups,
     recipe: &Recipe,
     settings: &Settings,
-) -> Result<Vec<Option<Grid>>, EngineError> {
+) -> Result<Vec<Option<GridCode>>, EngineError> {
     let tensor_of = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i));
     let rank = |group: &Group| tensor_of(group).map_or(0, |tensor| tensor.shape.len());
     let has_importance = recipe.importance.kind != ImportanceKind::None;
@@ -62,7 +55,7 @@ pub(super) fn grids(
         }
         uniform::deviation(&weights)
     });
-    let grid = |group: &Group| {
+    let spacing = |group: &Group| {
         let unit = common.unwrap_or_else(|| {
             let share = if has_importance { 1.0 } else { share_of_noise(group, typical) };
             uniform::deviation(&group.kept) * share
@@ -72,9 +65,18 @@ pub(super) fn grids(
         let finest = if common.is_none() { Some(reach_of(group) / (0.99 * MOST)) } else { None };
         let kind =
             Kind { is_flat: rank(group) < 2 && !all_flat, has_domain: role_of(group).has_domain(), finest };
-        grid_of(group, kind, unit, settings)
+        spacing_of(group, kind, unit, settings)
     };
-    groups.all.iter().map(grid).collect()
+    let spacings: Vec<Option<Spacing>> =
+        groups.all.iter().map(spacing).collect::<Result<_, EngineError>>()?;
+    let widest = spacings.iter().flatten().map(|spacing| spacing.most).max();
+    let grid = |spacing: Option<Spacing>| {
+        let Some(Spacing { step, bit, most }) = spacing else { return Ok(None) };
+        // Tensors that share a code table share the symbol of zero.
+        let centre = widest.filter(|_| common.is_some()).unwrap_or(most);
+        Ok(Some(GridCode::new(step, most, centre, bit)?))
+    };
+    spacings.into_iter().map(grid).collect()
 }
 
 /// What the relative noise of all tensors adds up to where a recipe leaves the step open, in dB. Measured on networks that
@@ -163,12 +165,12 @@ fn reach_of(group: &Group) -> f64 {
     ends.map(|cell| (cell.sum / cell.count.max(1) as f64).abs()).fold(0.0, f64::max)
 }
 
-fn grid_of(
+fn spacing_of(
     group: &Group,
     Kind { is_flat, has_domain, finest }: Kind,
     unit: f64,
     settings: &Settings,
-) -> Result<Option<Grid>, EngineError> {
+) -> Result<Option<Spacing>, EngineError> {
     let total = group.kept.total();
     let importance = total.importance / total.count.max(1) as f64;
     let factor = if importance > 0.0 { 1.0 / libm::sqrt(importance) } else { FURTHEST };
@@ -212,6 +214,6 @@ fn grid_of(
         .into());
     }
     // Cells hold means: the largest weight may lie a little further out. A trellis needs a way around.
-    let most = (reach * 1.001) as u32 + 4;
-    Ok(Some(Grid { step, bit: (bit * importance.max(1e-12)) as f32, most }))
+    let most = (reach * 1.001) as u16 + 4;
+    Ok(Some(Spacing { step, bit: (bit * importance.max(1e-12)) as f32, most }))
 }

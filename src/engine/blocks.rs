@@ -1,0 +1,59 @@
+//! Blocks of a tensor's weights with their importance, as the solver saw it.
+
+use super::plan::{Fate, Plan};
+use super::{EngineError, Input, Task, groups};
+use crate::formats::{Limits, TensorReader};
+use std::ops::Range;
+
+/// Reads blocks of weights with their importance, scaled as the solver saw it.
+pub(super) struct BlockReader<'a> {
+    tensor: TensorReader<'a>,
+    importance_reader: Option<crate::importance::ImportanceReader<'a>>,
+    dtype: crate::tensor::Dtype,
+    factor: f64,
+    /// The block's bytes as they are in the file.
+    pub bytes: Vec<u8>,
+    /// The block's weights; empty for tensors that are not floats.
+    pub values: Vec<f32>,
+    importance: Vec<f32>,
+}
+
+impl<'a> BlockReader<'a> {
+    pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
+        let tensor = input.tensor(task)?;
+        let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
+        let importance_reader = match input.importance {
+            Some((source, importance)) if plan.has_importance && quantized => {
+                Some(importance.reader(source, task.tensor)?)
+            }
+            _ => None,
+        };
+        Ok(Self {
+            tensor: TensorReader::new(input.source, tensor, &Limits::default())?,
+            importance_reader,
+            dtype: tensor.dtype,
+            factor: plan.importance_factor,
+            bytes: Vec::new(),
+            values: Vec::new(),
+            importance: Vec::new(),
+        })
+    }
+
+    pub fn read(&mut self, range: Range<u64>) -> Result<(), EngineError> {
+        self.bytes.clear();
+        self.values.clear();
+        self.importance.clear();
+        self.tensor.read(range.clone(), &mut self.bytes)?;
+        self.dtype.extend_f32(&self.bytes, &mut self.values);
+        if let Some(reader) = &mut self.importance_reader {
+            reader.read(range, &mut self.importance)?;
+            self.importance.iter_mut().for_each(|h| *h = groups::scaled(*h, self.factor));
+        }
+        Ok(())
+    }
+
+    /// Importance of the block's weights; `None` where it is 1 for all.
+    pub fn importance(&self) -> Option<&[f32]> {
+        self.importance_reader.is_some().then_some(self.importance.as_slice())
+    }
+}
