@@ -17,6 +17,21 @@ pageTest("the page starts from the recipe that the program takes when nothing is
   assert.equal(page.recipeLine(), report.outcome.recipe);
 });
 
+pageTest("a field keeps its user while the file chooses what it shows", {}, async (page) => {
+  await page.open(small());
+  await page.recipe("kmeans");
+  await page.page.selectOption(S.method, "trellis");
+  const field = await page.page.waitForSelector(S.step);
+  await field.focus();
+  await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).has("step"));
+  assert.ok(await field.evaluate((field) => field === document.activeElement), "the field was built anew under its user");
+  await page.page.keyboard.press("Tab");
+  const step = () => new URLSearchParams(page.recipeLine()).get("step");
+  assert.equal(await page.page.inputValue(S.step), step(), "once left, it shows the step chosen");
+  await page.page.fill(S.step, "0.41");
+  await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("step") === "0.41");
+});
+
 pageTest("roles are shown with their reasons, and what a choice of them comes to", {}, async (page) => {
   await page.open(small());
   const roles = await page.page.$$eval("#tensor-rows .role", (cells) => cells.map((cell) => [cell.textContent, cell.title]));

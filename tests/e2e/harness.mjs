@@ -210,8 +210,9 @@ export class Page {
 
   /// Compresses and waits for the verdict.
   async compress() {
+    // The verdict of a former file would be taken for this one's, and a small file is done before anyone looks.
+    await this.page.evaluate((verdict) => (document.querySelector(verdict).textContent = ""), S.verdict);
     await this.page.click(S.compress);
-    await this.page.waitForSelector(S.job, { state: "visible" }).catch(() => {});
     await this.page.waitForFunction(
       ([job, verdict, notice]) =>
         document.querySelector(job).hidden &&

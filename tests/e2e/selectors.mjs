@@ -16,6 +16,7 @@ export const S = {
   // The recipe.
   method: "#method",
   firstParameter: "#method-parameters input[type=number]",
+  step: "#parameter-step",
   coder: "#coder",
   roles: "#roles",
   scope: "#scope",

@@ -44,6 +44,12 @@ pub fn connect(app: &Rc<App>) {
             edited(&input, &target);
         }
     });
+    // What changed while its user was in a field is shown once they have left it.
+    let left = app.clone();
+    on(&e.method_parameters, "focusout", move |_| {
+        let recipe = left.state.borrow().recipe.clone();
+        show_parameters(&left, &recipe);
+    });
     sync(app);
 }
 
@@ -96,7 +102,7 @@ pub fn sync(app: &App) {
     e.coder.set_value(recipe.coder.id());
     e.positions.set_value(recipe.positions.id());
     show_dependent(app, &recipe);
-    build_parameters(app, &recipe);
+    show_parameters(app, &recipe);
     show_importance(app);
 }
 
@@ -144,19 +150,38 @@ pub fn show_importance(app: &App) {
     dom::fill_notes(&app.document, &app.elements.importance_notes, &notes);
 }
 
-fn build_parameters(app: &App, recipe: &Recipe) {
+/// Shows the parameters of the method: in the fields that are there, so that a field keeps its user, or in new ones for another method.
+fn show_parameters(app: &App, recipe: &Recipe) {
     let home = &app.elements.method_parameters;
-    // The sentence about an error may stand among the fields that go.
-    append(&app.elements.recipe_form, &app.elements.recipe_error);
-    clear(home);
     let method = method_of(recipe);
+    let is_there = home.get_attribute("data-method").as_deref() == Some(method.id);
+    if !is_there {
+        // The sentence about an error may stand among the fields that go.
+        append(&app.elements.recipe_form, &app.elements.recipe_error);
+        clear(home);
+        set(home, "data-method", method.id);
+    }
     for parameter in method.parameters {
         let value = recipe.settings.get(parameter.id).cloned().unwrap_or_else(|| parameter.default_value());
-        let field = match parameter.kind {
-            ParameterKind::Choice(words) => choice_field(app, parameter, words, &value),
-            _ => number_field(app, method, parameter, &value),
-        };
-        append(home, &field);
+        match parameter.kind {
+            _ if is_there => update_field(home, method, parameter, &value),
+            ParameterKind::Choice(words) => append(home, &choice_field(app, parameter, words, &value)),
+            _ => append(home, &number_field(app, method, parameter, &value)),
+        }
+    }
+}
+
+fn update_field(home: &Element, method: &Method, parameter: &Parameter, value: &Value) {
+    let control = |kind: &str| home.query_selector(&format!("#{kind}-{}", parameter.id)).ok().flatten();
+    let Some(field) = control("parameter") else { return };
+    if let Some(select) = field.dyn_ref::<HtmlSelectElement>() {
+        select.set_value(&value.to_string());
+    } else if let Some(number) = field.dyn_ref::<HtmlInputElement>() {
+        put(number, &typed(value));
+    }
+    if let Some(slider) = control("slider").and_then(|slider| slider.dyn_into::<HtmlInputElement>().ok()) {
+        put(&slider, &position(method, as_number(value)).to_string());
+        set(&slider, "aria-valuetext", &typed(value));
     }
 }
 
