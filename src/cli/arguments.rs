@@ -3,7 +3,8 @@
 use super::Failure;
 use crate::engine::target::Target;
 use crate::quantize::methods::METHODS;
-use crate::recipe::{Recipe, value_from};
+use crate::recipe::fields::{FIELDS, Field};
+use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -239,61 +240,38 @@ pub struct RecipeArguments {
 /// The name of the papers' recipe, [`Recipe::paper`].
 const PAPER: &str = "paper";
 
-/// The recipe's own flags: key, value name, help.
-const OWN: [(&str, &str, &str); 12] = [
-    ("method", "ID", "Quantizer"),
-    ("scope", "all|tensor|channel", "Which weights share a codebook"),
-    (
-        "roles",
-        "ROLE,…",
-        "Quantize tensors of these roles: weight, bias, norm, …; trained is these three, all is every one [default: weight]",
-    ),
-    (
-        "include",
-        "PATTERN,…",
-        "Quantize the tensors whose name matches instead, whatever their role (* any run, ? one character)",
-    ),
-    ("exclude", "PATTERN,…", "Keep tensors whose name matches"),
-    ("importance", "none|file|adam", "What the importance file holds [default: file if one is given]"),
-    ("alpha", "A", "Exponent of importance [default: 1, and 0.5 for adam]"),
-    ("floor", "F", "Smallest importance, as a share of the mean"),
-    (
-        "prune",
-        "none|threshold:T|fraction:F",
-        "Make small weights exact zeros first; threshold:0 keeps the file's own zeros",
-    ),
-    ("coder", "fixed|huffman|rans|context", "How symbols become bits"),
-    ("positions", "symbols|gaps", "Zeros as symbols, or as Huffman-coded gaps between non-zeros"),
-    (
-        "finer",
-        "PATTERN:BITS,…",
-        "Make the steps of tensors whose name matches finer by so many bits, or coarser; of methods on grids",
-    ),
-];
-
-/// The methods' parameters, each once, with the methods that take it.
+/// The methods' parameters, each once, with its defaults and the methods that have them.
 fn method_parameters() -> Vec<(&'static str, String)> {
-    let mut found: Vec<(&'static str, String)> = Vec::new();
-    for method in METHODS {
-        for parameter in method.parameters {
-            match found.iter_mut().find(|(id, _)| *id == parameter.id) {
-                Some((_, help)) => {
-                    help.push_str(", ");
-                    help.push_str(method.id);
-                }
-                None => found.push((
-                    parameter.id,
-                    format!(
-                        "{} [default: {}] of {}",
-                        parameter.summary,
-                        parameter.default_value(),
-                        method.id
-                    ),
-                )),
-            }
+    let all = METHODS.iter().flat_map(|method| method.parameters.iter().map(move |own| (method.id, own)));
+    // By id, what is said of it, and the methods of which it is said.
+    let mut found: Vec<(&'static str, Vec<(String, Vec<&'static str>)>)> = Vec::new();
+    for (method, parameter) in all {
+        let said = format!("{} [default: {}]", parameter.summary, parameter.default_value());
+        let place = found.iter().position(|(id, _)| *id == parameter.id);
+        let at = place.unwrap_or_else(|| {
+            found.push((parameter.id, Vec::new()));
+            found.len() - 1
+        });
+        let Some((_, sayings)) = found.get_mut(at) else { continue };
+        match sayings.iter_mut().find(|(known, _)| *known == said) {
+            Some((_, methods)) => methods.push(method),
+            None => sayings.push((said, vec![method])),
         }
     }
-    found
+    let help = |sayings: Vec<(String, Vec<&str>)>| {
+        let said = sayings.into_iter().map(|(said, methods)| format!("{}: {said}", methods.join(", ")));
+        said.collect::<Vec<_>>().join("; ")
+    };
+    found.into_iter().map(|(id, sayings)| (id, help(sayings))).collect()
+}
+
+/// The recipe's fields that have flags, with their help.
+fn own_fields() -> impl Iterator<Item = (&'static Field, String)> {
+    FIELDS.iter().filter(|field| field.is_chosen()).map(|field| {
+        let default = field.default_text();
+        let default = if default.is_empty() { default } else { format!(" [default: {default}]") };
+        (field, format!("{}{default}", field.summary))
+    })
 }
 
 impl Args for RecipeArguments {
@@ -310,9 +288,9 @@ impl Args for RecipeArguments {
                     .help_heading("Recipe")
                     .help("Importance: a file with the same tensor names, or an optimizer's state"),
             );
-        for (key, value, help) in OWN {
-            command =
-                command.arg(Arg::new(key).long(key).value_name(value).help_heading("Recipe").help(help));
+        for (field, help) in own_fields() {
+            let arg = Arg::new(field.key).long(field.key).value_name(field.form());
+            command = command.arg(arg.help_heading("Recipe").help(help));
         }
         for (key, help) in method_parameters() {
             command = command.arg(
@@ -329,8 +307,9 @@ impl Args for RecipeArguments {
 
 impl FromArgMatches for RecipeArguments {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let keys =
-            OWN.iter().map(|(key, ..)| *key).chain(method_parameters().into_iter().map(|(key, _)| key));
+        let keys = own_fields()
+            .map(|(field, _)| field.key)
+            .chain(method_parameters().into_iter().map(|(key, _)| key));
         let changes =
             keys.filter_map(|key| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()))).collect();
         Ok(Self {
@@ -371,28 +350,13 @@ impl RecipeArguments {
         };
         let given = |key: &str| self.changes.iter().any(|(k, _)| k == key);
         if self.importance_file.is_some() && !given("importance") && self.base.is_none() {
-            recipe.importance.kind = crate::recipe::ImportanceKind::File;
+            recipe.set("importance", ImportanceKind::File.id()).map_err(usage)?;
         }
         for (key, value) in &self.changes {
-            if key == "method" && *value != recipe.method {
-                recipe.settings.clear();
-            }
-        }
-        for (key, value) in &self.changes {
-            if Recipe::is_own_key(key) {
-                recipe.set(key, value).map_err(usage)?;
-            } else {
-                recipe.settings.insert(key.clone(), value_from(value));
-            }
-        }
-        if given("importance")
-            && !given("alpha")
-            && recipe.importance.kind == crate::recipe::ImportanceKind::Adam
-        {
-            recipe.importance.alpha = 0.5;
+            recipe.set(key, value).map_err(usage)?;
         }
         recipe.check().map_err(usage)?;
-        if recipe.importance.kind != crate::recipe::ImportanceKind::None && self.importance_file.is_none() {
+        if recipe.importance.kind != ImportanceKind::None && self.importance_file.is_none() {
             return Err(Failure::Usage(
                 "importance: expected --importance-file with it, found none".to_owned(),
             ));
@@ -412,7 +376,7 @@ impl RecipeArguments {
             && self.base.is_none()
             && !self.changes.iter().any(|(k, _)| k == "importance")
         {
-            recipe.importance = crate::recipe::ImportanceChoice::default();
+            recipe.importance = ImportanceChoice::default();
         }
         Ok(recipe)
     }

@@ -149,7 +149,7 @@ impl Measuring {
 
     /// The recipes of a method's curve: its points with their parameter.
     pub fn curve(&mut self, base: &Recipe, id: &str, points: usize) -> Result<Vec<(Recipe, Point)>, Failure> {
-        let base = base.with_method(id).map_err(EngineError::from)?;
+        let base = base.with_method(id);
         let swept = methods::find(id).map_or("k", |method| method.swept);
         let sweep = self.bench.opened(&base)?.session.sweep(&base, &[id], points)?;
         let points = sweep.curves.into_iter().flat_map(|curve| curve.points);

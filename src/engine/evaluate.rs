@@ -398,7 +398,7 @@ pub(super) fn sweep(
             parameter: method.swept.into(),
             points: vec![],
         };
-        let base = recipe.with_method(method.id)?;
+        let base = recipe.with_method(method.id);
         let recipes: Vec<Recipe> =
             swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
         let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;

@@ -410,7 +410,7 @@ impl Session {
                 .filter(|(_, method)| method.is_grid() == on_grids)
                 .collect();
             let Some((_, first)) = here.first() else { continue };
-            let base = recipe.with_method(first.id)?;
+            let base = recipe.with_method(first.id);
             if let Err(error) = base.check()
                 && on_grids
             {

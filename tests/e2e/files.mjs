@@ -65,7 +65,7 @@ pageTest("D20: a folder is called one", {}, async (page) => {
 pageTest("D26: importance that does not fit is named when compressing, with what to do", {}, async (page) => {
   await page.open(small());
   await page.recipe("kmeans", 5);
-  await page.page.selectOption("#importance-kind", "file");
+  await page.page.selectOption("#importance", "file");
   await page.page.setInputFiles("#importance-input", other());
   await page.page.waitForSelector(S.notice, { state: "visible" });
   await page.page.click("#notice-close");
@@ -74,7 +74,7 @@ pageTest("D26: importance that does not fit is named when compressing, with what
   const sentence = await page.text(S.noticeText);
   assert.match(sentence, /^other\.safetensors cannot weigh the errors of this model: .+ Choose another file, or weigh by nothing\.$/);
   assert.equal(await page.page.isVisible(S.result), false);
-  await page.page.selectOption("#importance-kind", "none");
+  await page.page.selectOption("#importance", "none");
   await page.compress();
 });
 
@@ -99,7 +99,7 @@ pageTest("D12: importance that is dropped beside its model weighs the errors", {
   await page.drop(repository("www/samples/lstm.curvature.safetensors"));
   await page.page.waitForFunction(() => location.hash.includes("ihash="));
   assert.equal(await page.text(S.fileName), "lstm.onnx");
-  assert.equal(await page.page.inputValue("#importance-kind"), "file");
+  assert.equal(await page.page.inputValue("#importance"), "file");
   await page.page.waitForSelector(S.linkNotice, { state: "visible" });
   assert.match(await page.text(S.linkNoticeText), /lstm\.curvature\.safetensors was taken for importance/);
   // Another model is still opened in its place.

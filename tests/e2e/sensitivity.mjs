@@ -70,7 +70,7 @@ pageTest("which layer hurts on LeNet: with importance the small layers do", { sk
   await page.page.selectOption(S.scope, "all");
   await page.recipe("uniform", 0.5);
   assert.equal((await sensitivityTable(page, 4))[0][0], "fc1.weight");
-  await page.page.selectOption("#importance-kind", "file");
+  await page.page.selectOption("#importance", "file");
   await page.page.setInputFiles("#importance-input", real("lenet/lenet_hessian_diag_ggn.safetensors"));
   await page.page.waitForFunction((rows) => document.querySelector(rows)?.cells[0].textContent === "conv1.weight", S.sensitivityRows);
 });

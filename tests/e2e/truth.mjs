@@ -14,7 +14,7 @@ const model = repository("www/samples/lstm.onnx");
 async function weighed(page, method, value) {
   await page.open(model);
   await page.recipe(method, value);
-  await page.page.selectOption("#importance-kind", "file");
+  await page.page.selectOption("#importance", "file");
   await page.page.setInputFiles("#importance-input", curvature);
   await page.page.waitForFunction(() => location.hash.includes("ihash="));
   await page.settled();
@@ -24,9 +24,9 @@ const stale = (page) => page.page.getAttribute("#figures-panel", "data-stale");
 
 pageTest("D1: Compress right after a change of importance makes the file that the field asks for", {}, async (page) => {
   await weighed(page, "kmeans", 8);
-  await page.page.fill("#importance-alpha", "0.5");
+  await page.page.fill("#alpha", "0.5");
   await page.compress();
-  assert.equal(await page.page.inputValue("#importance-alpha"), "0.5");
+  assert.equal(await page.page.inputValue("#alpha"), "0.5");
   assert.equal(await page.page.isVisible("#result-stale"), false, "the result is of the recipe on screen");
   const facts = await page.text("#result-facts");
   assert.match(facts, /alpha=0\.5/);
@@ -41,12 +41,12 @@ pageTest("D1: importance whose reading is cancelled goes back in its field", {},
   await weighed(page, "kmeans", 8);
   // The change and the key in one turn, so that nothing is read between them.
   await page.page.evaluate(() => {
-    const field = document.querySelector("#importance-alpha");
+    const field = document.querySelector("#alpha");
     field.value = "0.5";
     field.dispatchEvent(new Event("input", { bubbles: true }));
     document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape" }));
   });
-  await page.page.waitForFunction(() => document.querySelector("#importance-alpha").value === "1");
+  await page.page.waitForFunction(() => document.querySelector("#alpha").value === "1");
   await page.settled();
   assert.equal(await stale(page), "false");
   assert.match(page.recipeLine(), /alpha=1\b/);
@@ -56,7 +56,7 @@ pageTest("D2: while importance is read the figures say so, and are those of the 
   await weighed(page, "kmeans", 8);
   const before = await page.text("#figure-sqnr");
   const seen = await page.page.evaluate(() => {
-    const field = document.querySelector("#importance-alpha");
+    const field = document.querySelector("#alpha");
     field.value = "0.5";
     field.dispatchEvent(new Event("input", { bubbles: true }));
     return [document.querySelector("#figures-panel").dataset.stale, document.querySelector("#figure-note").textContent];
@@ -71,7 +71,7 @@ pageTest("D2: while importance is read the figures say so, and are those of the 
 pageTest("D3: an answer to an old question is never drawn as current", {}, async (page) => {
   await page.open(model);
   // Importance arrives while the plain curves are being solved.
-  await page.page.selectOption("#importance-kind", "file");
+  await page.page.selectOption("#importance", "file");
   await page.page.setInputFiles("#importance-input", curvature);
   await page.page.waitForFunction(() => location.hash.includes("ihash="));
   await page.page.evaluate((table) => (document.querySelector(table).open = true), S.table);

@@ -92,7 +92,7 @@ impl Setting {
     pub fn recipe(&self, base: &Recipe) -> Recipe {
         let value = if self.is_whole { Value::Integer(self.value as u64) } else { Value::Number(self.value) };
         // Setting a method of the table has no way to fail; what does not go with it is refused when the recipe is checked.
-        let mut recipe = base.with_method(self.method).unwrap_or_else(|_| base.clone());
+        let mut recipe = base.with_method(self.method);
         recipe.settings.insert(self.parameter.to_owned(), value);
         recipe
     }

@@ -227,7 +227,7 @@ impl State {
     }
 
     fn curve(&mut self, line: &str, id: &str, points: usize) -> Result<Tell, String> {
-        let base = Recipe::from_line(line).and_then(|base| base.with_method(id)).map_err(sentence)?;
+        let base = Recipe::from_line(line).map_err(sentence)?.with_method(id);
         let swept = methods::find(id).map_or("k", |method| method.swept);
         let opened = self.bench()?.opened(&base).map_err(sentence)?;
         let sweep = opened.session.sweep(&base, &[id], points).map_err(sentence)?;

@@ -50,7 +50,9 @@ pub fn connect(app: &Rc<App>) {
 /// The open file, the recipe as it can be carried out, and its line as the user has set it: the importance that it asks for is
 /// read first, where it is not there yet.
 pub async fn wish(app: &Rc<App>, flow: u32) -> Outcome<(OpenFile, Recipe, String)> {
-    app.state.borrow().recipe.check().map_err(|error| error.to_string())?;
+    if let Some(problem) = app.state.borrow().problem() {
+        return Err(problem.to_string().into());
+    }
     let standing = app.state.borrow().importance();
     if matches!(standing, Standing::Awaited | Standing::Missing) {
         if app.state.borrow().importance_file.is_none() {
@@ -71,7 +73,7 @@ pub fn start(app: &Rc<App>) {
     if app.state.borrow().file.is_none() {
         return;
     }
-    if app.state.borrow().recipe.check().is_err() {
+    if app.state.borrow().problem().is_some() {
         return recipe::go_to_problem(app);
     }
     let flow = notice::begin(app, "Solving the recipe");
@@ -125,7 +127,7 @@ fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
             made.line = settled;
         }
     }
-    recipe::sync(app);
+    recipe::show_settings(app);
     app.refresh();
 }
 

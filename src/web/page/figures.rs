@@ -50,7 +50,7 @@ pub fn show(app: &App) {
 
 /// Why the figures are not those of the recipe.
 fn waiting(state: &State) -> &'static str {
-    if state.recipe.check().is_err() {
+    if state.problem().is_some() {
         "figures of earlier settings: these have an error"
     } else if state.importance() == Standing::Awaited {
         "reading importance…"

@@ -295,7 +295,7 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
                 let mut state = app.state.borrow_mut();
                 state.importance_problem = None;
                 let is_wanted =
-                    state.recipe.importance.kind != ImportanceKind::None && state.recipe.check().is_ok();
+                    state.recipe.importance.kind != ImportanceKind::None && state.problem().is_none();
                 state.importance_file.clone().filter(|_| is_wanted)
             };
             let (file, problem) = match wanted {
@@ -515,7 +515,7 @@ pub fn importance_changed(app: &Rc<App>) {
 pub fn resume(app: &Rc<App>) {
     let (awaited, is_open) = {
         let state = app.state.borrow();
-        let is_awaited = state.importance() == Standing::Awaited && state.recipe.check().is_ok();
+        let is_awaited = state.importance() == Standing::Awaited && state.problem().is_none();
         (state.importance_file.clone().filter(|_| is_awaited), state.file.is_some())
     };
     match awaited {

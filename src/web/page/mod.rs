@@ -253,7 +253,7 @@ impl App {
         if self.state.borrow().file.is_none() {
             return;
         }
-        let problem = self.state.borrow().recipe.check().err();
+        let problem = self.state.borrow().problem();
         recipe::show_problem(self, problem.as_ref());
         compress::show_stale(self);
         target::forget(self);
@@ -309,7 +309,7 @@ impl App {
                 made.line = chosen;
             }
         }
-        recipe::sync(self);
+        recipe::show_settings(self);
     }
 
     /// Asks for the overlay and shows it; whether it is the present question's, in haste.

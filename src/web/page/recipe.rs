@@ -1,12 +1,11 @@
-//! The recipe's form: what does not depend on the method is in index.html, the method's parameters come from its row.
+//! The recipe's form: its fields come from the table of fields, the method's parameters from its row; index.html says where
+//! they stand.
 
 use super::dom::{self, append, clear, on, part, set, set_text, show};
 use super::{App, files, format};
-use crate::entropy::{Coder, Positions};
-use crate::quantize::{
-    Method, Parameter, ParameterKind, Scope, SettingsError, Value, methods, pruning::Pruning,
-};
-use crate::recipe::{self, Finer, ImportanceKind, Recipe};
+use crate::quantize::{Method, Parameter, ParameterKind, SettingsError, Value, methods};
+use crate::recipe::fields::{self, Amount, FIELDS, Field, Standing, Values, Word};
+use crate::recipe::{self, ImportanceKind, Recipe};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlLabelElement, HtmlSelectElement};
@@ -14,25 +13,12 @@ use web_sys::{Element, HtmlElement, HtmlInputElement, HtmlLabelElement, HtmlSele
 /// Positions of a slider from one end to the other.
 const SLIDER_STEPS: f64 = 1000.0;
 
-/// How zeros can be stored, with names for people.
-const POSITIONS: [(Positions, &str); 2] =
-    [(Positions::Symbols, "symbols"), (Positions::Gaps, "gaps between non-zeros")];
-
-/// Which roles can be quantized, with names for people; other choices come by links, and show as none of these.
-const ROLES: [(&str, &str); 3] = [
-    ("weight", "weights"),
-    ("trained", "weights, biases, normalisation (as the papers)"),
-    ("all", "every float"),
-];
-
-/// Fills the selects and listens to every control.
+/// Builds the fields and listens to every control.
 pub fn connect(app: &Rc<App>) {
     let e = &app.elements;
-    let options = methods::METHODS.iter().map(|m| (m.id, m.title));
-    fill(app, &e.method, options);
-    fill(app, &e.coder, Coder::ALL.iter().rev().map(|coder| (coder.id(), coder.title())));
-    fill(app, &e.roles, ROLES.iter().copied());
-    fill(app, &e.positions, POSITIONS.iter().map(|(positions, title)| (positions.id(), *title)));
+    for field in FIELDS {
+        build(app, field);
+    }
     let submitted = app.clone();
     on(&e.recipe_form, "submit", move |event| {
         event.prevent_default();
@@ -47,17 +33,107 @@ pub fn connect(app: &Rc<App>) {
     // What changed while its user was in a field is shown once they have left it.
     let left = app.clone();
     on(&e.method_parameters, "focusout", move |_| {
-        let recipe = left.state.borrow().recipe.clone();
-        show_parameters(&left, &recipe);
+        show_settings(&left);
     });
     sync(app);
 }
 
-fn fill<'a>(app: &App, select: &HtmlSelectElement, options: impl Iterator<Item = (&'a str, &'a str)>) {
-    for (id, title) in options {
-        let option = dom::make(&app.document, "option", "", title);
-        set(&option, "value", id);
-        append(select, &option);
+/// A field's place in the form, or that of the amount behind its word.
+fn slot(app: &App, what: &str, key: &str) -> Option<HtmlElement> {
+    children_with(&app.elements.recipe_form, &format!("[data-{what}='{key}']"))?.dyn_into().ok()
+}
+
+/// The control of a field, or of the amount behind its word.
+fn control(app: &App, field: &Field, suffix: &str) -> Option<Element> {
+    children_with(&app.elements.recipe_form, &format!("#{}{suffix}", field.key))
+}
+
+fn build(app: &App, field: &Field) {
+    let Some(slot) = slot(app, "key", field.key) else { return };
+    let kind = match field.values {
+        Values::Words(_) | Values::Form(..) => "select",
+        _ => "input",
+    };
+    let control = dom::make(&app.document, kind, "", "");
+    match field.values {
+        Values::Words(words) | Values::Form(_, words) => {
+            words().iter().for_each(|word| offer(app, &control, word.id, word.title));
+        }
+        Values::Number { min, max } => as_number_field(&control, Some(min), Some(max)),
+        Values::Text { nothing, hint, .. } => {
+            for (name, value) in
+                [("type", "text"), ("placeholder", nothing), ("autocomplete", "off"), ("spellcheck", "false")]
+            {
+                set(&control, name, value);
+            }
+            if !hint.is_empty() {
+                let line = dom::make(&app.document, "p", "hint", hint);
+                let id = format!("{}-hint", field.key);
+                line.set_id(&id);
+                set(&control, "aria-describedby", &id);
+                let _ = slot.after_with_node_1(&line);
+            }
+        }
+        Values::Hash => return,
+    }
+    furnish(app, &slot, &control, field, (field.key, field.title));
+    if let Some(slot) = self::slot(app, "amount", field.key) {
+        let control = dom::make(&app.document, "input", "", "");
+        as_number_field(&control, Some(0.0), None);
+        furnish(app, &slot, &control, field, (&format!("{}-amount", field.key), ""));
+    }
+}
+
+/// Puts a control with its label into its place.
+fn furnish(app: &App, slot: &Element, control: &Element, field: &Field, (id, title): (&str, &str)) {
+    let label = dom::make(&app.document, "label", "", title);
+    set(&label, "for", id);
+    set(&label, "title", field.summary);
+    control.set_id(id);
+    set(control, "data-field", field.key);
+    append(slot, &label);
+    append(slot, control);
+}
+
+fn as_number_field(control: &Element, min: Option<f64>, max: Option<f64>) {
+    set(control, "type", "number");
+    set(control, "step", "any");
+    for (name, end) in [("min", min), ("max", max)] {
+        if let Some(end) = end {
+            set(control, name, &end.to_string());
+        }
+    }
+}
+
+fn offer(app: &App, select: &Element, id: &str, title: &str) {
+    let option = dom::make(&app.document, "option", "", title);
+    set(&option, "value", id);
+    append(select, &option);
+}
+
+/// The amount behind a field's word.
+fn amount_of(field: &Field, word: &str) -> Option<Amount> {
+    let Values::Words(words) = field.values else { return None };
+    words().into_iter().find(|known: &Word| known.id == word)?.amount
+}
+
+fn value_of(control: &Element) -> String {
+    match (control.dyn_ref::<HtmlInputElement>(), control.dyn_ref::<HtmlSelectElement>()) {
+        (Some(input), _) => input.value(),
+        (_, Some(select)) => select.value(),
+        _ => String::new(),
+    }
+}
+
+/// Sets a control that the user is not in.
+fn put(control: &Element, text: &str) {
+    if let Some(select) = control.dyn_ref::<HtmlSelectElement>() {
+        select.set_value(text);
+    } else if let Some(input) = control.dyn_ref::<HtmlInputElement>() {
+        let active = input.owner_document().and_then(|document| document.active_element());
+        if active.as_ref() != Some(control) && input.value() != text {
+            input.set_value(text);
+        }
     }
 }
 
@@ -67,70 +143,59 @@ fn method_of(recipe: &Recipe) -> &'static Method {
 
 /// Shows the recipe in every control.
 pub fn sync(app: &App) {
-    let recipe = app.state.borrow().recipe.clone();
-    let e = &app.elements;
-    e.method.set_value(&recipe.method);
-    e.scope.set_value(match recipe.scope {
-        Scope::All => "all",
-        Scope::Tensor => "tensor",
-        Scope::Channel => "channel",
-    });
-    let roles = recipe::roles_text(&recipe.roles);
-    let is_listed = ROLES.iter().any(|(listed, _)| *listed == roles);
-    e.roles.set_value(if is_listed { &roles } else { "" });
-    put(&e.include, &recipe::patterns_text(&recipe.include));
-    put(&e.exclude, &recipe::patterns_text(&recipe.exclude));
-    if recipe.finer.iter().all(|finer| finer.bits.is_finite()) {
-        put(&e.finer, &recipe::finer_text(&recipe.finer));
-    }
-    let (pruning, amount) = match recipe.pruning {
-        Pruning::None => ("none", None),
-        Pruning::Fraction(x) => ("fraction", Some(x)),
-        Pruning::Threshold(t) => ("threshold", Some(f64::from(t))),
-    };
-    e.pruning.set_value(pruning);
-    if let Some(amount) = amount {
-        put(&e.pruning_amount, &format::typed(amount));
-    }
-    e.importance_kind.set_value(match recipe.importance.kind {
-        ImportanceKind::None => "none",
-        ImportanceKind::File => "file",
-        ImportanceKind::Adam => "adam",
-    });
-    put(&e.importance_alpha, &format::typed(recipe.importance.alpha));
-    put(&e.importance_floor, &format::typed(recipe.importance.floor));
-    e.coder.set_value(recipe.coder.id());
-    e.positions.set_value(recipe.positions.id());
-    show_dependent(app, &recipe);
-    show_parameters(app, &recipe);
+    app.state.borrow_mut().unread = None;
+    show_fields(app);
+    show_settings(app);
     show_importance(app);
 }
 
-/// Sets a field that the user is not in.
-fn put(input: &HtmlInputElement, text: &str) {
-    let active = input.owner_document().and_then(|document| document.active_element());
-    if active.as_ref() != Some(input.as_ref()) && input.value() != text {
-        input.set_value(text);
+/// Shows every field's text, and what it means beside the others; what is not understood stays in its field.
+fn show_fields(app: &App) {
+    let (recipe, unread) = {
+        let state = app.state.borrow();
+        (state.recipe.clone(), state.unread.as_ref().map(|problem| problem.field.clone()))
+    };
+    for field in FIELDS {
+        let (Some(control), Some(slot)) = (control(app, field, ""), slot(app, "key", field.key)) else {
+            continue;
+        };
+        let standing = (field.standing)(&recipe);
+        let _ = control.toggle_attribute_with_force("disabled", standing == Standing::Fixed);
+        show(&slot, standing != Standing::Absent);
+        if let Some(hint) = self::control(app, field, "-hint").and_then(|hint| hint.dyn_into().ok()) {
+            show(&hint, standing != Standing::Absent);
+        }
+        let text = (field.print)(&recipe);
+        let (word, number) =
+            text.split_once(':').filter(|_| slot_of_amount(app, field).is_some()).unwrap_or((&text, ""));
+        if unread.as_deref() != Some(field.key) {
+            put(&control, word);
+        }
+        show_amount(app, field, number, unread.as_deref() == Some(field.key));
     }
-}
-
-fn show_dependent(app: &App, recipe: &Recipe) {
     let e = &app.elements;
-    let method = method_of(recipe);
-    e.coder.set_disabled(method.coders.len() == 1);
-    e.pruning.set_disabled(!method.prunes);
-    e.positions.set_disabled(!method.prunes);
-    let has_steps = method.is_grid() && recipe.scope == Scope::Tensor;
-    show(&e.finer_field, has_steps);
-    show(&e.finer_hint, has_steps);
-    show(&e.pruning_amount_field, recipe.pruning != Pruning::None);
-    let label =
-        if matches!(recipe.pruning, Pruning::Fraction(_)) { "Share, 0 to 1" } else { "Magnitude up to" };
-    set_text(&e.pruning_amount_label, label);
     show(&e.importance_fields, recipe.importance.kind != ImportanceKind::None);
-    let method = method_of(recipe);
+    let method = method_of(&recipe);
     set_text(&e.method_summary, &sentence_case(method.summary));
     set(&e.method_summary, "title", method.source);
+}
+
+fn slot_of_amount(app: &App, field: &Field) -> Option<HtmlElement> {
+    slot(app, "amount", field.key)
+}
+
+/// Shows the amount that the chosen word has behind it.
+fn show_amount(app: &App, field: &Field, number: &str, is_unread: bool) {
+    let Some(slot) = slot_of_amount(app, field) else { return };
+    let word = control(app, field, "").map(|control| value_of(&control)).unwrap_or_default();
+    let amount = amount_of(field, &word);
+    show(&slot, amount.is_some());
+    if let Some(amount) = amount {
+        set_text(&part::<Element>(&slot, "label"), amount.title);
+        if !is_unread && let Some(control) = control(app, field, "-amount") {
+            put(&control, number);
+        }
+    }
 }
 
 fn sentence_case(text: &str) -> String {
@@ -150,8 +215,10 @@ pub fn show_importance(app: &App) {
     dom::fill_notes(&app.document, &app.elements.importance_notes, &notes);
 }
 
-/// Shows the parameters of the method: in the fields that are there, so that a field keeps its user, or in new ones for another method.
-fn show_parameters(app: &App, recipe: &Recipe) {
+/// Shows the parameters of the method: in the fields that are there, so that a field keeps its user, or in new ones for another
+/// method.
+pub fn show_settings(app: &App) {
+    let recipe = &app.state.borrow().recipe.clone();
     let home = &app.elements.method_parameters;
     let method = method_of(recipe);
     let is_there = home.get_attribute("data-method").as_deref() == Some(method.id);
@@ -173,13 +240,11 @@ fn show_parameters(app: &App, recipe: &Recipe) {
 
 fn update_field(home: &Element, method: &Method, parameter: &Parameter, value: &Value) {
     let control = |kind: &str| home.query_selector(&format!("#{kind}-{}", parameter.id)).ok().flatten();
-    let Some(field) = control("parameter") else { return };
-    if let Some(select) = field.dyn_ref::<HtmlSelectElement>() {
-        select.set_value(&value.to_string());
-    } else if let Some(number) = field.dyn_ref::<HtmlInputElement>() {
-        put(number, &typed(value));
+    if let Some(field) = control("parameter") {
+        let is_choice = matches!(parameter.kind, ParameterKind::Choice(_));
+        put(&field, &if is_choice { value.to_string() } else { typed(value) });
     }
-    if let Some(slider) = control("slider").and_then(|slider| slider.dyn_into::<HtmlInputElement>().ok()) {
+    if let Some(slider) = control("slider") {
         put(&slider, &position(method, as_number(value)).to_string());
         set(&slider, "aria-valuetext", &typed(value));
     }
@@ -199,7 +264,7 @@ fn choice_field(app: &App, parameter: &Parameter, words: &[(&str, &str)], value:
     let select: HtmlSelectElement = part(&field, "select");
     select.set_id(&label(&field, parameter));
     set(&select, "data-parameter", parameter.id);
-    fill(app, &select, words.iter().copied());
+    words.iter().for_each(|(id, title)| offer(app, &select, id, title));
     select.set_value(&value.to_string());
     field
 }
@@ -284,23 +349,48 @@ fn edited(app: &Rc<App>, target: &Element) {
         slid(app, &id, target);
     } else if let Some(id) = target.get_attribute("data-parameter") {
         typed_in(app, &id, target);
-    } else {
-        let before = app.state.borrow().recipe.clone();
-        let mut recipe = before.clone();
-        read_fixed(app, &mut recipe, &target.id());
-        show_dependent(app, &recipe);
-        let importance_changed = recipe.importance != before.importance;
-        let method_changed = recipe.method != before.method;
-        choose(app, recipe);
-        if method_changed {
-            sync(app);
-        }
-        if importance_changed {
-            put(&app.elements.importance_alpha, &format::typed(app.state.borrow().recipe.importance.alpha));
-            files::importance_changed(app);
-        }
+    } else if let Some(field) = target.get_attribute("data-field").and_then(|key| fields::find(&key)) {
+        chosen(app, field, target);
     }
     app.refresh();
+}
+
+/// Takes what a field says now into the recipe; what is not understood is kept apart until it is.
+fn chosen(app: &Rc<App>, field: &Field, target: &Element) {
+    let mut text = control(app, field, "").map(|control| value_of(&control)).unwrap_or_default();
+    if let Some(amount) = amount_of(field, &text)
+        && let Some(control) = control(app, field, "-amount")
+    {
+        if target.id() == field.key {
+            put(&control, amount.first);
+        }
+        text = format!("{text}:{}", value_of(&control));
+    }
+    let before = app.state.borrow().recipe.clone();
+    let mut recipe = before.clone();
+    let read = recipe.set(field.key, &text);
+    if field.key == fields::METHOD {
+        recipe = recipe.fitted();
+    }
+    let is_read = read.is_ok();
+    {
+        let mut state = app.state.borrow_mut();
+        match read {
+            Err(problem) => state.unread = Some(problem),
+            Ok(()) => {
+                state.unread.take_if(|problem| problem.field == field.key);
+                state.recipe = recipe.without_absent();
+                state.recipe_is_chosen = true;
+            }
+        }
+    }
+    show_fields(app);
+    if is_read && field.key == fields::METHOD {
+        show_settings(app);
+    }
+    if app.state.borrow().recipe.importance != before.importance {
+        files::importance_changed(app);
+    }
 }
 
 fn choose(app: &App, recipe: Recipe) {
@@ -321,11 +411,7 @@ fn slid(app: &App, id: &str, target: &Element) {
 }
 
 fn typed_in(app: &App, id: &str, target: &Element) {
-    let text = match (target.dyn_ref::<HtmlInputElement>(), target.dyn_ref::<HtmlSelectElement>()) {
-        (Some(input), _) => input.value(),
-        (_, Some(select)) => select.value(),
-        _ => return,
-    };
+    let text = value_of(target);
     let mut recipe = app.state.borrow().recipe.clone();
     if text.is_empty() {
         recipe.settings.remove(id);
@@ -342,92 +428,11 @@ fn typed_in(app: &App, id: &str, target: &Element) {
     choose(app, recipe);
 }
 
-/// Changes the method, and with it what the method does not leave open.
-fn choose_method(recipe: &mut Recipe, id: &str) {
-    // The select has the ids of the table alone.
-    if let Ok(chosen) = recipe.with_method(id) {
-        *recipe = chosen.fitted();
-    }
-}
-
-/// Reads the control that was edited.
-fn read_fixed(app: &App, recipe: &mut Recipe, id: &str) {
-    let e = &app.elements;
-    let list = |input: &HtmlInputElement| {
-        let typed = recipe::patterns_from(&input.value()).into_iter();
-        typed.map(|pattern| pattern.trim().to_owned()).filter(|pattern| !pattern.is_empty()).collect()
-    };
-    match id {
-        "method" => {
-            choose_method(recipe, &e.method.value());
-        }
-        "scope" => {
-            recipe.scope = match e.scope.value().as_str() {
-                "tensor" => Scope::Tensor,
-                "channel" => Scope::Channel,
-                _ => Scope::All,
-            };
-            if recipe.scope != Scope::Tensor {
-                recipe.finer.clear();
-            }
-        }
-        "roles" => {
-            let _ = recipe.set("roles", &e.roles.value());
-        }
-        "include" => recipe.include = list(&e.include),
-        "exclude" => recipe.exclude = list(&e.exclude),
-        "finer" => {
-            let text = e.finer.value();
-            // What is not understood stays, for the check to refuse.
-            let unread = |_| vec![Finer { pattern: text.clone(), bits: f64::INFINITY }];
-            recipe.finer = recipe::finer_from(&text).unwrap_or_else(unread);
-        }
-        "pruning" | "pruning-amount" => read_pruning(app, recipe, id),
-        "importance-kind" => {
-            recipe.importance.kind = match e.importance_kind.value().as_str() {
-                "file" => ImportanceKind::File,
-                "adam" => ImportanceKind::Adam,
-                _ => ImportanceKind::None,
-            };
-            recipe.importance.alpha = if recipe.importance.kind == ImportanceKind::Adam { 0.5 } else { 1.0 };
-            recipe.importance.hash = None;
-        }
-        "importance-alpha" => recipe.importance.alpha = e.importance_alpha.value_as_number(),
-        "importance-floor" => recipe.importance.floor = e.importance_floor.value_as_number(),
-        "coder" => recipe.coder = Coder::from_id(&e.coder.value()).unwrap_or(Coder::Rans),
-        "positions" => {
-            recipe.positions = Positions::from_id(&e.positions.value()).unwrap_or(Positions::Symbols);
-        }
-        _ => {}
-    }
-}
-
-fn read_pruning(app: &App, recipe: &mut Recipe, id: &str) {
-    let e = &app.elements;
-    let kind = e.pruning.value();
-    if id == "pruning" {
-        // A first amount that shows something: half of the weights, or the zeros the file has already.
-        e.pruning_amount.set_value(if kind == "fraction" { "0.5" } else { "0" });
-    }
-    let amount = e.pruning_amount.value_as_number();
-    recipe.pruning = match kind.as_str() {
-        "fraction" => Pruning::Fraction(amount),
-        "threshold" => Pruning::Threshold(amount as f32),
-        _ => Pruning::None,
-    };
-    if recipe.pruning == Pruning::None {
-        recipe.positions = Positions::Symbols;
-        e.positions.set_value(recipe.positions.id());
-    }
-}
-
 /// Makes a point of a curve the current recipe.
 pub fn adopt(app: &Rc<App>, method: &str, parameter: &str, value: &Value) {
     {
         let mut state = app.state.borrow_mut();
-        if state.recipe.method != method {
-            choose_method(&mut state.recipe, method);
-        }
+        state.recipe = state.recipe.with_method(method).fitted();
         state.recipe.settings.insert(parameter.to_owned(), value.clone());
         state.recipe_is_chosen = true;
     }
@@ -461,16 +466,13 @@ pub fn show_problem(app: &App, problem: Option<&SettingsError>) {
 }
 
 /// The control of a recipe's field, as errors name it.
-fn control_of(app: &App, field: &str) -> Option<Element> {
-    let id = match field {
-        "method" | "scope" | "roles" | "include" | "exclude" | "finer" | "coder" | "positions" => {
-            field.to_owned()
-        }
-        "prune" => "pruning-amount".to_owned(),
-        "alpha" | "floor" => format!("importance-{field}"),
-        parameter => format!("parameter-{parameter}"),
+fn control_of(app: &App, name: &str) -> Option<Element> {
+    let Some(field) = fields::find(name) else {
+        return children_with(&app.elements.recipe_form, &format!("#parameter-{name}"));
     };
-    children_with(&app.elements.recipe_form, &format!("#{id}"))
+    let amount = control(app, field, "-amount")
+        .filter(|_| slot_of_amount(app, field).is_some_and(|slot| !slot.hidden()));
+    amount.or_else(|| control(app, field, ""))
 }
 
 fn children_with(form: &Element, selector: &str) -> Option<Element> {

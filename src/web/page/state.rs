@@ -3,6 +3,7 @@
 use super::super::protocol::{Archive, Context, Opened};
 use crate::engine::report::{Outcome, Overlay, Rate, Sweep, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
+use crate::quantize::SettingsError;
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use js_sys::Array;
 use std::collections::BTreeSet;
@@ -139,6 +140,8 @@ pub struct Order {
 pub struct State {
     /// What the user asks for.
     pub recipe: Recipe,
+    /// What was typed into one of its fields and not understood.
+    pub unread: Option<SettingsError>,
     /// Whether the recipe came from a link or the user, and is not to be replaced by a first guess.
     pub recipe_is_chosen: bool,
     /// The recipe's line with the step that was chosen for the file: as long as it is that, the step is the file's to choose.
@@ -187,6 +190,7 @@ impl Default for State {
         }
         Self {
             recipe: Recipe::default(),
+            unread: None,
             recipe_is_chosen: false,
             found_step: None,
             link_hash: None,
@@ -240,10 +244,15 @@ impl State {
         recipe
     }
 
+    /// What keeps the recipe from being solved.
+    pub fn problem(&self) -> Option<SettingsError> {
+        self.unread.clone().or_else(|| self.recipe.check().err())
+    }
+
     /// What is asked now of the open file, as [`ask`](Self::ask) words it; nothing while the recipe has an error or its
     /// importance is being read.
     pub fn question(&self) -> Option<String> {
-        let is_askable = self.recipe.check().is_ok() && self.importance() != Standing::Awaited;
+        let is_askable = self.problem().is_none() && self.importance() != Standing::Awaited;
         let file = self.file.as_ref().filter(|_| is_askable)?;
         Some(Self::ask(&self.solvable(), file))
     }

@@ -1,0 +1,160 @@
+//! A recipe as text: one line of `key=value` pairs, a link, a file.
+
+use super::fields::{self, FIELDS};
+use super::{Recipe, refused};
+use crate::number;
+use crate::quantize::{SettingsError, Value};
+use serde_json::Value as Json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+impl serde::Serialize for Recipe {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_line().serialize(serializer)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Recipe {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = String::deserialize(deserializer)?;
+        Self::from_line(&line).map_err(serde::de::Error::custom)
+    }
+}
+
+impl Recipe {
+    /// The one-line form: `key=value` pairs joined by `&`, defaults left out but for the method, and what means nothing.
+    pub fn to_line(&self) -> String {
+        let default = Self::default();
+        let mut line = String::new();
+        let mut put = |key: &str, value: &str| {
+            let joint = if line.is_empty() { "" } else { "&" };
+            let _ = write!(line, "{joint}{key}={}", escape(value));
+        };
+        for field in FIELDS {
+            if field.is_said(self, &default) {
+                put(field.key, &(field.print)(self));
+            }
+            if field.key == fields::METHOD {
+                for (key, value) in &self.settings {
+                    put(key, &value.to_string());
+                }
+            }
+        }
+        line
+    }
+
+    /// Reads [`to_line`](Self::to_line) back and checks it; pairs may stand in any order.
+    pub fn from_line(line: &str) -> Result<Self, SettingsError> {
+        let mut pairs = BTreeMap::new();
+        for pair in line.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) =
+                pair.split_once('=').ok_or_else(|| refused(pair, "key=value", "no equals sign"))?;
+            let value = unescape(value).ok_or_else(|| refused(key, "percent-encoded UTF-8", value))?;
+            if pairs.insert(key.to_owned(), value).is_some() {
+                return Err(refused(key, "to be given once", "it given twice"));
+            }
+        }
+        Self::from_pairs(&pairs)
+    }
+
+    fn from_pairs(pairs: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+        let mut recipe = Self::default();
+        // In the table's order, in which what a field changes of others comes before them.
+        for field in FIELDS {
+            if let Some(text) = pairs.get(field.key) {
+                field.read(&mut recipe, text)?;
+            }
+        }
+        for (key, text) in pairs.iter().filter(|(key, _)| fields::find(key).is_none()) {
+            recipe.settings.insert(key.clone(), value_from(text));
+        }
+        recipe.check()?;
+        Ok(recipe.without_absent())
+    }
+
+    /// Reads a recipe file: a line or its pairs as JSON, alone or as the field `recipe` of what the page and the program write. With
+    /// the content hash of the file that it was made for, where that is said.
+    pub fn from_json(text: &str) -> Result<(Self, Option<String>), String> {
+        let json: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let saved = json.get("recipe").unwrap_or(&json);
+        let recipe = match saved {
+            Json::String(line) => Self::from_line(line),
+            Json::Object(pairs) => {
+                let text = |(key, value): (&'_ String, &Json)| match value {
+                    Json::String(text) => Ok((key.clone(), text.clone())),
+                    Json::Number(number) => Ok((key.clone(), number.to_string())),
+                    _ => Err(refused(key, "a text or a number", "neither")),
+                };
+                let pairs: Result<BTreeMap<String, String>, SettingsError> = pairs.iter().map(text).collect();
+                pairs.and_then(|pairs| Self::from_pairs(&pairs))
+            }
+            _ => Err(refused("recipe", "a line of key=value pairs, or an object of them", "neither")),
+        };
+        let hash = json.get("source_hash").and_then(Json::as_str).map(str::to_owned);
+        Ok((recipe.map_err(|error| error.to_string())?, hash))
+    }
+
+    /// The fragment of a link: the one-line form, and the content hash of the file that the recipe was made for.
+    pub fn to_link(&self, hash: &str) -> String {
+        format!("{}&hash={hash}", self.to_line())
+    }
+
+    /// Reads [`to_link`](Self::to_link) back; the hash may stand anywhere in it, or nowhere.
+    pub fn from_link(fragment: &str) -> Result<(Self, Option<String>), SettingsError> {
+        let (hashes, rest): (Vec<&str>, Vec<&str>) =
+            fragment.split('&').partition(|pair| pair.starts_with("hash="));
+        let hash = hashes.first().and_then(|pair| pair.strip_prefix("hash=")).map(str::to_owned);
+        Ok((Self::from_line(&rest.join("&"))?, hash))
+    }
+
+    /// Gives the field of this key what `text` says; a parameter of the method where `key` is none of the [table](FIELDS)'s.
+    pub fn set(&mut self, key: &str, text: &str) -> Result<(), SettingsError> {
+        match fields::find(key) {
+            Some(field) => field.read(self, text),
+            None => {
+                self.settings.insert(key.to_owned(), value_from(text));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reads a method parameter's value: a whole number, else a number, else a word.
+pub fn value_from(text: &str) -> Value {
+    let whole = || text.parse().ok().map(Value::Integer);
+    // However it is written: 4.0 prints as 4.
+    let number = || {
+        number::parse(text)
+            .map(|number| number.to_string().parse().map_or(Value::Number(number), Value::Integer))
+    };
+    whole().or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
+}
+
+/// Percent-encodes what could end a value inside an address.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.:,*?/".contains(&byte) {
+            escaped.push(byte as char);
+        } else {
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    escaped
+}
+
+fn unescape(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first == b'%' {
+            let (digits, tail) = rest.split_at_checked(2)?;
+            bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+            rest = tail;
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
