@@ -294,7 +294,7 @@ fn predictions_are_what_the_context_coder_takes_and_what_grids_do() {
     let sweep = opened.session.sweep(&recipe, &["trellis", "uniform"], 9).unwrap();
     for curve in &sweep.curves {
         for point in curve.points.iter().filter(|point| point.bits > 0.5) {
-            let recipe = recipe.with_method(&curve.method).unwrap();
+            let recipe = recipe.with_method(&curve.method);
             let recipe = recipe.with(&curve.parameter, point.parameter.clone().unwrap());
             let made = opened.compress(&recipe, Vec::new(), QUIET).unwrap().1.point;
             let apart = point.bits / made.bits - 1.0;

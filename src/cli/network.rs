@@ -299,7 +299,7 @@ pub fn find_accuracy(
     let base = recipe.recipe()?;
     let mut methods = target::methods_of(wanted.methods).map_err(usage)?;
     if methods.is_empty() {
-        methods.push(base.check().map_err(usage)?.0);
+        methods.push(base.check().map_err(usage)?.method);
     }
     let mut measuring = Measuring::open(context, network, recipe.importance_file.as_deref())?;
     let float = measuring.float_measures();

@@ -116,7 +116,7 @@ impl Runner {
             (None, Ok(_)) => return Ok(Ran::Could(String::new())),
         };
         let mut settling = Settling::new(Session::leaves_step_open(recipe));
-        let mut candidate = opened.session.complete(recipe)?;
+        let mut candidate = opened.session.complete(recipe)?.into_recipe();
         let mut last = None;
         loop {
             let show = |what, done, total| context.bars.show(what, done, total);

@@ -11,8 +11,8 @@ use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, 
 use crate::export::{self, TensorHeader};
 use crate::formats::Source;
 use crate::model::Model;
-use crate::quantize::methods;
 use crate::rate_distortion::sqnr_db;
+use crate::recipe::Checked;
 use std::io::Write;
 
 /// Puts encoded tasks together into a `.qsz`.
@@ -194,10 +194,9 @@ fn measured_point(
         let side_bits = plan.groups.iter().map(|code| code.kind().side_bits(code.levels() as f64)).sum();
         Cost::new(pools, &plan.recipe, pruning, side_bits)
     };
-    let (method, settings) = plan.recipe.check().ok().unzip();
-    let swept = method.and_then(|m| methods::find(m.id)).map_or("", |m| m.swept);
+    let Checked { method, settings, .. } = &plan.recipe;
     Point {
-        parameter: settings.and_then(|s| s.value(swept).cloned()),
+        parameter: settings.value(method.swept).cloned(),
         levels: plan.groups.iter().map(|code| code.levels() as u64).max().unwrap_or(0),
         weights: measured.weights,
         pruned: measured.zeros,

@@ -16,7 +16,7 @@ use crate::quantize::{
     Method, Needs, ParameterKind, Pruning, QuantizeError, Rule, Settings, Solution, Value, methods,
 };
 use crate::rate_distortion::sqnr_db;
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::{Checked, ImportanceKind, Recipe};
 
 /// Bins of an overlay's histogram.
 const OVERLAY_BINS: usize = 240;
@@ -30,7 +30,10 @@ pub(super) struct Evaluated<'a> {
 
 impl<'a> Evaluated<'a> {
     /// Solves every group.
-    pub fn new(groups: &'a Groups, method: &Method, settings: &Settings) -> Result<Self, QuantizeError> {
+    pub fn new(
+        groups: &'a Groups,
+        Checked { method, settings, .. }: &Checked,
+    ) -> Result<Self, QuantizeError> {
         let solutions =
             groups.all.iter().map(|group| group.solve(method, settings)).collect::<Result<_, _>>()?;
         Ok(Self { groups, solutions })
@@ -77,14 +80,8 @@ impl<'a> Evaluated<'a> {
     }
 
     /// The operating point, with every overhead counted; positions by the entropy of evenly spread zeros.
-    pub fn point(
-        &self,
-        recipe: &Recipe,
-        method: &Method,
-        settings: &Settings,
-        kept_bits: u64,
-        parameters: u64,
-    ) -> Point {
+    pub fn point(&self, recipe: &Checked, kept_bits: u64, parameters: u64) -> Point {
+        let Checked { method, settings, .. } = recipe;
         let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
         let pools = self.pools();
         let weights = weights(&pools);
@@ -373,7 +370,7 @@ pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
 }
 
 /// What a solved recipe takes when it is tried; nothing where histograms tell it.
-pub(super) type Trial<'a> = dyn Fn(&Recipe, &Evaluated<'_>) -> Result<Option<Scale>, EngineError> + 'a;
+pub(super) type Trial<'a> = dyn Fn(&Checked, &Evaluated<'_>) -> Result<Option<Scale>, EngineError> + 'a;
 
 /// Operating points of several methods, few of which are tried, with the Shannon bounds beside them; bits of what is kept and the number
 /// of parameters make ratios of them.
@@ -399,20 +396,20 @@ pub(super) fn sweep(
             points: vec![],
         };
         let base = recipe.with_method(method.id);
-        let recipes: Vec<Recipe> =
-            swept_values(method, points).into_iter().map(|value| base.with(method.swept, value)).collect();
-        let settings = recipes.iter().map(|r| Ok(r.check()?.1)).collect::<Result<Vec<_>, EngineError>>()?;
+        let values = swept_values(method, points).into_iter();
+        let recipes: Vec<Checked> =
+            values.map(|value| base.with(method.swept, value).check()).collect::<Result<_, _>>()?;
+        let settings: Vec<Settings> = recipes.iter().map(|recipe| recipe.settings.clone()).collect();
         let solved = Evaluated::several(groups, method, &settings, plain);
         // A grid too fine for the weights' range ends the curve there.
         let solved: Vec<_> = recipes
             .iter()
-            .zip(&settings)
             .zip(solved)
-            .filter_map(|((recipe, settings), evaluated)| Some((recipe, settings, evaluated.ok()?)))
+            .filter_map(|(recipe, evaluated)| Some((recipe, evaluated.ok()?)))
             .collect();
         let mut knots = Vec::new();
-        for (at, (recipe, settings, evaluated)) in solved.iter().enumerate() {
-            curve.points.push(evaluated.point(recipe, method, settings, kept_bits, parameters));
+        for (at, (recipe, evaluated)) in solved.iter().enumerate() {
+            curve.points.push(evaluated.point(recipe, kept_bits, parameters));
             if pilot::is_knot(at, solved.len()) {
                 knots.extend(trial(recipe, evaluated)?.map(|scale| (at, scale)));
             }

@@ -10,6 +10,7 @@ use crate::container::rows_of;
 use crate::entropy::{CodeTable, Coder, ContextCounts, GapCounts, GapTable, Positions};
 use crate::model::Model;
 use crate::quantize::{Settings, Solution, certified};
+use crate::recipe::Checked;
 use serde::{Deserialize, Serialize};
 
 /// Symbol counts and gap counts of one code table.
@@ -101,7 +102,6 @@ impl Plan {
 
     /// Solves every group exactly on its weights.
     fn solve_gathered(&mut self, tasks: &[Task], parts: &[Vec<u8>]) -> Result<(), EngineError> {
-        let (_, settings) = self.recipe.check()?;
         let mut gathered: Vec<Gathered> = self.groups.iter().map(|_| Gathered::default()).collect();
         for (task, part) in tasks.iter().zip(parts) {
             let Some(Fate::Quantized { first_group, .. }) = self.fates.get(task.tensor) else {
@@ -113,7 +113,7 @@ impl Plan {
             all.importance.extend(part.importance);
         }
         for ((code, pool), all) in self.groups.iter_mut().zip(&mut self.pools).zip(&gathered) {
-            if let Some(solution) = all.solve(&settings, self.has_importance)? {
+            if let Some(solution) = all.solve(&self.recipe.settings, self.has_importance)? {
                 *code = Code::levels(solution.quantizer, threshold_of(code));
                 pool.levels = solution.counts;
             } else {
@@ -229,7 +229,7 @@ fn gather(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError
 }
 
 fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    let (method, settings) = plan.recipe.check()?;
+    let Checked { method, settings, .. } = &plan.recipe;
     let mut blocks = BlockReader::new(input, plan, task)?;
     let mut solved = Vec::new();
     for range in task.blocks() {
@@ -237,12 +237,12 @@ fn solve_channels(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, Eng
         let h = |at: usize| blocks.importance().and_then(|h| h.get(at)).copied().unwrap_or(1.0);
         let pairs = blocks.values.iter().enumerate().map(|(at, w)| (*w, h(at))).collect();
         let group = groups::channel_group(&plan.recipe, task.tensor, pairs, plan.has_importance);
-        let solution = if is_certified(&settings) {
+        let solution = if is_certified(settings) {
             let mut gathered = Gathered::default();
             gathered.extend(&blocks.values, blocks.importance(), group.threshold);
-            gathered.solve(&settings, plan.has_importance)?.unwrap_or_else(Solution::unused)
+            gathered.solve(settings, plan.has_importance)?.unwrap_or_else(Solution::unused)
         } else {
-            group.solve(method, &settings)?
+            group.solve(method, settings)?
         };
         let Solution { quantizer, counts, .. } = solution;
         let code = coded(&plan.recipe, &group, quantizer);

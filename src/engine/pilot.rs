@@ -17,7 +17,7 @@ use crate::container::rows_of;
 use crate::entropy::{CodeTable, Coder, ContextCounts, Positions};
 use crate::model::Model;
 use crate::quantize::Scope;
-use crate::recipe::Recipe;
+use crate::recipe::{Checked, Recipe};
 use std::collections::BTreeMap;
 
 /// Weights that are tried, about, and of one tensor at least.
@@ -60,7 +60,7 @@ pub(super) fn is_wanted(recipe: &Recipe) -> bool {
 /// Tries a solved recipe on the sample; `None` where nothing was sampled.
 pub(super) fn scale(
     groups: &Groups,
-    recipe: &Recipe,
+    recipe: &Checked,
     predicted: &Evaluated<'_>,
     model: &Model,
     sketches: &[TensorSketch],

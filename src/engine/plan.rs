@@ -8,8 +8,8 @@ use super::{EngineError, Input, Task, pack, unpack};
 use crate::code::{Code, Codebook, GridCode};
 use crate::entropy::{CodeTable, Context, GapTable, Numbering, Predictor, Rows, Trellis};
 use crate::model::Model;
-use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid};
-use crate::recipe::Recipe;
+use crate::quantize::{Pruning, Quantizer, Scope, SettingsError, Solution, grid};
+use crate::recipe::{Checked, Recipe};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -47,7 +47,7 @@ pub(super) enum Pass {
 /// A solved recipe for one file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    pub(super) recipe: Recipe,
+    pub(super) recipe: Checked,
     pub(super) fates: Vec<Fate>,
     pub(super) groups: Vec<Code>,
     pub(super) tables: Vec<CodeTable>,
@@ -66,7 +66,7 @@ impl Plan {
     pub(super) fn new(
         model: &Model,
         groups: &Groups,
-        recipe: &Recipe,
+        recipe: &Checked,
         notes: &[String],
     ) -> Result<Self, EngineError> {
         Self::solved(model, groups, recipe, notes, None)
@@ -76,11 +76,11 @@ impl Plan {
     pub(super) fn solved(
         model: &Model,
         groups: &Groups,
-        recipe: &Recipe,
+        recipe: &Checked,
         notes: &[String],
         solutions: Option<&[Solution]>,
     ) -> Result<Self, EngineError> {
-        let (method, settings) = recipe.check()?;
+        let Checked { method, settings, .. } = recipe;
         if recipe.codebook.is_some() {
             return Err(EngineError::Settings(without_codebook(false)));
         }
@@ -99,7 +99,7 @@ impl Plan {
             pools: Vec::new(),
         };
         if method.is_grid() {
-            plan.place_on_grids(model, groups, &settings)?;
+            plan.place_on_grids(model, groups)?;
             return Ok(plan);
         }
         let in_channels = recipe.scope == Scope::Channel;
@@ -130,7 +130,7 @@ impl Plan {
             plan.pass = Pass::Channels;
             return Ok(plan);
         }
-        if is_certified(&settings) && solutions.is_none() {
+        if is_certified(settings) && solutions.is_none() {
             if plan.weights > MOST_GATHERED {
                 return Err(EngineError::Settings(SettingsError {
                     field: "precision".to_owned(),
@@ -151,7 +151,7 @@ impl Plan {
         for (index, group) in groups.all.iter().enumerate() {
             let solution = match solutions.and_then(|solutions| solutions.get(index)) {
                 Some(solution) => solution.clone(),
-                None => group.solve(method, &settings)?,
+                None => group.solve(method, settings)?,
             };
             plan.pools.push(Counts::new(group.pruned.count, solution.counts.clone()));
             plan.groups.push(coded(recipe, group, solution.quantizer));
@@ -161,13 +161,8 @@ impl Plan {
     }
 
     /// Gives every selected tensor its grid; `groups` are tensors.
-    fn place_on_grids(
-        &mut self,
-        model: &Model,
-        groups: &Groups,
-        settings: &Settings,
-    ) -> Result<(), EngineError> {
-        let grids = grids(model, groups, &self.recipe, settings)?;
+    fn place_on_grids(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
+        let grids = grids(model, groups, &self.recipe)?;
         let mut kept = Vec::new();
         let mut of_tensor: std::collections::BTreeMap<usize, GridCode> = std::collections::BTreeMap::new();
         for (group, grid) in groups.all.iter().zip(grids) {
@@ -247,7 +242,7 @@ impl Plan {
             EngineError::Settings(SettingsError { field: "codebook".to_owned(), expected, found })
         };
         if self.is_joint() {
-            let found = format!("{}, whose values are a grid", self.recipe.method);
+            let found = format!("{}, whose values are a grid", self.recipe.method.id);
             return Err(refused("a method whose values can be retrained".to_owned(), found));
         }
         let own: Vec<usize> = self.levels().iter().map(Vec::len).collect();
@@ -261,7 +256,7 @@ impl Plan {
                 code.retrain(levels.clone()).map_err(|_| EngineError::Message)?;
             }
         }
-        self.recipe.codebook = Some(levels_hash(levels));
+        self.recipe.set_codebook(levels_hash(levels));
         Ok(())
     }
 
@@ -277,7 +272,6 @@ impl Plan {
 
     /// The context table of a pool before anything was counted, numbered as its first group is.
     pub(super) fn context(&self, table: usize) -> Result<Context, EngineError> {
-        let (_, settings) = self.recipe.check()?;
         let own = self.fates.iter().filter_map(|fate| match fate {
             Fate::Quantized { first_group, table: of, .. } if *of == table => self.groups.get(*first_group),
             _ => None,
@@ -288,7 +282,7 @@ impl Plan {
         // The largest codebook of all makes every table of levels as large, which the file keeps to.
         let alphabet =
             if self.is_joint() { widest(&mut own.iter().copied()) } else { widest(&mut self.groups.iter()) };
-        let trellis = Trellis::new(grid::states(&settings)).ok_or(EngineError::Message)?;
+        let trellis = Trellis::new(grid::states(&self.recipe.settings)).ok_or(EngineError::Message)?;
         Ok(Context::even(alphabet.unwrap_or(1), numbering)?.along(trellis))
     }
 

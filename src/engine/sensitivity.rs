@@ -27,7 +27,7 @@ use crate::quantize::{
     Method, ParameterKind, Pruning, Rule, Scope, Settings, Solution, Unit, Value, uniform::deviation,
 };
 use crate::rate_distortion::sqnr_db;
-use crate::recipe::Recipe;
+use crate::recipe::{Checked, Recipe};
 
 /// Factors by which the swept parameter is made finer and coarser; the next one where the rate hardly moved.
 const REACHES: [f64; 4] = [1.25, 2.0, 5.0, 20.0];
@@ -103,13 +103,14 @@ pub(super) type Weights = (Histogram, Option<Vec<(f32, f32)>>);
 pub(super) fn sensitivity(
     groups: &Groups,
     model: &Model,
-    recipe: &Recipe,
+    checked: &Checked,
     tensor_group: &dyn Fn(usize) -> Option<Weights>,
 ) -> Result<Vec<TensorSensitivity>, EngineError> {
-    let (method, settings) = recipe.check()?;
-    let asked = Asked { recipe, method, settings: &settings };
+    let Checked { method, settings, .. } = checked;
+    let recipe: &Recipe = checked;
+    let asked = Asked { recipe, method, settings };
     let shared = match groups.all.first().filter(|_| recipe.scope == Scope::All) {
-        Some(group) => Some((group, group.solve(method, &settings)?)),
+        Some(group) => Some((group, group.solve(method, settings)?)),
         None => None,
     };
     let mut tensors = Vec::with_capacity(groups.selected.len());
@@ -129,7 +130,7 @@ pub(super) fn sensitivity(
         for group in &own {
             let solution = match &shared {
                 Some((_, solution)) => applied(solution, group),
-                None => group.solve(method, &settings)?,
+                None => group.solve(method, settings)?,
             };
             alone.add(group, &solution);
         }

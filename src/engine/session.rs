@@ -10,7 +10,7 @@ use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketc
 use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::{Checked, ImportanceKind, Recipe};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -216,8 +216,8 @@ impl Session {
     }
 
     /// The recipe with what only the session knows filled in: the importance actually loaded, with its hash, and that the
-    /// file's own zeros are kept where it has a share of them.
-    pub fn complete(&self, recipe: &Recipe) -> Result<Recipe, EngineError> {
+    /// file's own zeros are kept where it has a share of them; checked.
+    pub fn complete(&self, recipe: &Recipe) -> Result<Checked, EngineError> {
         let mut recipe = recipe.clone();
         self.keep_zeros(&mut recipe);
         self.choose_step(&mut recipe)?;
@@ -247,7 +247,7 @@ impl Session {
                 ));
             }
         }
-        Ok(recipe)
+        Ok(recipe.check()?)
     }
 
     /// Whether a recipe leaves it to the file how fine its grids are.
@@ -332,7 +332,7 @@ impl Session {
     fn tried(
         &self,
         groups: &Groups,
-        recipe: &Recipe,
+        recipe: &Checked,
         evaluated: &Evaluated<'_>,
     ) -> Result<Option<Scale>, EngineError> {
         if !pilot::is_wanted(recipe) {
@@ -367,17 +367,16 @@ impl Session {
         hasty: bool,
     ) -> Result<Overlay, EngineError> {
         let recipe = self.complete(recipe)?;
-        let (method, settings) = recipe.check()?;
         let (kept_bits, parameters) = self.kept_bits(&recipe)?;
         self.groups(&recipe)?;
         self.prepare_grids(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-        let evaluated = Evaluated::new(groups, method, &settings)?;
-        let mut point = evaluated.point(&recipe, method, &settings, kept_bits, parameters);
+        let evaluated = Evaluated::new(groups, &recipe)?;
+        let mut point = evaluated.point(&recipe, kept_bits, parameters);
         let mut is_hasty = false;
         if pilot::is_wanted(&recipe) {
-            let mut like = recipe.clone();
-            like.settings.remove(method.swept);
+            let mut like = Recipe::clone(&recipe);
+            like.settings.remove(recipe.method.swept);
             let like = like.to_line();
             let known = self.last_tried.as_ref().filter(|(line, _)| hasty && *line == like);
             is_hasty = known.is_some();
@@ -423,7 +422,7 @@ impl Session {
             self.prepare_grids(&base)?;
             let mut reference = self.reference.take();
             let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-            let trial = |recipe: &Recipe, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
+            let trial = |recipe: &Checked, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
             let part = evaluate::sweep(
                 groups,
                 &base,
@@ -478,7 +477,6 @@ impl Session {
             return Err(crate::formats::FormatError::foreign(found, hint).into());
         }
         let recipe = self.complete(recipe)?;
-        let (method, _) = recipe.check()?;
         let selection = Selection::new(&self.model, &self.sketches, &recipe);
         if selection.quantized.is_empty() && self.may_keep_everything(&recipe) {
             let mut notes = selection.notes(&self.model, &recipe);
@@ -492,8 +490,8 @@ impl Session {
             return Plan::new(&self.model, &Groups::none(), &recipe, &notes);
         }
         // Methods on grids have a grid for every tensor.
-        let scope = if method.is_grid() { Scope::Tensor } else { recipe.scope };
-        self.groups(&Recipe { scope, ..recipe.clone() })?;
+        let scope = if recipe.is_grid() { Scope::Tensor } else { recipe.scope };
+        self.groups(&Recipe { scope, ..Recipe::clone(&recipe) })?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
         Plan::new(&self.model, groups, &recipe, &selection.notes(&self.model, &recipe))
     }

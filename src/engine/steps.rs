@@ -12,7 +12,7 @@ use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::number;
 use crate::quantize::{QuantizeError, Scope, Settings, SettingsError, grid, uniform};
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::{Checked, ImportanceKind};
 use crate::role::Role;
 
 /// Largest number of a grid: symbols have 16 bits.
@@ -38,8 +38,7 @@ struct Spacing {
 pub(super) fn grids(
     model: &Model,
     groups: &Groups,
-    recipe: &Recipe,
-    settings: &Settings,
+    recipe: &Checked,
 ) -> Result<Vec<Option<GridCode>>, EngineError> {
     let tensor_of = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i));
     let rank = |group: &Group| tensor_of(group).map_or(0, |tensor| tensor.shape.len());
@@ -65,7 +64,7 @@ pub(super) fn grids(
         let finest = if common.is_none() { Some(reach_of(group) / (0.99 * MOST)) } else { None };
         let kind =
             Kind { is_flat: rank(group) < 2 && !all_flat, has_domain: role_of(group).has_domain(), finest };
-        spacing_of(group, kind, unit, settings)
+        spacing_of(group, kind, unit, &recipe.settings)
     };
     let spacings: Vec<Option<Spacing>> =
         groups.all.iter().map(spacing).collect::<Result<_, EngineError>>()?;

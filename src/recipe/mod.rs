@@ -5,10 +5,12 @@
 //! command line, recipe files), whose keys are the table of [`fields`]. What is left out takes its default; unknown keys are
 //! refused.
 
+mod checked;
 pub mod fields;
 mod line;
 mod patterns;
 
+pub use checked::Checked;
 pub use line::value_from;
 pub use patterns::{matches, patterns_text, roles_text};
 
@@ -146,8 +148,8 @@ impl Recipe {
         }
     }
 
-    /// Checks every field; the method with its checked parameters.
-    pub fn check(&self) -> Result<(&'static Method, Settings), SettingsError> {
+    /// Checks every field, alone and beside the others.
+    pub fn check(&self) -> Result<Checked, SettingsError> {
         let method = methods::find(&self.method).ok_or_else(|| {
             let ids: Vec<&str> = methods::METHODS.iter().map(|m| m.id).collect();
             refused("method", format!("one of {}", ids.join(", ")), self.method.clone())
@@ -182,7 +184,7 @@ impl Recipe {
             let expected = "pruning to be on, since gaps lie between weights that are not pruned (prune=threshold:0 keeps the file's own zeros)";
             return Err(refused("positions", expected, "gaps with prune=none"));
         }
-        Ok((method, settings))
+        Ok(Checked { recipe: self.clone(), method, settings })
     }
 
     /// Checks that the other choices leave the method what it decides itself.

@@ -35,7 +35,7 @@ impl<S: Source + Sync> Opened<S> {
         progress: Progress,
         hear: &mut dyn FnMut(&Trial) -> bool,
     ) -> Result<Met, EngineError> {
-        let (own, _) = recipe.check()?;
+        let own = recipe.check()?.method;
         let methods = if methods.is_empty() { &[own][..] } else { methods };
         let mut contest = Contest::new(target, recipe)?;
         let mut trials = Vec::new();

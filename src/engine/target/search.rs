@@ -317,7 +317,7 @@ mod tests {
             seen.push(setting);
             let recipe = setting.recipe(&Recipe::default());
             let again = Recipe::from_line(&recipe.to_line()).unwrap();
-            assert_eq!(again.check().unwrap().1, recipe.check().unwrap().1);
+            assert_eq!(again.check().unwrap().settings, recipe.check().unwrap().settings);
             match made(setting.value) {
                 Some((bytes, sqnr_db)) => {
                     let file_bytes = bytes as u64;
