@@ -164,12 +164,12 @@ impl Plan {
     fn place_on_grids(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
         let grids = grids(model, groups, &self.recipe)?;
         let mut kept = Vec::new();
-        let mut of_tensor: std::collections::BTreeMap<usize, GridCode> = std::collections::BTreeMap::new();
+        let mut of_tensor: Vec<Option<GridCode>> = vec![None; model.tensors.len()];
         for (group, grid) in groups.all.iter().zip(grids) {
             let Some(tensor) = group.tensor else { return Err(EngineError::Message) };
-            match grid {
-                Some(grid) => drop(of_tensor.insert(tensor, grid)),
-                None => kept.extend(model.tensors.get(tensor).map(|tensor| tensor.name.clone())),
+            match (grid, of_tensor.get_mut(tensor)) {
+                (Some(grid), Some(slot)) => *slot = Some(grid),
+                _ => kept.extend(model.tensors.get(tensor).map(|tensor| tensor.name.clone())),
             }
         }
         if !kept.is_empty() {
@@ -177,13 +177,13 @@ impl Plan {
             self.notes.push(format!("kept as they are, because no step suits their range: {names}"));
         }
         let one_table = self.recipe.scope == Scope::All;
-        for (index, tensor) in model.tensors.iter().enumerate() {
-            let fate = match (tensor.same_as, of_tensor.get(&index)) {
+        for (tensor, grid) in model.tensors.iter().zip(of_tensor) {
+            let fate = match (tensor.same_as, grid) {
                 (Some(same), _) => Fate::SameAs(same),
                 (None, None) => Fate::Kept,
                 (None, Some(grid)) => {
                     let first_group = self.groups.len();
-                    self.groups.push(Code::Grid(grid.clone()));
+                    self.groups.push(Code::Grid(grid));
                     let table = if one_table { 0 } else { first_group };
                     self.pools.resize(table + 1, Counts::default());
                     Fate::Quantized { first_group, group_len: tensor.len(), table }

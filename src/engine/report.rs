@@ -6,6 +6,7 @@ use crate::quantize::{Scope, Value};
 use crate::recipe::Recipe;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// Statistics of one tensor's finite values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -166,12 +167,11 @@ impl Rate {
     /// The title of an axis.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Coded => "bits per weight, tables and codebooks counted",
+            Self::Coded | Self::Coder(Coder::Context) => "bits per weight, tables and codebooks counted",
             Self::Entropy => "bits per weight, entropy of the symbols",
             Self::Coder(Coder::Fixed) => "bits per weight, fixed length, codebooks counted",
             Self::Coder(Coder::Huffman) => "bits per weight, Huffman, tables and codebooks counted",
             Self::Coder(Coder::Rans) => "bits per weight, ANS, tables and codebooks counted",
-            Self::Coder(Coder::Context) => "bits per weight, context-adaptive, all counted",
         }
     }
 }
@@ -190,7 +190,7 @@ impl Point {
 }
 
 /// Operating points of one method, in order of its swept parameter.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// The method's id.
     pub method: String,
@@ -316,57 +316,51 @@ impl Verification {
 
 /// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
 pub fn sweep_csv(sweep: &Sweep) -> String {
-    let mut csv = String::new();
-    let points = sweep.curves.iter().flat_map(|curve| curve.points.iter().map(move |point| (curve, point)));
-    let cells = points.map(|(curve, point)| sweep_cells(curve, point));
-    let none =
-        Curve { method: String::new(), title: String::new(), parameter: String::new(), points: Vec::new() };
-    let names = sweep_cells(&none, &Point::default()).into_iter().map(|(name, _)| name);
-    csv.push_str(&names.collect::<Vec<_>>().join(","));
-    csv.push('\n');
-    for cells in cells {
-        csv.push_str(&cells.into_iter().map(|(_, cell)| cell).collect::<Vec<_>>().join(","));
-        csv.push('\n');
+    let (mut names, mut lines) = (String::new(), String::new());
+    sweep_line(&Curve::default(), &Point::default(), &mut names, &mut String::new());
+    for curve in &sweep.curves {
+        for point in &curve.points {
+            sweep_line(curve, point, &mut String::new(), &mut lines);
+        }
     }
-    csv
+    names + &lines
 }
 
-/// Names and texts of a line's cells.
-fn sweep_cells(curve: &Curve, p: &Point) -> Vec<(String, String)> {
+/// Appends the names and the texts of a line's cells.
+fn sweep_line(curve: &Curve, p: &Point, names: &mut String, cells: &mut String) {
     let value = p.parameter.as_ref().map(ToString::to_string).unwrap_or_default();
-    let rate = |coder: Coder| (format!("{}_bits", coder.id()), p.rate(Rate::Coder(coder)).to_string());
-    let before = [
-        ("method", curve.method.clone()),
-        ("parameter", curve.parameter.clone()),
-        ("value", value),
-        ("levels", p.levels.to_string()),
-        ("weights", p.weights.to_string()),
-        ("pruned", p.pruned.to_string()),
-        ("entropy_bits", p.entropy_bits.to_string()),
-    ];
-    let after = [
-        ("bits", p.bits.to_string()),
-        ("mse", p.mse.to_string()),
-        ("weighted_mse", p.weighted_mse.to_string()),
-        ("sqnr_db", p.sqnr_db.to_string()),
-        ("weighted_sqnr_db", p.weighted_sqnr_db.to_string()),
-        ("worst_db", p.worst_db.to_string()),
-        ("median_db", p.median_db.to_string()),
-        ("broken", p.broken.to_string()),
-        ("formula_ratio", p.formula_ratio.to_string()),
-        ("predicted_ratio", p.predicted_ratio.to_string()),
-        ("optimal", p.optimal.to_string()),
-        ("gap_to_optimum_db", optional(p.gap_to_optimum_db)),
-        ("gap_to_shannon_bits", optional(p.gap_to_shannon_bits)),
-    ];
-    let named = |(name, cell): (&str, String)| (name.to_owned(), cell);
-    before
-        .into_iter()
-        .map(named)
-        .chain(Coder::BY_COUNTS.map(rate))
-        .chain(after.into_iter().map(named))
-        .collect()
+    let mut put = |name: &str, unit: &str, cell: &dyn std::fmt::Display| {
+        let end = if name == LAST_COLUMN { '\n' } else { ',' };
+        let _ = write!(names, "{name}{unit}{end}");
+        let _ = write!(cells, "{cell}{end}");
+    };
+    put("method", "", &curve.method);
+    put("parameter", "", &curve.parameter);
+    put("value", "", &value);
+    put("levels", "", &p.levels);
+    put("weights", "", &p.weights);
+    put("pruned", "", &p.pruned);
+    put("entropy", "_bits", &p.entropy_bits);
+    for coder in Coder::BY_COUNTS {
+        put(coder.id(), "_bits", &p.rate(Rate::Coder(coder)));
+    }
+    put("bits", "", &p.bits);
+    put("mse", "", &p.mse);
+    put("weighted_mse", "", &p.weighted_mse);
+    put("sqnr", "_db", &p.sqnr_db);
+    put("weighted_sqnr", "_db", &p.weighted_sqnr_db);
+    put("worst", "_db", &p.worst_db);
+    put("median", "_db", &p.median_db);
+    put("broken", "", &p.broken);
+    put("formula_ratio", "", &p.formula_ratio);
+    put("predicted_ratio", "", &p.predicted_ratio);
+    put("optimal", "", &p.optimal);
+    put("gap_to_optimum", "_db", &optional(p.gap_to_optimum_db));
+    put(LAST_COLUMN, "_bits", &optional(p.gap_to_shannon_bits));
 }
+
+/// The last column of [`sweep_csv`], without its unit.
+const LAST_COLUMN: &str = "gap_to_shannon";
 
 /// Columns of [`sensitivity_csv`].
 pub const SENSITIVITY_COLUMNS: [&str; 11] = [

@@ -14,6 +14,7 @@ use super::bits::{BitReader, BitWriter};
 use super::factors::Factors;
 use super::neighbours::PACES;
 use super::{CodeError, Rows, damaged, factors};
+use crate::order;
 
 /// Largest distance along the row.
 pub(super) const REACH: usize = 64;
@@ -288,12 +289,12 @@ impl Predictor {
 
 /// Distances for a kernel of `period` numbers in rows of `width`: neighbours in the kernel, and the same place in those before.
 fn distances(period: usize, width: usize) -> Vec<u32> {
-    let mut lags: Vec<u32> = [1, 2, width.saturating_sub(1), width, width + 1, 2 * width, period, 2 * period]
+    let lags: Vec<u32> = [1, 2, width.saturating_sub(1), width, width + 1, 2 * width, period, 2 * period]
         .into_iter()
         .filter(|lag| (1..=REACH).contains(lag))
         .map(|lag| lag as u32)
         .collect();
-    lags.sort_unstable();
+    let mut lags = order::sorted_by_key(&lags, |lag| u64::from(*lag));
     lags.dedup();
     lags
 }

@@ -11,7 +11,7 @@ use super::protobuf::{Value, Wire};
 use super::{FormatError, Source};
 use crate::model::Model;
 use crate::tensor::{Span, Storage};
-use crate::varint;
+use crate::{order, varint};
 
 /// `TensorProto.raw_data`, as a field with a length.
 const RAW_DATA: u64 = 9 << 3 | 2;
@@ -29,7 +29,7 @@ pub(crate) fn edits(source: &dyn Source, model: &Model) -> Result<(Vec<Edit>, u6
             numbers.push((span, len));
         }
     }
-    numbers.sort_by_key(|(span, _)| span.offset);
+    let mut numbers = order::sorted_by_key(&numbers, |(span, _)| span.offset);
     numbers.dedup();
     let mut edits = Vec::new();
     if numbers.is_empty() {
@@ -37,8 +37,7 @@ pub(crate) fn edits(source: &dyn Source, model: &Model) -> Result<(Vec<Edit>, u6
     }
     let mut wire = Wire::new(source, "the ONNX model");
     let new_len = change(&mut wire, Span { offset: 0, len }, &numbers, &mut edits)?;
-    edits.sort_by_key(|(span, _)| span.offset);
-    Ok((edits, new_len))
+    Ok((order::into_sorted_by_key(edits, |(span, _)| span.offset), new_len))
 }
 
 /// The new length of a message that holds these numbers.

@@ -45,10 +45,13 @@ pub fn purpose(source: &dyn Source, model: &Model) -> Purpose {
     if found.metadata.contains_key(KIND) {
         return Purpose::Importance;
     }
-    let shapes: BTreeMap<&str, &[u64]> =
-        model.tensors.iter().map(|t| (matching_name(&t.name), t.shape.as_slice())).collect();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (index, tensor) in model.tensors.iter().enumerate() {
+        places.insert(matching_name(&tensor.name).to_owned(), index);
+    }
     let is_shared = |tensor: &&Tensor| {
-        tensor.dtype.is_float() && shapes.get(matching_name(&tensor.name)) == Some(&tensor.shape.as_slice())
+        let own = places.get(matching_name(&tensor.name)).and_then(|index| model.tensors.get(*index));
+        tensor.dtype.is_float() && own.is_some_and(|own| own.shape == tensor.shape)
     };
     let shared: Vec<&Tensor> = found.tensors.iter().filter(is_shared).collect();
     // An array on its own has no name.

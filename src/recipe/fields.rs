@@ -34,9 +34,11 @@ pub struct Field {
 #[derive(Debug, Clone, Copy)]
 pub enum Values {
     /// One of a few words, the default first.
-    Words(fn() -> Vec<Word>),
+    Words(&'static [Word]),
     /// A text of this form; these words are offered.
-    Form(&'static str, fn() -> Vec<Word>),
+    Form(&'static str, &'static [Word]),
+    /// An id of the table of methods.
+    Method,
     /// A number.
     Number {
         /// Smallest.
@@ -50,8 +52,6 @@ pub enum Values {
         form: &'static str,
         /// What an empty one stands for.
         nothing: &'static str,
-        /// How it is written, for the page.
-        hint: &'static str,
     },
     /// A hash, which no one types.
     Hash,
@@ -96,16 +96,26 @@ impl Field {
         !matches!(self.values, Values::Hash)
     }
 
+    /// The words that it takes, or that are offered.
+    pub fn words(&self) -> Vec<Word> {
+        match self.values {
+            Values::Words(words) | Values::Form(_, words) => words.to_vec(),
+            Values::Method => METHODS.iter().map(|method| word(method.id, method.title)).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// How its values are written, for the program's help.
     pub fn form(&self) -> String {
         match self.values {
             Values::Words(words) => {
-                let form = |word: Word| match word.amount {
+                let form = |word: &Word| match word.amount {
                     Some(amount) => format!("{}:{}", word.id, amount.letter),
                     None => word.id.to_owned(),
                 };
-                words().into_iter().map(form).collect::<Vec<_>>().join("|")
+                words.iter().map(form).collect::<Vec<_>>().join("|")
             }
+            Values::Method => "ID".to_owned(),
             Values::Form(form, _) | Values::Text { form, .. } => form.to_owned(),
             Values::Number { .. } => "NUMBER".to_owned(),
             Values::Hash => "HASH".to_owned(),
@@ -152,18 +162,48 @@ fn number_of(key: &str, text: &str) -> Result<f64, SettingsError> {
     number::parse(text).ok_or_else(|| refused(key, "a number", text))
 }
 
-/// The value of one of a few ids.
-fn one_of<T: Copy>(
-    key: &str,
-    text: &str,
-    all: &[T],
-    id: impl Fn(T) -> &'static str,
-) -> Result<T, SettingsError> {
-    all.iter().copied().find(|value| id(*value) == text).ok_or_else(|| {
-        let ids: Vec<&str> = all.iter().map(|value| id(*value)).collect();
-        refused(key, format!("one of {}", ids.join(", ")), text)
-    })
+/// A word that a field does not know.
+#[cold]
+fn unknown(key: &str, found: &str) -> SettingsError {
+    let words = find(key).map(Field::words).unwrap_or_default();
+    let ids: Vec<&str> = words.iter().map(|word| word.id).collect();
+    refused(key, format!("one of {}", ids.join(", ")), found)
 }
+
+const SCOPES: &[Word] = &[
+    word(Scope::Tensor.id(), "each tensor"),
+    word(Scope::All.id(), "all layers together"),
+    word(Scope::Channel.id(), "each output channel"),
+];
+const ROLES: &[Word] = &[
+    word("weight", "weights"),
+    word("trained", "weights, biases, normalisation (as the papers)"),
+    word("all", "every float"),
+];
+const KINDS: &[Word] = &[
+    word(ImportanceKind::None.id(), "nothing"),
+    word(ImportanceKind::File.id(), "Hessian, Fisher: a file"),
+    word(ImportanceKind::Adam.id(), "Adam’s moments: a file"),
+];
+const PRUNINGS: &[Word] = &[
+    word("none", "nothing"),
+    Word {
+        amount: Some(Amount { letter: 'F', title: "Share, 0 to 1", first: "0.5" }),
+        ..word("fraction", "a share of the weights")
+    },
+    Word {
+        amount: Some(Amount { letter: 'T', title: "Magnitude up to", first: "0" }),
+        ..word("threshold", "small magnitudes")
+    },
+];
+const CODERS: &[Word] = &[
+    word(Coder::Context.id(), Coder::Context.title()),
+    word(Coder::Rans.id(), Coder::Rans.title()),
+    word(Coder::Huffman.id(), Coder::Huffman.title()),
+    word(Coder::Fixed.id(), Coder::Fixed.title()),
+];
+const POSITIONS: &[Word] =
+    &[word(Positions::Symbols.id(), "symbols"), word(Positions::Gaps.id(), "gaps between non-zeros")];
 
 /// The field that the method's own parameters stand behind.
 pub const METHOD: &str = "method";
@@ -174,7 +214,7 @@ pub const FIELDS: &[Field] = &[
         key: METHOD,
         title: "Method",
         summary: "The quantizer; its own parameters are fields, too",
-        values: Values::Form("ID", || METHODS.iter().map(|method| word(method.id, method.title)).collect()),
+        values: Values::Method,
         default: None,
         is_always_said: true,
         standing: open,
@@ -188,19 +228,13 @@ pub const FIELDS: &[Field] = &[
         key: "scope",
         title: "Codebook for",
         summary: "Which weights share a codebook",
-        values: Values::Words(|| {
-            vec![
-                word(Scope::Tensor.id(), "each tensor"),
-                word(Scope::All.id(), "all layers together"),
-                word(Scope::Channel.id(), "each output channel"),
-            ]
-        }),
+        values: Values::Words(SCOPES),
         default: None,
         is_always_said: false,
         standing: open,
         print: |recipe| recipe.scope.id().to_owned(),
         parse: |recipe, text| {
-            recipe.scope = one_of("scope", text, &Scope::ALL, Scope::id)?;
+            recipe.scope = Scope::from_id(text).ok_or_else(|| unknown("scope", text))?;
             Ok(())
         },
     },
@@ -208,13 +242,7 @@ pub const FIELDS: &[Field] = &[
         key: "roles",
         title: "Quantize",
         summary: "Tensors of these roles are quantized: weight, bias, norm, …; trained is these three, all is every one",
-        values: Values::Form("ROLE,…", || {
-            vec![
-                word("weight", "weights"),
-                word("trained", "weights, biases, normalisation (as the papers)"),
-                word("all", "every float"),
-            ]
-        }),
+        values: Values::Form("ROLE,…", ROLES),
         default: None,
         is_always_said: false,
         standing: open,
@@ -228,7 +256,7 @@ pub const FIELDS: &[Field] = &[
         key: "include",
         title: "Include",
         summary: "Tensors whose name matches are quantized instead, whatever their role (* any run, ? one character)",
-        values: Values::Text { form: "PATTERN,…", nothing: "every name", hint: "" },
+        values: Values::Text { form: "PATTERN,…", nothing: "every name" },
         default: None,
         is_always_said: false,
         standing: open,
@@ -242,11 +270,7 @@ pub const FIELDS: &[Field] = &[
         key: "exclude",
         title: "Exclude",
         summary: "Tensors whose name matches are kept as they are",
-        values: Values::Text {
-            form: "PATTERN,…",
-            nothing: "no name",
-            hint: "Patterns of names, between commas: * is any run, ? one character.",
-        },
+        values: Values::Text { form: "PATTERN,…", nothing: "no name" },
         default: None,
         is_always_said: false,
         standing: open,
@@ -260,19 +284,13 @@ pub const FIELDS: &[Field] = &[
         key: "importance",
         title: "Weigh by",
         summary: "What a weight's squared error is multiplied by: what the importance file holds",
-        values: Values::Words(|| {
-            vec![
-                word(ImportanceKind::None.id(), "nothing"),
-                word(ImportanceKind::File.id(), "Hessian, Fisher: a file"),
-                word(ImportanceKind::Adam.id(), "Adam’s moments: a file"),
-            ]
-        }),
+        values: Values::Words(KINDS),
         default: Some("none, and file where an importance file is given"),
         is_always_said: false,
         standing: open,
         print: |recipe| recipe.importance.kind.id().to_owned(),
         parse: |recipe, text| {
-            let kind = one_of("importance", text, &ImportanceKind::ALL, ImportanceKind::id)?;
+            let kind = ImportanceKind::from_id(text).ok_or_else(|| unknown("importance", text))?;
             if kind != recipe.importance.kind {
                 // The paper's square root, for second moments.
                 let alpha = if kind == ImportanceKind::Adam { 0.5 } else { 1.0 };
@@ -311,7 +329,7 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         key: "ihash",
-        title: "Importance file's hash",
+        title: "Hash",
         summary: "The content hash of the importance file, once known; a replay checks it",
         values: Values::Hash,
         default: None,
@@ -327,15 +345,7 @@ pub const FIELDS: &[Field] = &[
         key: "prune",
         title: "Zero first",
         summary: "Which weights become exact zeros before all; threshold:0 keeps the file's own zeros",
-        values: Values::Words(|| {
-            let share = Amount { letter: 'F', title: "Share, 0 to 1", first: "0.5" };
-            let magnitude = Amount { letter: 'T', title: "Magnitude up to", first: "0" };
-            vec![
-                word("none", "nothing"),
-                Word { amount: Some(share), ..word("fraction", "a share of the weights") },
-                Word { amount: Some(magnitude), ..word("threshold", "small magnitudes") },
-            ]
-        }),
+        values: Values::Words(PRUNINGS),
         default: None,
         is_always_said: false,
         standing: where_pruned,
@@ -356,9 +366,7 @@ pub const FIELDS: &[Field] = &[
         key: "coder",
         title: "Coder",
         summary: "How symbols become bits",
-        values: Values::Words(|| {
-            Coder::ALL.iter().rev().map(|coder| word(coder.id(), coder.title())).collect()
-        }),
+        values: Values::Words(CODERS),
         default: None,
         is_always_said: false,
         standing: |recipe| match methods::find(&recipe.method).map(|method| method.coders) {
@@ -367,7 +375,7 @@ pub const FIELDS: &[Field] = &[
         },
         print: |recipe| recipe.coder.id().to_owned(),
         parse: |recipe, text| {
-            recipe.coder = one_of("coder", text, &Coder::ALL, Coder::id)?;
+            recipe.coder = Coder::from_id(text).ok_or_else(|| unknown("coder", text))?;
             Ok(())
         },
     },
@@ -375,30 +383,21 @@ pub const FIELDS: &[Field] = &[
         key: "positions",
         title: "Zeros as",
         summary: "Zeros as symbols, or as Huffman-coded gaps between the others",
-        values: Values::Words(|| {
-            vec![
-                word(Positions::Symbols.id(), "symbols"),
-                word(Positions::Gaps.id(), "gaps between non-zeros"),
-            ]
-        }),
+        values: Values::Words(POSITIONS),
         default: None,
         is_always_said: false,
         standing: where_pruned,
         print: |recipe| recipe.positions.id().to_owned(),
         parse: |recipe, text| {
-            recipe.positions = one_of("positions", text, &Positions::ALL, Positions::id)?;
+            recipe.positions = Positions::from_id(text).ok_or_else(|| unknown("positions", text))?;
             Ok(())
         },
     },
     Field {
         key: "finer",
         title: "Finer for",
-        summary: "Steps of tensors whose name matches are finer by so many bits, or coarser; of methods on grids, tensor by tensor",
-        values: Values::Text {
-            form: "PATTERN:BITS,…",
-            nothing: "no tensor",
-            hint: "Patterns with bits, as in embed*:1, *.bias:-0.5: each bit halves the step of the tensors that match.",
-        },
+        summary: "Tensors whose name matches have a step finer by so many bits, or coarser, as in embed*:1, *.bias:-0.5; of grids for each tensor",
+        values: Values::Text { form: "PATTERN:BITS,…", nothing: "no tensor" },
         default: None,
         is_always_said: false,
         standing: |recipe| if recipe.has_steps() { Standing::Open } else { Standing::Absent },
@@ -410,7 +409,7 @@ pub const FIELDS: &[Field] = &[
     },
     Field {
         key: "codebook",
-        title: "Codebooks' hash",
+        title: "Hash",
         summary: "The hash of retrained codebooks that take the places of the method's own values; a .qsz holds them",
         values: Values::Hash,
         default: None,
@@ -452,9 +451,9 @@ pub fn markdown() -> String {
             Values::Words(_) => {
                 field.form().split('|').map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
             }
-            Values::Form(form, words) => {
-                let ids: Vec<String> = words().iter().map(|word| format!("`{}`", word.id)).collect();
-                format!("`{form}`: {}", ids.join(", "))
+            Values::Form(..) | Values::Method => {
+                let ids: Vec<String> = field.words().iter().map(|word| format!("`{}`", word.id)).collect();
+                format!("`{}`: {}", field.form(), ids.join(", "))
             }
             Values::Number { min, max } => format!("{min} to {max}"),
             Values::Text { form, .. } => format!("`{form}`"),
@@ -478,8 +477,7 @@ mod tests {
     #[test]
     fn every_word_is_read_and_printed() {
         for field in FIELDS {
-            let (Values::Words(words) | Values::Form(_, words)) = field.values else { continue };
-            for word in words() {
+            for word in field.words() {
                 let text =
                     word.amount.map_or(word.id.to_owned(), |amount| format!("{}:{}", word.id, amount.first));
                 let mut recipe = Recipe::default();
@@ -488,7 +486,7 @@ mod tests {
             }
             if let Values::Words(words) = field.values {
                 assert_eq!(
-                    words().first().map(|word| word.id.to_owned()),
+                    words.first().map(|word| word.id.to_owned()),
                     Some((field.print)(&Recipe::default()))
                 );
                 assert!(field.read(&mut Recipe::default(), "neither").is_err(), "{}", field.key);

@@ -5,7 +5,6 @@ use super::{Recipe, refused};
 use crate::number;
 use crate::quantize::{SettingsError, Value};
 use serde_json::Value as Json;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 impl serde::Serialize for Recipe {
@@ -45,23 +44,24 @@ impl Recipe {
 
     /// Reads [`to_line`](Self::to_line) back and checks it; pairs may stand in any order.
     pub fn from_line(line: &str) -> Result<Self, SettingsError> {
-        let mut pairs = BTreeMap::new();
+        let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in line.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) =
                 pair.split_once('=').ok_or_else(|| refused(pair, "key=value", "no equals sign"))?;
             let value = unescape(value).ok_or_else(|| refused(key, "percent-encoded UTF-8", value))?;
-            if pairs.insert(key.to_owned(), value).is_some() {
+            if pairs.iter().any(|(given, _)| given == key) {
                 return Err(refused(key, "to be given once", "it given twice"));
             }
+            pairs.push((key.to_owned(), value));
         }
         Self::from_pairs(&pairs)
     }
 
-    fn from_pairs(pairs: &BTreeMap<String, String>) -> Result<Self, SettingsError> {
+    fn from_pairs(pairs: &[(String, String)]) -> Result<Self, SettingsError> {
         let mut recipe = Self::default();
         // In the table's order, in which what a field changes of others comes before them.
         for field in FIELDS {
-            if let Some(text) = pairs.get(field.key) {
+            if let Some((_, text)) = pairs.iter().find(|(key, _)| key == field.key) {
                 field.read(&mut recipe, text)?;
             }
         }
@@ -85,7 +85,7 @@ impl Recipe {
                     Json::Number(number) => Ok((key.clone(), number.to_string())),
                     _ => Err(refused(key, "a text or a number", "neither")),
                 };
-                let pairs: Result<BTreeMap<String, String>, SettingsError> = pairs.iter().map(text).collect();
+                let pairs: Result<Vec<(String, String)>, SettingsError> = pairs.iter().map(text).collect();
                 pairs.and_then(|pairs| Self::from_pairs(&pairs))
             }
             _ => Err(refused("recipe", "a line of key=value pairs, or an object of them", "neither")),

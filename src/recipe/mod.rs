@@ -400,7 +400,7 @@ mod tests {
     fn a_wrong_field_is_named_with_its_range() {
         let sentence = |line: &str| Recipe::from_line(line).unwrap_err().to_string();
         assert_eq!(sentence("method=kmeans&k=0"), "k: expected a whole number from 1 to 4096, found 0");
-        assert_eq!(sentence("scope=row"), "scope: expected one of all, tensor, channel, found row");
+        assert_eq!(sentence("scope=row"), "scope: expected one of tensor, all, channel, found row");
         assert!(sentence("method=magic").starts_with("method: expected one of kmeans"));
         assert!(sentence("method=uniform&k=3").starts_with("k: expected one of this method's parameters"));
         assert!(

@@ -4,7 +4,7 @@
 use super::dom::{self, append, clear, on, part, set, set_text, show};
 use super::{App, files, format};
 use crate::quantize::{Method, Parameter, ParameterKind, SettingsError, Value, methods};
-use crate::recipe::fields::{self, Amount, FIELDS, Field, Standing, Values, Word};
+use crate::recipe::fields::{self, Amount, FIELDS, Field, Standing, Values};
 use crate::recipe::{self, ImportanceKind, Recipe};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -51,28 +51,26 @@ fn control(app: &App, field: &Field, suffix: &str) -> Option<Element> {
 fn build(app: &App, field: &Field) {
     let Some(slot) = slot(app, "key", field.key) else { return };
     let kind = match field.values {
-        Values::Words(_) | Values::Form(..) => "select",
+        Values::Words(_) | Values::Form(..) | Values::Method => "select",
         _ => "input",
     };
     let control = dom::make(&app.document, kind, "", "");
     match field.values {
-        Values::Words(words) | Values::Form(_, words) => {
-            words().iter().for_each(|word| offer(app, &control, word.id, word.title));
+        Values::Words(_) | Values::Form(..) | Values::Method => {
+            field.words().iter().for_each(|word| offer(app, &control, word.id, word.title));
         }
         Values::Number { min, max } => as_number_field(&control, Some(min), Some(max)),
-        Values::Text { nothing, hint, .. } => {
+        Values::Text { nothing, .. } => {
             for (name, value) in
                 [("type", "text"), ("placeholder", nothing), ("autocomplete", "off"), ("spellcheck", "false")]
             {
                 set(&control, name, value);
             }
-            if !hint.is_empty() {
-                let line = dom::make(&app.document, "p", "hint", hint);
-                let id = format!("{}-hint", field.key);
-                line.set_id(&id);
-                set(&control, "aria-describedby", &id);
-                let _ = slot.after_with_node_1(&line);
-            }
+            let hint = dom::make(&app.document, "p", "hint", &format!("{}.", field.summary));
+            let id = format!("{}-hint", field.key);
+            hint.set_id(&id);
+            set(&control, "aria-describedby", &id);
+            let _ = slot.after_with_node_1(&hint);
         }
         Values::Hash => return,
     }
@@ -113,8 +111,7 @@ fn offer(app: &App, select: &Element, id: &str, title: &str) {
 
 /// The amount behind a field's word.
 fn amount_of(field: &Field, word: &str) -> Option<Amount> {
-    let Values::Words(words) = field.values else { return None };
-    words().into_iter().find(|known: &Word| known.id == word)?.amount
+    field.words().iter().find(|known| known.id == word)?.amount
 }
 
 fn value_of(control: &Element) -> String {
