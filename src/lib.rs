@@ -28,9 +28,11 @@
 //! - [`quantize`]: methods, which choose levels and rules: one file each, and their table.
 //! - [`container`]: our file: sections, checksums, writer, reader.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
+//! - [`task`]: a run of blocks of one tensor, and the messages between page, workers and threads.
 //! - [`importance`]: what a weight's squared error is multiplied by.
 //! - [`export`]: decoded weights as safetensors and `.npz`.
 //! - [`engine`]: jobs: sketch, solve, encode, verify.
+//! - `network`: running ONNX networks: accuracy, curvature, fine-tuning; a feature, which the page loads apart.
 //! - [`plot`]: charts, drawn with any plotters backend.
 //! - `cli`: the native program; `web`: the page and its workers.
 
@@ -54,6 +56,7 @@ pub mod random;
 pub mod rate_distortion;
 pub mod recipe;
 pub mod role;
+pub mod task;
 pub mod tensor;
 mod varint;
 

@@ -5,7 +5,7 @@
 mod support;
 
 use quantscope::engine::pipeline::Opened;
-use quantscope::engine::target::{Met, TRIALS, Target, methods_of};
+use quantscope::engine::targets::{Met, TRIALS, Target, methods_of};
 use quantscope::quantize::methods::METHODS;
 use quantscope::recipe::Recipe;
 use std::path::{Path, PathBuf};

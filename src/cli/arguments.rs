@@ -1,7 +1,7 @@
 //! The command line. A method's flags come from the table of methods.
 
 use super::Failure;
-use crate::engine::target::Target;
+use crate::engine::targets::Target;
 use crate::quantize::methods::METHODS;
 use crate::recipe::fields::{FIELDS, Field};
 use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};

@@ -8,7 +8,7 @@ use super::{Failure, network, print, table1};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
-use crate::engine::target::{self, Met, Target};
+use crate::engine::targets::{self, Met, Target};
 use crate::engine::{self, AskedCurve, EngineError, Export};
 use crate::formats::{Limits, Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
@@ -342,7 +342,7 @@ fn meet(
     target: Target,
     methods: &[String],
 ) -> Result<Met, Failure> {
-    let methods = target::methods_of(methods).map_err(|error| Failure::Usage(error.to_string()))?;
+    let methods = targets::methods_of(methods).map_err(|error| Failure::Usage(error.to_string()))?;
     let show = |what, done, total| context.bars.show(what, done, total);
     let mut count = 0;
     let met = opened.meet(recipe, target, &methods, &show, &mut |trial| {

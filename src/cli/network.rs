@@ -7,7 +7,7 @@ use super::{Failure, print};
 use crate::engine::EngineError;
 use crate::engine::native::{Files, open_files};
 use crate::engine::report::Point;
-use crate::engine::target::{self, Contest, Measured, Target, Trial};
+use crate::engine::targets::{self, Contest, Measured, Target, Trial};
 use crate::formats::Source;
 use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess};
@@ -297,7 +297,7 @@ pub fn find_accuracy(
     let target = Target::read("min-accuracy", wanted.text).map_err(usage)?;
     refuse_harm(&wanted.output.into_iter().collect::<Vec<_>>(), &inputs(network, recipe))?;
     let base = recipe.recipe()?;
-    let mut methods = target::methods_of(wanted.methods).map_err(usage)?;
+    let mut methods = targets::methods_of(wanted.methods).map_err(usage)?;
     if methods.is_empty() {
         methods.push(base.check().map_err(usage)?.method);
     }

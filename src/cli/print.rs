@@ -1,7 +1,7 @@
 //! Tables for a terminal, CSV and JSON.
 
 use crate::engine::report::{Outcome, Point, TensorRow, TensorSensitivity, Verification};
-use crate::engine::target::{Target, Trial};
+use crate::engine::targets::{Target, Trial};
 use crate::formats::{escaped, shown};
 use crate::recipe::Recipe;
 use std::fmt::Write as _;

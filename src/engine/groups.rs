@@ -1,7 +1,7 @@
 //! Groups: the sets of weights that share a codebook, ready for a method.
 
 use super::selection::Selection;
-use super::{EngineError, session::TensorSketch};
+use super::{EngineError, sketch::TensorSketch};
 use crate::histogram::{Histogram, Moments};
 use crate::model::Model;
 use crate::quantize::{Method, Problem, QuantizeError, Scope, Settings, Solution};

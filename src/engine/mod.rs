@@ -18,6 +18,7 @@ mod encode;
 mod evaluate;
 mod gaps;
 mod groups;
+mod kept;
 pub mod native;
 mod passes;
 mod pilot;
@@ -31,31 +32,31 @@ mod session;
 pub mod settle;
 mod sketch;
 mod steps;
-pub mod target;
+mod sweep;
+pub mod targets;
 mod verify;
 
 pub use crate::importance::Importance;
+pub use crate::task::{BLOCK_WEIGHTS, Task, batches, sketch_tasks, tasks};
+pub(crate) use crate::task::{pack, unpack};
 pub use assemble::{
     Assembler, Export, check_blocks, codebooks, decode_to, is_container, open_container, parameters,
 };
 pub use encode::encode;
-pub use evaluate::AskedCurve;
-pub use passes::prepare;
-pub use plan::{Plan, assignments, levels_hash};
+pub use passes::{assignments, prepare};
+pub use plan::{Plan, levels_hash};
 pub use session::Session;
 pub use sketch::sketch;
+pub use sweep::AskedCurve;
 pub use verify::{collect_verification, verify};
 
 use crate::container::ContainerError;
 use crate::formats::{FormatError, Source};
+use crate::importance::ImportanceError;
 use crate::model::Model;
 use crate::quantize::{QuantizeError, SettingsError};
+use crate::task::Misfit;
 use crate::tensor::Tensor;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use std::ops::Range;
-
-/// Elements per block.
-pub const BLOCK_WEIGHTS: u64 = crate::container::BLOCK_WEIGHTS as u64;
 
 /// Why a job failed.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,22 @@ pub enum EngineError {
     Message,
 }
 
+impl From<Misfit> for EngineError {
+    fn from(_: Misfit) -> Self {
+        Self::Message
+    }
+}
+
+impl From<ImportanceError> for EngineError {
+    fn from(error: ImportanceError) -> Self {
+        match error {
+            ImportanceError::Format(error) => Self::Format(error),
+            ImportanceError::Message(_) => Self::Message,
+            ImportanceError::Unfit(sentence) => Self::Importance(sentence),
+        }
+    }
+}
+
 /// A file to work on, with its importance where there is one: what every map function reads.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
@@ -116,127 +133,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A run of blocks of one tensor: what one worker does at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Task {
-    /// Index of the tensor in the model.
-    pub tensor: usize,
-    /// First element.
-    pub start: u64,
-    /// One past the last element.
-    pub end: u64,
-    /// Elements per block; the last block may be shorter.
-    pub block: u64,
-    /// Bytes to be read, for progress.
-    pub bytes: u64,
-    /// Elements of the file before the tensor, in a task of a sketch: its samples are evenly spread over the file.
-    pub before: u64,
-}
-
-impl Task {
-    /// The whole of a tensor, block by block.
-    pub fn whole(index: usize, tensor: &Tensor) -> Self {
-        Self {
-            tensor: index,
-            start: 0,
-            end: tensor.len(),
-            block: BLOCK_WEIGHTS,
-            bytes: tensor.size_bytes(),
-            before: 0,
-        }
-    }
-
-    /// The element ranges of the blocks, in order; one empty range for an empty tensor.
-    pub fn blocks(&self) -> impl Iterator<Item = Range<u64>> + use<> {
-        let Self { start, end, block, .. } = *self;
-        let block = block.max(1);
-        let count = (end - start).div_ceil(block).max(1);
-        (0..count).map(move |i| start + i * block..(start + (i + 1) * block).min(end))
-    }
-
-    /// The task cut into tasks of about `weights` elements, each a whole number of blocks.
-    fn split(self, weights: u64) -> Vec<Self> {
-        let step = weights.max(self.block).div_ceil(self.block.max(1)) * self.block.max(1);
-        let count = (self.end - self.start).div_ceil(step).max(1);
-        let size = self.bytes.checked_div(self.end - self.start).unwrap_or(0);
-        let part = |i: u64| {
-            let start = self.start + i * step;
-            let end = (start + step).min(self.end);
-            Self { start, end, bytes: (end - start) * size, ..self }
-        };
-        (0..count).map(part).collect()
-    }
-}
-
-/// The tasks that read a whole model: a block each, or a whole tensor where its bytes must be read in order.
-pub fn tasks(model: &Model) -> Vec<Task> {
-    tasks_of(model, BLOCK_WEIGHTS)
-}
-
-/// The tasks of a [`sketch`]: four blocks each, since a histogram has nearly as many cells for one block as for four.
-pub fn sketch_tasks(model: &Model) -> Vec<Task> {
-    tasks_of(model, 4 * BLOCK_WEIGHTS)
-}
-
-fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
-    let mut tasks = Vec::new();
-    let mut elements = 0u64;
-    for (index, tensor) in model.tensors.iter().enumerate() {
-        let before = elements;
-        elements = elements.wrapping_add(tensor.len());
-        if tensor.same_as.is_some() {
-            continue;
-        }
-        let whole = Task { before, ..Task::whole(index, tensor) };
-        if tensor.is_sequential() { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
-    }
-    tasks
-}
-
-/// Runs of tasks that are given to a worker together: of a file of many small tensors, telling one by one takes longer than reading.
-pub fn batches(tasks: &[Task]) -> Vec<Range<usize>> {
-    const BYTES: u64 = 1 << 20;
-    const TASKS: usize = 256;
-    let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0u64);
-    for (at, task) in tasks.iter().enumerate() {
-        if at > start && (bytes.saturating_add(task.bytes) > BYTES || at - start == TASKS) {
-            batches.push(start..at);
-            (start, bytes) = (at, 0);
-        }
-        bytes = bytes.saturating_add(task.bytes);
-    }
-    if start < tasks.len() {
-        batches.push(start..tasks.len());
-    }
-    batches
-}
-
 /// Reads the first pass of an importance file; see [`Importance::survey`].
 pub fn survey(source: &dyn Source, importance: &Importance, task: &Task) -> Result<Vec<u8>, EngineError> {
-    importance.survey(source, task)
-}
-
-/// A message as bytes.
-pub(crate) fn pack<T: Serialize>(message: &T) -> Vec<u8> {
-    // Serialising plain data into a growing vector has no way to fail; an empty message is refused by `unpack`.
-    postcard::to_stdvec(message).unwrap_or_default()
-}
-
-/// Reads a message of [`pack`].
-pub(crate) fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
-    postcard::from_bytes(bytes).map_err(|_| EngineError::Message)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn batches_are_every_task_in_order_and_end_where_enough_is_read() {
-        let task = |bytes| Task { tensor: 0, start: 0, end: 1, block: 1, bytes, before: 0 };
-        let of = |bytes: &[u64]| batches(&bytes.iter().map(|bytes| task(*bytes)).collect::<Vec<_>>());
-        assert_eq!(of(&[]), []);
-        assert_eq!(of(&[5 << 20, 1, 1, 1 << 20, 7]), [0..1, 1..3, 3..4, 4..5]);
-        assert_eq!(of(&[1; 600]), [0..256, 256..512, 512..600]);
-    }
+    Ok(importance.survey(source, task)?)
 }

@@ -3,38 +3,21 @@
 
 use super::blocks::BlockReader;
 use super::cost::Pool;
-use super::plan::{Fate, Pass, Plan, coded};
+use super::plan::{Counts, Fate, Pass, Plan, coded, is_certified};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, groups, pack, unpack};
 use crate::code::Code;
 use crate::container::rows_of;
-use crate::entropy::{CodeTable, Coder, ContextCounts, GapCounts, GapTable, Positions};
+use crate::entropy::{CodeTable, Coder, GapTable, Positions, Rows};
 use crate::model::Model;
 use crate::quantize::{Settings, Solution, certified};
 use crate::recipe::Checked;
 use serde::{Deserialize, Serialize};
-
-/// Symbol counts and gap counts of one code table.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(super) struct Counts {
-    zeros: u64,
-    levels: Vec<u64>,
-    gaps: GapCounts,
-    contexts: ContextCounts,
-}
 
 /// Weights left by pruning with their importance, on their way from a worker.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Gathered {
     values: Vec<f32>,
     importance: Vec<f32>,
-}
-
-/// Most weights that are gathered in one place.
-pub(super) const MOST_GATHERED: u64 = 1 << 23;
-
-/// Whether the recipe asks for k-means on every weight.
-pub(super) fn is_certified(settings: &Settings) -> bool {
-    settings.choice("precision") == "certified"
 }
 
 /// Magnitudes up to this are pruned.
@@ -177,33 +160,6 @@ impl Gathered {
     }
 }
 
-impl Counts {
-    /// What a solution says, before anything is counted.
-    pub fn new(zeros: u64, levels: Vec<u64>) -> Self {
-        Self { zeros, levels, ..Self::default() }
-    }
-
-    fn add(&mut self, levels: &[u64], zeros: u64) {
-        add_counts(&mut self.levels, levels);
-        self.zeros += zeros;
-    }
-}
-
-fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
-    if counts.len() > sums.len() {
-        sums.resize(counts.len(), 0);
-    }
-    for (sum, count) in sums.iter_mut().zip(counts) {
-        *sum += count;
-    }
-}
-
-/// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.
-pub(super) fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
-    let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
-    if tensor.is_sequential() { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
-}
-
 /// One task of a plan that is not [ready](Plan::is_ready): solves the codebooks of its channels, gathers its weights, or
 /// counts symbols and gaps.
 pub fn prepare(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
@@ -294,4 +250,36 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
         counts.gaps.add_block(&symbols);
     }
     Ok(pack(&counts))
+}
+
+/// For every weight of a task the place of its value among all [levels](Plan::levels), one codebook behind the other; `u32::MAX`
+/// for one that was pruned. Nothing for tensors that are kept.
+pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
+    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
+    if !matches!(fate, Fate::Quantized { .. }) || plan.is_joint() {
+        return Ok(Vec::new());
+    }
+    let mut starts = Vec::with_capacity(plan.groups.len());
+    let mut next = 0u32;
+    for code in &plan.groups {
+        starts.push(next);
+        next += code.levels() as u32;
+    }
+    let Fate::Quantized { first_group, group_len, .. } = *fate else { return Ok(Vec::new()) };
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let mut all = Vec::new();
+    let mut symbols = Vec::new();
+    let zero_symbol = u16::from(plan.has_zero_symbol());
+    for range in task.blocks() {
+        blocks.read(range.clone())?;
+        symbols.clear();
+        let place = (Rows::default(), None);
+        plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
+        for (at, symbol) in range.zip(&symbols) {
+            let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
+            let start = starts.get(group).copied().ok_or(EngineError::Message)?;
+            all.push(symbol.checked_sub(zero_symbol).map_or(u32::MAX, |level| start + u32::from(level)));
+        }
+    }
+    Ok(all)
 }

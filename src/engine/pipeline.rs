@@ -119,7 +119,7 @@ impl<S: Source + Sync> Opened<S> {
                 let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
                 let stage = Stage { what: "reading importance", jobs, progress };
                 let surveyed =
-                    stage.all(&loaded.survey_tasks(), |task| loaded.survey(&other_source, task))?;
+                    stage.all(&loaded.survey_tasks(), |task| super::survey(&other_source, &loaded, task))?;
                 loaded.absorb(&surveyed)?;
                 Some((other_source, loaded))
             }

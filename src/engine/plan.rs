@@ -1,14 +1,14 @@
 //! A plan: everything an encoder needs to know, solved; small enough to send to every worker.
 
-use super::blocks::BlockReader;
 use super::groups::{Group, Groups};
-use super::passes::{Counts, MOST_GATHERED, channel_tasks, is_certified};
 use super::steps::grids;
-use super::{EngineError, Input, Task, pack, unpack};
+use super::{BLOCK_WEIGHTS, EngineError, Task, pack, unpack};
 use crate::code::{Code, Codebook, GridCode};
-use crate::entropy::{CodeTable, Context, GapTable, Numbering, Predictor, Rows, Trellis};
+use crate::entropy::{
+    CodeTable, Context, ContextCounts, GapCounts, GapTable, Numbering, Predictor, Rows, Trellis,
+};
 use crate::model::Model;
-use crate::quantize::{Pruning, Quantizer, Scope, SettingsError, Solution, grid};
+use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid};
 use crate::recipe::{Checked, Recipe};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -60,6 +60,45 @@ pub struct Plan {
     pub(super) pass: Pass,
     /// What was counted for each code table.
     pub(super) pools: Vec<Counts>,
+}
+
+/// Symbol counts and gap counts of one code table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Counts {
+    pub zeros: u64,
+    pub levels: Vec<u64>,
+    pub gaps: GapCounts,
+    pub contexts: ContextCounts,
+}
+
+impl Counts {
+    /// What a solution says, before anything is counted.
+    pub fn new(zeros: u64, levels: Vec<u64>) -> Self {
+        Self { zeros, levels, ..Self::default() }
+    }
+
+    /// Adds a solution's counts.
+    pub fn add(&mut self, levels: &[u64], zeros: u64) {
+        add_counts(&mut self.levels, levels);
+        self.zeros += zeros;
+    }
+}
+
+fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
+    if counts.len() > sums.len() {
+        sums.resize(counts.len(), 0);
+    }
+    for (sum, count) in sums.iter_mut().zip(counts) {
+        *sum += count;
+    }
+}
+
+/// Most weights that are gathered in one place.
+const MOST_GATHERED: u64 = 1 << 23;
+
+/// Whether the recipe asks for k-means on every weight.
+pub(super) fn is_certified(settings: &Settings) -> bool {
+    settings.choice("precision") == "certified"
 }
 
 impl Plan {
@@ -267,7 +306,7 @@ impl Plan {
 
     /// Reads [`to_bytes`](Self::to_bytes) back.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EngineError> {
-        unpack(bytes)
+        Ok(unpack(bytes)?)
     }
 
     /// The context table of a pool before anything was counted, numbered as its first group is.
@@ -391,34 +430,8 @@ pub fn levels_hash(levels: &[Vec<f32>]) -> String {
     format!("{:032x}", hasher.digest128())
 }
 
-/// For every weight of a task the place of its value among all [levels](Plan::levels), one codebook behind the other; `u32::MAX`
-/// for one that was pruned. Nothing for tensors that are kept.
-pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
-    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    if !matches!(fate, Fate::Quantized { .. }) || plan.is_joint() {
-        return Ok(Vec::new());
-    }
-    let mut starts = Vec::with_capacity(plan.groups.len());
-    let mut next = 0u32;
-    for code in &plan.groups {
-        starts.push(next);
-        next += code.levels() as u32;
-    }
-    let Fate::Quantized { first_group, group_len, .. } = *fate else { return Ok(Vec::new()) };
-    let mut blocks = BlockReader::new(input, plan, task)?;
-    let mut all = Vec::new();
-    let mut symbols = Vec::new();
-    let zero_symbol = u16::from(plan.has_zero_symbol());
-    for range in task.blocks() {
-        blocks.read(range.clone())?;
-        symbols.clear();
-        let place = (Rows::default(), None);
-        plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
-        for (at, symbol) in range.zip(&symbols) {
-            let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
-            let start = starts.get(group).copied().ok_or(EngineError::Message)?;
-            all.push(symbol.checked_sub(zero_symbol).map_or(u32::MAX, |level| start + u32::from(level)));
-        }
-    }
-    Ok(all)
+/// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.
+fn channel_tasks(index: usize, tensor: &crate::tensor::Tensor, channel: u64) -> Vec<Task> {
+    let whole = Task { block: channel.max(1), ..Task::whole(index, tensor) };
+    if tensor.is_sequential() { vec![whole] } else { whole.split(BLOCK_WEIGHTS) }
 }

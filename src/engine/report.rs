@@ -8,6 +8,9 @@ use crate::role::Role;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
+/// Tensors of fewer weights cost more for their step and tables than they save.
+pub(super) const FEW: u64 = 32;
+
 /// Statistics of one tensor's finite values.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
@@ -59,7 +62,7 @@ impl TensorRow {
     pub fn is_kept_in(&self, recipe: &Recipe) -> bool {
         let is_grid = recipe.is_grid();
         // In a codebook of all, a few weights cost nothing of their own.
-        let is_free = self.elements < super::selection::FEW && recipe.scope == Scope::All && !is_grid;
+        let is_free = self.elements < FEW && recipe.scope == Scope::All && !is_grid;
         self.kept.is_some() && !recipe.includes(&self.name) && !is_free
     }
 }

@@ -1,13 +1,15 @@
 //! A session: one opened file's sketch, and every question that can be answered from it.
 
-use super::evaluate::{self, AskedCurve, Evaluated};
+use super::evaluate::{self, Evaluated};
 use super::gaps::Reference;
 use super::groups::{self, Groups};
+use super::kept;
 use super::pilot::{self, Scale};
 use super::report::{Curve, Overlay, Stats, Sweep, TensorRow, TensorSensitivity};
-use super::selection::{self, Kept, Selection};
+use super::selection::Selection;
+use super::sketch::TensorSketch;
+use super::sweep::{self, AskedCurve};
 use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
-use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
 use crate::recipe::{Checked, ImportanceKind, Recipe};
@@ -20,34 +22,6 @@ const SHARE_OF_ZEROS: f64 = 0.01;
 const LEAST_TIED_BYTES: u64 = 64;
 /// Bins of a tensor row's small histogram.
 const ROW_BINS: usize = 32;
-
-/// The sketch of one tensor.
-#[derive(Debug, Clone, Default)]
-pub(super) struct TensorSketch {
-    pub stats: Option<Stats>,
-    pub histogram: Histogram,
-    pub sample: Vec<(f32, f32)>,
-    pub rows: Vec<(f32, f32)>,
-    /// What speaks against quantizing it, once everything is absorbed.
-    pub oddity: Option<Kept>,
-    hashes: Vec<u128>,
-}
-
-impl TensorSketch {
-    fn absorb(&mut self, block: BlockSketch) {
-        self.hashes.push(block.hash);
-        if let Some(stats) = &mut self.stats {
-            let first = stats.min == 0.0 && stats.max == 0.0 && self.hashes.len() == 1;
-            stats.min = if first { block.min } else { stats.min.min(block.min) };
-            stats.max = if first { block.max } else { stats.max.max(block.max) };
-            stats.non_finite += block.non_finite;
-            stats.zeros += block.zeros;
-        }
-        self.histogram.merge(&block.histogram);
-        self.sample.extend(block.sample);
-        self.rows.extend(block.rows);
-    }
-}
 
 /// Whether a plan of the recipe has groups of its own: a grid for every tensor where predictions are made of others.
 fn has_own_grids(recipe: &Recipe) -> bool {
@@ -158,7 +132,7 @@ impl Session {
                 stats.mean = total.sum / count;
                 stats.std = (total.squares / count - stats.mean * stats.mean).max(0.0).sqrt();
             }
-            sketch.oddity = selection::oddity(sketch);
+            sketch.oddity = sketch.stats.as_ref().and_then(|stats| kept::oddity(stats, &sketch.histogram));
             hasher.update(tensor.name.as_bytes());
             hasher.update(&[0]);
             hasher.update(tensor.dtype.name().as_bytes());
@@ -423,7 +397,7 @@ impl Session {
             let mut reference = self.reference.take();
             let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
             let trial = |recipe: &Checked, evaluated: &Evaluated<'_>| self.tried(groups, recipe, evaluated);
-            let part = evaluate::sweep(
+            let part = sweep::sweep(
                 groups,
                 &base,
                 &here.iter().map(|(id, _)| *id).collect::<Vec<_>>(),

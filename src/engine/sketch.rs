@@ -1,5 +1,7 @@
 //! The first map: a tensor's blocks to histograms, statistics, hash and samples.
 
+use super::kept::Kept;
+use super::report::Stats;
 use super::{EngineError, Input, Task, pack};
 use crate::formats::{Limits, TensorReader};
 use crate::histogram::{Accumulator, Histogram};
@@ -20,6 +22,34 @@ pub(super) struct BlockSketch {
     pub sample: Vec<(f32, f32)>,
     /// All (weight, importance) pairs of every stride-th leading index, where channels are longer than one element.
     pub rows: Vec<(f32, f32)>,
+}
+
+/// The sketch of one tensor.
+#[derive(Debug, Clone, Default)]
+pub(super) struct TensorSketch {
+    pub stats: Option<Stats>,
+    pub histogram: Histogram,
+    pub sample: Vec<(f32, f32)>,
+    pub rows: Vec<(f32, f32)>,
+    /// What speaks against quantizing it, once everything is absorbed.
+    pub oddity: Option<Kept>,
+    pub hashes: Vec<u128>,
+}
+
+impl TensorSketch {
+    pub fn absorb(&mut self, block: BlockSketch) {
+        self.hashes.push(block.hash);
+        if let Some(stats) = &mut self.stats {
+            let first = stats.min == 0.0 && stats.max == 0.0 && self.hashes.len() == 1;
+            stats.min = if first { block.min } else { stats.min.min(block.min) };
+            stats.max = if first { block.max } else { stats.max.max(block.max) };
+            stats.non_finite += block.non_finite;
+            stats.zeros += block.zeros;
+        }
+        self.histogram.merge(&block.histogram);
+        self.sample.extend(block.sample);
+        self.rows.extend(block.rows);
+    }
 }
 
 /// Sketches a task's blocks; `stride` is the session's [`sample_stride`](super::Session::sample_stride).

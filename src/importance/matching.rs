@@ -1,7 +1,6 @@
 //! Which tensor of an importance file belongs to which tensor of the model.
 
-use super::list;
-use crate::engine::EngineError;
+use super::{ImportanceError, list};
 use crate::formats::matching_name;
 use crate::model::Model;
 use crate::recipe::ImportanceKind;
@@ -14,7 +13,7 @@ type Places = BTreeMap<String, usize>;
 type Partners = (Vec<Option<Tensor>>, Vec<String>);
 
 /// The partner of each tensor of `model` in `other`, with notes on what stayed alone.
-pub fn partners(kind: ImportanceKind, model: &Model, other: &Model) -> Result<Partners, EngineError> {
+pub fn partners(kind: ImportanceKind, model: &Model, other: &Model) -> Result<Partners, ImportanceError> {
     let moments = second_moments(other);
     if kind == ImportanceKind::Adam && !moments.is_empty() {
         return by_order(model, &moments);
@@ -26,7 +25,7 @@ fn wants_importance(tensor: &Tensor) -> bool {
     tensor.dtype.is_float() && tensor.same_as.is_none()
 }
 
-fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
+fn by_name(model: &Model, other: &Model) -> Result<Partners, ImportanceError> {
     let mut places = Places::new();
     for (place, tensor) in other.tensors.iter().enumerate().filter(|(_, t)| t.dtype.is_float()) {
         places.insert(matching_name(&tensor.name).to_owned(), place);
@@ -39,7 +38,7 @@ fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
         if let Some(partner) = found
             && partner.shape != tensor.shape
         {
-            return Err(EngineError::Importance(format!(
+            return Err(ImportanceError::Unfit(format!(
                 "tensor {}: expected shape {:?} as in the model, found {:?}",
                 tensor.name, tensor.shape, partner.shape
             )));
@@ -51,7 +50,7 @@ fn by_name(model: &Model, other: &Model) -> Result<Partners, EngineError> {
     }
     if partners.iter().all(Option::is_none) {
         let theirs: Vec<String> = other.tensors.iter().chain(&other.extras).map(|t| t.name.clone()).collect();
-        return Err(EngineError::Importance(format!(
+        return Err(ImportanceError::Unfit(format!(
             "no tensor name in common: the model has {}, the importance file has {}",
             list(&alone),
             if theirs.is_empty() { "none".to_owned() } else { list(&theirs) }
@@ -97,7 +96,7 @@ fn parameters(model: &Model) -> impl Iterator<Item = (usize, &Tensor)> {
 
 /// Matches moments to parameters in order, skipping parameters of other shapes; where the file lists its parameters in
 /// another order than the optimizer (safetensors files are often sorted by name), in order among those of equal shape.
-fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError> {
+fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, ImportanceError> {
     let mut partners: Vec<Option<Tensor>> = vec![None; model.tensors.len()];
     let mut rest = moments.iter().peekable();
     for (index, tensor) in parameters(model) {
@@ -110,7 +109,7 @@ fn by_order(model: &Model, moments: &[&Tensor]) -> Result<Partners, EngineError>
     let mut how = "by order";
     if let Some(left) = rest.next() {
         partners = by_shape(model, moments).ok_or_else(|| {
-            EngineError::Importance(format!(
+            ImportanceError::Unfit(format!(
                 "{} of shape {:?} fits no parameter in order, and the shapes of the optimizer's {} parameters are not those of \
                  the model's {}",
                 left.name,

@@ -13,12 +13,26 @@
 
 mod matching;
 
-use crate::engine::{EngineError, Task};
-use crate::formats::{Limits, Source, TensorReader};
+use crate::formats::{FormatError, Limits, Source, TensorReader};
 use crate::model::Model;
 use crate::recipe::{ImportanceChoice, ImportanceKind};
+use crate::task::{Misfit, Task, pack, unpack};
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+
+/// Why importance cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportanceError {
+    /// The importance file could not be read.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// A message does not fit; a defect of ours.
+    #[error(transparent)]
+    Message(#[from] Misfit),
+    /// The importance file does not fit the model.
+    #[error("importance: {0}")]
+    Unfit(String),
+}
 
 /// Importance for the tensors of one model, matched, surveyed and ready to be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -58,7 +72,7 @@ impl Importance {
         choice: &ImportanceChoice,
         model: &Model,
         other: &Model,
-    ) -> Result<Self, EngineError> {
+    ) -> Result<Self, ImportanceError> {
         let (partners, notes) = matching::partners(kind, model, other)?;
         let mut choice = choice.clone();
         choice.kind = kind;
@@ -84,8 +98,8 @@ impl Importance {
     }
 
     /// Reads a tensor of the importance file once; linear time, one block of memory.
-    pub fn survey(&self, source: &dyn Source, task: &Task) -> Result<Vec<u8>, EngineError> {
-        let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
+    pub fn survey(&self, source: &dyn Source, task: &Task) -> Result<Vec<u8>, ImportanceError> {
+        let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(Misfit)?;
         let mut survey = Survey::default();
         let mut reader = TensorReader::new(source, partner, &Limits::default())?;
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
@@ -101,19 +115,18 @@ impl Importance {
             }
         }
         survey.hash = hasher.digest128();
-        Ok(crate::engine::pack(&survey))
+        Ok(pack(&survey))
     }
 
     /// Takes in the surveys in the order of [`survey_tasks`](Self::survey_tasks); importance can be read afterwards.
-    pub fn absorb(&mut self, surveys: &[Vec<u8>]) -> Result<(), EngineError> {
+    pub fn absorb(&mut self, surveys: &[Vec<u8>]) -> Result<(), ImportanceError> {
         let mut total = Survey::default();
         let mut dead = Vec::new();
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         let tasks = self.survey_tasks();
         for (task, bytes) in tasks.iter().zip(surveys) {
-            let survey: Survey = crate::engine::unpack(bytes)?;
-            let partner =
-                self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(EngineError::Message)?;
+            let survey: Survey = unpack(bytes)?;
+            let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(Misfit)?;
             hasher.update(&survey.hash.to_le_bytes());
             if let Some(largest) = self.largest.get_mut(task.tensor) {
                 *largest = survey.largest;
@@ -131,7 +144,7 @@ impl Importance {
         }
         if self.choice.kind == ImportanceKind::Adam && total.negatives > 0 {
             let (negatives, count) = (total.negatives, total.count);
-            return Err(EngineError::Importance(format!(
+            return Err(ImportanceError::Unfit(format!(
                 "expected Adam's second moments, which are squares, found {negatives} negative numbers of {count}: that file \
                  holds no second moments"
             )));
@@ -142,7 +155,7 @@ impl Importance {
             self.inverse_mean = total.count as f64 / total.sum;
             Ok(())
         } else {
-            Err(EngineError::Importance("every value is zero, negative or not a number".to_owned()))
+            Err(ImportanceError::Unfit("every value is zero, negative or not a number".to_owned()))
         }
     }
 
@@ -172,7 +185,7 @@ impl Importance {
         &'a self,
         source: &'a dyn Source,
         tensor: usize,
-    ) -> Result<ImportanceReader<'a>, EngineError> {
+    ) -> Result<ImportanceReader<'a>, ImportanceError> {
         let reader = match self.partners.get(tensor).and_then(Option::as_ref) {
             Some(partner) => Some(TensorReader::new(source, partner, &Limits::default())?),
             None => None,
@@ -197,9 +210,13 @@ impl std::fmt::Debug for ImportanceReader<'_> {
 
 impl ImportanceReader<'_> {
     /// Appends the importance of the elements in `range` to `values`.
-    pub fn read(&mut self, range: std::ops::Range<u64>, values: &mut Vec<f32>) -> Result<(), EngineError> {
+    pub fn read(
+        &mut self,
+        range: std::ops::Range<u64>,
+        values: &mut Vec<f32>,
+    ) -> Result<(), ImportanceError> {
         let Some(reader) = &mut self.reader else {
-            let count = usize::try_from(range.end - range.start).map_err(|_| EngineError::Message)?;
+            let count = usize::try_from(range.end - range.start).map_err(|_| Misfit)?;
             values.resize(values.len() + count, 1.0);
             return Ok(());
         };

@@ -4,7 +4,7 @@ use super::dom::{on, set_text, show};
 use super::files::unexpected;
 use super::state::OpenFile;
 use super::{App, compress, curves, files, notice, recipe};
-use crate::engine::target::{Contest, Measured, Target};
+use crate::engine::targets::{Contest, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
 use crate::web::pool::{Failure, Outcome};

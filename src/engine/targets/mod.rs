@@ -152,7 +152,7 @@ impl Target {
     /// Reads a target of the kind `id`: `max-bytes`, `max-bits`, `min-sqnr`, `min-weighted-sqnr` or `min-accuracy`.
     ///
     /// ```
-    /// use quantscope::engine::target::Target;
+    /// use quantscope::engine::targets::Target;
     /// assert_eq!(Target::read("max-bytes", "1.5 kB")?, Target::FileBytes(1500));
     /// assert_eq!(Target::read("min-accuracy", "98.5 %")?, Target::Accuracy(0.985));
     /// let refused = Target::read("min-sqnr", "loud").unwrap_err();

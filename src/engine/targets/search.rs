@@ -294,7 +294,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::target::Contest;
+    use crate::engine::targets::Contest;
     use crate::quantize::Unit;
     use crate::quantize::methods::{METHODS, find};
     use crate::recipe::Recipe;
