@@ -70,7 +70,7 @@ pub fn tasks(model: &Model) -> Vec<Task> {
     tasks_of(model, BLOCK_WEIGHTS)
 }
 
-/// The tasks of a [`sketch`]: four blocks each, since a histogram has nearly as many cells for one block as for four.
+/// The tasks of a [sketch](crate::engine::sketch): four blocks each, since a histogram has nearly as many cells for one block as for four.
 pub fn sketch_tasks(model: &Model) -> Vec<Task> {
     tasks_of(model, 4 * BLOCK_WEIGHTS)
 }

@@ -240,11 +240,13 @@ pub struct RecipeArguments {
 /// The name of the papers' recipe, [`Recipe::paper`].
 const PAPER: &str = "paper";
 
+/// What is said of a parameter, and the methods of which it is said.
+type Saying = (String, Vec<&'static str>);
+
 /// The methods' parameters, each once, with its defaults and the methods that have them.
 fn method_parameters() -> Vec<(&'static str, String)> {
     let all = METHODS.iter().flat_map(|method| method.parameters.iter().map(move |own| (method.id, own)));
-    // By id, what is said of it, and the methods of which it is said.
-    let mut found: Vec<(&'static str, Vec<(String, Vec<&'static str>)>)> = Vec::new();
+    let mut found: Vec<(&'static str, Vec<Saying>)> = Vec::new();
     for (method, parameter) in all {
         let said = format!("{} [default: {}]", parameter.summary, parameter.default_value());
         let place = found.iter().position(|(id, _)| *id == parameter.id);
@@ -258,7 +260,7 @@ fn method_parameters() -> Vec<(&'static str, String)> {
             None => sayings.push((said, vec![method])),
         }
     }
-    let help = |sayings: Vec<(String, Vec<&str>)>| {
+    let help = |sayings: Vec<Saying>| {
         let said = sayings.into_iter().map(|(said, methods)| format!("{}: {said}", methods.join(", ")));
         said.collect::<Vec<_>>().join("; ")
     };

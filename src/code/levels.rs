@@ -64,7 +64,7 @@ impl Levels {
     pub(super) fn from_bytes(flags: u8, body: &[u8]) -> Result<Self, CodeError> {
         let width = WIDTHS.get(usize::from(flags >> 1)).copied();
         let width = width.ok_or_else(|| malformed("flags below 7", flags))?;
-        if body.len() as u64 % width.size_bytes() != 0 {
+        if !(body.len() as u64).is_multiple_of(width.size_bytes()) {
             return Err(malformed(
                 format!("whole levels of {} bytes", width.size_bytes()),
                 format!("{} bytes", body.len()),

@@ -244,12 +244,12 @@ impl Plan {
         self.groups.iter().any(|code| code.kind().is_joint())
     }
 
-    /// Whether the file can be [encoded](super::encode) now; else [`prepare`] this plan's tasks and [`absorb`](Self::absorb).
+    /// Whether the file can be [encoded](super::encode) now; else [`prepare`](super::prepare) this plan's tasks and [`absorb`](Self::absorb).
     pub fn is_ready(&self) -> bool {
         self.pass == Pass::Ready
     }
 
-    /// The tasks of the next pass: of [`prepare`], or of [`encode`](super::encode) once the plan [is ready](Self::is_ready).
+    /// The tasks of the next pass: of [`prepare`](super::prepare), or of [`encode`](super::encode) once the plan [is ready](Self::is_ready).
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
     }

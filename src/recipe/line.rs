@@ -109,13 +109,11 @@ impl Recipe {
 
     /// Gives the field of this key what `text` says; a parameter of the method where `key` is none of the [table](FIELDS)'s.
     pub fn set(&mut self, key: &str, text: &str) -> Result<(), SettingsError> {
-        match fields::find(key) {
-            Some(field) => field.read(self, text),
-            None => {
-                self.settings.insert(key.to_owned(), value_from(text));
-                Ok(())
-            }
+        if let Some(field) = fields::find(key) {
+            return field.read(self, text);
         }
+        self.settings.insert(key.to_owned(), value_from(text));
+        Ok(())
     }
 }
 

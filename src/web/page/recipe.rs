@@ -261,7 +261,9 @@ fn choice_field(app: &App, parameter: &Parameter, words: &[(&str, &str)], value:
     let select: HtmlSelectElement = part(&field, "select");
     select.set_id(&label(&field, parameter));
     set(&select, "data-parameter", parameter.id);
-    words.iter().for_each(|(id, title)| offer(app, &select, id, title));
+    for (id, title) in words {
+        offer(app, &select, id, title);
+    }
     select.set_value(&value.to_string());
     field
 }
@@ -372,13 +374,12 @@ fn chosen(app: &Rc<App>, field: &Field, target: &Element) {
     let is_read = read.is_ok();
     {
         let mut state = app.state.borrow_mut();
-        match read {
-            Err(problem) => state.unread = Some(problem),
-            Ok(()) => {
-                state.unread.take_if(|problem| problem.field == field.key);
-                state.recipe = recipe.without_absent();
-                state.recipe_is_chosen = true;
-            }
+        if let Err(problem) = read {
+            state.unread = Some(problem);
+        } else {
+            state.unread.take_if(|problem| problem.field == field.key);
+            state.recipe = recipe.without_absent();
+            state.recipe_is_chosen = true;
         }
     }
     show_fields(app);
