@@ -133,7 +133,9 @@ pub struct Finer {
 const MOST_FINER: f64 = 8.0;
 
 fn refused(field: &str, expected: impl Into<String>, found: impl Into<String>) -> SettingsError {
-    SettingsError { field: field.to_owned(), expected: expected.into(), found: found.into() }
+    let found = found.into();
+    let found = if found.is_empty() { "nothing".to_owned() } else { found };
+    SettingsError { field: field.to_owned(), expected: expected.into(), found }
 }
 
 impl Recipe {
@@ -408,6 +410,7 @@ mod tests {
                 .starts_with("positions: expected pruning to be on")
         );
         assert!(sentence("method=kmeans&prune=fraction:1").starts_with("prune: expected a fraction"));
+        assert_eq!(sentence("importance=adam&alpha="), "alpha: expected a number, found nothing");
         assert_eq!(sentence("scope=all&scope=all"), "scope: expected to be given once, found it given twice");
     }
 
