@@ -96,7 +96,7 @@ fn circles_of_a_drawn_chart_are_where_its_frame_says() {
         let (px, py) = frame.to_pixels(x, y);
         let centre = format!("cx=\"{}\" cy=\"{}\"", px.round_ties_even(), py.round_ties_even());
         assert!(svg.contains(&centre), "no circle at {centre}");
-        assert_eq!(frame.nearest(px + 3.0, py - 3.0, &chart, 20.0).map(|at| at.0), Some(0));
+        assert_eq!(chart.nearest(&frame, (px + 3.0, py - 3.0), 20.0).map(|at| at.0), Some(0));
     }
 }
 

@@ -1,6 +1,7 @@
 //! What each command does.
 
 use super::arguments::{Action, Arguments, CheckArguments, RecipeArguments, read_recipe};
+use super::context::Context;
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{Split, refuse_harm, replace, write_whole};
@@ -17,41 +18,7 @@ use crate::recipe::Recipe;
 use crate::tensor::Tensor;
 use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-
-/// What every command is told beside its own arguments.
-pub struct Context {
-    pub jobs: usize,
-    pub json: bool,
-    pub bars: Bars,
-}
-
-impl Context {
-    /// Opens and sketches a weight file with progress bars.
-    pub fn open(
-        &self,
-        file: &Path,
-        importance: Option<&Path>,
-        recipe: &Recipe,
-    ) -> Result<Opened<Files>, EngineError> {
-        let show = |what, done, total| self.bars.show(what, done, total);
-        let opened = Opened::open(file, importance, recipe, self.jobs, &show);
-        self.bars.clear();
-        opened
-    }
-
-    /// Prints a result.
-    pub fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), Failure> {
-        let mut out = std::io::stdout().lock();
-        let written = if self.json { writeln!(out, "{json:#}") } else { writeln!(out, "{text}") };
-        // Whoever closed the pipe has read enough.
-        match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-}
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);

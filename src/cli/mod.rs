@@ -5,6 +5,7 @@
 
 mod arguments;
 mod commands;
+mod context;
 mod network;
 mod print;
 mod progress;

@@ -1,7 +1,7 @@
 //! Commands that run a network.
 
 use super::arguments::{NetworkArguments, RecipeArguments, TuningArguments};
-use super::commands::Context;
+use super::context::Context;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::EngineError;

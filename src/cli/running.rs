@@ -5,7 +5,7 @@
 
 use super::Failure;
 use super::arguments::CheckArguments;
-use super::commands::Context;
+use super::context::Context;
 use super::network::read_data;
 use crate::engine::Session;
 use crate::engine::native::{Files, open_files};

@@ -11,7 +11,7 @@
 
 use super::arguments::NetworkArguments;
 use super::network::{Measuring, percent};
-use super::{Failure, commands::Context, print};
+use super::{Failure, context::Context, print};
 use crate::engine::report::Rate;
 use crate::entropy::{Coder, Positions};
 use crate::network::measure::Measures;

@@ -11,14 +11,13 @@
 
 use super::binary::{BitCosts, Counting, Decisions, Decoder, Encoder, Model, ONE, Trial};
 use super::bits::{BitReader, BitWriter};
+use super::distance::{CLASSES, class_of, code_distance};
 use super::factors;
-use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, PACES, Path, Rows};
-use super::predict::{Predictor, RATES};
+use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, Path, Rows};
+use super::predict::{PACES, Predictor, RATES};
 use super::trellis::Trellis;
 use super::{CodeError, check_alphabet, damaged, reserve};
 
-/// Classes of magnitudes: 1, 2, 3, 4, then 2, 4, 8, … wide.
-const CLASSES: usize = 20;
 /// First context of each kind of decision; the first kind is: is it the expected place.
 const SIGN: usize = 2 * BUCKETS * FRACTIONS * 2;
 const PREFIX: usize = SIGN + BUCKETS * FRACTIONS;
@@ -149,27 +148,6 @@ pub struct Context {
     starts: Vec<u8>,
 }
 
-/// Class of a magnitude, bits of the place in it, and the place.
-fn class_of(magnitude: u32) -> (usize, u32, u32) {
-    match magnitude {
-        0 => (0, 0, 0),
-        1..=4 => (magnitude as usize - 1, 0, 0),
-        _ => {
-            let above = magnitude - 5;
-            let octave = (above / 2 + 1).ilog2();
-            (4 + octave as usize, octave + 1, above - 2 * ((1 << octave) - 1))
-        }
-    }
-}
-
-/// The first magnitude of a class and the bits of the place in it.
-fn class_start(class: usize) -> (u32, u32) {
-    match class {
-        0..=3 => (class as u32 + 1, 0),
-        _ => (5 + 2 * ((1 << (class - 4)) - 1), class as u32 - 3),
-    }
-}
-
 /// What decisions cost, in bits, with the probabilities of now: by bucket of either grid and distance below
 /// [`PRICED`](Prices::PRICED), and the other two by context.
 #[derive(Debug)]
@@ -260,38 +238,6 @@ pub(super) fn code(decisions: &mut impl Decisions, odd: bool, expected: &Expecta
         code_distance(decisions, |class| PREFIX + bucket * CLASSES + class, Some(PLACE), off.unsigned_abs())
             as i32;
     expected.centre + if negative { -distance } else { distance }
-}
-
-/// Codes a distance of at least 1: its class, one decision for each, and the place in the class, its first two bits in
-/// contexts from `places` on, if there are.
-pub(super) fn code_distance(
-    decisions: &mut impl Decisions,
-    classes: impl Fn(usize) -> usize,
-    places: Option<usize>,
-    distance: u32,
-) -> u32 {
-    let (wanted, _, place) = class_of(distance);
-    let mut class = 0;
-    while class < CLASSES - 1 && decisions.bit(classes(class), class < wanted) {
-        class += 1;
-    }
-    let (start, bits) = class_start(class);
-    let Some(places) = places else { return start + decisions.even(place, bits) };
-    let mut found = 0;
-    if bits > 0 {
-        let first = decisions.bit(places + 4 * class, place >> (bits - 1) & 1 == 1);
-        found = u32::from(first);
-        if bits > 1 {
-            let second =
-                decisions.bit(places + 4 * class + 1 + usize::from(first), place >> (bits - 2) & 1 == 1);
-            found = found << 1 | u32::from(second);
-            if bits > 2 {
-                let rest = bits - 2;
-                found = found << rest | decisions.even(place & ((1 << rest) - 1), rest);
-            }
-        }
-    }
-    start + found
 }
 
 /// Codes the factors of `predictor` and `count` numbers, each asked for by `wanted` and told to `found`; false where the trellis does
@@ -607,15 +553,6 @@ mod tests {
                 (libm::rint(signed).clamp(-60.0, 60.0) + 60.0) as u16
             })
             .collect()
-    }
-
-    #[test]
-    fn classes_and_starts_are_each_others_inverse() {
-        for magnitude in 1..=65_535u32 {
-            let (class, bits, place) = class_of(magnitude);
-            assert!(class < CLASSES && place < 1 << bits, "{magnitude}");
-            assert_eq!(class_start(class), (magnitude - place, bits), "{magnitude}");
-        }
     }
 
     #[test]

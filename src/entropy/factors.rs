@@ -9,7 +9,7 @@
 //! Martinsson and J. Tropp, SIAM Review 53, 2011) on at most `SAMPLED` rows, in float32 with + − × ÷ √ alone.
 
 use super::binary::Decisions;
-use super::context::code_distance;
+use super::distance::code_distance;
 use super::{CodeError, Rows, reserve};
 
 /// Largest rank.

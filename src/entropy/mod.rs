@@ -32,6 +32,8 @@ mod binary;
 pub mod bits;
 #[allow(clippy::inline_always)]
 pub mod context;
+#[allow(clippy::inline_always)]
+mod distance;
 mod estimates;
 mod factors;
 pub mod fixed;

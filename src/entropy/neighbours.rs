@@ -4,7 +4,7 @@
 //! to the left, the one above, and on average the row and the column were from what they were expected to be: weights of one
 //! input or output channel share a scale, and that is what the running means find.
 
-use super::predict::{Predictor, REACH, Taps};
+use super::predict::{PACES, Predictor, REACH, Taps};
 
 /// Buckets of the expected distance: half octaves.
 pub(super) const BUCKETS: usize = 40;
@@ -20,8 +20,6 @@ const COLUMN: u32 = 6;
 /// How fast the running means of a row and of a column move at most, as shifts, by the predictor's pace.
 const ROW_RATES: [u32; PACES as usize] = [4, 5, 6];
 const COLUMN_RATES: [u32; PACES as usize] = [3, 5, 6];
-/// Number of paces.
-pub(super) const PACES: u32 = 3;
 /// How fast the mean of a column's numbers moves, as a shift.
 const MEAN_RATE: u32 = 4;
 

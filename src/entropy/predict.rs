@@ -12,10 +12,11 @@
 
 use super::bits::{BitReader, BitWriter};
 use super::factors::Factors;
-use super::neighbours::PACES;
 use super::{CodeError, Rows, damaged, factors};
 use crate::order;
 
+/// Number of paces.
+pub(super) const PACES: u32 = 3;
 /// Largest distance along the row.
 pub(super) const REACH: usize = 64;
 /// Most distances along the row.

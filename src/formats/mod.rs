@@ -26,6 +26,7 @@ mod inflate;
 mod layout;
 mod npy;
 mod npz;
+mod numpy_type;
 mod onnx;
 pub(crate) mod onnx_raw;
 mod onnx_roles;

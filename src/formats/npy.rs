@@ -7,7 +7,7 @@
 use super::error::shown;
 use super::inflate::read_storage;
 use super::layout::{Declared, fortran_strides};
-use super::{FormatError, Limits, Source};
+use super::{FormatError, Limits, Source, numpy_type};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Dtype, Span, Storage, Tensor};
 
@@ -61,7 +61,7 @@ pub(super) fn locate(
     let part = format!("the .npy header of {}", shown(&name));
     let (text, offset) = read_header(source, &part, &storage, limits)?;
     let header = Parser { part: &part, rest: text.trim_ascii() }.header()?;
-    let (dtype, big_endian) = element_type(&format!("array {}", shown(&name)), &header.descr)?;
+    let (dtype, big_endian) = numpy_type::element_type(&format!("array {}", shown(&name)), &header.descr)?;
     let strides = header.fortran_order.then(|| fortran_strides(&header.shape));
     let shape = header.shape;
     let tensor = Declared { name, dtype, shape, storage, offset, strides, big_endian }.locate(limits)?;
@@ -97,46 +97,6 @@ fn read_header(
     let text = String::from_utf8(bytes)
         .map_err(|_| FormatError::damaged(part, "text", "bytes that are no UTF-8"))?;
     Ok((text, offset + len))
-}
-
-/// The element type that `NumPy` calls `descr`, and whether it is big-endian.
-pub(super) fn element_type(part: &str, descr: &str) -> Result<(Dtype, bool), FormatError> {
-    let (order, code) = match descr.split_at_checked(1) {
-        Some((order @ ("<" | ">" | "|" | "="), code)) => (order, code),
-        _ => ("|", descr),
-    };
-    let dtype = match code {
-        "f8" => Dtype::F64,
-        "f4" => Dtype::F32,
-        "f2" => Dtype::F16,
-        "i8" => Dtype::I64,
-        "i4" => Dtype::I32,
-        "i2" => Dtype::I16,
-        "i1" => Dtype::I8,
-        "u8" => Dtype::U64,
-        "u4" => Dtype::U32,
-        "u2" => Dtype::U16,
-        "u1" => Dtype::U8,
-        "b1" => Dtype::Bool,
-        "c8" => Dtype::C64,
-        "c16" => Dtype::C128,
-        // What NumPy makes of the bfloat16 of ml_dtypes, which it has no name for.
-        "V2" => Dtype::Bf16,
-        _ => return Err(FormatError::unsupported(part, unsupported_type(descr, code))),
-    };
-    Ok((dtype, order == ">"))
-}
-
-fn unsupported_type(descr: &str, code: &str) -> String {
-    let kind = match code.chars().next() {
-        Some('O') => "pickled Python objects, which are never read",
-        Some('U' | 'S' | 'a') => "text",
-        Some('M' | 'm') => "dates",
-        Some('V') => "raw bytes or records",
-        Some('f' | 'c') => "extended-precision floats",
-        _ => "elements of a type unknown here",
-    };
-    format!("it holds {kind} ({})", shown(descr))
 }
 
 struct Header {

@@ -602,7 +602,7 @@ impl<'a> Walk<'a> {
         let Value::Object { arguments, state, .. } = self.pickle.get(*dtype) else { return None };
         let code = self.pickle.text(*self.pickle.sequence(*arguments)?.first()?)?;
         let order = state.and_then(|id| self.pickle.text(*self.pickle.sequence(id)?.get(1)?)).unwrap_or("<");
-        let (dtype, big_endian) = super::npy::element_type(path, &format!("{order}{code}")).ok()?;
+        let (dtype, big_endian) = super::numpy_type::element_type(path, &format!("{order}{code}")).ok()?;
         let strides = (self.pickle.int(*is_fortran) == Some(1)).then(|| fortran_strides(&shape));
         let name = if path.is_empty() { "array".to_owned() } else { path.to_owned() };
         let storage = Storage::Stored(Span { offset: base + span.offset, len: span.len });

@@ -5,7 +5,6 @@
 //! and the rate is that of real bytes.
 
 use super::data::{Binding, DataSet, Preprocess};
-use super::finetune::{Assignments, values_of};
 use super::measure::Outputs;
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
@@ -472,4 +471,12 @@ pub(super) fn classes(shape: &[usize], samples: usize) -> Result<usize, NetworkE
         [n] if *n > 0 && n % samples.max(1) == 0 => Ok(n / samples.max(1)),
         _ => Err(NetworkError::Run(format!("its output of shape {shape:?} is no row of scores per sample"))),
     }
+}
+
+/// For each weight of the network, by the name it has there, which value it shares.
+pub type Assignments = BTreeMap<String, Vec<u32>>;
+
+/// Values by assignment; what is assigned none is zero.
+pub(super) fn values_of(codes: &[u32], flat: &[f32]) -> Vec<f32> {
+    codes.iter().map(|code| flat.get(*code as usize).copied().unwrap_or(0.0)).collect()
 }

@@ -10,7 +10,7 @@ use super::data::DataSet;
 use super::evaluate::{Bench, GoOn, Quantized, Setup};
 use super::importance::{Differentiator, flattened};
 use crate::recipe::Recipe;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// How codebooks are retrained.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -154,14 +154,6 @@ fn shuffled(starts: &[usize], epoch: u64) -> Vec<usize> {
         order.swap(i, ((state >> 33) % (i as u64 + 1)) as usize);
     }
     order
-}
-
-/// For each weight of the network, by the name it has there, which value it shares.
-pub type Assignments = BTreeMap<String, Vec<u32>>;
-
-/// Values by assignment; what is assigned none is zero.
-pub(super) fn values_of(codes: &[u32], flat: &[f32]) -> Vec<f32> {
-    codes.iter().map(|code| flat.get(*code as usize).copied().unwrap_or(0.0)).collect()
 }
 
 #[cfg(test)]

@@ -121,7 +121,8 @@ fn product(numbers: &[i64]) -> u64 {
 impl Values {
     fn graph(&mut self, graph: &GraphProto) -> Result<(), NetworkError> {
         for tensor in &graph.initializer {
-            let (Some(name), numbers) = (&tensor.name, super::graph::integers_of(tensor, LONGEST_SHAPE))
+            let (Some(name), numbers) =
+                (&tensor.name, super::initializer::integers_of(tensor, LONGEST_SHAPE))
             else {
                 continue;
             };
@@ -215,7 +216,8 @@ impl Values {
         if operator == "Constant" {
             let tensor = node.attribute.iter().find_map(|attribute| attribute.t.as_ref());
             let ints = node.attribute.first().map(|a| a.i.map_or_else(|| a.ints.clone(), |i| vec![i]));
-            let numbers = tensor.map_or(ints, |tensor| super::graph::integers_of(tensor, LONGEST_SHAPE));
+            let numbers =
+                tensor.map_or(ints, |tensor| super::initializer::integers_of(tensor, LONGEST_SHAPE));
             return Known {
                 elements: tensor.map_or(1, |tensor| product(&tensor.dims)),
                 is_constant: true,

@@ -20,6 +20,7 @@ pub mod finetune;
 pub mod graph;
 mod growth;
 pub mod importance;
+mod initializer;
 pub mod inputs;
 pub mod measure;
 pub mod model;

@@ -1,8 +1,5 @@
 //! The mapping between data and pixels that a chart was drawn with.
 
-use super::rate_distortion::RateDistortion;
-use super::ticks::drawable;
-
 /// How the vertical axis is spaced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Spacing {
@@ -75,33 +72,6 @@ impl Frame {
             && (self.y_pixels.0..=self.y_pixels.1).contains(&y_pixel)
     }
 
-    /// The point of `chart` nearest to these device pixels, as (series, point), if one is within `max_distance` pixels.
-    ///
-    /// Points that cannot be drawn are never found. Among equally near points the first series wins. O(points).
-    pub fn nearest(
-        &self,
-        x_pixel: f64,
-        y_pixel: f64,
-        chart: &RateDistortion,
-        max_distance: f64,
-    ) -> Option<(usize, usize)> {
-        let mut best = None;
-        let mut best_square = max_distance * max_distance;
-        for (s, series) in chart.series.iter().enumerate() {
-            for (p, &(x, y)) in series.points.iter().enumerate() {
-                if !(drawable(x) && drawable(y)) {
-                    continue;
-                }
-                let (px, py) = self.to_pixels(x, y);
-                let square = (px - x_pixel) * (px - x_pixel) + (py - y_pixel) * (py - y_pixel);
-                if square < best_square || (best.is_none() && square == best_square) {
-                    (best, best_square) = (Some((s, p)), square);
-                }
-            }
-        }
-        best
-    }
-
     /// The part of the segment from `a` to `b` (device pixels) inside the data area (Liang and Barsky 1984).
     pub(super) fn clip(&self, a: (f64, f64), b: (f64, f64)) -> Option<((f64, f64), (f64, f64))> {
         let (dx, dy) = (b.0 - a.0, b.1 - a.1);
@@ -128,7 +98,6 @@ impl Frame {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rate_distortion::Series;
     use super::*;
 
     fn frame(y_spacing: Spacing) -> Frame {
@@ -156,25 +125,6 @@ mod tests {
             let (x, y) = frame.to_data(px, py);
             assert!((x - 3.25).abs() < 1e-9 && (y - 41.0).abs() < 1e-9);
         }
-    }
-
-    #[test]
-    fn the_nearest_drawable_point_is_found_within_reach() {
-        let points = vec![(1.0, 10.0), (f64::NAN, 20.0), (2.0, 20.0)];
-        let chart = RateDistortion {
-            series: vec![
-                Series { points, ..Series::default() },
-                Series { points: vec![(2.0, 40.0)], ..Series::default() },
-            ],
-            ..RateDistortion::default()
-        };
-        let frame = frame(Spacing::Linear);
-        let (x, y) = frame.to_pixels(2.0, 21.0);
-        assert_eq!(frame.nearest(x, y, &chart, 10.0), Some((0, 2)));
-        let (x, y) = frame.to_pixels(2.0, 39.0);
-        assert_eq!(frame.nearest(x, y, &chart, 10.0), Some((1, 0)));
-        assert_eq!(frame.nearest(400.0, 30.0, &chart, 10.0), None);
-        assert_eq!(frame.nearest(400.0, 30.0, &RateDistortion::default(), f64::INFINITY), None);
     }
 
     #[test]

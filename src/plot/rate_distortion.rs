@@ -52,6 +52,32 @@ pub struct RateDistortion {
 }
 
 impl RateDistortion {
+    /// The point of `chart` nearest to these device pixels, as (series, point), if one is within `max_distance` pixels.
+    ///
+    /// Points that cannot be drawn are never found. Among equally near points the first series wins. O(points).
+    pub fn nearest(
+        &self,
+        frame: &Frame,
+        (x_pixel, y_pixel): (f64, f64),
+        max_distance: f64,
+    ) -> Option<(usize, usize)> {
+        let mut best = None;
+        let mut best_square = max_distance * max_distance;
+        for (s, series) in self.series.iter().enumerate() {
+            for (p, &(x, y)) in series.points.iter().enumerate() {
+                if !(drawable(x) && drawable(y)) {
+                    continue;
+                }
+                let (px, py) = frame.to_pixels(x, y);
+                let square = (px - x_pixel) * (px - x_pixel) + (py - y_pixel) * (py - y_pixel);
+                if square < best_square || (best.is_none() && square == best_square) {
+                    (best, best_square) = (Some((s, p)), square);
+                }
+            }
+        }
+        best
+    }
+
     /// The point at (series, point), if it exists and can be drawn.
     pub fn point(&self, at: (usize, usize)) -> Option<(f64, f64)> {
         let &(x, y) = self.series.get(at.0)?.points.get(at.1)?;
@@ -287,7 +313,7 @@ mod tests {
         assert!(frame.x_range.1 >= 8.0 && frame.y_range.1 >= 50.0);
         let at = frame.to_pixels(8.0, 50.0);
         assert!(!scene.shapes.iter().any(|s| matches!(s, Shape::Disc { centre, .. } if *centre == at)));
-        assert_eq!(frame.nearest(at.0, at.1, &chart, 28.0), None, "the pointer does not find them");
+        assert_eq!(chart.nearest(&frame, at, 28.0), None, "the pointer does not find them");
     }
 
     #[test]
@@ -323,5 +349,28 @@ mod tests {
     fn a_canvas_without_room_is_refused() {
         let error = layout(&chart(), (0, 0), 0.0, &Theme::light(), Scale::new(1.0)).unwrap_err();
         assert_eq!(error.to_string(), "a chart needs more room than 0 by 0 pixels");
+    }
+
+    #[test]
+    fn the_nearest_drawable_point_is_found_within_reach() {
+        let points = vec![(1.0, 10.0), (f64::NAN, 20.0), (2.0, 20.0)];
+        let chart = RateDistortion {
+            series: vec![
+                Series { points, ..Series::default() },
+                Series { points: vec![(2.0, 40.0)], ..Series::default() },
+            ],
+            ..RateDistortion::default()
+        };
+        let frame = Frame {
+            x_pixels: (50.0, 450.0),
+            y_pixels: (20.0, 220.0),
+            x_range: (0.0, 8.0),
+            y_range: (0.0, 99.0),
+            y_spacing: Spacing::Linear,
+        };
+        assert_eq!(chart.nearest(&frame, frame.to_pixels(2.0, 21.0), 10.0), Some((0, 2)));
+        assert_eq!(chart.nearest(&frame, frame.to_pixels(2.0, 39.0), 10.0), Some((1, 0)));
+        assert_eq!(chart.nearest(&frame, (400.0, 30.0), 10.0), None);
+        assert_eq!(RateDistortion::default().nearest(&frame, (400.0, 30.0), f64::INFINITY), None);
     }
 }

@@ -7,7 +7,7 @@
 //! [`super::ecsq`]; then it is not proven optimal. Where importance differs between weights, intervals are not the best
 //! partition (see [`super::ecsq_sample`]) and the result bounds J from above only.
 
-use super::ecsq::{LAMBDA, Partition, assemble, assemble_cuts};
+use super::partition::{LAMBDA, Partition, assemble, assemble_cuts};
 use super::points::{Points, Sums};
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Settings, SettingsError, Solution, Value};
 

@@ -13,8 +13,8 @@
 //! Cost: O(pairs) per pass, a few levels looked at per pair.
 
 use super::assemble::error_around;
-use super::ecsq::Partition;
 use super::ecsq_exact::shortest_path;
+use super::partition::{Partition, cheapest};
 use super::points::{Points, distinct_cells, plain_mean};
 use super::{Quantizer, Rule, Solution};
 use crate::code::RateAware;
@@ -168,7 +168,7 @@ pub(super) fn best_of_starts(pairs: &[(f32, f32)], price: f64, k: usize) -> Code
         .chain(overshot)
         .map(|codebook| iterate(pairs, codebook, price, TRIAL_PASSES))
         .collect();
-    super::ecsq::cheapest(&mut trials, FINALISTS, |trial| trial.cost)
+    cheapest(&mut trials, FINALISTS, |trial| trial.cost)
         .into_iter()
         .map(|codebook| iterate(pairs, codebook, price, FINAL_PASSES))
         .min_by(|a, b| a.cost.total_cmp(&b.cost))

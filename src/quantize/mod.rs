@@ -13,6 +13,7 @@ pub mod grid;
 pub mod kmeans;
 pub mod lloyd;
 pub mod methods;
+mod partition;
 mod penalised;
 mod points;
 pub mod pruning;

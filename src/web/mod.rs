@@ -11,6 +11,7 @@ mod archive;
 mod blobs;
 mod canvas;
 mod link;
+mod message;
 mod oneshot;
 mod page;
 mod pool;

@@ -1,8 +1,8 @@
 //! What a solver worker keeps: the session, the plan being prepared, the file being assembled.
 
 use super::blobs::BlobSink;
+use super::message::{byte_lists, sentence, unpack};
 use super::protocol::{self, Answer, Job};
-use super::worker::{byte_lists, sentence, unpack};
 use crate::engine::{self, Assembler, Plan, Session};
 use crate::recipe::Recipe;
 use wasm_bindgen::JsValue;

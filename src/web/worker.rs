@@ -2,6 +2,7 @@
 
 use super::archive;
 use super::blobs::BlobSource;
+use super::message::{byte_lists, no_context, sentence, unpack};
 use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request, Target};
 use super::session::Held;
 use crate::container::Reader;
@@ -70,28 +71,6 @@ fn say(scope: &DedicatedWorkerGlobalScope, reply: &Reply) {
     if let Err(error) = scope.post_message_with_transfer(&protocol::encode(reply), &transfer) {
         web_sys::console::error_1(&error);
     }
-}
-
-/// An error with its causes, in one sentence.
-pub fn sentence(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
-}
-
-/// A message packed by [`engine::pack`].
-pub fn unpack<T: serde::de::DeserializeOwned>(array: &JsValue) -> Result<T, String> {
-    let bytes = protocol::bytes_from_array(array).ok_or_else(no_context)?;
-    engine::unpack(&bytes).map_err(sentence)
-}
-
-fn no_context() -> String {
-    "a worker was not told what to work on (a defect of Quantscope)".to_owned()
 }
 
 fn open_compressed(file: &JsValue) -> Result<(BlobSource, Reader), String> {
@@ -200,11 +179,6 @@ impl State {
 
 fn bytes(result: Result<Vec<u8>, engine::EngineError>) -> Result<Answer, String> {
     result.map(|bytes| Answer::Bytes(protocol::array_from_bytes(&bytes))).map_err(sentence)
-}
-
-/// The byte arrays of a JavaScript array.
-pub fn byte_lists(array: &JsValue) -> Vec<Vec<u8>> {
-    Array::from(array).iter().filter_map(|item| protocol::bytes_from_array(&item)).collect()
 }
 
 fn matched(importance: &Importance) -> Answer {

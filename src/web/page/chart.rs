@@ -210,7 +210,7 @@ fn hit(app: &App, event: &MouseEvent) -> Option<(usize, usize)> {
     let corner = app.elements.chart.get_bounding_client_rect();
     let x = (f64::from(event.client_x()) - corner.left()) * view.scale;
     let y = (f64::from(event.client_y()) - corner.top()) * view.scale;
-    frame.nearest(x, y, &view.chart, REACH * view.scale)
+    view.chart.nearest(&frame, (x, y), REACH * view.scale)
 }
 
 fn choose(app: &App, chosen: Option<(usize, usize)>, aloud: bool) {
