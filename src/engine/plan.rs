@@ -141,62 +141,71 @@ impl Plan {
             plan.place_on_grids(model, groups)?;
             return Ok(plan);
         }
-        let in_channels = recipe.scope == Scope::Channel;
+        plan.place_in_groups(model, groups);
+        if recipe.scope == Scope::Channel {
+            plan.pass = Pass::Channels;
+        } else if is_certified(settings) && solutions.is_none() {
+            plan.ask_for_weights(model, groups)?;
+        } else {
+            for (index, group) in groups.all.iter().enumerate() {
+                let solution = match solutions.and_then(|solutions| solutions.get(index)) {
+                    Some(solution) => solution.clone(),
+                    None => group.solve(method, settings)?,
+                };
+                plan.pools.push(Counts::new(group.pruned.count, solution.counts));
+                plan.groups.push(coded(recipe, group, solution.quantizer));
+            }
+            plan.after_solving(model)?;
+        }
+        Ok(plan)
+    }
+
+    /// Gives every selected tensor its groups; channels are solved in tasks of their own.
+    fn place_in_groups(&mut self, model: &Model, groups: &Groups) {
+        let in_channels = self.recipe.scope == Scope::Channel;
         let (mut next_group, mut next_table) = (0, 0);
         for (index, tensor) in model.tensors.iter().enumerate() {
             if let Some(same) = tensor.same_as {
-                plan.fates.push(Fate::SameAs(same));
+                self.fates.push(Fate::SameAs(same));
                 continue;
             }
             if groups.selected.binary_search(&index).is_err() {
-                plan.fates.push(Fate::Kept);
+                self.fates.push(Fate::Kept);
                 continue;
             }
             let row = super::sketch::row_len(&tensor.shape);
             let channels = if in_channels && row > 0 { tensor.len() / row } else { 1 };
             let group_len = tensor.len() / channels.max(1);
-            plan.fates.push(Fate::Quantized { first_group: next_group, group_len, table: next_table });
-            if recipe.scope != Scope::All {
+            self.fates.push(Fate::Quantized { first_group: next_group, group_len, table: next_table });
+            if self.recipe.scope != Scope::All {
                 next_group += channels as usize;
                 next_table += 1;
             }
             if in_channels {
-                plan.tasks.extend(channel_tasks(index, tensor, group_len));
+                self.tasks.extend(channel_tasks(index, tensor, group_len));
+                self.pools.push(Counts::default());
             }
         }
-        if in_channels {
-            plan.pools.resize(next_table, Counts::default());
-            plan.pass = Pass::Channels;
-            return Ok(plan);
+    }
+
+    /// Asks for every weight, to be solved on them instead of on cells.
+    fn ask_for_weights(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
+        if self.weights > MOST_GATHERED {
+            return Err(EngineError::Settings(SettingsError {
+                field: "precision".to_owned(),
+                expected: format!(
+                    "cells for more than {MOST_GATHERED} weights that share a machine's memory"
+                ),
+                found: format!("certified for {}", self.weights),
+            }));
         }
-        if is_certified(settings) && solutions.is_none() {
-            if plan.weights > MOST_GATHERED {
-                return Err(EngineError::Settings(SettingsError {
-                    field: "precision".to_owned(),
-                    expected: format!(
-                        "cells for more than {MOST_GATHERED} weights that share a machine's memory"
-                    ),
-                    found: format!("certified for {}", plan.weights),
-                }));
-            }
-            for group in &groups.all {
-                plan.groups.push(coded(recipe, group, Solution::unused().quantizer));
-                plan.pools.push(Counts::new(group.pruned.count, Vec::new()));
-            }
-            plan.tasks = plan.quantized_tasks(model);
-            plan.pass = Pass::Gather;
-            return Ok(plan);
+        for group in &groups.all {
+            self.groups.push(coded(&self.recipe, group, Solution::unused().quantizer));
+            self.pools.push(Counts::new(group.pruned.count, Vec::new()));
         }
-        for (index, group) in groups.all.iter().enumerate() {
-            let solution = match solutions.and_then(|solutions| solutions.get(index)) {
-                Some(solution) => solution.clone(),
-                None => group.solve(method, settings)?,
-            };
-            plan.pools.push(Counts::new(group.pruned.count, solution.counts.clone()));
-            plan.groups.push(coded(recipe, group, solution.quantizer));
-        }
-        plan.after_solving(model)?;
-        Ok(plan)
+        self.tasks = self.quantized_tasks(model);
+        self.pass = Pass::Gather;
+        Ok(())
     }
 
     /// Gives every selected tensor its grid; `groups` are tensors.
