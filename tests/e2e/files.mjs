@@ -31,6 +31,10 @@ pageTest("D19: the page reads the recipe file that it writes", {}, async (page) 
   assert.equal(await page.text(S.fileName), "small.safetensors", "the file stays open");
   assert.equal(await page.page.isVisible(S.linkNotice), false, "it was made for this file");
   assert.match(await native("compress", small(), "-o", made.replace(".json", ".qsz"), "--recipe", made, "-q", "--json"), /"k(=|":)7|k=7/);
+  // And the one that the program writes.
+  await page.choose(raw("program.recipe.json", [await native("recipe", "--method", "lloyd", "--k", "9", "--json")]));
+  await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("k") === "9");
+  assert.equal(await page.page.inputValue(S.method), "lloyd");
   // Made for another file, it is applied all the same, and that is said.
   await page.open(other());
   await page.choose(made);
