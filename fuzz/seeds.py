@@ -306,7 +306,7 @@ RECIPES = [
     "method=ecsq-exact&importance=adam",
     "method=trellis&finer=a*:1.5,b%5C%2Cc:-2",
     "scale=255&mean=0.1,0.2&std=1&layout=chw",
-    '{"method":"kmeans","settings":{"k":4},"scope":"tensor","pruning":{"fraction":0.5}}',
+    '{"method":"kmeans","k":4,"scope":"tensor","prune":"fraction:0.5"}',
     '{"recipe":"method=uniform&step=0.5","source_hash":"00112233445566778899aabbccddeeff"}',
 ]
 
