@@ -32,6 +32,18 @@ pageTest("a field keeps its user while the file chooses what it shows", {}, asyn
   await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("step") === "0.41");
 });
 
+pageTest("what was typed wrong into a field goes with the field", {}, async (page) => {
+  await page.open(small());
+  await page.recipe("trellis", 0.4);
+  await page.page.fill("#finer", "a*");
+  await page.page.waitForFunction(() => /PATTERN:BITS/.test(document.querySelector("#recipe-error").textContent));
+  assert.ok(await page.page.isDisabled(S.compress));
+  await page.page.selectOption(S.method, "kmeans");
+  await page.settled();
+  assert.equal(await page.page.isVisible(S.recipeError), false);
+  assert.equal(await page.page.isDisabled(S.compress), false);
+});
+
 pageTest("roles are shown with their reasons, and what a choice of them comes to", {}, async (page) => {
   await page.open(small());
   const roles = await page.page.$$eval("#tensor-rows .role", (cells) => cells.map((cell) => [cell.textContent, cell.title]));

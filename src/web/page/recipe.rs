@@ -50,15 +50,13 @@ fn control(app: &App, field: &Field, suffix: &str) -> Option<Element> {
 
 fn build(app: &App, field: &Field) {
     let Some(slot) = slot(app, "key", field.key) else { return };
-    let kind = match field.values {
-        Values::Words(_) | Values::Form(..) | Values::Method => "select",
-        _ => "input",
-    };
-    let control = dom::make(&app.document, kind, "", "");
+    let words = field.words();
+    let control = dom::make(&app.document, if words.is_empty() { "input" } else { "select" }, "", "");
+    for word in &words {
+        offer(app, &control, word.id, word.title);
+    }
     match field.values {
-        Values::Words(_) | Values::Form(..) | Values::Method => {
-            field.words().iter().for_each(|word| offer(app, &control, word.id, word.title));
-        }
+        Values::Words(_) | Values::Form(..) | Values::Method | Values::Hash => {}
         Values::Number { min, max } => as_number_field(&control, Some(min), Some(max)),
         Values::Text { nothing, .. } => {
             for (name, value) in
@@ -72,7 +70,6 @@ fn build(app: &App, field: &Field) {
             set(&control, "aria-describedby", &id);
             let _ = slot.after_with_node_1(&hint);
         }
-        Values::Hash => return,
     }
     furnish(app, &slot, &control, field, (field.key, field.title));
     if let Some(slot) = self::slot(app, "amount", field.key) {
@@ -163,36 +160,25 @@ fn show_fields(app: &App) {
             show(&hint, standing != Standing::Absent);
         }
         let text = (field.print)(&recipe);
-        let (word, number) =
-            text.split_once(':').filter(|_| slot_of_amount(app, field).is_some()).unwrap_or((&text, ""));
-        if unread.as_deref() != Some(field.key) {
+        let amount_slot = self::slot(app, "amount", field.key);
+        let (word, number) = text.split_once(':').filter(|_| amount_slot.is_some()).unwrap_or((&text, ""));
+        let is_unread = unread.as_deref() == Some(field.key);
+        if !is_unread {
             put(&control, word);
         }
-        show_amount(app, field, number, unread.as_deref() == Some(field.key));
+        let Some(slot) = amount_slot else { continue };
+        let amount = amount_of(field, &value_of(&control));
+        show(&slot, amount.is_some());
+        set_text(&part::<Element>(&slot, "label"), amount.map_or("", |amount| amount.title));
+        if !is_unread && let Some(control) = self::control(app, field, "-amount") {
+            put(&control, number);
+        }
     }
     let e = &app.elements;
     show(&e.importance_fields, recipe.importance.kind != ImportanceKind::None);
     let method = method_of(&recipe);
     set_text(&e.method_summary, &sentence_case(method.summary));
     set(&e.method_summary, "title", method.source);
-}
-
-fn slot_of_amount(app: &App, field: &Field) -> Option<HtmlElement> {
-    slot(app, "amount", field.key)
-}
-
-/// Shows the amount that the chosen word has behind it.
-fn show_amount(app: &App, field: &Field, number: &str, is_unread: bool) {
-    let Some(slot) = slot_of_amount(app, field) else { return };
-    let word = control(app, field, "").map(|control| value_of(&control)).unwrap_or_default();
-    let amount = amount_of(field, &word);
-    show(&slot, amount.is_some());
-    if let Some(amount) = amount {
-        set_text(&part::<Element>(&slot, "label"), amount.title);
-        if !is_unread && let Some(control) = control(app, field, "-amount") {
-            put(&control, number);
-        }
-    }
 }
 
 fn sentence_case(text: &str) -> String {
@@ -377,8 +363,13 @@ fn chosen(app: &Rc<App>, field: &Field, target: &Element) {
         if let Err(problem) = read {
             state.unread = Some(problem);
         } else {
-            state.unread.take_if(|problem| problem.field == field.key);
             state.recipe = recipe.without_absent();
+            // A field that means nothing any more keeps nothing from being solved.
+            let recipe = state.recipe.clone();
+            let is_open = |key: &str| {
+                fields::find(key).is_some_and(|field| (field.standing)(&recipe) == Standing::Open)
+            };
+            state.unread.take_if(|problem| problem.field == field.key || !is_open(&problem.field));
             state.recipe_is_chosen = true;
         }
     }
@@ -469,7 +460,7 @@ fn control_of(app: &App, name: &str) -> Option<Element> {
         return children_with(&app.elements.recipe_form, &format!("#parameter-{name}"));
     };
     let amount = control(app, field, "-amount")
-        .filter(|_| slot_of_amount(app, field).is_some_and(|slot| !slot.hidden()));
+        .filter(|_| slot(app, "amount", name).is_some_and(|slot| !slot.hidden()));
     amount.or_else(|| control(app, field, ""))
 }
 
