@@ -6,9 +6,10 @@ use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
 use crate::quantize::Pruning;
 use crate::rate_distortion::entropy_bits;
 use crate::recipe::Recipe;
+use serde::{Deserialize, Serialize};
 
 /// Symbol counts that share one code table.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Pool {
     pub tensor: Option<usize>,
     /// Number of pruned weights.

@@ -2,7 +2,6 @@
 //! in. Channels solve their own codebooks, a certified solution wants every weight, gaps and contexts are counted.
 
 use super::blocks::BlockReader;
-use super::cost::Pool;
 use super::plan::{Counts, Fate, Pass, Plan, coded, is_certified};
 use super::{BLOCK_WEIGHTS, EngineError, Input, Task, groups, pack, unpack};
 use crate::code::Code;
@@ -48,17 +47,17 @@ impl Plan {
             let Some(Fate::Quantized { table, .. }) = self.fates.get(task.tensor) else {
                 return Err(EngineError::Message);
             };
-            let pool = self.pools.get_mut(*table).ok_or(EngineError::Message)?;
+            let counts = self.pools.get_mut(*table).ok_or(EngineError::Message)?;
             if self.pass == Pass::Channels {
                 for solved in unpack::<Vec<Solved>>(part)? {
-                    pool.add(&solved.counts, solved.pruned);
+                    counts.pool.add(&solved.counts, solved.pruned, 1.0);
                     self.groups.push(solved.code);
                 }
             } else {
                 let counted: Counts = unpack(part)?;
-                pool.add(&counted.levels, counted.zeros);
-                pool.gaps.merge(&counted.gaps);
-                pool.contexts.merge(&counted.contexts);
+                counts.pool.add(&counted.pool.levels, counted.pool.zeros, 1.0);
+                counts.gaps.merge(&counted.gaps);
+                counts.contexts.merge(&counted.contexts);
             }
         }
         if self.pass == Pass::Channels { self.after_solving(model) } else { self.after_counting(model) }
@@ -95,12 +94,12 @@ impl Plan {
             all.values.extend(part.values);
             all.importance.extend(part.importance);
         }
-        for ((code, pool), all) in self.groups.iter_mut().zip(&mut self.pools).zip(&gathered) {
+        for ((code, counts), all) in self.groups.iter_mut().zip(&mut self.pools).zip(&gathered) {
             if let Some(solution) = all.solve(&self.recipe.settings, self.has_importance)? {
                 *code = Code::levels(solution.quantizer, threshold_of(code));
-                pool.levels = solution.counts;
+                counts.pool.levels = solution.counts;
             } else {
-                pool.levels = vec![0];
+                counts.pool.levels = vec![0];
             }
         }
         Ok(())
@@ -110,9 +109,9 @@ impl Plan {
         let gaps = self.recipe.positions == Positions::Gaps;
         if gaps || self.recipe.coder == Coder::Context {
             self.pass = Pass::Count;
-            for pool in self.pools.iter_mut().filter(|_| gaps) {
-                pool.zeros = 0;
-                pool.levels.fill(0);
+            for counts in self.pools.iter_mut().filter(|_| gaps) {
+                counts.pool.zeros = 0;
+                counts.pool.levels.fill(0);
             }
             self.tasks = self.quantized_tasks(model);
             Ok(())
@@ -124,12 +123,12 @@ impl Plan {
     fn after_counting(&mut self, model: &Model) -> Result<(), EngineError> {
         let pruning = self.has_zero_symbol();
         for (table, counts) in std::mem::take(&mut self.pools).into_iter().enumerate() {
-            let pool = Pool { tensor: None, zeros: counts.zeros, levels: counts.levels };
             if self.recipe.coder == Coder::Context {
                 self.tables.push(CodeTable::Context(self.context(table)?.starting_from(&counts.contexts)));
                 continue;
             }
-            self.tables.push(CodeTable::new(self.recipe.coder, &pool.coded(pruning, self.recipe.positions))?);
+            self.tables
+                .push(CodeTable::new(self.recipe.coder, &counts.pool.coded(pruning, self.recipe.positions))?);
             if self.recipe.positions == Positions::Gaps {
                 self.gap_tables.push(GapTable::new(&counts.gaps)?);
             }
@@ -236,13 +235,13 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
         }
         for symbol in &symbols {
             if *symbol == 0 {
-                counts.zeros += 1;
+                counts.pool.zeros += 1;
             } else {
                 let level = usize::from(*symbol) - 1;
-                if counts.levels.len() <= level {
-                    counts.levels.resize(level + 1, 0);
+                if counts.pool.levels.len() <= level {
+                    counts.pool.levels.resize(level + 1, 0);
                 }
-                if let Some(count) = counts.levels.get_mut(level) {
+                if let Some(count) = counts.pool.levels.get_mut(level) {
                     *count += 1;
                 }
             }

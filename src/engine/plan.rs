@@ -1,5 +1,6 @@
 //! A plan: everything an encoder needs to know, solved; small enough to send to every worker.
 
+use super::cost::Pool;
 use super::groups::{Group, Groups};
 use super::steps::grids;
 use super::{BLOCK_WEIGHTS, EngineError, Task, pack, unpack};
@@ -62,34 +63,18 @@ pub struct Plan {
     pub(super) pools: Vec<Counts>,
 }
 
-/// Symbol counts and gap counts of one code table.
+/// What is counted for one code table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Counts {
-    pub zeros: u64,
-    pub levels: Vec<u64>,
+    pub pool: Pool,
     pub gaps: GapCounts,
     pub contexts: ContextCounts,
 }
 
 impl Counts {
     /// What a solution says, before anything is counted.
-    pub fn new(zeros: u64, levels: Vec<u64>) -> Self {
-        Self { zeros, levels, ..Self::default() }
-    }
-
-    /// Adds a solution's counts.
-    pub fn add(&mut self, levels: &[u64], zeros: u64) {
-        add_counts(&mut self.levels, levels);
-        self.zeros += zeros;
-    }
-}
-
-fn add_counts(sums: &mut Vec<u64>, counts: &[u64]) {
-    if counts.len() > sums.len() {
-        sums.resize(counts.len(), 0);
-    }
-    for (sum, count) in sums.iter_mut().zip(counts) {
-        *sum += count;
+    fn new(zeros: u64, levels: Vec<u64>) -> Self {
+        Self { pool: Pool { tensor: None, zeros, levels }, ..Self::default() }
     }
 }
 

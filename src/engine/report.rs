@@ -6,7 +6,7 @@ use crate::quantize::{Scope, Value};
 use crate::recipe::Recipe;
 use crate::role::Role;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 /// Tensors of fewer weights cost more for their step and tables than they save.
 pub(super) const FEW: u64 = 32;
@@ -319,24 +319,29 @@ impl Verification {
 
 /// A sweep as CSV: a header, then a line per point; the program's output and the page's download are this text.
 pub fn sweep_csv(sweep: &Sweep) -> String {
-    let (mut names, mut lines) = (String::new(), String::new());
-    sweep_line(&Curve::default(), &Point::default(), &mut names, &mut String::new());
+    let mut csv = String::new();
+    let header =
+        &mut |name: &str, unit: &str, _: &dyn Display| push_cell(&mut csv, &format_args!("{name}{unit}"));
+    sweep_cells(&Curve::default(), &Point::default(), header);
+    csv.push('\n');
     for curve in &sweep.curves {
         for point in &curve.points {
-            sweep_line(curve, point, &mut String::new(), &mut lines);
+            sweep_cells(curve, point, &mut |_, _, cell| push_cell(&mut csv, cell));
+            csv.push('\n');
         }
     }
-    names + &lines
+    csv
 }
 
-/// Appends the names and the texts of a line's cells.
-fn sweep_line(curve: &Curve, p: &Point, names: &mut String, cells: &mut String) {
+/// Appends a cell, behind a comma unless it is the line's first.
+fn push_cell(csv: &mut String, cell: &dyn Display) {
+    let comma = if csv.is_empty() || csv.ends_with('\n') { "" } else { "," };
+    let _ = write!(csv, "{comma}{cell}");
+}
+
+/// Gives each cell of a line: name, unit and value.
+fn sweep_cells(curve: &Curve, p: &Point, put: &mut dyn FnMut(&str, &str, &dyn Display)) {
     let value = p.parameter.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut put = |name: &str, unit: &str, cell: &dyn std::fmt::Display| {
-        let end = if name == LAST_COLUMN { '\n' } else { ',' };
-        let _ = write!(names, "{name}{unit}{end}");
-        let _ = write!(cells, "{cell}{end}");
-    };
     put("method", "", &curve.method);
     put("parameter", "", &curve.parameter);
     put("value", "", &value);
@@ -359,11 +364,8 @@ fn sweep_line(curve: &Curve, p: &Point, names: &mut String, cells: &mut String) 
     put("predicted_ratio", "", &p.predicted_ratio);
     put("optimal", "", &p.optimal);
     put("gap_to_optimum", "_db", &optional(p.gap_to_optimum_db));
-    put(LAST_COLUMN, "_bits", &optional(p.gap_to_shannon_bits));
+    put("gap_to_shannon", "_bits", &optional(p.gap_to_shannon_bits));
 }
-
-/// The last column of [`sweep_csv`], without its unit.
-const LAST_COLUMN: &str = "gap_to_shannon";
 
 /// Columns of [`sensitivity_csv`].
 pub const SENSITIVITY_COLUMNS: [&str; 11] = [
