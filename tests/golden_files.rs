@@ -1,13 +1,16 @@
 //! Whole compressed files, by their hashes: every method × scope × coder × positions × pruning × importance on one small model.
 //!
 //! A refactoring changes none. Where a file is to change, `QUANTSCOPE_GOLDEN=write cargo test --test golden_files` writes the hashes
-//! anew, and the change says why.
+//! anew, and the change says why. `QUANTSCOPE_GOLDEN_FILES=FOLDER` leaves every file there, beside it the elements that it
+//! decodes to, for the second decoder: `experiments/qsz.py check FOLDER`.
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
+use quantscope::container::{Limits, Reader};
 use quantscope::engine::pipeline::Opened;
+use quantscope::formats::Source;
 use quantscope::quantize::{Scope, methods::METHODS};
 use quantscope::recipe::Recipe;
 use std::fmt::Write as _;
@@ -70,15 +73,34 @@ fn recipes() -> Vec<Recipe> {
     recipes
 }
 
+/// What a file decodes to: the elements of all tensors, in their order.
+fn decoded(file: &dyn Source) -> Vec<u8> {
+    let reader = Reader::open(file, Limits::default()).unwrap();
+    let mut elements = Vec::new();
+    for tensor in 0..reader.manifest().tensors.len() {
+        let decoder = reader.decoder(tensor).unwrap();
+        for block in 0..decoder.blocks() {
+            decoder.decode_block(file, block, &mut elements).unwrap();
+        }
+    }
+    elements
+}
+
 #[test]
 fn whole_files_are_what_they_were() {
     let model = written("golden.safetensors", &support::small_model());
     let curvature = written("golden.curvature.safetensors", &importance());
+    let folder = std::env::var_os("QUANTSCOPE_GOLDEN_FILES").map(PathBuf::from);
     let mut found = String::new();
     for recipe in recipes() {
         let weighed = recipe.to_line().contains("importance=file").then_some(curvature.as_path());
         let mut opened = Opened::open(&model, weighed, &recipe, 1, &|_, _, _| ()).unwrap();
         let (file, ..) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
+        if let Some(folder) = &folder {
+            let path = folder.join(format!("{:03}.qsz", found.lines().count()));
+            std::fs::write(&path, &file).unwrap();
+            std::fs::write(path.with_extension("elements"), decoded(&file)).unwrap();
+        }
         let hash = xxhash_rust::xxh3::xxh3_128(&file);
         let _ = writeln!(found, "{hash:032x} {:5} {}", file.len(), recipe.to_line());
     }

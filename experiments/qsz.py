@@ -1,0 +1,371 @@
+"""A second decoder of .qsz files, written from docs/format.md: plain Python, no part of Quantscope.
+
+    python3 experiments/qsz.py decode FILE.qsz ELEMENTS   the little-endian elements of all tensors, one after the other
+    python3 experiments/qsz.py check FOLDER               every FOLDER/*.qsz against the .elements file beside it
+    python3 experiments/qsz.py vectors                    the test vectors of docs/format.md
+
+What this decoder and the document disagree on is a mistake in one of them. `qsz_coders.py` and `qsz_planes.py` are its coders.
+"""
+
+import collections
+import math
+import multiprocessing
+import re
+import struct
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import qsz_planes
+from qsz_coders import CODERS, NO_ROWS, Bits, Damaged, Gaps, Rows, expect
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "format.md"
+MAGIC, VERSION, END = b"\x89QSZ\r\n\x1a\n", 1, b"QSZ\x04"
+BLOCK = 1 << 20
+DTYPES = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL",
+          "C64", "C128", "F8_E8M0"]
+SIZES = dict(zip(DTYPES, [8, 4, 2, 2, 1, 1, 8, 4, 2, 1, 8, 4, 2, 1, 1, 8, 16, 1]))
+# Explicit bits of exponent and mantissa of what levels are rounded to, and the largest number.
+ROUNDED = {"F16": (5, 10, 65504.0), "BF16": (8, 7, 3.3895313892515355e38), "F8_E4M3": (4, 3, 448.0), "F8_E5M2": (5, 2, 57344.0)}
+
+Section = collections.namedtuple("Section", "tag offset length positions checksum")
+Coding = collections.namedtuple("Coding", "codebook per_channel code_table gap_table")
+Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding")
+Codebook = collections.namedtuple("Codebook", "pruned values")
+
+
+# Numbers and elements
+
+
+def float32(value):
+    """The nearest float32."""
+    try:
+        return struct.unpack("<f", struct.pack("<f", value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def rounded(level, dtype):
+    """The element of a type that the float32 bits of a level are rounded to, to nearest, ties to even; little-endian bytes."""
+    if dtype == "F32":
+        return level
+    value = struct.unpack("<f", level)[0]
+    if dtype == "F64":
+        return struct.pack("<d", value)
+    exponent_bits, mantissa_bits, largest = ROUNDED[dtype]
+    size, bias = SIZES[dtype], (1 << exponent_bits - 1) - 1
+    sign = (level[3] >> 7) << 8 * size - 1
+    top = ((1 << exponent_bits) - 1) << mantissa_bits
+    if math.isnan(value):
+        payload = struct.unpack("<I", level)[0] & 0x7fffff
+        quiet = 1 << mantissa_bits - 1 | payload >> 23 - mantissa_bits
+        code = 0x7f if size == 1 else top | quiet
+    elif math.isinf(value):
+        code = 0x7e if dtype == "F8_E4M3" else top
+    else:
+        magnitude = min(abs(value), largest)
+        exponent = max(math.frexp(magnitude)[1] - 1, 1 - bias) if magnitude else 1 - bias
+        # Python rounds ties to even; a mantissa that overflows carries into the exponent.
+        steps = round(math.ldexp(magnitude, mantissa_bits - exponent))
+        code = steps + (exponent - 1 + bias << mantissa_bits)
+    return (sign | code).to_bytes(size, "little")
+
+
+# The container
+
+
+class Cursor:
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, count):
+        expect(self.at + count <= len(self.data), "a part ends early")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def byte(self):
+        return self.take(1)[0]
+
+    def varint(self):
+        value = shift = 0
+        while True:
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                expect(value < 1 << 64 and (byte > 0 or shift == 7), "a varint is not in its shortest form")
+                return value
+
+    def string(self):
+        return self.take(self.varint()).decode("utf-8")
+
+    def rest(self):
+        return self.take(len(self.data) - self.at)
+
+    def finish(self):
+        expect(self.at == len(self.data), "bytes follow a part")
+
+
+def inflated(data, length):
+    stream = zlib.decompressobj(-15)
+    found = stream.decompress(data, length + 1)
+    expect(len(found) == length and stream.eof and not stream.unused_data, "a deflate stream has another length")
+    return found
+
+
+def codebook(record):
+    flags, body = record[0], record[1:]
+    if flags == 6:
+        cursor = Cursor(body)
+        step, centre, symbols = struct.unpack("<f", cursor.take(4))[0], cursor.varint(), cursor.varint()
+        cursor.finish()
+        expect(math.isfinite(step) and centre < symbols <= 65536, "a grid is out of range")
+        values = [float32((s - centre) * step) for s in range(symbols)]
+        return Codebook(False, [struct.pack("<f", value) for value in values])
+    expect(flags < 6, "flags of a codebook are out of range")
+    size = 4 if flags < 2 else 2
+    expect(len(body) % size == 0, "levels are not whole")
+    parts = [body[i:i + size] for i in range(0, len(body), size)]
+    if flags >> 1 == 1:
+        parts = [struct.pack("<f", struct.unpack("<e", part)[0]) for part in parts]
+    elif flags >> 1 == 2:
+        parts = [b"\0\0" + part for part in parts]
+    pruned = bool(flags & 1)
+    return Codebook(pruned, [b"\0\0\0\0"] * pruned + parts)
+
+
+def code_table(record):
+    bits = Bits(record)
+    coder = bits.read(2)
+    alphabet = bits.golomb(4) + 1
+    expect(alphabet <= 65536, "an alphabet is too large")
+    table = CODERS[coder](alphabet, bits)
+    bits.finish()
+    return table
+
+
+def gap_symbols(gaps, table, data, split, count):
+    """The symbols of a block of gaps whose positions end at `split`, and the paddings of positions and values."""
+    cursor = Cursor(data[:split])
+    non_zeros = cursor.varint()
+    expect(non_zeros <= count, "there are more non-zeros than elements")
+    positions, padding = gaps.decode(cursor.rest(), non_zeros, count)
+    values, value_padding = table.decode(data[split:], non_zeros)
+    symbols = [0] * count
+    for position, value in zip(positions, values):
+        symbols[position] = value + 1
+    return symbols, (padding, value_padding)
+
+
+class File:
+    """A file: its sections, its manifest, its records."""
+
+    def __init__(self, data):
+        self.data = data
+        expect(data[:8] == MAGIC and data[8] == VERSION, "this is no .qsz file of this version")
+        length, checksum = struct.unpack("<II", data[-12:-4])
+        expect(data[-4:] == END, "the end mark is missing")
+        directory = data[-12 - length:-12]
+        expect(zlib.crc32(directory) == checksum, "the directory's checksum differs")
+        self.sections = self.read_directory(Cursor(directory), len(data) - 12 - length)
+        self.blocks = [section for section in self.sections if section.tag < 0xc0]
+        found = {section.tag: section for section in self.sections if section.tag >= 0xc0}
+        self.read_manifest(found)
+        self.codebooks = self.records(found.get(0xc2), codebook)
+        self.code_tables = self.records(found.get(0xc3), code_table)
+        self.gap_tables = self.records(found.get(0xc4), Gaps)
+
+    def read_directory(self, cursor, end):
+        sections, offset = [], 9
+        while cursor.at < len(cursor.data):
+            tag = cursor.byte()
+            positions = cursor.varint() if 0x40 <= tag < 0x80 else 0
+            length = positions + cursor.varint()
+            sections.append(Section(tag, offset, length, positions, struct.unpack("<I", cursor.take(4))[0]))
+            offset += length
+        expect(offset == end, "sections do not end where the directory starts")
+        return sections
+
+    def section(self, section):
+        data = self.data[section.offset:section.offset + section.length]
+        expect(zlib.crc32(data) == section.checksum, "a section's checksum differs")
+        return data
+
+    def records(self, section, read):
+        if section is None:
+            return []
+        cursor = Cursor(self.section(section))
+        records = [cursor.take(cursor.varint()) for _ in range(cursor.varint())]
+        cursor.finish()
+        return [read(record) for record in records]
+
+    def read_manifest(self, found):
+        section = found.get(0xc0) or found[0xc1]
+        cursor = Cursor(self.section(section))
+        if section.tag == 0xc1:
+            length = cursor.varint()
+            cursor = Cursor(inflated(cursor.rest(), length))
+        self.source_kind, self.source_name, self.source_bytes = cursor.byte(), cursor.string(), cursor.varint()
+        self.content_hash, self.recipe = int.from_bytes(cursor.take(16), "little"), cursor.string()
+        self.metadata = [(cursor.string(), cursor.string()) for _ in range(cursor.varint())]
+        self.tensors = [self.tensor(cursor) for _ in range(cursor.varint())]
+        cursor.finish()
+
+    @staticmethod
+    def tensor(cursor):
+        name, dtype = cursor.string(), DTYPES[cursor.byte()]
+        shape = [cursor.varint() for _ in range(cursor.varint())]
+        content = cursor.byte()
+        same_as = coding = None
+        if content == 1:
+            same_as = cursor.varint()
+        elif content:
+            expect(content & ~12 == 2, "a content is out of range")
+            first, table = cursor.varint(), cursor.varint()
+            coding = Coding(first, bool(content & 4), table, cursor.varint() if content & 8 else None)
+        return Tensor(name, dtype, shape, same_as, coding)
+
+    def elements(self):
+        """The little-endian elements of each tensor."""
+        all_elements, blocks = [], iter(self.blocks)
+        for tensor in self.tensors:
+            if tensor.same_as is not None:
+                all_elements.append(all_elements[tensor.same_as])
+                continue
+            count = math.prod(tensor.shape)
+            parts = []
+            for first in range(0, count, BLOCK):
+                parts.append(self.block(next(blocks), tensor, first, min(BLOCK, count - first)))
+            all_elements.append(b"".join(parts))
+        expect(next(blocks, None) is None, "blocks are left")
+        return all_elements
+
+    def block(self, section, tensor, first, count):
+        """The elements of a block."""
+        data, size = self.section(section), SIZES[tensor.dtype]
+        length = math.prod(tensor.shape[1:]) if len(tensor.shape) > 1 else 0
+        rows = Rows(length, first % length) if length else NO_ROWS
+        if tensor.coding is None:
+            if section.tag == 0x81:
+                data = inflated(data, count * size)
+            elif section.tag == 0x82:
+                data = qsz_planes.decode(data, tensor.dtype, size, rows, count)
+            expect(len(data) == count * size, "a block has another length")
+            return data
+        symbols = self.symbols(section, data, tensor.coding, rows, count)
+        channel = count + first if not tensor.coding.per_channel else math.prod(tensor.shape[1:])
+        found, elements = {}, []
+        for i, symbol in enumerate(symbols, first):
+            index = tensor.coding.codebook + i // channel
+            if index not in found:
+                found[index] = [rounded(level, tensor.dtype) for level in self.codebooks[index].values]
+            expect(symbol < len(found[index]), "a symbol is not in its codebook")
+            elements.append(found[index][symbol])
+        return b"".join(elements)
+
+    def symbols(self, section, data, coding, rows, count):
+        table = self.code_tables[coding.code_table]
+        if coding.gap_table is None:
+            expect(section.tag & ~0x38 == 0, "a block is not one of symbols")
+            symbols, padding = table.decode(data, count, rows)
+            expect(padding == section.tag >> 3 & 7, "a block has another padding")
+            return symbols
+        expect(section.tag & ~0x3f == 0x40, "a block is not one of gaps")
+        symbols, paddings = gap_symbols(self.gap_tables[coding.gap_table], table, data, section.positions, count)
+        expect(paddings == (section.tag & 7, section.tag >> 3 & 7), "a block has other paddings")
+        return symbols
+
+
+# Commands
+
+
+def difference(path):
+    """What is wrong with a file's decoding; nothing where it is right."""
+    try:
+        found = b"".join(File(path.read_bytes()).elements())
+    except Damaged as error:
+        return f"{path.name}: {error}"
+    except Exception as error:  # A mistake here must not hide what the other files do.
+        return f"{path.name}: {type(error).__name__}: {error}"
+    return None if found == path.with_suffix(".elements").read_bytes() else f"{path.name}: other elements"
+
+
+def check(folder):
+    """Decodes every file of a folder; the number of files and what is wrong with them."""
+    paths = sorted(Path(folder).glob("*.qsz"))
+    with multiprocessing.Pool() as pool:
+        wrong = [line for line in pool.imap(difference, paths, 8) if line]
+    return len(paths), wrong
+
+
+def vectors(document):
+    """The test vectors of a document: a title each, and the words of each part."""
+    text = document.split("<!-- vectors -->")[1].split("```")[1].removeprefix("text\n")
+    for vector in text.strip().split("\n\n"):
+        title, *lines = re.sub(r"\n {9}", " ", vector).split("\n")
+        yield title.removeprefix("# "), {line[:9].strip(): line[9:].split() for line in lines}
+
+
+def decoded_vector(parts):
+    """What a vector decodes to, as words and as bytes."""
+    data = {name: bytes.fromhex("".join(parts.get(name, ()))) for name in ("table", "gaps", "code", "levels")}
+    rows = Rows(*map(int, parts.get("rows", (0, 0))))
+    # The number, or all of what is decoded.
+    what = parts.get("symbols") or parts["elements"]
+    count = int(what[0]) if "first" in parts else len(what)
+    if "symbols" in parts:
+        table = code_table(data["table"])
+        if "gaps" in parts:
+            symbols, _ = gap_symbols(Gaps(data["gaps"]), table, data["code"], int(parts["split"][0]), count)
+        else:
+            symbols, _ = table.decode(data["code"], count, rows)
+        return [str(symbol) for symbol in symbols], struct.pack(f"<{count}H", *symbols)
+    dtype = parts["type"][0]
+    if "levels" in parts:
+        levels = data["levels"]
+        elements = b"".join(rounded(levels[i:i + 4], dtype) for i in range(0, len(levels), 4))
+    else:
+        size = SIZES[dtype]
+        elements = qsz_planes.decode(data["code"], dtype, size, rows, count // size)
+    return [f"{byte:02x}" for byte in elements], elements
+
+
+def check_vectors(document):
+    """Decodes every vector of a document; their number and what is wrong with them."""
+    count, wrong = 0, []
+    for title, parts in vectors(document):
+        count += 1
+        try:
+            words, data = decoded_vector(parts)
+        except Damaged as error:
+            wrong.append(f"{title}: {error}")
+            continue
+        what = parts.get("symbols") or parts["elements"]
+        told = [str(len(words)), "with", "CRC-32", f"{zlib.crc32(data):08x}"] if "first" in parts else words
+        if what != told or words[:len(parts.get("first", ()))] != parts.get("first", []):
+            wrong.append(f"{title}: other {'symbols' if 'symbols' in parts else 'elements'}")
+    return count, wrong
+
+
+def report(what, count, wrong, start):
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    print(f"{count - len(wrong)} of {count} {what}, {time.monotonic() - start:.0f} s")
+    sys.exit(1 if wrong or not count else 0)
+
+
+def main(arguments):
+    start = time.monotonic()
+    match arguments:
+        case ["decode", source, target]:
+            Path(target).write_bytes(b"".join(File(Path(source).read_bytes()).elements()))
+        case ["check", folder]:
+            report("files decode to their elements", *check(folder), start)
+        case ["vectors"]:
+            report("vectors decode", *check_vectors(DOCUMENT.read_text()), start)
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
