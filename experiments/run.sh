@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs Quantscope and its peers side by side and writes what was measured into docs/benchmarks.md and docs/figures/.
 #
-#   experiments/run.sh [kmeans] [codec] [coders] [lossless] [runtime]      all five where none is named
+#   experiments/run.sh [decoder] [kmeans] [codec] [coders] [lossless] [runtime]      all six where none is named
 #
+# `decoder` needs no peers and writes nothing: a second decoder reads the golden files and the test vectors of docs/format.md.
 # Peers go to ${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}/peers, outside the checkout, once. Networks are read from
 # QUANTSCOPE_DATA or ../shared/data. What is absent is skipped with a printed line.
 set -euo pipefail
@@ -11,6 +12,22 @@ venv="${QUANTSCOPE_TOOLS:-$HOME/.cache/quantscope}/peers"
 stamp="$venv/.installed-from"
 
 say() { printf 'experiments: %s\n' "$*" >&2; }
+
+decoder() {
+  local golden="${CARGO_TARGET_DIR:-$PWD/target}/experiments/golden"
+  rm -rf "$golden"
+  mkdir -p "$golden"
+  QUANTSCOPE_GOLDEN_FILES="$golden" cargo test --locked --test golden_files
+  PYTHONDONTWRITEBYTECODE=1 python3 experiments/qsz.py vectors
+  PYTHONDONTWRITEBYTECODE=1 python3 experiments/qsz.py check "$golden"
+}
+
+[ $# -gt 0 ] || set -- decoder kmeans codec coders lossless runtime
+peers=()
+for name in "$@"; do
+  if [ "$name" = decoder ]; then decoder; else peers+=("$name"); fi
+done
+[ ${#peers[@]} -gt 0 ] || exit 0
 
 pinned() { grep -oE '^[A-Za-z0-9_.-]+==[^ ]+' "$1"; }
 
@@ -39,4 +56,4 @@ cargo build --locked --release --bin quantscope --example kmeans_bench --example
 
 # One thread each, whatever library a peer calculates with.
 export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 NUMBA_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1
-exec "$venv/bin/python" experiments/main.py "$@"
+exec "$venv/bin/python" experiments/main.py "${peers[@]}"
