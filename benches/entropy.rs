@@ -4,10 +4,13 @@
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use quantscope::code::Codebook;
-use quantscope::container::{Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
+use quantscope::container::{
+    Coding, Content, Entry, Granularity, Limits, Manifest, Reader, Tables, Writer, encode_block,
+};
 use quantscope::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, planes,
 };
+use quantscope::role::Role;
 use quantscope::tensor::Dtype;
 use std::hint::black_box;
 
@@ -135,9 +138,16 @@ fn container(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(COUNT as u64)).sample_size(20);
     for coder in Coder::ALL {
         let table = CodeTable::new(coder, &counts).unwrap();
-        let coding = Coding { first_codebook: 0, per_channel: false, code_table: 0, gap_table: None };
+        let coding =
+            Coding { granularity: Granularity::Tensor, first_codebook: 0, code_table: 0, gap_table: None };
         let content = Content::Quantized(coding);
-        let entry = Entry { name: "w".to_owned(), shape: vec![COUNT as u64], dtype: Dtype::F32, content };
+        let entry = Entry {
+            name: "w".to_owned(),
+            shape: vec![COUNT as u64],
+            dtype: Dtype::F32,
+            role: Role::Weight,
+            content,
+        };
         let tables = Tables {
             codebooks: vec![Codebook::of_levels((0..16u8).map(f32::from).collect(), false).unwrap()],
             code_tables: vec![table.clone()],

@@ -21,18 +21,21 @@ import qsz_planes
 from qsz_coders import CODERS, NO_ROWS, Bits, Damaged, Gaps, Rows, expect
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "format.md"
-MAGIC, VERSION, END = b"\x89QSZ\r\n\x1a\n", 1, b"QSZ\x04"
+MAGIC, VERSION, END = b"\x89QSZ\r\n\x1a\n", 2, b"QSZ\x04"
 BLOCK = 1 << 20
+FLT_MAX = 3.4028234663852886e38
 DTYPES = ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL",
           "C64", "C128", "F8_E8M0"]
 SIZES = dict(zip(DTYPES, [8, 4, 2, 2, 1, 1, 8, 4, 2, 1, 8, 4, 2, 1, 1, 8, 16, 1]))
 # Explicit bits of exponent and mantissa of what levels are rounded to, and the largest number.
 ROUNDED = {"F16": (5, 10, 65504.0), "BF16": (8, 7, 3.3895313892515355e38), "F8_E4M3": (4, 3, 448.0), "F8_E5M2": (5, 2, 57344.0)}
 
-Section = collections.namedtuple("Section", "tag offset length positions checksum")
+Section = collections.namedtuple("Section", "tag offset length first checksum")
 Coding = collections.namedtuple("Coding", "codebook per_channel code_table gap_table")
 Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding")
 Codebook = collections.namedtuple("Codebook", "pruned values")
+# Of a codebook with scales: the type of the scales and the elements that share one.
+Scaled = collections.namedtuple("Scaled", "values dtype block")
 
 
 # Numbers and elements
@@ -114,15 +117,41 @@ def inflated(data, length):
     return found
 
 
+def number_format(family, bits):
+    """The values of a number format, ascending."""
+    expect(2 <= bits <= 8, "the bits of a number format are out of range")
+    codes = range(1, 1 << bits - 1)
+    if family == 0:
+        positive = [float(code) for code in codes]
+    else:
+        expect(family == 1, "a family of number formats is unknown")
+        exponent = [1, 2, 2, 2, 3, 3, 4][bits - 2]
+        mantissa, bias = bits - 1 - exponent, (1 << exponent - 1) - 1
+        positive = []
+        for code in codes:
+            x, f = code >> mantissa, code & (1 << mantissa) - 1
+            positive.append((f / 2 ** mantissa + (x > 0)) * 2.0 ** (max(x, 1) - bias))
+    return [-value for value in reversed(positive)] + [0.0] + positive
+
+
 def codebook(record):
-    flags, body = record[0], record[1:]
-    if flags == 6:
-        cursor = Cursor(body)
+    kind, record = record[0], record[1:]
+    if kind == 2:
+        cursor = Cursor(record)
+        family, bits, scale = cursor.take(3)
+        block = cursor.varint()
+        cursor.finish()
+        expect(scale < 3 and 1 <= block <= 1 << 20, "scales are out of range")
+        return Scaled(number_format(family, bits), ["F32", "F16", "BF16"][scale], block)
+    if kind == 1:
+        cursor = Cursor(record)
         step, centre, symbols = struct.unpack("<f", cursor.take(4))[0], cursor.varint(), cursor.varint()
         cursor.finish()
         expect(math.isfinite(step) and centre < symbols <= 65536, "a grid is out of range")
         values = [float32((s - centre) * step) for s in range(symbols)]
-        return Codebook(False, [struct.pack("<f", value) for value in values])
+        return Codebook(False, [struct.pack("<f", max(-FLT_MAX, min(FLT_MAX, value))) for value in values])
+    expect(kind == 0, "a kind of codebook is unknown")
+    flags, body = record[0], record[1:]
     expect(flags < 6, "flags of a codebook are out of range")
     size = 4 if flags < 2 else 2
     expect(len(body) % size == 0, "levels are not whole")
@@ -136,13 +165,30 @@ def codebook(record):
 
 
 def code_table(record):
-    bits = Bits(record)
-    coder = bits.read(2)
+    bits, coder = Bits(record[1:]), record[0]
+    expect(coder < len(CODERS), "a coder is unknown")
     alphabet = bits.golomb(4) + 1
     expect(alphabet <= 65536, "an alphabet is too large")
     table = CODERS[coder](alphabet, bits)
     bits.finish()
     return table
+
+
+def row_length(shape):
+    """Elements of a row; 0 where there are no rows."""
+    return math.prod(shape[1:]) if len(shape) > 1 else 0
+
+
+def kept(how, data, dtype, rows, count):
+    """Elements that are stored, deflated or in byte planes."""
+    expect(how < 3, "elements are held in an unknown way")
+    size = SIZES[dtype]
+    if how == 1:
+        data = inflated(data, count * size)
+    elif how == 2:
+        data = qsz_planes.decode(data, dtype, size, rows, count)
+    expect(len(data) == count * size, "a block has another length")
+    return data
 
 
 def gap_symbols(gaps, table, data, split, count):
@@ -180,9 +226,9 @@ class File:
         sections, offset = [], 9
         while cursor.at < len(cursor.data):
             tag = cursor.byte()
-            positions = cursor.varint() if 0x40 <= tag < 0x80 else 0
-            length = positions + cursor.varint()
-            sections.append(Section(tag, offset, length, positions, struct.unpack("<I", cursor.take(4))[0]))
+            first = cursor.varint() if 0x40 <= tag < 0x80 or 0x88 <= tag < 0x90 else 0
+            length = first + cursor.varint()
+            sections.append(Section(tag, offset, length, first, struct.unpack("<I", cursor.take(4))[0]))
             offset += length
         expect(offset == end, "sections do not end where the directory starts")
         return sections
@@ -216,14 +262,16 @@ class File:
     def tensor(cursor):
         name, dtype = cursor.string(), DTYPES[cursor.byte()]
         shape = [cursor.varint() for _ in range(cursor.varint())]
-        content = cursor.byte()
+        role, content = cursor.byte(), cursor.byte()
+        expect(role < 10 and content < 3, "a role or content is out of range")
         same_as = coding = None
         if content == 1:
             same_as = cursor.varint()
-        elif content:
-            expect(content & ~12 == 2, "a content is out of range")
-            first, table = cursor.varint(), cursor.varint()
-            coding = Coding(first, bool(content & 4), table, cursor.varint() if content & 8 else None)
+        elif content == 2:
+            granularity = cursor.byte()
+            expect(granularity < 2, "a granularity is out of range")
+            first, table, gaps = cursor.varint(), cursor.varint(), cursor.varint()
+            coding = Coding(first, granularity == 1, table, gaps - 1 if gaps else None)
         return Tensor(name, dtype, shape, same_as, coding)
 
     def elements(self):
@@ -233,26 +281,31 @@ class File:
             if tensor.same_as is not None:
                 all_elements.append(all_elements[tensor.same_as])
                 continue
-            count = math.prod(tensor.shape)
+            count, length = math.prod(tensor.shape), row_length(tensor.shape)
+            whole = BLOCK - BLOCK % length if 1 <= length <= BLOCK else BLOCK
             parts = []
-            for first in range(0, count, BLOCK):
-                parts.append(self.block(next(blocks), tensor, first, min(BLOCK, count - first)))
+            for first in range(0, count, whole):
+                parts.append(self.block(next(blocks), tensor, first, min(whole, count - first)))
             all_elements.append(b"".join(parts))
         expect(next(blocks, None) is None, "blocks are left")
         return all_elements
 
     def block(self, section, tensor, first, count):
         """The elements of a block."""
-        data, size = self.section(section), SIZES[tensor.dtype]
-        length = math.prod(tensor.shape[1:]) if len(tensor.shape) > 1 else 0
+        data = self.section(section)
+        length = row_length(tensor.shape)
         rows = Rows(length, first % length) if length else NO_ROWS
         if tensor.coding is None:
-            if section.tag == 0x81:
-                data = inflated(data, count * size)
-            elif section.tag == 0x82:
-                data = qsz_planes.decode(data, tensor.dtype, size, rows, count)
-            expect(len(data) == count * size, "a block has another length")
-            return data
+            expect(section.tag & ~3 == 0x80, "a block is not one of elements")
+            return kept(section.tag & 3, data, tensor.dtype, rows, count)
+        scaled = self.codebooks[tensor.coding.codebook]
+        if isinstance(scaled, Scaled):
+            expect(section.tag & ~7 == 0x88 and not tensor.coding.per_channel, "a block has no scales")
+            scales = self.scales(data[:section.first], scaled, rows, count)
+            symbols, padding = self.code_tables[tensor.coding.code_table].decode(data[section.first:], count, rows)
+            expect(padding == section.tag & 7, "a block has another padding")
+            products = [max(-FLT_MAX, min(FLT_MAX, float32(scaled.values[s] * scale))) for s, scale in zip(symbols, scales)]
+            return b"".join(rounded(struct.pack("<f", value), tensor.dtype) for value in products)
         symbols = self.symbols(section, data, tensor.coding, rows, count)
         channel = count + first if not tensor.coding.per_channel else math.prod(tensor.shape[1:])
         found, elements = {}, []
@@ -264,6 +317,22 @@ class File:
             elements.append(found[index][symbol])
         return b"".join(elements)
 
+    @staticmethod
+    def scales(data, scaled, rows, count):
+        """The scale of every element of a block."""
+        runs, left, in_row = [], count, rows.length - rows.start if rows.length else count
+        while left:
+            in_row = in_row or rows.length
+            run = min(left, in_row, scaled.block)
+            runs.append(run)
+            left, in_row = left - run, in_row - run
+        stored = kept(data[0], data[1:], scaled.dtype, NO_ROWS, len(runs))
+        size = SIZES[scaled.dtype]
+        parts = [stored[i:i + size] for i in range(0, len(stored), size)]
+        widened = {"F32": lambda part: struct.unpack("<f", part), "F16": lambda part: struct.unpack("<e", part),
+                   "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)}[scaled.dtype]
+        return [widened(part)[0] for part, run in zip(parts, runs) for _ in range(run)]
+
     def symbols(self, section, data, coding, rows, count):
         table = self.code_tables[coding.code_table]
         if coding.gap_table is None:
@@ -272,7 +341,7 @@ class File:
             expect(padding == section.tag >> 3 & 7, "a block has another padding")
             return symbols
         expect(section.tag & ~0x3f == 0x40, "a block is not one of gaps")
-        symbols, paddings = gap_symbols(self.gap_tables[coding.gap_table], table, data, section.positions, count)
+        symbols, paddings = gap_symbols(self.gap_tables[coding.gap_table], table, data, section.first, count)
         expect(paddings == (section.tag & 7, section.tag >> 3 & 7), "a block has other paddings")
         return symbols
 

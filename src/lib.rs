@@ -23,6 +23,7 @@
 //! - [`formats`]: weight files; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
+//! - [`number_format`]: values of few bits.
 //! - [`entropy`]: symbols to bits and back, integers only.
 //! - [`code`]: how a group of weights is coded: weights to symbols, symbols to values.
 //! - [`quantize`]: methods, which choose levels and rules: one file each, and their table.
@@ -49,6 +50,7 @@ pub mod model;
 #[cfg(feature = "network")]
 pub mod network;
 mod number;
+pub mod number_format;
 mod order;
 pub mod plot;
 pub mod quantize;

@@ -1,11 +1,12 @@
 //! Tasks: runs of blocks of one tensor, each a pure function from bytes to bytes, and the messages that carry what they gave.
 
+use crate::container::block_weights;
 use crate::model::Model;
 use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::ops::Range;
 
-/// Elements per block.
+/// Most elements per block.
 pub const BLOCK_WEIGHTS: u64 = crate::container::BLOCK_WEIGHTS as u64;
 
 /// A message does not fit its job; a defect of ours.
@@ -37,7 +38,7 @@ impl Task {
             tensor: index,
             start: 0,
             end: tensor.len(),
-            block: BLOCK_WEIGHTS,
+            block: block_weights(&tensor.shape),
             bytes: tensor.size_bytes(),
             before: 0,
         }
@@ -53,7 +54,8 @@ impl Task {
 
     /// The task cut into tasks of about `weights` elements, each a whole number of blocks.
     pub(crate) fn split(self, weights: u64) -> Vec<Self> {
-        let step = weights.max(self.block).div_ceil(self.block.max(1)) * self.block.max(1);
+        let block = self.block.max(1);
+        let step = (weights / block).max(1) * block;
         let count = (self.end - self.start).div_ceil(step).max(1);
         let size = self.bytes.checked_div(self.end - self.start).unwrap_or(0);
         let part = |i: u64| {

@@ -4,8 +4,10 @@
 
 mod support;
 
+use quantscope::code::Kind;
 use quantscope::engine::pipeline::Opened;
 use quantscope::engine::report::Outcome;
+use quantscope::quantize::Method;
 use quantscope::quantize::methods::METHODS;
 use quantscope::recipe::Recipe;
 use std::path::PathBuf;
@@ -57,9 +59,13 @@ fn every_recipe_decodes_to_the_quantizers_output_bit_for_bit() {
             }
         }
     }
-    // Gaps and context coding exclude each other; methods on grids leave no choice but the scope.
-    let on_grids = METHODS.iter().filter(|method| method.is_grid()).count();
-    assert_eq!(count, (METHODS.len() - on_grids) * 45 + on_grids * 2);
+    // Gaps and context coding exclude each other; methods on grids leave no choice but the scope, block-scaled numbers but scope and coder.
+    let choices = |method: &Method| match method.code {
+        Kind::Levels => 45,
+        Kind::Grid => 2,
+        Kind::Scaled => 8,
+    };
+    assert_eq!(count, METHODS.iter().map(choices).sum::<usize>());
 }
 
 #[test]
@@ -158,7 +164,9 @@ fn every_method_takes_importance() {
             for zeros in ["", "&prune=threshold:0&positions=gaps"] {
                 let line =
                     format!("method={}&scope={scope}&importance=file&alpha=0.7&floor=0.01{zeros}", method.id);
-                if method.is_grid() && (scope == "channel" || !zeros.is_empty()) {
+                if !method.scopes.iter().any(|open| open.id() == scope)
+                    || !(method.prunes || zeros.is_empty())
+                {
                     continue;
                 }
                 let (_, outcome) = compress(&path, Some(&path), &line, 2);
@@ -189,7 +197,7 @@ fn the_same_recipe_gives_the_same_bytes_with_any_number_of_jobs() {
 #[test]
 fn prediction_agrees_with_measurement() {
     let path = file("predict.safetensors", &support::small_model());
-    for method in METHODS.iter().filter(|method| !method.is_grid()) {
+    for method in METHODS.iter().filter(|method| method.code == Kind::Levels) {
         for scope in ["all", "tensor"] {
             for coder in ["fixed", "huffman", "rans"] {
                 let line = format!("method={}&scope={scope}&coder={coder}", method.id);

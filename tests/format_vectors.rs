@@ -124,7 +124,12 @@ fn plane(title: &str, dtype: Dtype, rows: Rows, elements: &[u8]) -> String {
 fn levels(dtype: Dtype, levels: &[f32]) -> String {
     let symbols: Vec<u16> = (0..levels.len() as u16).collect();
     let mut elements = Vec::new();
-    Codebook::of_levels(levels.to_vec(), false).unwrap().extend_elements(dtype, &symbols, &mut elements);
+    Codebook::of_levels(levels.to_vec(), false).unwrap().extend_elements(
+        dtype,
+        &symbols,
+        Default::default(),
+        &mut elements,
+    );
     let mut vector = Vector::new(&format!("levels as elements of type {}", dtype.name()));
     vector.part("type", &[dtype.name().to_owned()]);
     vector.bytes("levels", &levels.iter().flat_map(|level| level.to_le_bytes()).collect::<Vec<_>>());

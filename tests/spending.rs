@@ -4,6 +4,7 @@
 
 mod support;
 
+use quantscope::code::Kind;
 use quantscope::engine::pipeline::Opened;
 use quantscope::engine::report::{Curve, Point, Sweep, TensorSensitivity, gap_sentence, sensitivity_csv};
 use quantscope::quantize::methods::METHODS;
@@ -195,13 +196,17 @@ fn shares_sum_to_one_and_their_parts_to_the_operating_point() {
         for scope in ["all", "tensor", "channel"] {
             for rest in ["", "&prune=fraction:0.5", "&coder=fixed", "&importance=file"] {
                 let line = format!("method={}&scope={scope}{rest}", method.id);
-                if method.is_grid() && Recipe::from_line(&line).is_err() {
+                if method.code != Kind::Levels && Recipe::from_line(&line).is_err() {
                     continue;
                 }
                 let importance = rest.contains("importance").then_some(path.as_path());
                 let rows = sensitivity(&path, importance, &line);
-                // A single positive number keeps out of codebooks that are not its own.
-                let alone = !(scope == "all" || line.contains("prune")) || method.is_grid();
+                // A single positive number keeps out of codebooks and scales that are not its own.
+                let alone = match method.code {
+                    Kind::Levels => !(scope == "all" || line.contains("prune")),
+                    Kind::Grid => true,
+                    Kind::Scaled => false,
+                };
                 let tensors = if alone { 5 } else { 4 };
                 assert_eq!(rows.len(), tensors, "{line}");
                 let sum = |of: &dyn Fn(&TensorSensitivity) -> f64| rows.iter().map(of).sum::<f64>();

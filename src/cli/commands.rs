@@ -133,10 +133,10 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
         crate::container::Content::SameAs(index) => {
             format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
         }
-        crate::container::Content::Quantized(coding) if coding.per_channel => {
-            "quantized per channel".to_owned()
-        }
-        crate::container::Content::Quantized(_) => "quantized".to_owned(),
+        crate::container::Content::Quantized(coding) => match coding.granularity {
+            crate::container::Granularity::Channel => "quantized per channel".to_owned(),
+            crate::container::Granularity::Tensor => "quantized".to_owned(),
+        },
     };
     let cells: Vec<Vec<String>> = manifest
         .tensors

@@ -3,13 +3,10 @@
 //! The record is the step, float32, and two varints: the symbol of zero and the number of symbols; symbol s stands for
 //! (s − zero)·step, in one float32 product. The assignment is [`crate::entropy::assign`].
 
-use super::{Decode, Kind, malformed};
+use super::{Decode, Kind, Scales, malformed};
 use crate::entropy::{CodeError, Goal, MAX_ALPHABET, Numbering};
 use crate::varint;
 use serde::{Deserialize, Serialize};
-
-/// What the flags of a record say of a grid.
-pub(super) const FLAGS: u8 = 3 << 1;
 
 /// Evenly spaced values.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,8 +30,8 @@ impl Grid {
         Ok(Self { step, centre, symbols: symbols as u32 })
     }
 
-    /// Reads a record behind its flags.
-    pub(super) fn from_bytes(body: &[u8]) -> Result<Self, CodeError> {
+    /// Reads a record behind its kind.
+    pub(super) fn read(body: &[u8]) -> Result<Self, CodeError> {
         let short = || malformed("a step and two numbers", format!("{} bytes", body.len()));
         let (step, mut rest) = body.split_first_chunk().ok_or_else(short)?;
         let centre = varint::take(&mut rest).ok_or_else(short)?;
@@ -68,16 +65,14 @@ impl Decode for Grid {
         Numbering { pruned: false, centre: self.centre }
     }
 
-    fn extend_values(&self, symbols: &[u16], values: &mut Vec<f32>) {
+    fn extend_values(&self, symbols: &[u16], _: Scales<'_>, values: &mut Vec<f32>) {
         values.extend(symbols.iter().map(|symbol| self.level(*symbol)));
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![FLAGS];
-        bytes.extend_from_slice(&self.step.to_le_bytes());
-        varint::put(u64::from(self.centre), &mut bytes);
-        varint::put(u64::from(self.symbols), &mut bytes);
-        bytes
+    fn write(&self, record: &mut Vec<u8>) {
+        record.extend_from_slice(&self.step.to_le_bytes());
+        varint::put(u64::from(self.centre), record);
+        varint::put(u64::from(self.symbols), record);
     }
 }
 
@@ -122,12 +117,12 @@ mod tests {
         assert_eq!((values[0], values[300], read.symbols()), (-300.0 * 0.1f32, 0.0, 601));
         assert!(Codebook::of_grid(0.1, 0, 0).is_err());
         for bytes in [
-            &[6, 0, 0, 0x80, 0x7f, 0, 1][..],
-            &[6, 0, 0, 0, 0, 1, 1],
-            &[6, 0, 0, 0, 0, 0],
-            &[6, 0, 0, 0, 0, 0, 1, 0],
-            &[6, 0, 0, 0, 0, 0x80, 0x80, 4, 1],
-            &[7, 0, 0, 0, 0, 0, 1],
+            &[1, 0, 0, 0x80, 0x7f, 0, 1][..],
+            &[1, 0, 0, 0, 0, 1, 1],
+            &[1, 0, 0, 0, 0, 0],
+            &[1, 0, 0, 0, 0, 0, 1, 0],
+            &[1, 0, 0, 0, 0, 0x80, 0x80, 4, 1],
+            &[1, 0, 0, 0],
         ] {
             assert!(Codebook::from_bytes(bytes).is_err(), "{bytes:?}");
         }

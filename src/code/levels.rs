@@ -4,9 +4,10 @@
 //! branches: log2 k steps, eight weights at a time so that their searches overlap. With the rate-aware rule see
 //! [`super::rate_aware`]. Weights that pruning made zero have symbol 0, in front of the others.
 //!
-//! The record is the values, little-endian, as float32, or in half the bytes where every value keeps its exact bits.
+//! The record is a byte of flags (bit 0: pruned; bits 1 and 2: the width of values) and the values, little-endian, as float32, or in
+//! half the bytes where every value keeps its exact bits.
 
-use super::{Decode, Kind, RateAware, malformed};
+use super::{Decode, Kind, RateAware, Scales, malformed};
 use crate::entropy::{CodeError, MAX_ALPHABET, Numbering};
 use crate::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -60,8 +61,9 @@ impl Levels {
         Ok(Self { values, pruned })
     }
 
-    /// Reads a record behind its flags.
-    pub(super) fn from_bytes(flags: u8, body: &[u8]) -> Result<Self, CodeError> {
+    /// Reads a record behind its kind.
+    pub(super) fn read(record: &[u8]) -> Result<Self, CodeError> {
+        let (flags, body) = record.split_first().ok_or_else(|| malformed("a byte of flags", "none"))?;
         let width = WIDTHS.get(usize::from(flags >> 1)).copied();
         let width = width.ok_or_else(|| malformed("flags below 7", flags))?;
         if !(body.len() as u64).is_multiple_of(width.size_bytes()) {
@@ -98,19 +100,18 @@ impl Decode for Levels {
         Numbering::of_levels(&self.values, self.pruned)
     }
 
-    fn extend_values(&self, symbols: &[u16], values: &mut Vec<f32>) {
+    fn extend_values(&self, symbols: &[u16], _: Scales<'_>, values: &mut Vec<f32>) {
         let first = u16::from(self.pruned);
         let value = |symbol: &u16| self.values.get(usize::from(symbol.checked_sub(first)?));
         values.extend(symbols.iter().map(|symbol| value(symbol).copied().unwrap_or(0.0)));
     }
 
-    fn to_bytes(&self) -> Vec<u8> {
+    fn write(&self, record: &mut Vec<u8>) {
         let is_exact =
             |dtype: &Dtype| self.values.iter().all(|v| dtype.round_f32(*v).to_bits() == v.to_bits());
         let width = (1..WIDTHS.len()).find(|width| WIDTHS.get(*width).is_some_and(is_exact)).unwrap_or(0);
-        let mut bytes = vec![u8::from(self.pruned) | (width as u8) << 1];
-        WIDTHS.get(width).unwrap_or(&Dtype::F32).extend_bytes(&self.values, &mut bytes);
-        bytes
+        record.push(u8::from(self.pruned) | (width as u8) << 1);
+        WIDTHS.get(width).unwrap_or(&Dtype::F32).extend_bytes(&self.values, record);
     }
 }
 
@@ -352,7 +353,7 @@ mod tests {
     fn values_of_symbols_are_levels_behind_an_exact_zero() {
         let codebook = Codebook::of_levels(vec![-1.0, 0.5], false).unwrap();
         let mut out = vec![9.0];
-        codebook.extend_values(&[1, 0, 2], &mut out);
+        codebook.extend_values(&[1, 0, 2], Scales::default(), &mut out);
         assert_eq!(out, [9.0, 0.5, -1.0, 0.0]);
         let pruned = Codebook::of_levels(vec![-1.0, 0.5], true).unwrap();
         assert_eq!(pruned.all_values(), [0.0, -1.0, 0.5]);
@@ -379,7 +380,7 @@ mod tests {
         code.retrain(vec![0.5, -7.0]).unwrap();
         let (mut symbols, mut values) = (Vec::new(), Vec::new());
         code.assign(&[0.6, -2.0], None, &mut symbols);
-        code.codebook().extend_values(&symbols, &mut values);
+        code.codebook().extend_values(&symbols, Scales::default(), &mut values);
         assert_eq!((symbols, values), (vec![1, 0], vec![-7.0, 0.5]));
     }
 
@@ -396,18 +397,27 @@ mod tests {
 
     #[test]
     fn levels_keep_their_bits_in_the_fewest_bytes() {
-        assert_eq!(round_trip(&[0.1, -0.2], false), 9);
-        assert_eq!(round_trip(&[0.5, -0.25, 65504.0, -0.0], true), 9);
-        assert_eq!(round_trip(&[1e38_f32.to_bits(), 0].map(|b| f32::from_bits(b & 0xffff_0000)), false), 5);
-        assert_eq!(round_trip(&[f32::from_bits(0x7f80_0001), f32::INFINITY], false), 9);
-        assert_eq!(round_trip(&[], true), 1);
+        assert_eq!(round_trip(&[0.1, -0.2], false), 10);
+        assert_eq!(round_trip(&[0.5, -0.25, 65504.0, -0.0], true), 10);
+        assert_eq!(round_trip(&[1e38_f32.to_bits(), 0].map(|b| f32::from_bits(b & 0xffff_0000)), false), 6);
+        assert_eq!(round_trip(&[f32::from_bits(0x7f80_0001), f32::INFINITY], false), 10);
+        assert_eq!(round_trip(&[], true), 2);
     }
 
     #[test]
     fn codebooks_without_symbols_are_refused() {
         assert!(Codebook::of_levels(vec![], false).is_err());
         assert!(Codebook::of_levels(vec![0.0; 65536], true).is_err());
-        for bytes in [&[][..], &[0], &[0, 1, 2, 3], &[6, 0, 0, 0, 0], &[2, 0], &[8, 0, 0]] {
+        for bytes in [
+            &[][..],
+            &[0],
+            &[0, 0],
+            &[0, 0, 1, 2, 3],
+            &[0, 6, 0, 0, 0, 0],
+            &[0, 2, 0],
+            &[0, 8, 0, 0],
+            &[2, 0, 0],
+        ] {
             assert!(Codebook::from_bytes(bytes).is_err(), "{bytes:?}");
         }
     }

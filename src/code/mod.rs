@@ -1,9 +1,10 @@
 //! How a group of weights is coded: which symbol a weight gets, and which value a symbol stands for.
 //!
 //! A quantizer is two maps (Gersho and Gray 1992, chapter 5): from weights to symbols, which the encoder alone knows, and from
-//! symbols to values, the *codebook*, which is a record of the file. There are two kinds, a file each: [`levels`], a list of
-//! values with the rule by which a weight finds its own, and [`grid`], evenly spaced values, assigned by what their symbols cost
-//! the context coder. [`Codebook`] is what a decoder reads of either, [`Code`] what an encoder has.
+//! symbols to values, the *codebook*, which is a record of the file. There are three kinds, a file each: [`levels`], a list of
+//! values with the rule by which a weight finds its own; [`grid`], evenly spaced values, assigned by what their symbols cost
+//! the context coder; and [`scaled`], the values of a number format, times a scale for every few weights. [`Codebook`] is what a
+//! decoder reads of any, [`Code`] what an encoder has.
 //!
 //! ```
 //! use quantscope::code::{Code, Codebook, Quantizer};
@@ -15,7 +16,7 @@
 //!
 //! let codebook = Codebook::from_bytes(&code.codebook().to_bytes())?;
 //! let mut values = Vec::new();
-//! codebook.extend_values(&symbols, &mut values);
+//! codebook.extend_values(&symbols, Default::default(), &mut values);
 //! assert_eq!(values, [0.5, -1.0]);
 //! # Ok::<(), quantscope::entropy::CodeError>(())
 //! ```
@@ -23,10 +24,12 @@
 pub mod grid;
 pub mod levels;
 pub mod rate_aware;
+pub mod scaled;
 
 pub use grid::{Grid, GridCode};
 pub use levels::{LevelCode, Levels, MAX_LEVELS, Quantizer, Rule};
 pub use rate_aware::RateAware;
+pub use scaled::Scaled;
 
 use crate::entropy::{CodeError, Context, Numbering, Predictor, Rows};
 use crate::tensor::Dtype;
@@ -42,15 +45,20 @@ pub enum Kind {
     Levels,
     /// Evenly spaced values, assigned in the order of coding.
     Grid,
+    /// The values of a number format, times a scale for every few weights.
+    Scaled,
 }
 
 impl Kind {
-    /// Bits beside the symbols of groups with so many levels in all, as they are predicted and as the papers' formulas have them;
-    /// the nine bytes of a grid are taken to be nothing.
+    /// Every kind, by its number in records.
+    pub const ALL: [Self; 3] = [Self::Levels, Self::Grid, Self::Scaled];
+
+    /// Bits of the codebooks of groups with so many levels in all, as they are predicted and as the papers' formulas have them;
+    /// the few bytes that tell a grid or a number format are taken to be nothing.
     pub fn side_bits(self, levels: f64) -> f64 {
         match self {
             Self::Levels => levels * LEVEL_BITS,
-            Self::Grid => 0.0,
+            Self::Grid | Self::Scaled => 0.0,
         }
     }
 
@@ -76,15 +84,46 @@ pub trait Decode {
     /// How symbols are numbered, for a coder that expects neighbours to be alike.
     fn numbering(&self) -> Numbering;
 
-    /// Appends the values that `symbols` stand for; 0 for one that stands for none.
-    fn extend_values(&self, symbols: &[u16], values: &mut Vec<f32>);
+    /// Appends the values that `symbols` stand for; 0 for one that stands for none, and where a scale is missing.
+    fn extend_values(&self, symbols: &[u16], scales: Scales<'_>, values: &mut Vec<f32>);
 
-    /// The record: a byte of flags (bit 0: pruned; bits 1 and 2: the width of levels, 3 for a grid), and what the kind has.
-    fn to_bytes(&self) -> Vec<u8>;
+    /// Type and number of the scales of so many symbols, which lie in their tensor as `rows` says; `None` where there are none.
+    fn scales(&self, symbols: usize, rows: Rows) -> Option<(Dtype, usize)> {
+        let _ = (symbols, rows);
+        None
+    }
+
+    /// Appends what a record has of it behind the byte of its kind.
+    fn write(&self, record: &mut Vec<u8>);
 
     /// Number of levels, without the zero of pruned weights.
     fn levels(&self) -> usize {
         self.symbols() - usize::from(self.pruned())
+    }
+}
+
+/// What values are multiplied by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scales<'a> {
+    /// Little-endian elements of their type, in the order of the blocks.
+    pub bytes: &'a [u8],
+    /// Where the symbols lie in their tensor.
+    pub rows: Rows,
+}
+
+/// What weights were given beside their symbols.
+#[derive(Debug, Default)]
+pub struct Assigned {
+    /// What the symbols will be predicted by, where they were chosen for it.
+    pub predictor: Option<Predictor>,
+    /// The scales of their blocks, as they are stored, with their type.
+    pub scales: Option<(Dtype, Vec<u8>)>,
+}
+
+impl Assigned {
+    /// The scales of symbols that lie in their tensor as `rows` says.
+    pub fn scales(&self, rows: Rows) -> Scales<'_> {
+        Scales { bytes: self.scales.as_ref().map_or(&[], |(_, bytes)| bytes), rows }
     }
 }
 
@@ -95,6 +134,8 @@ pub enum Codebook {
     Levels(Levels),
     /// Evenly spaced values.
     Grid(Grid),
+    /// The values of a number format, times a scale for every few weights.
+    Scaled(Scaled),
 }
 
 impl std::ops::Deref for Codebook {
@@ -104,11 +145,17 @@ impl std::ops::Deref for Codebook {
         match self {
             Self::Levels(levels) => levels,
             Self::Grid(grid) => grid,
+            Self::Scaled(scaled) => scaled,
         }
     }
 }
 
 impl Codebook {
+    /// The levels, where it is a list of some.
+    pub const fn as_levels(&self) -> Option<&Levels> {
+        if let Self::Levels(levels) = self { Some(levels) } else { None }
+    }
+
     /// A codebook of these levels; if `pruned`, symbol 0 is an exact zero and the levels are symbols 1 and up.
     pub fn of_levels(levels: Vec<f32>, pruned: bool) -> Result<Self, CodeError> {
         Levels::new(levels, pruned).map(Self::Levels)
@@ -119,29 +166,38 @@ impl Codebook {
         Grid::new(step, centre, symbols).map(Self::Grid)
     }
 
-    /// Reads [`to_bytes`](Decode::to_bytes) back.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeError> {
-        let (flags, body) = bytes.split_first().ok_or_else(|| malformed("a byte of flags", "none"))?;
-        match *flags {
-            grid::FLAGS => Grid::from_bytes(body).map(Self::Grid),
-            flags => Levels::from_bytes(flags, body).map(Self::Levels),
+    /// Its record: the byte of its kind, and what the kind has.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut record = vec![self.kind() as u8];
+        self.write(&mut record);
+        record
+    }
+
+    /// Reads [`to_bytes`](Self::to_bytes) back.
+    pub fn from_bytes(record: &[u8]) -> Result<Self, CodeError> {
+        let (kind, body) = record.split_first().ok_or_else(|| malformed("the byte of a kind", "none"))?;
+        match Kind::ALL.get(usize::from(*kind)) {
+            Some(Kind::Levels) => Levels::read(body).map(Self::Levels),
+            Some(Kind::Grid) => Grid::read(body).map(Self::Grid),
+            Some(Kind::Scaled) => Scaled::read(body).map(Self::Scaled),
+            None => Err(malformed(format!("a kind below {}", Kind::ALL.len()), kind)),
         }
     }
 
-    /// The value of every symbol, in order.
+    /// The value of every symbol, in order, where values have no scales.
     pub fn all_values(&self) -> Vec<f32> {
         let all: Vec<u16> = (0..self.symbols()).map(|symbol| symbol as u16).collect();
         let mut values = Vec::with_capacity(all.len());
-        self.extend_values(&all, &mut values);
+        self.extend_values(&all, Scales::default(), &mut values);
         values
     }
 
     /// Appends the elements of `dtype` that `symbols` stand for, little-endian.
-    pub fn extend_elements(&self, dtype: Dtype, symbols: &[u16], bytes: &mut Vec<u8>) {
+    pub fn extend_elements(&self, dtype: Dtype, symbols: &[u16], scales: Scales<'_>, bytes: &mut Vec<u8>) {
         // What is less work: one rounding for each of these symbols, or one for each there is.
-        if symbols.len() < self.symbols() {
+        if symbols.len() < self.symbols() || !scales.bytes.is_empty() {
             let mut values = Vec::with_capacity(symbols.len());
-            self.extend_values(symbols, &mut values);
+            self.extend_values(symbols, scales, &mut values);
             return dtype.extend_bytes(&values, bytes);
         }
         let mut elements = Vec::new();
@@ -173,6 +229,8 @@ pub enum Code {
     Levels(LevelCode),
     /// Evenly spaced values, and what a bit is worth.
     Grid(GridCode),
+    /// The values of a number format, to which a block's largest magnitude gives the scale.
+    Scaled(Scaled),
 }
 
 impl std::ops::Deref for Code {
@@ -182,6 +240,7 @@ impl std::ops::Deref for Code {
         match self {
             Self::Levels(code) => code.codebook(),
             Self::Grid(code) => code.codebook(),
+            Self::Scaled(code) => code,
         }
     }
 }
@@ -193,16 +252,22 @@ impl Code {
         Self::Levels(LevelCode::new(quantizer, pruned))
     }
 
+    /// The code of levels, where it is one.
+    pub const fn as_levels(&self) -> Option<&LevelCode> {
+        if let Self::Levels(code) = self { Some(code) } else { None }
+    }
+
     /// What a decoder needs of it.
     pub fn codebook(&self) -> Codebook {
         match self {
             Self::Levels(code) => Codebook::Levels(code.codebook().clone()),
             Self::Grid(code) => Codebook::Grid(*code.codebook()),
+            Self::Scaled(code) => Codebook::Scaled(code.clone()),
         }
     }
 
     /// Appends the symbols of `values` (with importance `h`, 1 where there is none), which lie in their tensor as `rows` says and
-    /// will be coded by `context`; what they will be predicted by, where they were chosen for it.
+    /// will be coded by `context`; what goes with them.
     ///
     /// # Errors
     ///
@@ -214,15 +279,20 @@ impl Code {
         rows: Rows,
         context: Option<&Context>,
         symbols: &mut Vec<u16>,
-    ) -> Result<Option<Predictor>, CodeError> {
+    ) -> Result<Assigned, CodeError> {
         match self {
             Self::Levels(code) => {
                 code.assign(values, h, symbols);
-                Ok(None)
+                Ok(Assigned::default())
             }
             Self::Grid(code) => {
                 let context = context.ok_or_else(|| malformed("a context for a grid", "none"))?;
-                Ok(Some(context.assign(values, h, rows, code.goal(), symbols)))
+                let predictor = context.assign(values, h, rows, code.goal(), symbols);
+                Ok(Assigned { predictor: Some(predictor), ..Assigned::default() })
+            }
+            Self::Scaled(code) => {
+                let scales = Some(code.assign(values, rows, symbols));
+                Ok(Assigned { scales, ..Assigned::default() })
             }
         }
     }

@@ -24,6 +24,13 @@ pub enum BlockEncoding {
         /// Bits that fill the last byte.
         value_padding: u8,
     },
+    /// Every element is a symbol, whose value is multiplied by a scale: the scales, then the symbols.
+    Scaled {
+        /// Bytes before the symbols.
+        scale_bytes: u32,
+        /// Bits that fill the last byte.
+        padding: u8,
+    },
     /// Elements as they were.
     Stored,
     /// Elements as they were, deflated.
@@ -31,6 +38,10 @@ pub enum BlockEncoding {
     /// Elements as they were, in byte planes.
     Planes,
 }
+
+/// Ways to hold elements as they are, by their number in front of scales.
+pub(super) const ELEMENTS: [BlockEncoding; 3] =
+    [BlockEncoding::Stored, BlockEncoding::Deflated, BlockEncoding::Planes];
 
 /// An encoded block, ready to be written.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -46,6 +57,18 @@ pub struct EncodedBlock {
 const LEAST_CODED: usize = 48;
 
 impl EncodedBlock {
+    /// This block of symbols with the scales, little-endian elements of their type, in front of them; itself where there are none.
+    pub fn with_scales(self, scales: Option<(Dtype, Vec<u8>)>) -> Result<Self, CodeError> {
+        let (BlockEncoding::Symbols { padding }, Some((dtype, scales))) = (self.encoding, scales) else {
+            return Ok(self);
+        };
+        let scales = Self::kept(scales, dtype, Rows::default())?;
+        let tag = ELEMENTS.iter().position(|encoding| *encoding == scales.encoding).unwrap_or(0);
+        let bytes = [&[tag as u8][..], &scales.bytes].concat();
+        let encoding = BlockEncoding::Scaled { scale_bytes: bytes.len() as u32, padding };
+        Ok(Self { bytes: [bytes, self.bytes].concat(), encoding })
+    }
+
     /// A block of a kept tensor, from its little-endian elements: stored, deflated or in byte planes, whichever is smallest and,
     /// of equals, fastest to decode. `rows` says where the block lies in its tensor.
     pub fn kept(elements: Vec<u8>, dtype: Dtype, rows: Rows) -> Result<Self, CodeError> {
@@ -61,6 +84,11 @@ impl EncodedBlock {
             }
         }
         Ok(best)
+    }
+
+    /// Bits of scales.
+    pub fn scale_bits(&self) -> u64 {
+        self.encoding.bits(self.bytes.len() as u64).scales
     }
 
     /// Bits of codes of values.
@@ -84,6 +112,7 @@ impl EncodedBlock {
 pub(super) struct BlockBits {
     pub(super) values: u64,
     pub(super) positions: u64,
+    pub(super) scales: u64,
     pub(super) kept: u64,
     pub(super) padding: u64,
 }
@@ -107,6 +136,10 @@ impl BlockEncoding {
                 let (values, value_padding) = split(bytes - positions, value_padding);
                 let padding = position_padding + value_padding;
                 BlockBits { values, positions: position_bits, padding, ..BlockBits::default() }
+            }
+            Self::Scaled { scale_bytes, padding } => {
+                let scales = u64::from(scale_bytes).min(bytes);
+                BlockBits { scales: scales * 8, ..Self::Symbols { padding }.bits(bytes - scales) }
             }
             Self::Stored | Self::Deflated | Self::Planes => {
                 BlockBits { kept: bytes * 8, ..BlockBits::default() }

@@ -2,14 +2,16 @@
 //!
 //! A block's codebooks are parsed when it is decoded, one at a time, so memory is a block's bytes, symbols and elements.
 
-use super::block::BlockEncoding;
+use super::block::{BlockEncoding, ELEMENTS};
 use super::deflate::inflated;
 use super::directory::{Kind, Section};
 use super::medium::{read_section, undecodable};
 use super::wire::Cursor;
-use super::{BLOCK_WEIGHTS, Coding, ContainerError, Content, Entry, Reader};
+use super::{Coding, ContainerError, Content, Entry, Granularity, Reader, block_weights};
+use crate::code::{Codebook, Scales};
 use crate::entropy::{CodeError, CodeTable, GapTable, Rows, planes};
 use crate::formats::Source;
+use crate::tensor::Dtype;
 use std::sync::Arc;
 
 /// Decodes the blocks of one tensor.
@@ -44,7 +46,11 @@ impl TensorDecoder<'_> {
                 self.decode_symbols(&stored, block, &mut symbols)?;
                 self.look_up(coding, &stored, &symbols, block, bytes)
             }
-            _ => self.decode_kept(&stored, block, bytes),
+            _ => {
+                let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
+                let part = (stored.encoding, stored.bytes.as_slice());
+                self.decode_elements(&stored, block, part, (self.entry.dtype, len, rows), bytes)
+            }
         }
     }
 
@@ -77,20 +83,28 @@ impl TensorDecoder<'_> {
         Ok(Stored { bytes, encoding, offset: section.offset })
     }
 
-    fn decode_kept(&self, stored: &Stored, block: u64, bytes: &mut Vec<u8>) -> Result<(), ContainerError> {
-        let len = self.entry.block_len(block) as u64 * self.entry.dtype.size_bytes();
-        match stored.encoding {
+    /// Appends `len` elements of a type that a part of a block holds as they were.
+    fn decode_elements(
+        &self,
+        stored: &Stored,
+        block: u64,
+        (encoding, part): (BlockEncoding, &[u8]),
+        (dtype, len, rows): (Dtype, usize, Rows),
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), ContainerError> {
+        let size = len as u64 * dtype.size_bytes();
+        match encoding {
             BlockEncoding::Deflated => {
-                let elements = inflated(&stored.bytes, len)
+                let elements = inflated(part, size)
                     .map_err(|(expected, found)| self.damaged(stored, block, expected, found))?;
                 bytes.extend_from_slice(&elements);
             }
             BlockEncoding::Planes => {
-                let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
-                planes::decode(&stored.bytes, self.entry.dtype, rows, len, bytes)
+                planes::decode(part, dtype, rows, len, bytes)
                     .map_err(|source| undecodable(&self.part(block), stored.offset, source))?;
             }
-            _ => bytes.extend_from_slice(&stored.bytes),
+            _ if part.len() as u64 == size => bytes.extend_from_slice(part),
+            _ => return Err(self.damaged(stored, block, format!("{size} bytes of elements"), part.len())),
         }
         Ok(())
     }
@@ -111,14 +125,13 @@ impl TensorDecoder<'_> {
         let len = self.entry.block_len(block);
         let undecodable = |source| undecodable(&self.part(block), stored.offset, source);
         match (stored.encoding, &self.gaps) {
-            (BlockEncoding::Symbols { padding }, _) => {
-                let bits =
-                    table.decode(&stored.bytes, len, self.entry.rows(block), symbols).map_err(undecodable)?;
+            (BlockEncoding::Symbols { padding } | BlockEncoding::Scaled { padding, .. }, _) => {
+                let bytes = stored.split().1;
+                let bits = table.decode(bytes, len, self.entry.rows(block), symbols).map_err(undecodable)?;
                 self.check_padding(stored, block, bits, padding)
             }
-            (BlockEncoding::Gaps { position_bytes, position_padding, value_padding }, Some(gaps)) => {
-                let split = (position_bytes as usize).min(stored.bytes.len());
-                let (head, values_bytes) = stored.bytes.split_at(split);
+            (BlockEncoding::Gaps { position_padding, value_padding, .. }, Some(gaps)) => {
+                let (head, values_bytes) = stored.split();
                 let part = self.part(block);
                 let mut cursor = Cursor::new(&part, stored.offset, head);
                 let count = cursor.varint()?;
@@ -168,18 +181,14 @@ impl TensorDecoder<'_> {
         bytes.try_reserve(size).map_err(|_| {
             undecodable(&self.part(block), stored.offset, CodeError::Memory { symbols: symbols.len() as u64 })
         })?;
-        let row_len = if coding.per_channel {
-            self.entry.len() / self.entry.codebooks().max(1)
-        } else {
-            self.entry.len()
-        };
-        let mut position = block * BLOCK_WEIGHTS as u64;
-        while !symbols.is_empty() && row_len > 0 {
-            let row = position / row_len;
-            let left = (row + 1) * row_len - position;
+        let group_len = self.entry.len() / self.entry.codebooks().max(1);
+        let mut position = block * block_weights(&self.entry.shape);
+        while !symbols.is_empty() && group_len > 0 {
+            let group = position / group_len;
+            let left = (group + 1) * group_len - position;
             let (segment, rest) =
                 symbols.split_at(symbols.len().min(usize::try_from(left).unwrap_or(usize::MAX)));
-            let index = coding.first_codebook + row as usize;
+            let index = coding.first_codebook + group as usize;
             let codebook = self.reader.codebook(index)?;
             if coding.gap_table.is_some() && !codebook.pruned() {
                 let expected = format!("codebook {index} to be pruned, as positions are gaps");
@@ -190,11 +199,40 @@ impl TensorDecoder<'_> {
                 let expected = format!("symbols below the {} of codebook {index}", codebook.symbols());
                 return Err(self.damaged(stored, block, expected, largest));
             }
+            let scales = self.scales(&codebook, coding, stored, block)?;
             position += segment.len() as u64;
             symbols = rest;
-            codebook.extend_elements(dtype, segment, bytes);
+            let scales = Scales { bytes: &scales, rows: self.entry.rows(block) };
+            codebook.extend_elements(dtype, segment, scales, bytes);
         }
         Ok(())
+    }
+
+    /// The scales of a block, little-endian; none where its codebook has none.
+    fn scales(
+        &self,
+        codebook: &Codebook,
+        coding: Coding,
+        stored: &Stored,
+        block: u64,
+    ) -> Result<Vec<u8>, ContainerError> {
+        let has_scales = matches!(stored.encoding, BlockEncoding::Scaled { .. });
+        let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
+        let (dtype, count) = match codebook.scales(len, rows) {
+            Some(scales) if has_scales && coding.granularity == Granularity::Tensor => scales,
+            None if !has_scales => return Ok(Vec::new()),
+            _ => {
+                let expected = "scales where the tensor's one codebook has some, and there alone";
+                return Err(self.damaged(stored, block, expected, "others"));
+            }
+        };
+        let encoding = |tag: &u8| ELEMENTS.get(usize::from(*tag)).copied();
+        let part = stored.split().0.split_first().and_then(|(tag, rest)| Some((encoding(tag)?, rest)));
+        let part =
+            part.ok_or_else(|| self.damaged(stored, block, "scales encoded as 0, 1 or 2", "others"))?;
+        let mut scales = Vec::new();
+        self.decode_elements(stored, block, part, (dtype, count, Rows::default()), &mut scales)?;
+        Ok(scales)
     }
 
     #[cold]
@@ -216,6 +254,18 @@ struct Stored {
     bytes: Vec<u8>,
     encoding: BlockEncoding,
     offset: u64,
+}
+
+impl Stored {
+    /// The part before the codes of values, positions or scales, and the codes.
+    fn split(&self) -> (&[u8], &[u8]) {
+        let first = match self.encoding {
+            BlockEncoding::Gaps { position_bytes: bytes, .. }
+            | BlockEncoding::Scaled { scale_bytes: bytes, .. } => bytes as usize,
+            _ => 0,
+        };
+        self.bytes.split_at(first.min(self.bytes.len()))
+    }
 }
 
 /// Appends `len` symbols: zeros, and at each position a value plus 1; `None` if one does not fit 16 bits.

@@ -53,10 +53,13 @@ pub(super) struct Section {
 impl Section {
     /// Appends the section's record.
     fn write(&self, out: &mut Vec<u8>) {
-        let (tag, positions) = match self.kind {
+        let (tag, first) = match self.kind {
             Kind::Block(BlockEncoding::Symbols { padding }) => (padding << 3, None),
             Kind::Block(BlockEncoding::Gaps { position_bytes, position_padding, value_padding }) => {
                 (0x40 | value_padding << 3 | position_padding, Some(u64::from(position_bytes)))
+            }
+            Kind::Block(BlockEncoding::Scaled { scale_bytes, padding }) => {
+                (0x88 | padding, Some(u64::from(scale_bytes)))
             }
             Kind::Block(BlockEncoding::Stored) => (0x80, None),
             Kind::Block(BlockEncoding::Deflated) => (0x81, None),
@@ -68,10 +71,10 @@ impl Section {
             Kind::GapTables => (0xc4, None),
         };
         out.push(tag);
-        if let Some(positions) = positions {
-            varint::put(positions, out);
+        if let Some(first) = first {
+            varint::put(first, out);
         }
-        varint::put(self.len - positions.unwrap_or(0), out);
+        varint::put(self.len - first.unwrap_or(0), out);
         out.extend_from_slice(&self.crc.to_le_bytes());
     }
 
@@ -79,18 +82,20 @@ impl Section {
     fn read(cursor: &mut Cursor<'_>, offset: u64) -> Result<Self, ContainerError> {
         let tag = cursor.byte()?;
         let (low, high) = (tag & 7, tag >> 3 & 7);
-        let mut positions = 0;
+        let mut first = 0;
         let kind = match tag {
             0x00..=0x3f if low == 0 => Kind::Block(BlockEncoding::Symbols { padding: high }),
             0x40..=0x7f => {
-                positions = cursor.varint()?;
-                let position_bytes = u32::try_from(positions)
-                    .map_err(|_| cursor.damaged("fewer than 2^32 bytes of positions", positions))?;
+                let position_bytes = first_part(cursor, &mut first)?;
                 Kind::Block(BlockEncoding::Gaps {
                     position_bytes,
                     position_padding: low,
                     value_padding: high,
                 })
+            }
+            0x88..=0x8f => {
+                let scale_bytes = first_part(cursor, &mut first)?;
+                Kind::Block(BlockEncoding::Scaled { scale_bytes, padding: low })
             }
             0x80 => Kind::Block(BlockEncoding::Stored),
             0x81 => Kind::Block(BlockEncoding::Deflated),
@@ -103,13 +108,19 @@ impl Section {
             _ => return Err(cursor.unsupported("a known kind of section", &format!("{tag:#04x}"))),
         };
         let declared = cursor.varint()?;
-        let len = positions
+        let len = first
             .checked_add(declared)
             .filter(|len| offset.checked_add(*len).is_some())
             .ok_or_else(|| cursor.damaged("a section within 2^64 bytes", declared))?;
         let crc = u32::from_le_bytes(cursor.array()?);
         Ok(Self { kind, offset, len, crc })
     }
+}
+
+/// Takes the length of a section's first part.
+fn first_part(cursor: &mut Cursor<'_>, len: &mut u64) -> Result<u32, ContainerError> {
+    *len = cursor.varint()?;
+    u32::try_from(*len).map_err(|_| cursor.damaged("fewer than 2^32 bytes of a section's first part", *len))
 }
 
 /// Serialises the records of all sections.

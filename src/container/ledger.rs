@@ -10,6 +10,8 @@ pub struct TensorBits {
     pub value_bits: u64,
     /// Positions of non-zeros.
     pub position_bits: u64,
+    /// Scales of blocks of values.
+    pub scale_bits: u64,
     /// Elements kept as they were.
     pub kept_bits: u64,
     /// Bits that fill bytes.
@@ -19,7 +21,7 @@ pub struct TensorBits {
 impl TensorBits {
     /// The sum.
     pub const fn total_bits(&self) -> u64 {
-        self.value_bits + self.position_bits + self.kept_bits + self.padding_bits
+        self.value_bits + self.position_bits + self.scale_bits + self.kept_bits + self.padding_bits
     }
 }
 
@@ -30,6 +32,8 @@ pub struct Ledger {
     pub value_bits: u64,
     /// Positions of non-zeros.
     pub position_bits: u64,
+    /// Scales of blocks of values.
+    pub scale_bits: u64,
     /// Codebooks.
     pub codebook_bits: u64,
     /// Code tables and gap tables.
@@ -75,16 +79,18 @@ impl Ledger {
     fn add_tensor(&mut self, tensor: TensorBits) {
         self.value_bits += tensor.value_bits;
         self.position_bits += tensor.position_bits;
+        self.scale_bits += tensor.scale_bits;
         self.kept_bits += tensor.kept_bits;
         self.padding_bits += tensor.padding_bits;
         self.tensors.push(tensor);
     }
 
     /// The rows with their names, in the order of a report.
-    pub const fn rows(&self) -> [(&'static str, u64); 8] {
+    pub const fn rows(&self) -> [(&'static str, u64); 9] {
         [
             ("values", self.value_bits),
             ("positions", self.position_bits),
+            ("scales", self.scale_bits),
             ("codebooks", self.codebook_bits),
             ("code tables", self.table_bits),
             ("kept tensors", self.kept_bits),
@@ -105,6 +111,7 @@ impl TensorBits {
         let bits = encoding.bits(bytes);
         self.value_bits += bits.values;
         self.position_bits += bits.positions;
+        self.scale_bits += bits.scales;
         self.kept_bits += bits.kept;
         self.padding_bits += bits.padding;
     }

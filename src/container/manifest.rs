@@ -4,6 +4,7 @@ use super::wire::{Cursor, put_string};
 use super::{BLOCK_WEIGHTS, ContainerError, Limits};
 use crate::entropy::Rows;
 use crate::model::FileFormat;
+use crate::role::Role;
 use crate::tensor::Dtype;
 use crate::varint;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,6 +84,8 @@ pub struct Entry {
     pub shape: Vec<u64>,
     /// Type of its elements.
     pub dtype: Dtype,
+    /// What its numbers do.
+    pub role: Role,
     /// How the elements are held.
     pub content: Content,
 }
@@ -98,13 +101,27 @@ pub enum Content {
     Quantized(Coding),
 }
 
+/// Which elements of a tensor share a codebook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Granularity {
+    /// All of them.
+    Tensor,
+    /// Those of an index of the leading axis; the codebooks lie one after the other.
+    Channel,
+}
+
+impl Granularity {
+    /// Each by its number in the file.
+    const ALL: [Self; 2] = [Self::Tensor, Self::Channel];
+}
+
 /// Which codebooks and tables a quantized tensor uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Coding {
     /// The codebook, or that of the first channel.
     pub first_codebook: usize,
-    /// Whether each index of the leading axis has a codebook of its own, one after the other.
-    pub per_channel: bool,
+    /// Which elements share a codebook.
+    pub granularity: Granularity,
     /// The code table of the symbols; with a gap table, of the symbols less 1 of non-zeros.
     pub code_table: usize,
     /// The gap table, if positions of non-zeros are coded as gaps; every codebook is pruned then.
@@ -124,13 +141,17 @@ impl Entry {
 
     /// Number of blocks that the elements are cut in: none for [`Content::SameAs`] and for no elements.
     pub fn blocks(&self) -> u64 {
-        if matches!(self.content, Content::SameAs(_)) { 0 } else { self.len().div_ceil(BLOCK_WEIGHTS as u64) }
+        if matches!(self.content, Content::SameAs(_)) {
+            0
+        } else {
+            self.len().div_ceil(block_weights(&self.shape))
+        }
     }
 
     /// Number of elements in a block.
     pub fn block_len(&self, block: u64) -> usize {
-        let before = block.saturating_mul(BLOCK_WEIGHTS as u64);
-        self.len().saturating_sub(before).min(BLOCK_WEIGHTS as u64) as usize
+        let whole = block_weights(&self.shape);
+        self.len().saturating_sub(block.saturating_mul(whole)).min(whole) as usize
     }
 
     /// Where a block's elements lie among the tensor's rows: a row is all that shares an index of the leading axis.
@@ -141,8 +162,10 @@ impl Entry {
     /// Number of codebooks that the elements use.
     pub fn codebooks(&self) -> u64 {
         match self.content {
-            Content::Quantized(Coding { per_channel: true, .. }) => self.shape.first().copied().unwrap_or(1),
-            Content::Quantized(_) => 1,
+            Content::Quantized(coding) => match coding.granularity {
+                Granularity::Tensor => 1,
+                Granularity::Channel => self.shape.first().copied().unwrap_or(1),
+            },
             Content::Kept | Content::SameAs(_) => 0,
         }
     }
@@ -153,13 +176,33 @@ impl Entry {
     }
 }
 
+/// Elements of a row of a tensor of this shape, which is all that shares an index of the leading axis; 0 where there are no rows,
+/// below rank 2.
+fn row_len(shape: &[u64]) -> u64 {
+    match shape {
+        [_, inner @ ..] if !inner.is_empty() => {
+            inner.iter().fold(1, |product, dim| product.saturating_mul(*dim))
+        }
+        _ => 0,
+    }
+}
+
+/// Elements of every block but the last of a tensor of this shape: as many whole rows as [`BLOCK_WEIGHTS`] hold, or so many elements
+/// where a row is longer or there are none.
+pub fn block_weights(shape: &[u64]) -> u64 {
+    const MOST: u64 = BLOCK_WEIGHTS as u64;
+    match row_len(shape) {
+        row @ 1..=MOST => MOST - MOST % row,
+        _ => MOST,
+    }
+}
+
 /// Where block `block` of a tensor of this shape lies among its rows; no rows below rank 2.
 pub fn rows_of(shape: &[u64], block: u64) -> Rows {
     let [_, inner @ ..] = shape else { return Rows::default() };
-    let length = inner.iter().fold(1u64, |product, dimension| product.saturating_mul(*dimension));
-    match usize::try_from(length) {
-        Ok(length) if length > 0 && !inner.is_empty() => {
-            let start = block.saturating_mul(BLOCK_WEIGHTS as u64) % length as u64;
+    match usize::try_from(row_len(shape)) {
+        Ok(length) if length > 0 => {
+            let start = block.saturating_mul(block_weights(shape)) % length as u64;
             let (kernel, width) = match inner {
                 [_, kernel @ ..] if !kernel.is_empty() => {
                     let elements = kernel.iter().fold(1u64, |product, side| product.saturating_mul(*side));
@@ -249,7 +292,7 @@ impl Entry {
         if !self.dtype.is_float() {
             return refused("a floating-point type to quantize".to_owned(), self.dtype.name().to_owned());
         }
-        if coding.per_channel && self.shape.is_empty() {
+        if coding.granularity == Granularity::Channel && self.shape.is_empty() {
             return refused("a leading axis for codebooks per channel".to_owned(), "a scalar".to_owned());
         }
         let codebooks_end = (coding.first_codebook as u64).checked_add(self.codebooks());
@@ -276,11 +319,12 @@ impl Entry {
     /// Appends the tensor; docs/format.md, "Manifest".
     fn write(&self, out: &mut Vec<u8>) {
         put_string(&self.name, out);
-        out.push(DTYPES.iter().position(|dtype| *dtype == self.dtype).unwrap_or(usize::from(u8::MAX)) as u8);
+        out.push(number(&DTYPES, &self.dtype));
         varint::put(self.shape.len() as u64, out);
         for dim in &self.shape {
             varint::put(*dim, out);
         }
+        out.push(number(&Role::ALL, &self.role));
         match self.content {
             Content::Kept => out.push(0),
             Content::SameAs(of) => {
@@ -288,38 +332,47 @@ impl Entry {
                 varint::put(of as u64, out);
             }
             Content::Quantized(coding) => {
-                out.push(2 | u8::from(coding.per_channel) << 2 | u8::from(coding.gap_table.is_some()) << 3);
+                out.push(2);
+                out.push(number(&Granularity::ALL, &coding.granularity));
                 varint::put(coding.first_codebook as u64, out);
                 varint::put(coding.code_table as u64, out);
-                if let Some(table) = coding.gap_table {
-                    varint::put(table as u64, out);
-                }
+                varint::put(coding.gap_table.map_or(0, |table| table as u64 + 1), out);
             }
         }
     }
 
     fn read(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Self, ContainerError> {
         let name = cursor.string()?.to_owned();
-        let code = cursor.byte()?;
-        let dtype = DTYPES.get(usize::from(code)).copied();
-        let dtype = dtype.ok_or_else(|| cursor.unsupported("an element type below 17", &code.to_string()))?;
+        let dtype = numbered(cursor, &DTYPES, "an element type")?;
         let rank = cursor.varint()?;
         cursor.limited("the rank of a tensor", rank, limits.rank)?;
         let shape = (0..rank).map(|_| cursor.varint()).collect::<Result<_, _>>()?;
-        let flags = cursor.byte()?;
-        let content = match flags {
+        let role = numbered(cursor, &Role::ALL, "a role")?;
+        let content = match cursor.byte()? {
             0 => Content::Kept,
             1 => Content::SameAs(index(cursor)?),
-            2 | 6 | 10 | 14 => Content::Quantized(Coding {
+            2 => Content::Quantized(Coding {
+                granularity: numbered(cursor, &Granularity::ALL, "a granularity")?,
                 first_codebook: index(cursor)?,
-                per_channel: flags & 4 != 0,
                 code_table: index(cursor)?,
-                gap_table: if flags & 8 == 0 { None } else { Some(index(cursor)?) },
+                gap_table: index(cursor)?.checked_sub(1),
             }),
-            _ => return Err(cursor.unsupported("tensor content 0, 1, 2, 6, 10 or 14", &flags.to_string())),
+            content => return Err(cursor.unsupported("tensor content 0, 1 or 2", &content.to_string())),
         };
-        Ok(Self { name, shape, dtype, content })
+        Ok(Self { name, shape, dtype, role, content })
     }
+}
+
+/// The number of `item` in the table of its kind; one that is refused where it is not there.
+fn number<T: PartialEq>(table: &[T], item: &T) -> u8 {
+    table.iter().position(|other| other == item).map_or(u8::MAX, |number| number as u8)
+}
+
+/// Takes the number of an item of `table`, `what` in messages.
+fn numbered<T: Copy>(cursor: &mut Cursor<'_>, table: &[T], what: &str) -> Result<T, ContainerError> {
+    let number = cursor.byte()?;
+    let item = table.get(usize::from(number)).copied();
+    item.ok_or_else(|| cursor.unsupported(&format!("{what} below {}", table.len()), &number.to_string()))
 }
 
 /// Takes an index.
@@ -358,10 +411,7 @@ impl Manifest {
 
     /// Reads a serialised manifest.
     pub(super) fn read(mut cursor: Cursor<'_>, limits: &Limits) -> Result<Self, ContainerError> {
-        let code = cursor.byte()?;
-        let source_format = FORMATS.get(usize::from(code)).copied();
-        let source_format =
-            source_format.ok_or_else(|| cursor.unsupported("a source format below 6", &code.to_string()))?;
+        let source_format = numbered(&mut cursor, &FORMATS, "a source format")?;
         let source_name = cursor.string()?.to_owned();
         let source_bytes = cursor.varint()?;
         let content_hash = u128::from_le_bytes(cursor.array()?);

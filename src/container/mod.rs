@@ -1,7 +1,7 @@
 //! Our file, `.qsz`: sections, checksums, writer, reader. `docs/format.md` is its contract.
 //!
-//! A container holds a model's tensors, quantized or kept as they were. Elements are cut in blocks of
-//! [`BLOCK_WEIGHTS`] that decode on their own, so neither end ever holds a model. [`Writer`] streams: blocks first, in
+//! A container holds a model's tensors, quantized or kept as they were. Elements are cut in blocks of whole rows, up to
+//! [`BLOCK_WEIGHTS`], that decode on their own, so neither end ever holds a model. [`Writer`] streams: blocks first, in
 //! order; then the manifest, codebooks and code tables; then a directory with the length and CRC-32 of every section;
 //! then a trailer that finds the directory. [`Reader`] goes the other way, and believes nothing it has not checked.
 //!
@@ -9,17 +9,22 @@
 //!
 //! ```
 //! use quantscope::code::Codebook;
-//! use quantscope::container::{Coding, Content, Entry, Limits, Manifest, Reader, Tables, Writer, encode_block};
+//! use quantscope::container::{
+//!     Coding, Content, Entry, Granularity, Limits, Manifest, Reader, Tables, Writer, encode_block,
+//! };
 //! use quantscope::entropy::{CodeTable, Coder, Rows};
+//! use quantscope::role::Role;
 //! use quantscope::tensor::Dtype;
 //!
 //! let table = CodeTable::new(Coder::Huffman, &[1, 2, 1])?;
-//! let coding = Coding { first_codebook: 0, per_channel: false, code_table: 0, gap_table: None };
+//! let coding =
+//!     Coding { granularity: Granularity::Tensor, first_codebook: 0, code_table: 0, gap_table: None };
 //! let manifest = Manifest {
 //!     tensors: vec![Entry {
 //!         name: "weight".to_owned(),
 //!         shape: vec![2, 2],
 //!         dtype: Dtype::F32,
+//!         role: Role::Weight,
 //!         content: Content::Quantized(coding),
 //!     }],
 //!     ..Manifest::default()
@@ -61,7 +66,7 @@ pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};
-pub use manifest::{Coding, Content, Entry, Manifest, rows_of};
+pub use manifest::{Coding, Content, Entry, Granularity, Manifest, block_weights, rows_of};
 pub use reader::Reader;
 pub use writer::{Tables, Writer};
 
@@ -69,9 +74,9 @@ pub use writer::{Tables, Writer};
 pub const MAGIC: [u8; 8] = *b"\x89QSZ\r\n\x1a\n";
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
-/// Elements of a tensor per block; the last block of a tensor has what is left.
+/// Most elements of a tensor per block; see [`block_weights`].
 pub const BLOCK_WEIGHTS: usize = 1 << 20;
 
 /// What the reader refuses to go beyond, whatever a file declares.

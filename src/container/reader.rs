@@ -332,6 +332,10 @@ fn check_block(entry: &Entry, block: u64, section: &Section) -> Result<(), (Stri
         | (Content::Quantized(Coding { gap_table: Some(_), .. }), BlockEncoding::Gaps { .. }) => {
             (true, 8 * elements + 64)
         }
+        // Scales have at most 4 bytes each, one for every element or fewer, and a code that saves nothing is not used.
+        (Content::Quantized(Coding { gap_table: None, .. }), BlockEncoding::Scaled { .. }) => {
+            (true, 12 * elements + 65)
+        }
         _ => return Err(("a block encoded as the manifest says".to_owned(), "another".to_owned())),
     };
     if fits && section.len <= longest {

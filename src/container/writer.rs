@@ -2,11 +2,11 @@
 
 use super::block::{BlockEncoding, EncodedBlock};
 use super::deflate::deflated;
-use super::directory::{self, Kind, Section};
+use super::directory::{self, Kind as SectionKind, Section};
 use super::manifest::Available;
-use super::{Coding, ContainerError, Content, Entry, Ledger, MAGIC, Manifest, VERSION};
+use super::{Coding, ContainerError, Content, Entry, Granularity, Ledger, MAGIC, Manifest, VERSION};
 use crate::checksum::crc32;
-use crate::code::Codebook;
+use crate::code::{Codebook, Kind};
 use crate::entropy::{CodeTable, GapTable};
 use crate::varint;
 use std::io::Write;
@@ -49,7 +49,7 @@ impl<W: Write> Writer<W> {
             found: found.found,
         })?;
         for entry in &manifest.tensors {
-            check_pruned(entry, &tables.codebooks)?;
+            check_codebooks(entry, &tables.codebooks)?;
         }
         let mut writer = Self { out, manifest, tables, sections: Vec::new(), offset: 0, next: (0, 0) };
         writer.put("file header", &[&MAGIC[..], &[VERSION]].concat())?;
@@ -80,14 +80,16 @@ impl<W: Write> Writer<W> {
                 encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.dtype.size_bytes()
             }
             (Content::Kept, BlockEncoding::Deflated | BlockEncoding::Planes) => true,
-            (Content::Quantized(coding), BlockEncoding::Symbols { .. }) => coding.gap_table.is_none(),
+            (Content::Quantized(coding), BlockEncoding::Symbols { .. } | BlockEncoding::Scaled { .. }) => {
+                coding.gap_table.is_none()
+            }
             (Content::Quantized(coding), BlockEncoding::Gaps { .. }) => coding.gap_table.is_some(),
             _ => false,
         };
         if !fits {
             return Err(ContainerError::request(part, "a block encoded as the manifest says", "another"));
         }
-        self.section(&part, Kind::Block(encoded.encoding), &encoded.bytes)?;
+        self.section(&part, SectionKind::Block(encoded.encoding), &encoded.bytes)?;
         self.next.1 += 1;
         self.skip_finished();
         Ok(())
@@ -104,14 +106,14 @@ impl<W: Write> Writer<W> {
         varint::put(manifest.len() as u64, &mut packed);
         packed.extend(deflated(&manifest).unwrap_or_else(|| manifest.clone()));
         if packed.len() < manifest.len() {
-            self.section("manifest", Kind::DeflatedManifest, &packed)?;
+            self.section("manifest", SectionKind::DeflatedManifest, &packed)?;
         } else {
-            self.section("manifest", Kind::Manifest, &manifest)?;
+            self.section("manifest", SectionKind::Manifest, &manifest)?;
         }
         let tables = std::mem::take(&mut self.tables);
-        self.records(Kind::Codebooks, tables.codebooks.iter().map(|codebook| codebook.to_bytes()))?;
-        self.records(Kind::CodeTables, tables.code_tables.iter().map(CodeTable::to_bytes))?;
-        self.records(Kind::GapTables, tables.gap_tables.iter().map(GapTable::to_bytes))?;
+        self.records(SectionKind::Codebooks, tables.codebooks.iter().map(|codebook| codebook.to_bytes()))?;
+        self.records(SectionKind::CodeTables, tables.code_tables.iter().map(CodeTable::to_bytes))?;
+        self.records(SectionKind::GapTables, tables.gap_tables.iter().map(GapTable::to_bytes))?;
 
         let directory = directory::write(&self.sections);
         self.put("directory", &directory)?;
@@ -133,7 +135,7 @@ impl<W: Write> Writer<W> {
     /// Writes a section of records, each behind its length; no section for no records.
     fn records(
         &mut self,
-        kind: Kind,
+        kind: SectionKind,
         records: impl ExactSizeIterator<Item = Vec<u8>>,
     ) -> Result<(), ContainerError> {
         if records.len() == 0 {
@@ -148,7 +150,7 @@ impl<W: Write> Writer<W> {
         self.section(kind.name(), kind, &bytes)
     }
 
-    fn section(&mut self, part: &str, kind: Kind, bytes: &[u8]) -> Result<(), ContainerError> {
+    fn section(&mut self, part: &str, kind: SectionKind, bytes: &[u8]) -> Result<(), ContainerError> {
         let (offset, len, crc) = (self.offset, bytes.len() as u64, crc32(bytes));
         self.put(part, bytes)?;
         self.sections.push(Section { kind, offset, len, crc });
@@ -166,14 +168,19 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Checks that a tensor whose positions are gaps has pruned codebooks only.
-fn check_pruned(entry: &Entry, codebooks: &[Codebook]) -> Result<(), ContainerError> {
-    let Content::Quantized(Coding { first_codebook, gap_table: Some(_), .. }) = entry.content else {
+/// Checks that a tensor whose positions are gaps has pruned codebooks only, and one with scales no other codebook.
+fn check_codebooks(entry: &Entry, codebooks: &[Codebook]) -> Result<(), ContainerError> {
+    let Content::Quantized(Coding { granularity, first_codebook, gap_table, .. }) = entry.content else {
         return Ok(());
     };
     let count = usize::try_from(entry.codebooks()).unwrap_or(usize::MAX);
-    if codebooks.iter().skip(first_codebook).take(count).all(|codebook| codebook.pruned()) {
-        return Ok(());
+    let own = || codebooks.iter().skip(first_codebook).take(count);
+    let refused = |expected: &str, found: &str| Err(ContainerError::request(entry.part(), expected, found));
+    if gap_table.is_some() && !own().all(|codebook| codebook.pruned()) {
+        return refused("pruned codebooks, as positions are gaps", "one that is not");
     }
-    Err(ContainerError::request(entry.part(), "pruned codebooks, as positions are gaps", "one that is not"))
+    if granularity == Granularity::Channel && own().any(|codebook| codebook.kind() == Kind::Scaled) {
+        return refused("one codebook where values have scales", "one for every channel");
+    }
+    Ok(())
 }

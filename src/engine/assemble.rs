@@ -5,9 +5,11 @@ use super::encode::{Encoded, Measured};
 use super::plan::Fate;
 use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
-use super::{BLOCK_WEIGHTS, EngineError, Plan, Session, unpack};
-use crate::code::Codebook;
-use crate::container::{Coding, Content, Entry, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer};
+use super::{EngineError, Plan, Session, unpack};
+use crate::code::Code;
+use crate::container::{
+    Coding, Content, Entry, Granularity, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer,
+};
 use crate::export::{self, TensorHeader};
 use crate::formats::Source;
 use crate::model::Model;
@@ -71,12 +73,17 @@ impl<W: Write> Assembler<W> {
             name: tensor.name.clone(),
             shape: tensor.shape.clone(),
             dtype: tensor.dtype,
+            role: tensor.found.role,
             content: match *fate {
                 Fate::Kept => Content::Kept,
                 Fate::SameAs(index) => Content::SameAs(index),
                 Fate::Quantized { first_group, group_len, table } => Content::Quantized(Coding {
+                    granularity: if group_len < tensor.len() {
+                        Granularity::Channel
+                    } else {
+                        Granularity::Tensor
+                    },
                     first_codebook: first_group,
-                    per_channel: group_len < tensor.len(),
                     code_table: table,
                     gap_table: plan.gap_tables.get(table).map(|_| table),
                 }),
@@ -127,7 +134,7 @@ impl<W: Write> Assembler<W> {
     pub fn absorb(&mut self, part: &[u8]) -> Result<(), EngineError> {
         let encoded: Encoded = unpack(part)?;
         let task = self.plan.tasks().get(self.next).ok_or(EngineError::Message)?;
-        for (index, block) in (task.start / BLOCK_WEIGHTS..).zip(&encoded.blocks) {
+        for (index, block) in (task.start / task.block..).zip(&encoded.blocks) {
             self.writer.write_block(task.tensor, index, block)?;
         }
         self.measured.merge(&encoded.measured);
@@ -186,13 +193,18 @@ fn measured_point(
 ) -> Point {
     let weights = measured.weights.max(1) as f64;
     let pruning = plan.has_zero_symbol();
-    let bits = (ledger.value_bits + ledger.position_bits + ledger.codebook_bits + ledger.table_bits) as f64;
+    let bits = (ledger.value_bits
+        + ledger.position_bits
+        + ledger.scale_bits
+        + ledger.codebook_bits
+        + ledger.table_bits) as f64;
     // Symbols that depend on each other have no other code than their own.
     let cost = if plan.is_joint() {
         Cost::joint(bits)
     } else {
-        let side_bits = plan.groups.iter().map(|code| code.kind().side_bits(code.levels() as f64)).sum();
-        Cost::new(pools, &plan.recipe, pruning, side_bits)
+        let codebook_bits = |code: &Code| code.kind().side_bits(code.levels() as f64);
+        let side_bits: f64 = plan.groups.iter().map(codebook_bits).sum();
+        Cost::new(pools, &plan.recipe, pruning, side_bits + ledger.scale_bits as f64)
     };
     let Checked { method, settings, .. } = &plan.recipe;
     Point {
@@ -314,10 +326,10 @@ pub fn parameters(reader: &Reader) -> u64 {
 
 /// The values of a container's codebooks, in order.
 pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
-    // Grids are never retrained, and a few bytes of one stand for many levels.
-    let read = |index| match reader.codebook(index)? {
-        Codebook::Levels(levels) => Ok(levels.values().to_vec()),
-        Codebook::Grid(_) => Err(EngineError::Settings(super::plan::without_codebook(true))),
+    // What is not a list of levels is never retrained, and a few bytes of it stand for many values.
+    let read = |index| match reader.codebook(index)?.as_levels() {
+        Some(levels) => Ok(levels.values().to_vec()),
+        None => Err(EngineError::Settings(super::plan::without_codebook(true))),
     };
     (0..reader.codebooks()).map(read).collect()
 }

@@ -29,6 +29,23 @@ impl Pool {
         if positions == Positions::Gaps { self.levels.clone() } else { self.symbols(pruning) }
     }
 
+    /// Counts symbols, of which the first is that of pruned weights if `pruning` is on.
+    pub fn count(&mut self, symbols: &[u16], pruning: bool) {
+        let zero = usize::from(pruning);
+        for symbol in symbols {
+            let Some(level) = usize::from(*symbol).checked_sub(zero) else {
+                self.zeros += 1;
+                continue;
+            };
+            if self.levels.len() <= level {
+                self.levels.resize(level + 1, 0);
+            }
+            if let Some(count) = self.levels.get_mut(level) {
+                *count += 1;
+            }
+        }
+    }
+
     /// Adds a solution's counts, `times` over.
     pub fn add(&mut self, counts: &[u64], pruned: u64, times: f64) {
         let scaled = |count: u64| (count as f64 * times).round_ties_even() as u64;

@@ -2,7 +2,7 @@
 
 use super::blocks::BlockReader;
 use super::plan::{Fate, Plan};
-use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack};
+use super::{EngineError, Input, Task, pack};
 use crate::container::{self, EncodedBlock};
 use crate::entropy::CodeTable;
 use serde::{Deserialize, Serialize};
@@ -103,7 +103,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         blocks.read(range.clone())?;
         let Fate::Quantized { table, .. } = *fate else {
             if !range.is_empty() {
-                let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+                let rows = container::rows_of(&tensor.shape, range.start / task.block);
                 let elements = std::mem::take(&mut blocks.bytes);
                 encoded.blocks.push(EncodedBlock::kept(elements, tensor.dtype, rows)?);
             }
@@ -111,11 +111,11 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         };
         symbols.clear();
         decoded.clear();
-        let rows = container::rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+        let rows = container::rows_of(&tensor.shape, range.start / task.block);
         let place = (rows, plan.context_table(fate));
-        let predictor =
+        let assigned =
             plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
-        plan.dequantize(fate, range, &symbols, &mut decoded)?;
+        plan.dequantize(fate, range, &symbols, assigned.scales(rows), &mut decoded)?;
         for value in &mut decoded {
             *value = tensor.dtype.round_f32(*value);
         }
@@ -129,12 +129,13 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        encoded.blocks.push(match (code, predictor) {
+        let block = match (code, assigned.predictor) {
             (CodeTable::Context(context), Some(predictor)) => {
                 container::encode_block_by(&symbols, context, predictor, rows)?
             }
             _ => container::encode_block(&symbols, code, gaps, rows)?,
-        });
+        };
+        encoded.blocks.push(block.with_scales(assigned.scales)?);
     }
     Ok(pack(&encoded))
 }

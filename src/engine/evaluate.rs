@@ -5,7 +5,6 @@ use super::groups::{Group, Groups};
 use super::quality::{Quality, TensorSums};
 use super::report::{Overlay, Point};
 use super::sketch::TensorSketch;
-use crate::entropy::Coder;
 use crate::histogram::{Histogram, Moments, cell_start};
 use crate::model::Model;
 use crate::quantize::{Method, Needs, Pruning, QuantizeError, Rule, Settings, Solution};
@@ -81,7 +80,7 @@ impl<'a> Evaluated<'a> {
         let weights = weights(&pools);
         let zeros: u64 = pools.iter().map(|p| p.zeros).sum();
         let levels: f64 = self.pairs().map(|(g, s)| s.quantizer.levels.len() as f64 * g.stands_for).sum();
-        let side_bits = method.code.side_bits(levels);
+        let side_bits = method.code.side_bits(levels) + (method.overhead)(settings) * weights;
         let cost = Cost::new(&pools, recipe, pruning, side_bits);
         let bits = cost::own_bits(&pools, recipe, pruning, side_bits);
         let distortion = self.distortion();
@@ -116,15 +115,16 @@ impl<'a> Evaluated<'a> {
         }
     }
 
-    /// What is predicted of every tensor, or of all together where they share a codebook: bits by the context coder without its
-    /// contexts, and errors.
-    pub fn rates(&self) -> Vec<(Option<usize>, Rate)> {
+    /// What is predicted of every tensor, or of all together where they share a codebook: bits by the recipe's coder, of the context
+    /// coder without its contexts, and errors.
+    pub fn rates(&self, recipe: &Checked) -> Vec<(Option<usize>, Rate)> {
+        let overhead = (recipe.method.overhead)(&recipe.settings);
         let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());
         let mut pairs = self.pairs().peekable();
         let mut rates = Vec::new();
         for pool in self.pools() {
             let weights = weights(std::slice::from_ref(&pool)).max(1.0);
-            let bits = coded_bits(Coder::Context, &pool.symbols(pruning)) / weights;
+            let bits = coded_bits(recipe.coder, &pool.symbols(pruning)) / weights + overhead;
             let mut rate = Rate { bits, error: 0.0, weighted_error: 0.0 };
             // Groups come pool by pool.
             while let Some((group, solution)) = pairs.next_if(|(group, _)| group.tensor == pool.tensor) {

@@ -21,7 +21,7 @@ pub(super) enum Kept {
     FewValues,
     /// A handful of weights holds nearly all of its energy.
     Handful,
-    /// Its numbers must not leave their domain, and the codebook is not its own.
+    /// Its numbers must not leave their domain, and the codebook or scale is not theirs alone.
     Domain,
 }
 
@@ -35,7 +35,7 @@ impl Kept {
             Self::Few => "they have too few weights to be worth a codebook",
             Self::FewValues => "their weights have at most four different values",
             Self::Handful => "a handful of outliers holds nearly all of their energy",
-            Self::Domain => "a codebook shared with others could take them out of their domain",
+            Self::Domain => "a codebook or scale shared with others could take them out of their domain",
         }
     }
 }

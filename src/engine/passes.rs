@@ -3,8 +3,8 @@
 
 use super::blocks::BlockReader;
 use super::plan::{Counts, Fate, Pass, Plan, coded, is_certified};
-use super::{BLOCK_WEIGHTS, EngineError, Input, Task, groups, pack, unpack};
-use crate::code::Code;
+use super::{EngineError, Input, Task, groups, pack, unpack};
+use crate::code::{Code, LevelCode};
 use crate::container::rows_of;
 use crate::entropy::{CodeTable, Coder, GapTable, Positions, Rows};
 use crate::model::Model;
@@ -21,10 +21,7 @@ struct Gathered {
 
 /// Magnitudes up to this are pruned.
 fn threshold_of(code: &Code) -> Option<f32> {
-    match code {
-        Code::Levels(code) => code.threshold(),
-        Code::Grid(_) => None,
-    }
+    code.as_levels().and_then(LevelCode::threshold)
 }
 
 /// A channel's solution, on its way from a worker.
@@ -73,7 +70,7 @@ impl Plan {
         const LEAST: u64 = 1 << 12;
         let share = |task: Task| {
             let len = (u128::from(task.end) * u128::from(ENOUGH) / u128::from(self.weights.max(1))) as u64;
-            let end = len.max(LEAST).min(task.end).min(BLOCK_WEIGHTS);
+            let end = len.max(LEAST).min(task.end).min(task.block);
             let bytes = task.bytes.checked_div(task.end).unwrap_or(0) * end;
             Task { end, bytes, ..task }
         };
@@ -217,8 +214,8 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
     for range in task.blocks() {
         blocks.read(range.clone())?;
         symbols.clear();
-        let rows = rows_of(shape, range.start / BLOCK_WEIGHTS);
-        let predictor = plan.quantize(
+        let rows = rows_of(shape, range.start / task.block);
+        let assigned = plan.quantize(
             fate,
             range,
             (rows, context.as_ref()),
@@ -227,26 +224,16 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
             &mut symbols,
         )?;
         if let Some(context) = &context {
-            match predictor {
+            match assigned.predictor {
                 Some(predictor) => context.count_by(&symbols, rows, predictor, &mut counts.contexts),
                 None => context.count(&symbols, rows, &mut counts.contexts),
             }
             continue;
         }
-        for symbol in &symbols {
-            if *symbol == 0 {
-                counts.pool.zeros += 1;
-            } else {
-                let level = usize::from(*symbol) - 1;
-                if counts.pool.levels.len() <= level {
-                    counts.pool.levels.resize(level + 1, 0);
-                }
-                if let Some(count) = counts.pool.levels.get_mut(level) {
-                    *count += 1;
-                }
-            }
+        counts.pool.count(&symbols, plan.has_zero_symbol());
+        if plan.recipe.positions == Positions::Gaps {
+            counts.gaps.add_block(&symbols);
         }
-        counts.gaps.add_block(&symbols);
     }
     Ok(pack(&counts))
 }
@@ -255,7 +242,7 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
 /// for one that was pruned. Nothing for tensors that are kept.
 pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, EngineError> {
     let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    if !matches!(fate, Fate::Quantized { .. }) || plan.is_joint() {
+    if !matches!(fate, Fate::Quantized { .. }) || !plan.chooses_levels() {
         return Ok(Vec::new());
     }
     let mut starts = Vec::with_capacity(plan.groups.len());

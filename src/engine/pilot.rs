@@ -1,21 +1,23 @@
-//! What a recipe really takes, tried on a sample: the context coder learns from neighbours, and grids assign a weight by what its
-//! code will cost, of which histograms know nothing.
+//! What a recipe really takes, tried on a sample: the context coder learns from neighbours, grids assign a weight by what its code
+//! will cost, and blocks of weights have scales of their own, of which histograms know nothing.
 //!
 //! The sample is runs of the rows that the sketch kept of every tensor, [`WEIGHTS`] in all. They are quantized and coded as the
 //! encoder would, with starts that were counted on them first; predictions made from cells are then scaled by what came of it.
 //!
 //! Cost: that of encoding the sample, whatever the size of the file.
 
+use super::cost::Pool;
 use super::evaluate::Evaluated;
 use super::groups::{self, Groups};
 use super::plan::{Fate, Plan};
 use super::report::Point;
 use super::sketch::{TensorSketch, row_len};
 use super::{BLOCK_WEIGHTS, EngineError};
-use crate::container::rows_of;
-use crate::entropy::{CodeTable, Coder, ContextCounts, Positions};
+use crate::code::Assigned;
+use crate::container::{encode_block, encode_block_by, rows_of};
+use crate::entropy::{CodeTable, Coder, Context, ContextCounts, Positions, Rows};
 use crate::model::Model;
-use crate::quantize::Scope;
+use crate::quantize::{Needs, Scope, methods};
 use crate::recipe::{Checked, Recipe};
 use std::collections::BTreeMap;
 
@@ -53,7 +55,9 @@ pub(super) struct Scale {
 
 /// Whether a recipe is coded by what histograms do not tell.
 pub(super) fn is_wanted(recipe: &Recipe) -> bool {
-    recipe.coder == Coder::Context && recipe.positions == Positions::Symbols && recipe.scope != Scope::Channel
+    let by_rows = methods::find(&recipe.method).is_some_and(|method| method.needs == Needs::Rows);
+    let by_context = recipe.coder == Coder::Context && recipe.positions == Positions::Symbols;
+    (by_rows || by_context) && recipe.scope != Scope::Channel
 }
 
 /// Tries a solved recipe on the sample; `None` where nothing was sampled.
@@ -67,7 +71,7 @@ pub(super) fn scale(
     let plan = Plan::solved(model, groups, recipe, &[], Some(&predicted.solutions))?;
     let tried = try_on(&plan, model, sketches)?;
     let mut sums = [(0.0, 0.0); 3];
-    for (tensor, rate) in predicted.rates() {
+    for (tensor, rate) in predicted.rates(recipe) {
         let found: Vec<&Tried> = match tensor {
             Some(tensor) => tried.get(&tensor).into_iter().collect(),
             None => tried.values().collect(),
@@ -117,16 +121,10 @@ fn try_on(
         let mut symbols = Vec::with_capacity(len);
         let context = plan.context(table)?;
         let place = (rows, Some(&context));
-        let predictor = plan.quantize(fate, range.clone(), place, &values, h, &mut symbols)?;
-        let predictor = predictor.unwrap_or_else(|| context.predictor(&symbols, rows));
-        let mut counts = ContextCounts::default();
-        context.count_by(&symbols, rows, predictor.clone(), &mut counts);
-        let mut code = Vec::new();
-        let context = context.starting_from(&counts);
-        let bits = context.encode_by(&symbols, rows, predictor, &mut code)?;
-        let table_bits = CodeTable::Context(context).to_bytes().len() as u64 * 8;
+        let assigned = plan.quantize(fate, range.clone(), place, &values, h, &mut symbols)?;
         let mut decoded = Vec::with_capacity(len);
-        plan.dequantize(fate, range, &symbols, &mut decoded)?;
+        plan.dequantize(fate, range, &symbols, assigned.scales(rows), &mut decoded)?;
+        let coded = code(plan.recipe.coder, &symbols, rows, context, assigned)?;
         let (mut error, mut weighted_error) = (0.0, 0.0);
         for (at, (value, decoded)) in values.iter().zip(&decoded).enumerate() {
             let difference = f64::from(*value) - f64::from(tensor.dtype.round_f32(*decoded));
@@ -139,13 +137,45 @@ fn try_on(
             index,
             Tried {
                 weights: tensor.len() as f64,
-                bits: bits as f64 / count + table_bits as f64 / tensor.len() as f64,
+                bits: coded.bits as f64 / count + coded.table_bits as f64 / tensor.len() as f64,
                 error: error / count,
                 weighted_error: weighted_error / count,
             },
         );
     }
     Ok(tried)
+}
+
+/// What a sample's code takes: symbols and scales, and the table, which serves the whole tensor.
+struct Coded {
+    bits: u64,
+    table_bits: u64,
+}
+
+/// Codes the symbols of a sample as the encoder would code the tensor's.
+fn code(
+    coder: Coder,
+    symbols: &[u16],
+    rows: Rows,
+    context: Context,
+    assigned: Assigned,
+) -> Result<Coded, EngineError> {
+    let (table, block) = if coder == Coder::Context {
+        let predictor = assigned.predictor.unwrap_or_else(|| context.predictor(symbols, rows));
+        let mut counts = ContextCounts::default();
+        context.count_by(symbols, rows, predictor.clone(), &mut counts);
+        let context = context.starting_from(&counts);
+        let block = encode_block_by(symbols, &context, predictor, rows)?;
+        (CodeTable::Context(context), block)
+    } else {
+        let mut pool = Pool::default();
+        pool.count(symbols, false);
+        let table = CodeTable::new(coder, &pool.levels)?;
+        let block = encode_block(symbols, &table, None, rows)?;
+        (table, block)
+    };
+    let block = block.with_scales(assigned.scales)?;
+    Ok(Coded { bits: block.value_bits() + block.scale_bits(), table_bits: table.to_bytes().len() as u64 * 8 })
 }
 
 /// About `most` pairs of rows of `row` each: runs of neighbouring rows, evenly spread; the start of them where a row is longer.

@@ -4,12 +4,12 @@ use super::cost::Pool;
 use super::groups::{Group, Groups};
 use super::steps::grids;
 use super::{BLOCK_WEIGHTS, EngineError, Task, pack, unpack};
-use crate::code::{Code, Codebook, GridCode};
+use crate::code::{Assigned, Code, Codebook, GridCode, Kind, Scales};
 use crate::entropy::{
-    CodeTable, Context, ContextCounts, GapCounts, GapTable, Numbering, Predictor, Rows, Trellis,
+    CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, Trellis,
 };
 use crate::model::Model;
-use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid};
+use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid, scaled};
 use crate::recipe::{Checked, Recipe};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -122,11 +122,15 @@ impl Plan {
             pass: Pass::Ready,
             pools: Vec::new(),
         };
-        if method.is_grid() {
+        if method.code == Kind::Grid {
             plan.place_on_grids(model, groups)?;
             return Ok(plan);
         }
         plan.place_in_groups(model, groups);
+        if method.code == Kind::Scaled {
+            plan.scale_blocks(model, groups)?;
+            return Ok(plan);
+        }
         if recipe.scope == Scope::Channel {
             plan.pass = Pass::Channels;
         } else if is_certified(settings) && solutions.is_none() {
@@ -229,6 +233,22 @@ impl Plan {
         Ok(())
     }
 
+    /// Gives all selected tensors one number format, whose scales their weights decide.
+    fn scale_blocks(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
+        self.groups = vec![Code::Scaled(scaled::code(&self.recipe.settings)?)];
+        for fate in &mut self.fates {
+            if let Fate::Quantized { first_group, .. } = fate {
+                *first_group = 0;
+            }
+        }
+        let tables = if self.recipe.scope == Scope::All { 1 } else { groups.selected.len() };
+        self.pools.resize(tables, Counts::default());
+        self.pass = Pass::Count;
+        let by_context = self.recipe.coder == Coder::Context;
+        self.tasks = if by_context { self.counting_tasks(model) } else { self.quantized_tasks(model) };
+        Ok(())
+    }
+
     pub(super) fn quantizes(&self, tensor: usize) -> bool {
         matches!(self.fates.get(tensor), Some(Fate::Quantized { .. }))
     }
@@ -236,6 +256,11 @@ impl Plan {
     /// Whether a weight's symbol depends on those of others.
     pub(super) fn is_joint(&self) -> bool {
         self.groups.iter().any(|code| code.kind().is_joint())
+    }
+
+    /// Whether every group has levels of its own choice.
+    pub(super) fn chooses_levels(&self) -> bool {
+        self.groups.iter().all(|code| code.as_levels().is_some())
     }
 
     /// Whether the file can be [encoded](super::encode) now; else [`prepare`](super::prepare) this plan's tasks and [`absorb`](Self::absorb).
@@ -258,12 +283,10 @@ impl Plan {
         &self.recipe
     }
 
-    /// The values that symbols decode to, codebook by codebook; none of a grid, whose values are not chosen.
+    /// The values that symbols decode to, codebook by codebook; none where values are not chosen, as on a grid.
     pub fn levels(&self) -> Vec<Vec<f32>> {
-        let list = |code: &Code| match code {
-            Code::Levels(code) => code.codebook().values().to_vec(),
-            Code::Grid(_) => Vec::new(),
-        };
+        let list =
+            |code: &Code| code.as_levels().map_or(Vec::new(), |code| code.codebook().values().to_vec());
         self.groups.iter().map(list).collect()
     }
 
@@ -274,8 +297,8 @@ impl Plan {
         let refused = |expected: String, found: String| {
             EngineError::Settings(SettingsError { field: "codebook".to_owned(), expected, found })
         };
-        if self.is_joint() {
-            let found = format!("{}, whose values are a grid", self.recipe.method.id);
+        if !self.chooses_levels() {
+            let found = format!("{}, whose values are fixed", self.recipe.method.id);
             return Err(refused("a method whose values can be retrained".to_owned(), found));
         }
         let own: Vec<usize> = self.levels().iter().map(Vec::len).collect();
@@ -334,7 +357,7 @@ impl Plan {
     }
 
     /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says and will be coded by `context`;
-    /// appends to `symbols`. What they will be predicted by, where they were chosen for it.
+    /// appends to `symbols`. What goes with them.
     pub(super) fn quantize(
         &self,
         fate: &Fate,
@@ -343,16 +366,16 @@ impl Plan {
         values: &[f32],
         h: Option<&[f32]>,
         symbols: &mut Vec<u16>,
-    ) -> Result<Option<Predictor>, EngineError> {
-        let (mut done, mut predictor) = (0, None);
+    ) -> Result<Assigned, EngineError> {
+        let (mut done, mut assigned) = (0, Assigned::default());
         for (code, len) in self.segments(fate, range)? {
             let part = done..done + len;
             let values = values.get(part.clone()).ok_or(EngineError::Message)?;
             let h = h.and_then(|h| h.get(part));
-            predictor = code.assign(values, h, rows, context, symbols)?;
+            assigned = code.assign(values, h, rows, context, symbols)?;
             done += len;
         }
-        Ok(predictor)
+        Ok(assigned)
     }
 
     /// The values that symbols decode to, before rounding to the tensor's type; appends to `values`.
@@ -361,11 +384,13 @@ impl Plan {
         fate: &Fate,
         range: Range<u64>,
         symbols: &[u16],
+        scales: Scales<'_>,
         values: &mut Vec<f32>,
     ) -> Result<(), EngineError> {
         let mut done = 0;
         for (code, len) in self.segments(fate, range)? {
-            code.extend_values(symbols.get(done..done + len).ok_or(EngineError::Message)?, values);
+            let symbols = symbols.get(done..done + len).ok_or(EngineError::Message)?;
+            code.extend_values(symbols, scales, values);
             done += len;
         }
         Ok(())

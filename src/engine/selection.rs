@@ -6,6 +6,7 @@
 
 use super::kept::Kept;
 use super::sketch::TensorSketch;
+use crate::code::Kind;
 use crate::model::Model;
 use crate::quantize::{Pruning, Scope};
 use crate::recipe::Recipe;
@@ -25,13 +26,13 @@ impl Selection {
     /// Sorts the tensors of a model by what the recipe asks and what they hold.
     pub fn new(model: &Model, sketches: &[TensorSketch], recipe: &Recipe) -> Self {
         let mut selection = Self::default();
-        let is_grid = recipe.is_grid();
+        let kind = recipe.kind();
         for (index, (tensor, sketch)) in model.tensors.iter().zip(sketches).enumerate() {
             let asked = recipe.selects(&tensor.name, tensor.found.role);
             if !asked || tensor.same_as.is_some() || tensor.is_empty() || !tensor.dtype.is_float() {
                 continue;
             }
-            match kept(tensor, sketch, recipe, is_grid) {
+            match kept(tensor, sketch, recipe, kind) {
                 Some(reason) => selection.kept.push((index, reason)),
                 None => selection.quantized.push(index),
             }
@@ -78,9 +79,14 @@ impl Selection {
     }
 }
 
-fn kept(tensor: &Tensor, sketch: &TensorSketch, recipe: &Recipe, is_grid: bool) -> Option<Kept> {
+fn kept(tensor: &Tensor, sketch: &TensorSketch, recipe: &Recipe, kind: Kind) -> Option<Kept> {
     let keeps_numbers = matches!(recipe.pruning, Pruning::None | Pruning::Threshold(0.0));
-    let own_codebook = is_grid || (recipe.scope != Scope::All && keeps_numbers);
+    // Beside a large number of its block, a small one of a number format becomes zero.
+    let own_codebook = match kind {
+        Kind::Levels => recipe.scope != Scope::All && keeps_numbers,
+        Kind::Grid => true,
+        Kind::Scaled => false,
+    };
     if sketch.oddity == Some(Kept::NotFinite) {
         return sketch.oddity;
     }
@@ -89,6 +95,6 @@ fn kept(tensor: &Tensor, sketch: &TensorSketch, recipe: &Recipe, is_grid: bool) 
         return Some(Kept::Domain);
     }
     // In a codebook of all, a few weights cost nothing of their own.
-    let is_free = |reason: &Kept| *reason == Kept::Few && recipe.scope == Scope::All && !is_grid;
+    let is_free = |reason: &Kept| *reason == Kept::Few && recipe.scope == Scope::All && kind == Kind::Levels;
     sketch.oddity.filter(|reason| !recipe.includes(&tensor.name) && !is_free(reason))
 }

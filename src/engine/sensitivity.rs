@@ -216,6 +216,7 @@ impl Asked<'_> {
         Some(match self.method.unit {
             Unit::Deviations => now * units(deviation),
             Unit::Variances => now * units(variance),
+            Unit::Bits => now,
             Unit::Levels => alone.now.pool.levels.iter().filter(|count| **count > 0).count() as f64,
         })
     }

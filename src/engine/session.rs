@@ -10,6 +10,7 @@ use super::selection::Selection;
 use super::sketch::TensorSketch;
 use super::sweep::{self, AskedCurve};
 use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketch, sketch_tasks, unpack};
+use crate::code::Kind;
 use crate::model::Model;
 use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
 use crate::recipe::{Checked, ImportanceKind, Recipe};
@@ -375,17 +376,17 @@ impl Session {
     pub fn sweep(&mut self, recipe: &Recipe, ids: &[&str], points: usize) -> Result<Sweep, EngineError> {
         let mut sweep = Sweep::default();
         let mut curves: Vec<Option<Curve>> = ids.iter().map(|_| None).collect();
-        // Methods on grids keep zeros by themselves; the others by the recipe, and so have groups of their own.
-        for on_grids in [false, true] {
+        // Where methods choose levels, the recipe keeps zeros; the others do by themselves, and so have groups of their own.
+        for kind in Kind::ALL {
             let here: Vec<(&str, &Method)> = ids
                 .iter()
                 .filter_map(|id| Some((*id, AskedCurve::parse(id)?.method)))
-                .filter(|(_, method)| method.is_grid() == on_grids)
+                .filter(|(_, method)| method.code == kind)
                 .collect();
             let Some((_, first)) = here.first() else { continue };
             let base = recipe.with_method(first.id);
             if let Err(error) = base.check()
-                && on_grids
+                && kind != Kind::Levels
             {
                 sweep.left_out.extend(here.iter().map(|(_, method)| format!("{}: {error}", method.title)));
                 continue;

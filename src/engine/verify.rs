@@ -4,7 +4,7 @@ use super::blocks::BlockReader;
 use super::encode::Measured;
 use super::plan::{Fate, Plan};
 use super::report::Verification;
-use super::{BLOCK_WEIGHTS, EngineError, Input, Task, pack, unpack};
+use super::{EngineError, Input, Task, pack, unpack};
 use crate::container::{Reader, rows_of};
 use crate::formats::Source;
 use crate::rate_distortion::sqnr_db;
@@ -40,17 +40,18 @@ pub fn verify(
         blocks.read(range.clone())?;
         bytes.clear();
         if !range.is_empty() {
-            decoder.decode_block(file, range.start / BLOCK_WEIGHTS, &mut bytes)?;
+            decoder.decode_block(file, range.start / task.block, &mut bytes)?;
         }
         if matches!(fate, Fate::Quantized { .. }) {
             symbols.clear();
             expected.clear();
             expected_bytes.clear();
             decoded.clear();
-            let rows = rows_of(&tensor.shape, range.start / BLOCK_WEIGHTS);
+            let rows = rows_of(&tensor.shape, range.start / task.block);
             let place = (rows, plan.context_table(fate));
-            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
-            plan.dequantize(fate, range.clone(), &symbols, &mut expected)?;
+            let assigned =
+                plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
+            plan.dequantize(fate, range.clone(), &symbols, assigned.scales(rows), &mut expected)?;
             tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
             tensor.dtype.extend_f32(&bytes, &mut decoded);
             compared.measured.add(&blocks.values, &decoded, blocks.importance());

@@ -6,7 +6,7 @@ use super::fixed::Fixed;
 use super::huffman::Huffman;
 use super::neighbours::Rows;
 use super::rans::Rans;
-use super::{CodeError, Coder};
+use super::{CodeError, Coder, damaged};
 
 /// Order of the exponential Golomb code of the alphabet's size.
 const ALPHABET_ORDER: u32 = 4;
@@ -104,12 +104,11 @@ impl CodeTable {
         }
     }
 
-    /// Serialises the table: the coder in 2 bits (0 fixed, 1 Huffman, 2 rANS, 3 context), the size of the alphabet less 1 as an
-    /// exponential Golomb number of order 4, and the coder's own table.
+    /// Serialises the table: the coder's number in a byte (0 fixed, 1 Huffman, 2 rANS, 3 context), then the size of the alphabet less 1
+    /// as an exponential Golomb number of order 4, and the coder's own table.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![self.coder() as u8];
         let mut writer = BitWriter::new(&mut bytes);
-        writer.write(self.coder() as u32, 2);
         writer.write_golomb(self.alphabet() as u32 - 1, ALPHABET_ORDER);
         match self {
             Self::Fixed(_) => {}
@@ -123,14 +122,18 @@ impl CodeTable {
 
     /// Reads a serialised table, which takes all of `bytes`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeError> {
-        let mut reader = BitReader::new(bytes);
-        let coder = reader.read(2)?;
+        let (number, rest) =
+            bytes.split_first().ok_or_else(|| damaged("code table", "the byte of a coder", "none"))?;
+        let coder = Coder::ALL.get(usize::from(*number));
+        let coder = coder
+            .ok_or_else(|| damaged("code table", format!("a coder below {}", Coder::ALL.len()), number))?;
+        let mut reader = BitReader::new(rest);
         let alphabet = reader.read_golomb(ALPHABET_ORDER)? as usize + 1;
         let table = match coder {
-            0 => Self::Fixed(Fixed::new(alphabet)?),
-            1 => Self::Huffman(Huffman::read_table(alphabet, &mut reader)?),
-            2 => Self::Rans(Rans::read_table(alphabet, &mut reader)?),
-            _ => Self::Context(Context::read_table(alphabet, &mut reader)?),
+            Coder::Fixed => Self::Fixed(Fixed::new(alphabet)?),
+            Coder::Huffman => Self::Huffman(Huffman::read_table(alphabet, &mut reader)?),
+            Coder::Rans => Self::Rans(Rans::read_table(alphabet, &mut reader)?),
+            Coder::Context => Self::Context(Context::read_table(alphabet, &mut reader)?),
         };
         reader.finish()?;
         Ok(table)

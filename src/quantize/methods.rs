@@ -2,7 +2,7 @@
 
 use super::{
     Parameter, ParameterKind, Problem, QuantizeError, Scope, Settings, Solution, ecsq, ecsq_exact, grid,
-    kmeans, lloyd, uniform,
+    kmeans, lloyd, scaled, uniform,
 };
 use crate::code::Kind;
 use crate::entropy::Coder;
@@ -27,6 +27,8 @@ pub enum Unit {
     Deviations,
     /// Variances of the weights, per bit.
     Variances,
+    /// Bits of a value.
+    Bits,
 }
 
 impl Unit {
@@ -36,6 +38,7 @@ impl Unit {
             Self::Levels => "k",
             Self::Deviations => "step",
             Self::Variances => "λ",
+            Self::Bits => "bits",
         }
     }
 }
@@ -92,6 +95,8 @@ pub struct Method {
     pub swept: &'static str,
     /// What that parameter counts.
     pub unit: Unit,
+    /// Bits per weight beside symbols and codebooks.
+    pub overhead: fn(&Settings) -> f64,
     /// Where a sweep of that parameter starts and ends, from fine to coarse.
     pub sweep: (f64, f64),
     /// Solves for one choice of settings, checked against `parameters`.
@@ -104,6 +109,10 @@ pub struct Method {
 pub const DEFAULT_METHOD: &str = "trellis";
 /// The method by which the paper got the smallest files (Choi, El-Khamy and Lee 2017, table 1).
 pub const PAPER_METHOD: &str = "uniform";
+
+fn none(_: &Settings) -> f64 {
+    0.0
+}
 
 /// All methods, in the order they are shown.
 pub const METHODS: &[Method] = &[
@@ -121,6 +130,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Proves(Optimum::OfLevels),
         swept: "k",
         unit: Unit::Levels,
+        overhead: none,
         sweep: (256.0, 2.0),
         solve: kmeans::solve,
         solve_several: Some(kmeans::solve_several),
@@ -139,6 +149,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfLevels),
         swept: "k",
         unit: Unit::Levels,
+        overhead: none,
         sweep: (256.0, 2.0),
         solve: lloyd::solve,
         solve_several: None,
@@ -157,6 +168,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
         unit: Unit::Deviations,
+        overhead: none,
         sweep: (0.03, 4.0),
         solve: uniform::solve,
         solve_several: None,
@@ -175,6 +187,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "lambda",
         unit: Unit::Variances,
+        overhead: none,
         sweep: (0.0002, 1.0),
         solve: ecsq::solve,
         solve_several: None,
@@ -193,6 +206,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Proves(Optimum::OfEntropy),
         swept: "lambda",
         unit: Unit::Variances,
+        overhead: none,
         sweep: (0.0002, 1.0),
         solve: ecsq_exact::solve,
         solve_several: None,
@@ -211,6 +225,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
         unit: Unit::Deviations,
+        overhead: none,
         sweep: (0.05, 3.0),
         solve: grid::solve,
         solve_several: None,
@@ -229,8 +244,28 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Unbounded,
         swept: "step",
         unit: Unit::Deviations,
+        overhead: none,
         sweep: (0.05, 3.0),
         solve: grid::solve,
+        solve_several: None,
+    },
+    Method {
+        id: "scaled",
+        title: "Block-scaled numbers",
+        summary: "a few weights of a row share a scale, and each takes the nearest value of a number format: integers or floating point",
+        source: "Dettmers and Zettlemoyer 2023, section 2; Open Compute Project 2023, Microscaling Formats 1.0",
+        parameters: scaled::PARAMETERS,
+        code: Kind::Scaled,
+        needs: Needs::Rows,
+        coders: &Coder::ALL,
+        scopes: &[Scope::All, Scope::Tensor],
+        prunes: false,
+        standing: Standing::Unbounded,
+        swept: "bits",
+        unit: Unit::Bits,
+        overhead: scaled::overhead,
+        sweep: (8.0, 2.0),
+        solve: scaled::solve,
         solve_several: None,
     },
 ];

@@ -17,6 +17,7 @@ mod partition;
 mod penalised;
 mod points;
 pub mod pruning;
+pub mod scaled;
 mod scope;
 pub mod settings;
 pub mod uniform;

@@ -14,6 +14,7 @@ pub use checked::Checked;
 pub use line::value_from;
 pub use patterns::{matches, patterns_text, roles_text};
 
+use crate::code::Kind;
 use crate::entropy::{Coder, Positions};
 use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
 use crate::quantize::{Pruning, Scope, Settings, SettingsError, Value};
@@ -233,7 +234,12 @@ impl Recipe {
 
     /// Whether the method lays a grid and decides by the costs of the context coder.
     pub fn is_grid(&self) -> bool {
-        methods::find(&self.method).is_some_and(Method::is_grid)
+        self.kind() == Kind::Grid
+    }
+
+    /// The kind of code that its method makes; of levels where there is no such method.
+    pub fn kind(&self) -> Kind {
+        methods::find(&self.method).map_or(Kind::Levels, |method| method.code)
     }
 
     /// Whether a tensor of this name and role is to be quantized.

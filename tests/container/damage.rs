@@ -48,8 +48,8 @@ fn refusals_name_the_section() {
     assert_eq!(reader.verify_checksums(&first_block).unwrap_err().to_string(), message);
 
     let mut version = file.clone();
-    version[8] = 2;
-    assert_eq!(sentence(&version), "format version at byte 8 is not supported: expected 1, found 2");
+    version[8] = 1;
+    assert_eq!(sentence(&version), "format version at byte 8 is not supported: expected 2, found 1");
     assert!(
         sentence(&b"PK\x03\x04 and more of a zip".to_vec())
             .starts_with("file header at byte 0: expected the mark")

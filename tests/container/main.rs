@@ -7,14 +7,15 @@ mod properties;
 #[path = "../support/resign.rs"]
 mod resign;
 
-use quantscope::code::Codebook;
+use quantscope::code::{Assigned, Code, Codebook, Scaled};
 use quantscope::container::{
-    BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, Content, EncodedBlock, Entry, Ledger, Limits,
-    Manifest, Reader, Tables, Writer, encode_block, rows_of,
+    BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, Content, EncodedBlock, Entry, Granularity, Ledger,
+    Limits, Manifest, Reader, Tables, Writer, block_weights, encode_block, rows_of,
 };
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable, Positions, Rows};
 use quantscope::formats::Source;
 use quantscope::model::FileFormat;
+use quantscope::role::Role;
 use quantscope::tensor::Dtype;
 #[cfg(target_arch = "wasm32")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -28,10 +29,29 @@ enum Data {
     Quantized {
         symbols: Vec<u16>,
         codebooks: Vec<Codebook>,
-        per_channel: bool,
+        granularity: Granularity,
         coder: Coder,
         positions: Positions,
     },
+    /// Weights with the number format that they are rounded to, in its record.
+    Scaled {
+        weights: Vec<f32>,
+        format: Scaled,
+        coder: Coder,
+    },
+}
+
+/// A tensor's weights block by block: the number of the block, its symbols, and what goes with them.
+fn scaled_blocks(shape: &[u64], weights: &[f32], format: &Scaled) -> Vec<(Rows, Vec<u16>, Assigned)> {
+    let code = Code::Scaled(format.clone());
+    let chunks = weights.chunks(block_weights(shape) as usize).zip(0..);
+    chunks
+        .map(|(chunk, block)| {
+            let (rows, mut symbols) = (rows_of(shape, block), Vec::new());
+            let assigned = code.assign(chunk, None, rows, None, &mut symbols).unwrap();
+            (rows, symbols, assigned)
+        })
+        .collect()
 }
 
 #[derive(Debug, Clone)]
@@ -52,9 +72,11 @@ impl Sample {
         match &self.data {
             Data::Kept(bytes) => bytes.clone(),
             Data::SameAs(of) => all[*of].expected(all),
-            Data::Quantized { symbols, codebooks, per_channel, .. } => {
-                let row =
-                    if *per_channel { symbols.len() / self.shape[0].max(1) as usize } else { symbols.len() };
+            Data::Quantized { symbols, codebooks, granularity, .. } => {
+                let row = match granularity {
+                    Granularity::Channel => symbols.len() / self.shape[0].max(1) as usize,
+                    Granularity::Tensor => symbols.len(),
+                };
                 let mut bytes = Vec::new();
                 for (i, symbol) in symbols.iter().enumerate() {
                     let codebook = &codebooks[i / row];
@@ -63,10 +85,19 @@ impl Sample {
                         (Codebook::Levels(levels), symbol) => {
                             levels.values()[usize::from(symbol) - usize::from(codebook.pruned())]
                         }
-                        (Codebook::Grid(_), symbol) => codebook.all_values()[usize::from(symbol)],
+                        (_, symbol) => codebook.all_values()[usize::from(symbol)],
                     };
                     self.dtype.extend_bytes(&[value], &mut bytes);
                 }
+                bytes
+            }
+            Data::Scaled { weights, format, .. } => {
+                let (codebook, mut values) = (Codebook::Scaled(format.clone()), Vec::new());
+                for (rows, symbols, assigned) in scaled_blocks(&self.shape, weights, format) {
+                    codebook.extend_values(&symbols, assigned.scales(rows), &mut values);
+                }
+                let mut bytes = Vec::new();
+                self.dtype.extend_bytes(&values, &mut bytes);
                 bytes
             }
         }
@@ -79,9 +110,10 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
     let mut tables = Tables::default();
     let mut blocks = Vec::new();
     for (tensor, sample) in samples.iter().enumerate() {
+        let whole = block_weights(&sample.shape) as usize;
         let content = match &sample.data {
             Data::Kept(bytes) => {
-                let chunks = bytes.chunks(BLOCK_WEIGHTS * sample.dtype.size_bytes() as usize);
+                let chunks = bytes.chunks(whole * sample.dtype.size_bytes() as usize);
                 for (b, chunk) in chunks.enumerate() {
                     let rows = rows_of(&sample.shape, b as u64);
                     blocks.push((tensor, b, EncodedBlock::kept(chunk.to_vec(), sample.dtype, rows).unwrap()));
@@ -89,10 +121,10 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                 Content::Kept
             }
             Data::SameAs(of) => Content::SameAs(*of),
-            Data::Quantized { symbols, codebooks, per_channel, coder, positions } => {
+            Data::Quantized { symbols, codebooks, granularity, coder, positions } => {
                 let gaps = (*positions == Positions::Gaps).then(|| {
                     let mut counts = GapCounts::new();
-                    symbols.chunks(BLOCK_WEIGHTS).for_each(|block| counts.add_block(block));
+                    symbols.chunks(whole).for_each(|block| counts.add_block(block));
                     GapTable::new(&counts).unwrap()
                 });
                 let alphabet = codebooks.iter().map(|codebook| codebook.symbols()).max().unwrap_or(1);
@@ -102,13 +134,13 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                 }
                 let counted = if gaps.is_some() { &counts[1..] } else { &counts[..] };
                 let table = CodeTable::new(*coder, counted).unwrap();
-                for (b, block) in symbols.chunks(BLOCK_WEIGHTS).enumerate() {
+                for (b, block) in symbols.chunks(whole).enumerate() {
                     let rows = rows_of(&sample.shape, b as u64);
                     blocks.push((tensor, b, encode_block(block, &table, gaps.as_ref(), rows).unwrap()));
                 }
                 let coding = Coding {
+                    granularity: *granularity,
                     first_codebook: tables.codebooks.len(),
-                    per_channel: *per_channel,
                     code_table: tables.code_tables.len(),
                     gap_table: gaps.as_ref().map(|_| tables.gap_tables.len()),
                 };
@@ -117,9 +149,29 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                 tables.gap_tables.extend(gaps);
                 Content::Quantized(coding)
             }
+            Data::Scaled { weights, format, coder } => {
+                let codebook = Codebook::Scaled(format.clone());
+                let all = scaled_blocks(&sample.shape, weights, format);
+                let mut counts = vec![0; codebook.symbols()];
+                all.iter().flat_map(|(_, symbols, _)| symbols).for_each(|s| counts[usize::from(*s)] += 1);
+                let table = CodeTable::new(*coder, &counts).unwrap();
+                for (b, (rows, symbols, assigned)) in all.into_iter().enumerate() {
+                    let block = encode_block(&symbols, &table, None, rows).unwrap();
+                    blocks.push((tensor, b, block.with_scales(assigned.scales).unwrap()));
+                }
+                let coding = Coding {
+                    granularity: Granularity::Tensor,
+                    first_codebook: tables.codebooks.len(),
+                    code_table: tables.code_tables.len(),
+                    gap_table: None,
+                };
+                tables.codebooks.push(codebook);
+                tables.code_tables.push(table);
+                Content::Quantized(coding)
+            }
         };
         let Sample { name, shape, dtype, .. } = sample.clone();
-        manifest.tensors.push(Entry { name, shape, dtype, content });
+        manifest.tensors.push(Entry { name, shape, dtype, role: Role::Weight, content });
     }
     let mut writer = Writer::new(Vec::new(), manifest, tables).unwrap();
     for (tensor, block, encoded) in blocks {
@@ -162,7 +214,7 @@ fn quantized(symbols: &[u16], codebook: Codebook, coder: Coder, positions: Posit
     Data::Quantized {
         symbols: symbols.to_vec(),
         codebooks: vec![codebook],
-        per_channel: false,
+        granularity: Granularity::Tensor,
         coder,
         positions,
     }
@@ -182,7 +234,7 @@ fn assorted() -> Vec<Sample> {
             codebook(&[1.0, 2.0, 3.0], false),
             codebook(&[-7.0], false),
         ],
-        per_channel: true,
+        granularity: Granularity::Channel,
         coder: Coder::Rans,
         positions: Positions::Symbols,
     };
@@ -201,7 +253,16 @@ fn assorted() -> Vec<Sample> {
         Sample::new("f.scalar", &[], Dtype::Bf16, quantized(&[2], levels, Coder::Fixed, Positions::Symbols)),
         Sample::new("g.empty", &[0, 3], Dtype::F64, Data::Kept(vec![])),
         Sample::new("h.planes", &[6, 10], Dtype::F32, Data::Kept(smooth(60))),
+        Sample::new("i.scaled", &[4, 9], Dtype::F32, scaled(36, 4, 4, Coder::Huffman)),
     ]
+}
+
+/// Weights of two magnitudes as integers of so many bits with a float16 scale for every `block`.
+fn scaled(count: u32, bits: u32, block: u32, coder: Coder) -> Data {
+    let weight = |i: u32| ((i * 7 % 11) as f32 - 5.0) * if i % 9 < 4 { 0.01 } else { 3.0 };
+    let integers = quantscope::number_format::find("integer").unwrap();
+    let format = Scaled::new(integers, bits, Dtype::F16, block).unwrap();
+    Data::Scaled { weights: (0..count).map(weight).collect(), format, coder }
 }
 
 /// Four float32 numbers over and over: longer than deflate's shortest match, and with bytes of all kinds.
@@ -263,7 +324,7 @@ fn the_bytes_of_a_container_are_the_golden_ones() {
     );
 }
 
-const GOLDEN: (usize, u128) = (533, 0xf1e2_e3b8_abfc_f40b_41d4_7250_9f16_894f);
+const GOLDEN: (usize, u128) = (625, 0x1b73_0238_0f96_f287_8e63_b3bf_b13a_32f7);
 
 #[test]
 fn the_manifest_reads_back() {
@@ -308,13 +369,54 @@ fn tensors_of_several_blocks_read_back_with_codebooks_across_block_ends() {
     let data = Data::Quantized {
         symbols: symbols.to_vec(),
         codebooks,
-        per_channel: true,
+        granularity: Granularity::Channel,
         coder: Coder::Huffman,
         positions: Positions::Gaps,
     };
     assert_round_trip(&[Sample::new("w", &[rows as u64, (symbols.len() / rows) as u64], Dtype::Bf16, data)]);
     let kept = Data::Kept((0..4 * len as u64).map(|i| ((i * i) >> 5) as u8).collect());
     assert_round_trip(&[Sample::new("kept", &[len as u64], Dtype::F32, kept)]);
+}
+
+#[test]
+fn scales_read_back_where_blocks_end_within_rows_and_rows_within_blocks() {
+    let len = BLOCK_WEIGHTS as u64 + 1501;
+    for shape in [vec![len], vec![2, len], vec![len / 1000, 1000]] {
+        let count = shape.iter().product::<u64>() as u32;
+        let (ledger, _) =
+            assert_round_trip(&[Sample::new("w", &shape, Dtype::F32, scaled(count, 3, 48, Coder::Rans))]);
+        assert!(ledger.scale_bits > 0 && ledger.scale_bits < 16 * (u64::from(count) / 40), "{ledger:?}");
+        assert_eq!(ledger.tensors[0].scale_bits, ledger.scale_bits);
+    }
+}
+
+#[test]
+fn codebooks_with_scales_are_for_whole_tensors_and_blocks_with_scales() {
+    let table = CodeTable::new(Coder::Fixed, &[1; 15]).unwrap();
+    let Data::Scaled { format, .. } = scaled(4, 4, 2, Coder::Fixed) else { unreachable!() };
+    let writer = |granularity| {
+        let coding = Coding { granularity, first_codebook: 0, code_table: 0, gap_table: None };
+        let entry = Entry {
+            name: "w".to_owned(),
+            shape: vec![1, 4],
+            dtype: Dtype::F32,
+            role: Role::Weight,
+            content: Content::Quantized(coding),
+        };
+        let tables = Tables {
+            codebooks: vec![Codebook::Scaled(format.clone())],
+            code_tables: vec![table.clone()],
+            gap_tables: vec![],
+        };
+        Writer::new(Vec::new(), Manifest { tensors: vec![entry], ..Manifest::default() }, tables)
+    };
+    let error = writer(Granularity::Channel).unwrap_err();
+    assert!(request(&error).contains("one codebook where values have scales"), "{error}");
+    let mut writer = writer(Granularity::Tensor).unwrap();
+    let bare = encode_block(&[1, 2, 3, 4], &table, None, Rows::default()).unwrap();
+    writer.write_block(0, 0, &bare).unwrap();
+    let (_, file) = writer.finish().unwrap();
+    assert!(decoded(&file).unwrap_err().to_string().contains("scales where"));
 }
 
 #[test]
@@ -405,6 +507,7 @@ fn blocks_out_of_order_or_missing_are_refused() {
         name: name.to_owned(),
         shape: vec![2],
         dtype: Dtype::U8,
+        role: Role::Other,
         content: Content::Kept,
     };
     let manifest = Manifest { tensors: vec![entry("a"), entry("b")], ..Manifest::default() };
@@ -420,18 +523,26 @@ fn blocks_out_of_order_or_missing_are_refused() {
 
 #[test]
 fn manifests_that_cannot_hold_are_refused() {
-    let coding = Coding { first_codebook: 0, per_channel: false, code_table: 0, gap_table: None };
+    let coding =
+        Coding { granularity: Granularity::Tensor, first_codebook: 0, code_table: 0, gap_table: None };
     let cases = [
         (vec![2], Dtype::I32, Content::Quantized(coding), "floating-point"),
         (vec![2], Dtype::F32, Content::Quantized(coding), "codebooks"),
-        (vec![], Dtype::F32, Content::Quantized(Coding { per_channel: true, ..coding }), "leading axis"),
+        (
+            vec![],
+            Dtype::F32,
+            Content::Quantized(Coding { granularity: Granularity::Channel, ..coding }),
+            "leading axis",
+        ),
         (vec![1 << 40, 1 << 40, 0], Dtype::F32, Content::Kept, "2^63"),
         (vec![2], Dtype::F32, Content::SameAs(1), "earlier tensor"),
         (vec![3], Dtype::U8, Content::SameAs(0), "to equal"),
     ];
     for (shape, dtype, content, word) in cases {
-        let first = Entry { name: "a".to_owned(), shape: vec![2], dtype: Dtype::U8, content: Content::Kept };
-        let second = Entry { name: "b".to_owned(), shape, dtype, content };
+        let role = Role::Weight;
+        let first =
+            Entry { name: "a".to_owned(), shape: vec![2], dtype: Dtype::U8, role, content: Content::Kept };
+        let second = Entry { name: "b".to_owned(), shape, dtype, role, content };
         let manifest = Manifest { tensors: vec![first, second], ..Manifest::default() };
         let error = Writer::new(Vec::new(), manifest, Tables::default()).unwrap_err();
         assert!(request(&error).contains(word), "{error}");

@@ -4,7 +4,10 @@ use super::damage::survive;
 use super::resign::resigned;
 use super::{Data, Sample, assert_round_trip, codebook, golden};
 use proptest::prelude::*;
+use quantscope::code::Scaled;
+use quantscope::container::Granularity;
 use quantscope::entropy::{Coder, Positions};
+use quantscope::number_format::{BITS, FAMILIES};
 use quantscope::tensor::Dtype;
 
 const FLOATS: [Dtype; 6] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F8E4M3, Dtype::F8E5M2];
@@ -31,10 +34,11 @@ fn quantized() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
         1usize..9,
         any::<u64>(),
     );
-    (shapes(), choices).prop_map(|(shape, (dtype, coder, positions, per_channel, pruned, levels, seed))| {
-        let per_channel = per_channel && !shape.is_empty();
+    (shapes(), choices).prop_map(|(shape, (dtype, coder, positions, in_channels, pruned, levels, seed))| {
+        let in_channels = in_channels && !shape.is_empty();
+        let granularity = if in_channels { Granularity::Channel } else { Granularity::Tensor };
         let pruned = pruned || positions == Positions::Gaps;
-        let channels = if per_channel { shape[0] } else { 1 };
+        let channels = if in_channels { shape[0] } else { 1 };
         let mut state = seed;
         let mut random = move || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -46,7 +50,23 @@ fn quantized() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
         let len: u64 = shape.iter().product();
         let alphabet = (levels + usize::from(pruned)) as u64;
         let symbols = (0..len).map(|_| (random() % alphabet * (random() % 2)) as u16).collect();
-        (shape, dtype, Data::Quantized { symbols, codebooks, per_channel, coder, positions })
+        (shape, dtype, Data::Quantized { symbols, codebooks, granularity, coder, positions })
+    })
+}
+
+fn scaled() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
+    let format = (
+        prop::sample::select(FAMILIES),
+        BITS.0..=BITS.1,
+        prop::sample::select(&[Dtype::F32, Dtype::F16, Dtype::Bf16][..]),
+        1u32..9,
+    );
+    let choices = (prop::sample::select(&FLOATS[..]), prop::sample::select(&Coder::ALL[..]), any::<u32>());
+    (shapes(), format, choices).prop_map(|(shape, (family, bits, scale, block), (dtype, coder, seed))| {
+        let count = shape.iter().product::<u64>() as u32;
+        let weight = |i: u32| f32::from((i.wrapping_mul(seed | 1) >> 16) as i16) * 1e-3;
+        let format = Scaled::new(&family, bits, scale, block).unwrap();
+        (shape, dtype, Data::Scaled { weights: (0..count).map(weight).collect(), format, coder })
     })
 }
 
@@ -55,7 +75,7 @@ proptest! {
 
     #[test]
     fn any_tensors_read_back(
-        tensors in prop::collection::vec(prop_oneof![1 => kept(), 3 => quantized()], 0..6), tie in any::<bool>()
+        tensors in prop::collection::vec(prop_oneof![1 => kept(), 3 => quantized(), 2 => scaled()], 0..6), tie in any::<bool>()
     ) {
         let mut samples: Vec<Sample> = tensors
             .into_iter()

@@ -25,10 +25,11 @@ pub fn resigned(mut file: Vec<u8>) -> Vec<u8> {
     while at < trailer {
         let tag = file[at];
         at += 1;
-        let positions = if tag >> 6 == 1 { varint(&file, &mut at) } else { Some(0) };
-        let (Some(positions), Some(rest)) = (positions, varint(&file, &mut at)) else { break };
+        let has_two_parts = tag >> 6 == 1 || tag >> 3 == 0x11;
+        let first = if has_two_parts { varint(&file, &mut at) } else { Some(0) };
+        let (Some(first), Some(rest)) = (first, varint(&file, &mut at)) else { break };
         let Some(section) =
-            file.get(offset..).and_then(|tail| tail.get(..(positions.saturating_add(rest)) as usize))
+            file.get(offset..).and_then(|tail| tail.get(..(first.saturating_add(rest)) as usize))
         else {
             break;
         };

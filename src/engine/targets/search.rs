@@ -295,8 +295,8 @@ impl Search {
 mod tests {
     use super::*;
     use crate::engine::targets::Contest;
-    use crate::quantize::Unit;
     use crate::quantize::methods::{METHODS, find};
+    use crate::quantize::{ParameterKind, Unit};
     use crate::recipe::Recipe;
 
     /// Runs a search against a made-up relation of the parameter to bytes and decibels.
@@ -343,6 +343,7 @@ mod tests {
         move |x: f64| {
             let bits = match unit {
                 Unit::Levels => libm::log2(x),
+                Unit::Bits => x,
                 Unit::Deviations => 4.0 - libm::log2(x),
                 Unit::Variances => 2.0 - libm::log2(x) / 2.0,
             };
@@ -370,7 +371,7 @@ mod tests {
 
     #[test]
     fn good_predictions_need_few_trials_and_bad_ones_a_few_more() {
-        for method in METHODS.iter().filter(|method| method.swept != "k") {
+        for method in METHODS.iter().filter(|method| !is_whole(method)) {
             for target in [Target::FileBytes(40_000), Target::SqnrDb(25.0)] {
                 for (error, most) in [(1.0, 3), (1.2, 5), (0.7, 5), (2.0, 8)] {
                     let points = predictions(method.id, error);
@@ -384,6 +385,10 @@ mod tests {
         }
     }
 
+    fn is_whole(method: &Method) -> bool {
+        matches!(method.swept_kind(), Some(ParameterKind::Integer { .. }))
+    }
+
     #[test]
     fn whole_numbers_end_on_neighbours() {
         for points in [vec![], predictions("kmeans", 1.0), predictions("kmeans", 1.6)] {
@@ -394,11 +399,21 @@ mod tests {
             // 6.02·log2 k ≥ 25 from k = 17.8.
             assert_eq!(contest.answer().unwrap().setting.value, 18.0);
         }
+        for points in [vec![], predictions("scaled", 1.0), predictions("scaled", 1.6)] {
+            for (target, bits) in [
+                (Target::FileBytes(40_000), 3.0),
+                (Target::SqnrDb(25.0), 5.0),
+                (Target::BitsPerWeight(16.0), 3.0),
+            ] {
+                let (contest, _) = run(target, "scaled", &points, ideal("scaled"));
+                assert_eq!(contest.answer().unwrap().setting.value, bits, "{target}");
+            }
+        }
     }
 
     #[test]
     fn without_predictions_it_arrives_as_well() {
-        for method in METHODS {
+        for method in METHODS.iter().filter(|method| method.unit != Unit::Bits) {
             for target in [Target::FileBytes(40_000), Target::SqnrDb(25.0), Target::BitsPerWeight(16.0)] {
                 let (contest, asked) = run(target, method.id, &[], ideal(method.id));
                 let answer = contest.answer().unwrap();
