@@ -1,8 +1,8 @@
 //! A compressed file as the page is told of it, in a worker.
 
 use super::blobs::{BlobSink, BlobSource};
+use super::jobs::{Answer, Archive, ArchiveTensor};
 use super::message::sentence;
-use super::protocol::{Answer, Archive, ArchiveTensor};
 use crate::container::{Content, Entry, Reader};
 use crate::engine::{self, Export};
 use wasm_bindgen::JsValue;

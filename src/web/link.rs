@@ -1,8 +1,8 @@
 //! A worker from the page's side: started, spoken to, heard, terminated.
 
 use super::blobs::sentence;
-use super::protocol::{self, Reply, Request};
-use js_sys::{Array, Uint8Array};
+use super::protocol::{self, Kind, Reply, ReplyOf, Request, RequestTo};
+use js_sys::Array;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
@@ -41,23 +41,23 @@ fn lock_name() -> String {
 /// What is heard from a worker.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant)] // one at a time, handed on at once
-pub enum Heard {
+pub enum Heard<A> {
     /// It said something.
-    Reply(Reply),
+    Reply(Reply<A>),
     /// It is gone, with what it said last; [`Link::terminate`] is not reported.
     Died(String),
 }
 
 /// A running worker; dropped, it is terminated.
 #[derive(Debug)]
-pub struct Link {
-    shared: Rc<Shared>,
+pub struct Link<K: Kind> {
+    shared: Rc<Shared<K>>,
     _message: Closure<dyn FnMut(MessageEvent)>,
     _error: Closure<dyn FnMut(ErrorEvent)>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Shared<K: Kind> {
     worker: Worker,
     /// Name of the lock that the worker holds; whoever gets it knows that the worker is gone.
     lock: String,
@@ -65,12 +65,12 @@ struct Shared {
     dead: Cell<bool>,
     last_words: RefCell<Option<String>>,
     /// Messages from before the worker listened; it would lose them.
-    waiting: RefCell<Vec<Request>>,
+    waiting: RefCell<Vec<RequestTo<K>>>,
 }
 
-impl Link {
+impl<K: Kind> Link<K> {
     /// Starts a worker; `heard` is called for everything it says but that it is ready.
-    pub fn new(heard: impl Fn(Heard) + 'static) -> Result<Self, String> {
+    pub fn new(heard: impl Fn(Heard<K::Answer>) + 'static) -> Result<Self, String> {
         let worker = bare()?;
         let shared = Rc::new(Shared {
             worker,
@@ -90,7 +90,7 @@ impl Link {
     }
 
     /// Sends a message, or keeps it until the worker listens.
-    pub fn post(&self, request: Request) {
+    pub fn post(&self, request: RequestTo<K>) {
         if self.shared.ready.get() {
             self.shared.post(&request);
         } else {
@@ -105,7 +105,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl<K: Kind> Drop for Link<K> {
     fn drop(&mut self) {
         self.terminate();
         self.shared.worker.set_onmessage(None);
@@ -138,20 +138,12 @@ fn bare() -> Result<Worker, String> {
         .map_err(|error| format!("a worker could not be started: {}", sentence(&error)))
 }
 
-/// A worker of this binary that nobody listens to yet, with the lock that it holds for life.
-#[cfg(feature = "network")]
-pub fn spawn() -> Result<(Worker, String), String> {
-    let (worker, lock) = (bare()?, lock_name());
-    hand_over_module(&worker, lock.clone())?;
-    Ok((worker, lock))
-}
-
 /// What is said of a worker whose lock is free.
-pub const CLOSED: &str = "the browser closed it, as it does where memory is short";
+const CLOSED: &str = "the browser closed it, as it does where memory is short";
 
 /// Calls back once the lock of a worker that has started is free. A worker that the browser closes says nothing, and one that
 /// works long says nothing either; only the lock tells them apart. Where pages have no locks, a closed worker is not noticed.
-pub fn watch(lock: &str, gone: impl FnOnce() + 'static) {
+fn watch(lock: &str, gone: impl FnOnce() + 'static) {
     let gone = Closure::once_into_js(gone);
     let get = |target: &JsValue, name: &str| js_sys::Reflect::get(target, &name.into());
     let locks = get(&js_sys::global(), "navigator").and_then(|navigator| get(&navigator, "locks"));
@@ -163,13 +155,16 @@ pub fn watch(lock: &str, gone: impl FnOnce() + 'static) {
     }
 }
 
-impl Shared {
-    fn on_message(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(MessageEvent)> {
+impl<K: Kind> Shared<K> {
+    fn on_message(
+        self: Rc<Self>,
+        heard: Rc<impl Fn(Heard<K::Answer>) + 'static>,
+    ) -> Closure<dyn FnMut(MessageEvent)> {
         Closure::new(move |event: MessageEvent| {
             if self.dead.get() {
                 return;
             }
-            match protocol::decode(&event.data()) {
+            match protocol::decode::<ReplyOf<K>>(&event.data()) {
                 Ok(Reply::Ready) => {
                     self.ready.set(true);
                     let (gone, told) = (self.clone(), heard.clone());
@@ -186,7 +181,10 @@ impl Shared {
         })
     }
 
-    fn on_error(self: Rc<Self>, heard: Rc<impl Fn(Heard) + 'static>) -> Closure<dyn FnMut(ErrorEvent)> {
+    fn on_error(
+        self: Rc<Self>,
+        heard: Rc<impl Fn(Heard<K::Answer>) + 'static>,
+    ) -> Closure<dyn FnMut(ErrorEvent)> {
         Closure::new(move |event: ErrorEvent| {
             event.prevent_default();
             let words = self.last_words.borrow_mut().take().unwrap_or_else(|| event.message());
@@ -195,30 +193,22 @@ impl Shared {
     }
 
     /// Told a moment later, since who hears it drops the link whose handler is running.
-    fn die(&self, heard: Rc<impl Fn(Heard) + 'static>, words: String) {
+    fn die(&self, heard: Rc<impl Fn(Heard<K::Answer>) + 'static>, words: String) {
         if !self.dead.replace(true) {
             self.worker.terminate();
             wasm_bindgen_futures::spawn_local(async move { heard(Heard::Died(words)) });
         }
     }
 
-    fn post(&self, request: &Request) {
+    fn post(&self, request: &RequestTo<K>) {
+        let moved = match request {
+            Request::Job { job, .. } => K::moved_with_job(job),
+            Request::Tell(_) => None,
+        };
         // A message that cannot be sent is a defect; the worker's silence would hide it, so it goes to the console.
-        let message = protocol::encode(request);
-        if let Err(error) = self.worker.post_message_with_transfer(&message, &transfer_list(request)) {
+        let (message, moved) = (protocol::encode(request), protocol::transfer_list(moved));
+        if let Err(error) = self.worker.post_message_with_transfer(&message, &moved) {
             web_sys::console::error_1(&error);
         }
     }
-}
-
-/// Buffers that only this message needs.
-fn transfer_list(request: &Request) -> Array {
-    use protocol::Job;
-    let list = Array::new();
-    if let Request::Job { job: Job::Append(bytes) | Job::Absorb { bytes, .. }, .. } = request
-        && let Some(array) = bytes.dyn_ref::<Uint8Array>()
-    {
-        list.push(&array.buffer());
-    }
-    list
 }

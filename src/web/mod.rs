@@ -3,19 +3,22 @@
 //! One binary is all of them: [`start`] asks which global scope it woke up in. The page holds handles and small reports,
 //! never weights. Map workers ([`pool`]) read byte ranges of the file and turn tasks into bytes; two solver workers
 //! ([`solver`]) each hold a session, one for what moves under the sliders and one for the curves, so that a long sweep
-//! never delays a slider. The page talks to them in the words of [`protocol`].
+//! never delays a slider. Pool, links and messages ([`protocol`]) are the same for every kind of worker: [`jobs`] has the words
+//! for weights, the module that runs networks has its own.
 
 #[cfg(feature = "network")]
 pub mod accuracy;
 mod archive;
 mod blobs;
 mod canvas;
+mod jobs;
 mod link;
 mod message;
 mod oneshot;
 mod page;
 mod pool;
 mod protocol;
+mod serve;
 mod session;
 mod solver;
 mod worker;

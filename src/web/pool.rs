@@ -1,12 +1,12 @@
-//! Map workers: a queue of jobs, results in order, cancel at once.
+//! Workers of one kind: a queue of jobs, results in order, cancel at once.
 //!
-//! Every worker is told the same [`Context`] and then gets one job at a time. Cancelling terminates the workers that are
-//! busy and starts others. A worker that dies is replaced, its job is given once to another, and the page is told; a job
-//! that kills a second worker is given up.
+//! Every worker is told the same things and then gets one job at a time. Workers start with the first job, or before it by
+//! [`Pool::start`]. Cancelling terminates the workers that are busy and starts others. A worker that dies is replaced, and its
+//! job is given to another one unless as many have died of it as the kind allows.
 
 use super::link::{Heard, Link};
 use super::oneshot::{Receiver, Sender, channel};
-use super::protocol::{Answer, Context, Job, Reply, Request};
+use super::protocol::{Kind, Reply, Request};
 use js_sys::Uint8Array;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -31,23 +31,24 @@ impl From<String> for Failure {
 /// What comes of a job.
 pub type Outcome<T> = Result<T, Failure>;
 
-struct Pending {
-    job: Job,
-    answer: Sender<Outcome<Answer>>,
-    attempts: u32,
+struct Pending<K: Kind> {
+    job: K::Job,
+    answer: Sender<Outcome<K::Answer>>,
+    /// Workers that died of it.
+    deaths: u32,
 }
 
-struct Slot {
-    /// Absent between a worker's death and its replacement, and where none can be started.
-    link: Option<Link>,
-    pending: Option<Pending>,
+struct Slot<K: Kind> {
+    /// Absent before the first job, between a worker's death and its replacement, and where none can be started.
+    link: Option<Link<K>>,
+    pending: Option<Pending<K>>,
 }
 
-struct Inner {
-    slots: Vec<Slot>,
-    queue: VecDeque<Pending>,
-    context: Option<Context>,
-    tell: Box<dyn Fn(News)>,
+struct Inner<K: Kind> {
+    slots: Vec<Slot<K>>,
+    queue: VecDeque<Pending<K>>,
+    told: Vec<K::Told>,
+    news: Box<dyn Fn(News)>,
 }
 
 /// What a pool tells beside its answers.
@@ -55,44 +56,69 @@ struct Inner {
 pub enum News {
     /// A worker died, and what became of its job.
     Death(String),
-    /// How far a long job has come: bytes done, bytes in all.
+    /// How far a long job has come: how much is done, of how much.
     Progress(u64, u64),
 }
 
-/// A fixed number of map workers.
-pub struct Pool(Rc<RefCell<Inner>>);
+/// A fixed number of workers.
+pub struct Pool<K: Kind>(Rc<RefCell<Inner<K>>>);
 
-impl std::fmt::Debug for Pool {
+impl<K: Kind> std::fmt::Debug for Pool<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pool").field("workers", &self.0.borrow().slots.len()).finish_non_exhaustive()
+        f.debug_struct("Pool").field("workers", &self.len()).finish_non_exhaustive()
     }
 }
 
-impl Pool {
-    /// Starts `workers` workers; `tell` hears of deaths and progress.
-    pub fn new(workers: usize, tell: impl Fn(News) + 'static) -> Result<Self, String> {
+impl<K: Kind> Pool<K> {
+    /// Places for `workers` workers; `news` hears of deaths and progress.
+    pub fn new(workers: usize, news: impl Fn(News) + 'static) -> Self {
         let slots = (0..workers.max(1)).map(|_| Slot { link: None, pending: None }).collect();
-        let inner = Inner { slots, queue: VecDeque::new(), context: None, tell: Box::new(tell) };
-        let pool = Self(Rc::new(RefCell::new(inner)));
-        for index in 0..workers.max(1) {
-            respawn(&pool.0, index)?;
-        }
-        Ok(pool)
+        let inner = Inner { slots, queue: VecDeque::new(), told: Vec::new(), news: Box::new(news) };
+        Self(Rc::new(RefCell::new(inner)))
     }
 
-    /// Tells every worker, and those started later, what to read.
-    pub fn set_context(&self, context: &Context) {
+    /// Number of workers.
+    pub fn len(&self) -> usize {
+        self.0.borrow().slots.len()
+    }
+
+    /// Starts the workers that have not started yet.
+    pub fn start(&self) -> Result<(), String> {
+        let is_absent =
+            |index: &usize| self.0.borrow().slots.get(*index).is_some_and(|slot| slot.link.is_none());
+        (0..self.len()).filter(is_absent).try_for_each(|index| respawn(&self.0, index))
+    }
+
+    /// Tells every worker, and those started later, what to work on, beside what was told before.
+    pub fn tell(&self, told: K::Told) {
         let mut inner = self.0.borrow_mut();
         for link in inner.slots.iter().filter_map(|slot| slot.link.as_ref()) {
-            link.post(Request::Context(context.clone()));
+            link.post(Request::Tell(told.clone()));
         }
-        inner.context = Some(context.clone());
+        inner.told.push(told);
+    }
+
+    /// Tells every worker, in place of what was told before.
+    pub fn tell_anew(&self, told: K::Told) {
+        self.forget();
+        self.tell(told);
+    }
+
+    /// Workers started later are not told what was told before.
+    pub fn forget(&self) {
+        self.0.borrow_mut().told.clear();
     }
 
     /// Queues a job.
-    pub fn run(&self, job: Job) -> Receiver<Outcome<Answer>> {
+    pub fn run(&self, job: K::Job) -> Receiver<Outcome<K::Answer>> {
         let (answer, receiver) = channel();
-        self.0.borrow_mut().queue.push_back(Pending { job, answer, attempts: 0 });
+        if let Err(sentence) = self.start()
+            && self.0.borrow().slots.iter().all(|slot| slot.link.is_none())
+        {
+            answer.send(Err(sentence.into()));
+            return receiver;
+        }
+        self.0.borrow_mut().queue.push_back(Pending { job, answer, deaths: 0 });
         dispatch(&self.0);
         receiver
     }
@@ -102,16 +128,16 @@ impl Pool {
     /// The first failure stops the rest.
     pub async fn map(
         &self,
-        jobs: impl IntoIterator<Item = Job>,
+        jobs: impl IntoIterator<Item = K::Job>,
         mut sink: impl FnMut(usize, Uint8Array),
     ) -> Outcome<()> {
         let receivers: Vec<_> = jobs.into_iter().map(|job| self.run(job)).collect();
         for (index, receiver) in receivers.into_iter().enumerate() {
-            let answer = receiver.await.and_then(|answer| match answer {
-                Answer::Bytes(bytes) => bytes.dyn_into().map_err(|_| unexpected()),
-                _ => Err(unexpected()),
+            let bytes = receiver.await.and_then(|answer| {
+                let bytes = K::moved_with_answer(&answer).and_then(|bytes| bytes.dyn_ref::<Uint8Array>());
+                bytes.cloned().ok_or_else(unexpected)
             });
-            match answer {
+            match bytes {
                 Ok(bytes) => sink(index, bytes),
                 Err(failure) => {
                     self.cancel();
@@ -126,7 +152,7 @@ impl Pool {
     pub fn cancel(&self) {
         let (dropped, busy) = {
             let mut inner = self.0.borrow_mut();
-            let mut dropped: Vec<Pending> = inner.queue.drain(..).collect();
+            let mut dropped: Vec<Pending<K>> = inner.queue.drain(..).collect();
             let mut busy = Vec::new();
             for (index, slot) in inner.slots.iter_mut().enumerate() {
                 if let Some(pending) = slot.pending.take() {
@@ -142,23 +168,24 @@ impl Pool {
         }
         for index in busy {
             if let Err(sentence) = respawn(&self.0, index) {
-                (self.0.borrow().tell)(News::Death(sentence));
+                (self.0.borrow().news)(News::Death(sentence));
             }
         }
     }
 }
 
-fn unexpected() -> Failure {
+/// An answer that does not fit its question.
+pub fn unexpected() -> Failure {
     Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }
 
 /// Puts a fresh worker into a slot.
-fn respawn(inner: &Rc<RefCell<Inner>>, index: usize) -> Result<(), String> {
+fn respawn<K: Kind>(inner: &Rc<RefCell<Inner<K>>>, index: usize) -> Result<(), String> {
     let weak = Rc::downgrade(inner);
     let link = Link::new(move |heard| hear(&weak, index, heard))?;
     let mut borrowed = inner.borrow_mut();
-    if let Some(context) = &borrowed.context {
-        link.post(Request::Context(context.clone()));
+    for told in &borrowed.told {
+        link.post(Request::Tell(told.clone()));
     }
     if let Some(slot) = borrowed.slots.get_mut(index) {
         slot.link = Some(link);
@@ -166,7 +193,7 @@ fn respawn(inner: &Rc<RefCell<Inner>>, index: usize) -> Result<(), String> {
     Ok(())
 }
 
-fn dispatch(inner: &Rc<RefCell<Inner>>) {
+fn dispatch<K: Kind>(inner: &Rc<RefCell<Inner<K>>>) {
     let mut inner = inner.borrow_mut();
     let Inner { slots, queue, .. } = &mut *inner;
     for slot in slots.iter_mut().filter(|slot| slot.pending.is_none()) {
@@ -177,10 +204,10 @@ fn dispatch(inner: &Rc<RefCell<Inner>>) {
     }
 }
 
-fn hear(weak: &Weak<RefCell<Inner>>, index: usize, heard: Heard) {
+fn hear<K: Kind>(weak: &Weak<RefCell<Inner<K>>>, index: usize, heard: Heard<K::Answer>) {
     let Some(inner) = weak.upgrade() else { return };
     if let Heard::Reply(Reply::Progress { done, total }) = heard {
-        return (inner.borrow().tell)(News::Progress(done, total));
+        return (inner.borrow().news)(News::Progress(done, total));
     }
     let pending = inner.borrow_mut().slots.get_mut(index).and_then(|slot| slot.pending.take());
     match heard {
@@ -192,32 +219,35 @@ fn hear(weak: &Weak<RefCell<Inner>>, index: usize, heard: Heard) {
     dispatch(&inner);
 }
 
-fn settle(pending: Option<Pending>, answer: Outcome<Answer>) {
+fn settle<K: Kind>(pending: Option<Pending<K>>, answer: Outcome<K::Answer>) {
     if let Some(pending) = pending {
         pending.answer.send(answer);
     }
 }
 
-fn replace(inner: &Rc<RefCell<Inner>>, index: usize, pending: Option<Pending>, words: &str) {
+fn replace<K: Kind>(inner: &Rc<RefCell<Inner<K>>>, index: usize, pending: Option<Pending<K>>, words: &str) {
     if let Some(slot) = inner.borrow_mut().slots.get_mut(index) {
         slot.link = None;
     }
     let replaced = match respawn(inner, index) {
-        Ok(()) => "it was replaced",
-        Err(_) => "it could not be replaced",
+        Ok(()) => "was replaced",
+        Err(_) => "could not be replaced",
     };
-    match pending {
-        Some(mut pending) if pending.attempts == 0 => {
-            pending.attempts = 1;
+    let news = match pending {
+        Some(mut pending) if pending.deaths + 1 < K::MOST_DEATHS => {
+            pending.deaths += 1;
             inner.borrow_mut().queue.push_front(pending);
-            (inner.borrow().tell)(News::Death(format!(
-                "A worker died and its job was repeated; {replaced}: {words}"
-            )));
+            format!("A worker died and its job was repeated; it {replaced}: {words}")
         }
         Some(pending) => {
-            let sentence = format!("the job was given up, since two workers died of it: {words}");
-            pending.answer.send(Err(Failure::Sentence(sentence)));
+            let sentence = if K::MOST_DEATHS == 1 {
+                format!("a worker died of it and {replaced}: {words}")
+            } else {
+                format!("the job was given up, since two workers died of it: {words}")
+            };
+            return pending.answer.send(Err(Failure::Sentence(sentence)));
         }
-        None => (inner.borrow().tell)(News::Death(format!("An idle worker died; {replaced}: {words}"))),
-    }
+        None => format!("An idle worker died; it {replaced}: {words}"),
+    };
+    (inner.borrow().news)(News::Death(news));
 }

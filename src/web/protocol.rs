@@ -1,206 +1,70 @@
-//! What the page and its workers say to each other.
+//! What pages and their workers say to each other, whatever the work is: a worker is told what to work on, asked one job at a
+//! time, and answers. A [`Kind`] of worker says in which words.
 //!
 //! A message is packed into bytes as the engine packs its own (exact, and small code), in an array with the browser's own
 //! values behind it: files travel as handles; models, plans and task results as typed arrays, which are transferred and
 //! not copied.
 
-use crate::engine::{Task, pack, report, unpack};
-use crate::formats::{Part, Purpose};
-use crate::recipe::Recipe;
+use crate::engine::{pack, unpack};
 use js_sys::{Array, Uint8Array};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use wasm_bindgen::{JsCast, JsValue};
+
+/// A kind of worker: what it is told, what it does, what it answers.
+pub trait Kind: Debug + 'static {
+    /// What every worker is told and none answers.
+    type Told: Debug + Clone + Serialize + DeserializeOwned;
+    /// What one worker is asked to do.
+    type Job: Debug + Clone + Serialize + DeserializeOwned;
+    /// What a job gives.
+    type Answer: Debug + Serialize + DeserializeOwned;
+    /// How many workers may die of one job before it is given up.
+    const MOST_DEATHS: u32;
+
+    /// A typed array that a job takes along, so that it is moved and not copied.
+    fn moved_with_job(_: &Self::Job) -> Option<&JsValue> {
+        None
+    }
+
+    /// A typed array that an answer takes along.
+    fn moved_with_answer(_: &Self::Answer) -> Option<&JsValue> {
+        None
+    }
+}
+
+/// A message to a worker of a kind.
+pub type RequestTo<K> = Request<<K as Kind>::Told, <K as Kind>::Job>;
+
+/// A message from a worker of a kind.
+pub type ReplyOf<K> = Reply<<K as Kind>::Answer>;
 
 /// A message to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Request {
-    /// What later map jobs read; replaces what was said before.
-    Context(Context),
+pub enum Request<T, J> {
+    /// What later jobs work on.
+    Tell(T),
     /// A job whose answer carries the same number.
     Job {
         /// The number.
         id: u32,
         /// What to do.
-        job: Job,
+        job: J,
     },
-}
-
-/// The files and plans that map jobs read; undefined where there is none.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Context {
-    /// The weight file, a `Blob`.
-    #[serde(with = "handle")]
-    pub file: JsValue,
-    /// The model, packed.
-    #[serde(with = "handle")]
-    pub model: JsValue,
-    /// The importance file, a `Blob`.
-    #[serde(with = "handle")]
-    pub importance_file: JsValue,
-    /// The importance, packed.
-    #[serde(with = "handle")]
-    pub importance: JsValue,
-    /// The plan, packed.
-    #[serde(with = "handle")]
-    pub plan: JsValue,
-    /// The compressed file, a `Blob`.
-    #[serde(with = "handle")]
-    pub compressed: JsValue,
-}
-
-impl Default for Context {
-    fn default() -> Self {
-        let none = JsValue::UNDEFINED;
-        Self {
-            file: none.clone(),
-            model: none.clone(),
-            importance_file: none.clone(),
-            importance: none.clone(),
-            plan: none.clone(),
-            compressed: none,
-        }
-    }
-}
-
-/// What a worker is asked to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Job {
-    /// Tell what a file is: [`Answer::Opened`] or [`Answer::Archive`].
-    Open {
-        /// The file, a `Blob`.
-        #[serde(with = "handle")]
-        file: JsValue,
-        /// The files it joins, where it is several.
-        parts: Vec<Part>,
-    },
-    /// Tell what a file is for, beside the context's model: [`Answer::Told`].
-    Tell(#[serde(with = "handle")] JsValue),
-    /// Match an importance file to the context's model: [`Answer::Matched`].
-    Match {
-        /// The importance file, a `Blob`.
-        #[serde(with = "handle")]
-        file: JsValue,
-        /// The recipe that says how to use it.
-        recipe: Recipe,
-    },
-    /// First pass over the importance file: [`Answer::Bytes`].
-    Survey(Task),
-    /// Finish the context's importance from its surveys, an array in task order: [`Answer::Matched`].
-    Complete(#[serde(with = "handle")] JsValue),
-    /// First pass over the weights: [`Answer::Bytes`], the sketches of all tasks.
-    Sketch {
-        /// What to read.
-        tasks: Vec<Task>,
-        /// The session's sample stride.
-        stride: u64,
-    },
-    /// What a plan needs to know before it can encode: [`Answer::Bytes`].
-    Prepare(Task),
-    /// Quantize and code: [`Answer::Bytes`].
-    Encode(Task),
-    /// Decode and compare: [`Answer::Bytes`].
-    Verify(Task),
-    /// Decode a compressed file: [`Answer::Blob`].
-    Decode {
-        /// The compressed file, a `Blob`.
-        #[serde(with = "handle")]
-        file: JsValue,
-        /// What to write.
-        target: Target,
-    },
-    /// Check every checksum of a compressed file: [`Answer::Checked`].
-    Check(#[serde(with = "handle")] JsValue),
-    /// Begin a session beside the current one: [`Answer::Stride`].
-    Begin {
-        /// The model, packed.
-        #[serde(with = "handle")]
-        model: JsValue,
-        /// The importance, packed, or undefined.
-        #[serde(with = "handle")]
-        importance: JsValue,
-    },
-    /// Add sketches to the session that was begun: [`Answer::Done`].
-    Absorb {
-        /// Index of the first task.
-        index: usize,
-        /// The sketches.
-        #[serde(with = "handle")]
-        bytes: JsValue,
-    },
-    /// Complete the session that was begun and make it the current one: [`Answer::Surveyed`].
-    Finish,
-    /// The weights with the recipe's codebook: [`Answer::Overlay`].
-    Overlay {
-        /// The recipe.
-        recipe: Recipe,
-        /// One tensor instead of all.
-        tensor: Option<usize>,
-        /// Whether another question is likely to follow at once.
-        hasty: bool,
-    },
-    /// The curve of one method: [`Answer::Sweep`].
-    Sweep {
-        /// The recipe.
-        recipe: Recipe,
-        /// The method's id.
-        method: String,
-        /// How many points.
-        points: usize,
-    },
-    /// Every tensor's part in bits and distortion: [`Answer::Sensitivity`].
-    Sensitivity(Recipe),
-    /// Solve a recipe for good: [`Answer::Plan`].
-    Plan(Recipe),
-    /// Add what [`Job::Prepare`] gave, an array in task order: [`Answer::Plan`].
-    Prepared(#[serde(with = "handle")] JsValue),
-    /// Begin the compressed file: [`Answer::Done`].
-    Assemble {
-        /// Name of the source file.
-        name: String,
-        /// Its size.
-        source_bytes: u64,
-    },
-    /// Add coded blocks, in task order: [`Answer::Done`].
-    Append(#[serde(with = "handle")] JsValue),
-    /// Complete the compressed file: [`Answer::Compressed`].
-    Seal,
-    /// Sum up what [`Job::Verify`] gave, an array in task order: [`Answer::Verified`].
-    Collect(#[serde(with = "handle")] JsValue),
-}
-
-/// What a compressed file is decoded into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    /// A .safetensors file.
-    Safetensors,
-    /// A .npz file.
-    Npz,
-    /// The context's ONNX model with other weights.
-    Onnx,
-}
-
-impl Target {
-    /// Extension of a file of this kind.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Npz => "npz",
-            Self::Onnx => "onnx",
-        }
-    }
 }
 
 /// A message from a worker.
 #[derive(Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant)] // one at a time, read and handed on
-pub enum Reply {
+pub enum Reply<A> {
     /// The worker listens.
     Ready,
     /// How far a long job has come; its answer is still to follow.
     Progress {
-        /// Bytes done.
+        /// How much is done.
         done: u64,
-        /// Bytes in all.
+        /// How much it is in all.
         total: u64,
     },
     /// A job is done.
@@ -208,143 +72,21 @@ pub enum Reply {
         /// The job's number.
         id: u32,
         /// What it gave.
-        answer: Answer,
+        answer: A,
     },
     /// A job was refused; the worker is well.
     Failed {
         /// The job's number.
         id: u32,
-        /// The engine's sentence.
+        /// Why, in a sentence.
         sentence: String,
     },
     /// The worker is about to die of a defect.
     Panicked(String),
 }
 
-/// What a job gave.
-#[derive(Debug, Serialize, Deserialize)]
-pub enum Answer {
-    /// Nothing but that it is done.
-    Done,
-    /// Bytes for another worker.
-    Bytes(#[serde(with = "handle")] JsValue),
-    /// A file for the user, a `Blob`.
-    Blob(#[serde(with = "handle")] JsValue),
-    /// Every checksum holds; the hash of what was decoded.
-    Checked(String),
-    /// A weight file.
-    Opened(Opened),
-    /// A compressed file of ours.
-    Archive(Archive),
-    /// What a file is for.
-    Told(Purpose),
-    /// An importance, matched to the model or complete.
-    Matched {
-        /// The importance, packed.
-        #[serde(with = "handle")]
-        importance: JsValue,
-        /// What must be surveyed before it is complete.
-        tasks: Vec<Task>,
-        /// What the user should know, a sentence each.
-        notes: Vec<String>,
-        /// The choice with everything filled in.
-        choice: crate::recipe::ImportanceChoice,
-    },
-    /// Every how many weights one is sampled.
-    Stride(u64),
-    /// A complete session.
-    Surveyed {
-        /// The tensor table.
-        rows: Vec<report::TensorRow>,
-        /// Content hash of the file.
-        hash: String,
-    },
-    /// A codebook over the weights.
-    Overlay(report::Overlay),
-    /// A method's curve.
-    Sweep(report::Sweep),
-    /// Which layer hurts.
-    Sensitivity(Vec<report::TensorSensitivity>),
-    /// A solved recipe.
-    Plan {
-        /// The plan, packed.
-        #[serde(with = "handle")]
-        plan: JsValue,
-        /// Whether it can be encoded; if not, its tasks are to be prepared.
-        ready: bool,
-        /// What is to be prepared or encoded.
-        tasks: Vec<Task>,
-    },
-    /// A compressed file.
-    Compressed {
-        /// The file, a `Blob`.
-        #[serde(with = "handle")]
-        file: JsValue,
-        /// What it cost and gave.
-        outcome: report::Outcome,
-    },
-    /// What the comparison gave.
-    Verified(report::Verification),
-}
-
-/// A weight file as the page needs to know it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Opened {
-    /// The model, packed.
-    #[serde(with = "handle")]
-    pub model: JsValue,
-    /// The format's name.
-    pub format: String,
-    /// Number of tensors.
-    pub tensors: usize,
-    /// Number of float parameters.
-    pub parameters: u64,
-    /// Bytes of the tensors with every float as a 32-bit one.
-    pub float32_bytes: u64,
-    /// What the user should know about how the file was read.
-    pub notes: Vec<String>,
-    /// What must be read.
-    pub tasks: Vec<Task>,
-}
-
-/// A compressed file as the page needs to know it.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Archive {
-    /// Bits by part; the sum is the file.
-    pub ledger: Vec<(String, u64)>,
-    /// The recipe, in its one-line form.
-    pub recipe: String,
-    /// Content hash of the source.
-    pub source_hash: String,
-    /// Name of the source file.
-    pub source_name: String,
-    /// Size of the source file.
-    pub source_bytes: u64,
-    /// Number of float parameters.
-    pub parameters: u64,
-    /// The tensors.
-    pub tensors: Vec<ArchiveTensor>,
-}
-
-/// One tensor of a compressed file.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct ArchiveTensor {
-    /// Name as in the source.
-    pub name: String,
-    /// Dimensions.
-    pub shape: Vec<u64>,
-    /// Element type's name.
-    pub dtype: String,
-    /// Number of elements.
-    pub elements: u64,
-    /// How it is stored.
-    pub stored: String,
-    /// Bytes of its blocks.
-    pub stored_bytes: u64,
-}
-
 /// Values of the browser inside packed messages: the bytes hold their place in the array behind the message.
-mod handle {
+pub mod handle {
     use js_sys::Array;
     use serde::{Deserialize as _, Deserializer, Serializer};
     use std::cell::RefCell;
@@ -355,11 +97,13 @@ mod handle {
         pub static VALUES: RefCell<Array> = RefCell::new(Array::new());
     }
 
+    /// Puts a value behind the message.
     pub fn serialize<S: Serializer>(value: &JsValue, serializer: S) -> Result<S::Ok, S::Error> {
         let length = VALUES.with_borrow(|values| values.push(value));
         serializer.serialize_u32(length - 1)
     }
 
+    /// Takes a value from behind the message.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<JsValue, D::Error> {
         let place = u32::deserialize(deserializer)?;
         Ok(VALUES.with_borrow(|values| values.get(place)))
@@ -381,6 +125,15 @@ pub fn decode<T: for<'de> Deserialize<'de>>(message: &JsValue) -> Result<T, Stri
     let read = unpack(&bytes).map_err(|error| error.to_string());
     handle::VALUES.set(Array::new());
     read
+}
+
+/// The buffer of a typed array, to be moved with a message; an empty list for none.
+pub fn transfer_list(array: Option<&JsValue>) -> Array {
+    let list = Array::new();
+    if let Some(array) = array.and_then(|array| array.dyn_ref::<Uint8Array>()) {
+        list.push(&array.buffer());
+    }
+    list
 }
 
 /// Bytes as a typed array of the browser's.

@@ -1,8 +1,9 @@
 //! What a solver worker keeps: the session, the plan being prepared, the file being assembled.
 
 use super::blobs::BlobSink;
+use super::jobs::{Answer, Job};
 use super::message::{byte_lists, sentence, unpack};
-use super::protocol::{self, Answer, Job};
+use super::protocol;
 use crate::engine::{self, Assembler, Plan, Session};
 use crate::recipe::Recipe;
 use wasm_bindgen::JsValue;

@@ -1,9 +1,10 @@
 //! A worker that keeps a session, from the page's side: questions and answers by number.
 
+use super::jobs::{Answer, Job, Weights};
 use super::link::{Heard, Link};
 use super::oneshot::{Receiver, Sender, channel};
 use super::pool::{Failure, Outcome};
-use super::protocol::{Answer, Job, Reply, Request};
+use super::protocol::{Reply, Request};
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
@@ -11,7 +12,7 @@ use std::rc::{Rc, Weak};
 pub struct Solver(Rc<Inner>);
 
 struct Inner {
-    link: RefCell<Option<Link>>,
+    link: RefCell<Option<Link<Weights>>>,
     questions: RefCell<Vec<(u32, Sender<Outcome<Answer>>)>>,
     next: Cell<u32>,
     /// Told, with its last words, that the worker died and another one without a session took its place.
@@ -74,7 +75,7 @@ fn spawn(inner: &Rc<Inner>) -> Result<(), String> {
     Ok(())
 }
 
-fn hear(weak: &Weak<Inner>, heard: Heard) {
+fn hear(weak: &Weak<Inner>, heard: Heard<Answer>) {
     let Some(inner) = weak.upgrade() else { return };
     let answer = |id: u32, answer| {
         let sender = {

@@ -1,18 +1,18 @@
-//! The worker's side: listens, does one job after the other, answers.
+//! What a worker does with weights: the jobs that read the files of its context; those that need a session are the session's.
 
 use super::archive;
 use super::blobs::BlobSource;
+use super::jobs::{Answer, Context, Job, Opened, Target, Weights};
 use super::message::{byte_lists, no_context, sentence, unpack};
-use super::protocol::{self, Answer, Context, Job, Opened, Reply, Request, Target};
+use super::protocol;
+use super::serve::{self, Serve};
 use super::session::Held;
 use crate::container::Reader;
 use crate::engine::{self, Export, Importance, Input, Plan, Task};
 use crate::formats::{self, Limits, Part};
 use crate::model::Model;
-use js_sys::{Array, Uint8Array};
-use std::cell::RefCell;
-use wasm_bindgen::prelude::*;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use wasm_bindgen::JsValue;
+use web_sys::DedicatedWorkerGlobalScope;
 
 /// What a worker remembers between jobs.
 #[derive(Debug)]
@@ -31,46 +31,9 @@ struct Files {
     compressed: Option<(BlobSource, Reader)>,
 }
 
-thread_local! {
-    static STATE: RefCell<State> = RefCell::new(State { files: Err(no_context()), held: Held::default() });
-}
-
-/// Starts listening, and says so.
+/// Becomes a worker.
 pub fn start(scope: &DedicatedWorkerGlobalScope) {
-    let dying = scope.clone();
-    std::panic::set_hook(Box::new(move |info| say(&dying, &Reply::Panicked(info.to_string()))));
-    let answering = scope.clone();
-    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        STATE.with(|state| listen(&answering, &mut state.borrow_mut(), &event.data()));
-    });
-    scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
-    listener.forget();
-    say(scope, &Reply::Ready);
-}
-
-fn listen(scope: &DedicatedWorkerGlobalScope, state: &mut State, message: &JsValue) {
-    match protocol::decode::<Request>(message) {
-        Ok(Request::Context(context)) => state.files = Files::read(&context),
-        Ok(Request::Job { id, job }) => {
-            match state.work(job, &|done, total| say(scope, &Reply::Progress { done, total })) {
-                Ok(answer) => say(scope, &Reply::Done { id, answer }),
-                Err(sentence) => say(scope, &Reply::Failed { id, sentence }),
-            }
-        }
-        Err(error) => say(scope, &Reply::Failed { id: 0, sentence: error }),
-    }
-}
-
-fn say(scope: &DedicatedWorkerGlobalScope, reply: &Reply) {
-    let transfer = Array::new();
-    if let Reply::Done { answer: Answer::Bytes(bytes), .. } = reply
-        && let Some(array) = bytes.dyn_ref::<Uint8Array>()
-    {
-        transfer.push(&array.buffer());
-    }
-    if let Err(error) = scope.post_message_with_transfer(&protocol::encode(reply), &transfer) {
-        web_sys::console::error_1(&error);
-    }
+    serve::start(scope, State { files: Err(no_context()), held: Held::default() });
 }
 
 fn open_compressed(file: &JsValue) -> Result<(BlobSource, Reader), String> {
@@ -112,9 +75,9 @@ impl Files {
     }
 }
 
-impl State {
-    fn files(&self) -> Result<&Files, String> {
-        self.files.as_ref().map_err(Clone::clone)
+impl Serve<Weights> for State {
+    fn told(&mut self, context: Context) {
+        self.files = Files::read(&context);
     }
 
     fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
@@ -168,6 +131,12 @@ impl State {
             Job::Check(file) => archive::check(&file, progress),
             job => self.held.work(job),
         }
+    }
+}
+
+impl State {
+    fn files(&self) -> Result<&Files, String> {
+        self.files.as_ref().map_err(Clone::clone)
     }
 
     fn verify(&self, task: &Task) -> Result<Answer, String> {

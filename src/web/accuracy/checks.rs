@@ -1,10 +1,9 @@
 //! Does a compressed network still run? The page asks, one worker answers.
 
-use super::crew::Crew;
-use super::words::{Ask, Tell};
-use super::{parts, read, unexpected};
+use super::jobs::{Answer, Job, Networks};
+use super::{parts, read};
 use crate::web::page::dom::{detail, dispatch, get, on};
-use crate::web::pool::{Failure, Outcome};
+use crate::web::pool::{Failure, Outcome, Pool, unexpected};
 use js_sys::{Object, Reflect};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -13,15 +12,15 @@ use web_sys::{Blob, Window};
 /// Listens to the page.
 pub fn start(window: &Window) {
     let Some(document) = window.document() else { return };
-    let crew = Rc::new(Crew::new(1, |_, _| {}));
-    let stopped = crew.clone();
+    let pool = Rc::new(Pool::new(1, |_| {}));
+    let stopped = pool.clone();
     on(&document, "run-stop", move |_| stopped.cancel());
     let here = document.clone();
     on(&document, "run-network", move |event| {
         let detail = detail(&event);
-        let (crew, document) = (crew.clone(), here.clone());
+        let (pool, document) = (pool.clone(), here.clone());
         wasm_bindgen_futures::spawn_local(async move {
-            let told = match check(&crew, &detail).await {
+            let told = match check(&pool, &detail).await {
                 Ok(pairs) => pairs,
                 Err(Failure::Cancelled) => return,
                 Err(Failure::Sentence(sentence)) => vec![("failed", sentence.into())],
@@ -40,15 +39,15 @@ async fn field(detail: &JsValue, key: &str) -> Outcome<Vec<u8>> {
     read(&blob).await
 }
 
-async fn check(crew: &Crew, detail: &JsValue) -> Outcome<Vec<(&'static str, JsValue)>> {
+async fn check(pool: &Pool<Networks>, detail: &JsValue) -> Outcome<Vec<(&'static str, JsValue)>> {
     let network = if get(detail, "first").is_truthy() {
         Some((field(detail, "file").await?, parts(&get(detail, "parts"))))
     } else {
         None
     };
     let file = field(detail, "made").await?;
-    match crew.ask(Ask::Check { network, file }).await? {
-        Tell::Checked { sentence, warning, ample } => {
+    match pool.run(Job::Check { network, file }).await? {
+        Answer::Checked { sentence, warning, ample } => {
             Ok(vec![("sentence", sentence.into()), ("warning", warning.into()), ("ample", ample.into())])
         }
         _ => Err(unexpected()),

@@ -1,7 +1,7 @@
 //! Accuracy in the page: a binary of its own, loaded when it is first asked for.
 //!
 //! It holds rten and everything that runs networks. Like the page's binary it is two things by the global scope it wakes up in: the
-//! [`panel`] beside the page, or one of the workers of its [`crew`]. It knows the page only by events on the document, whose
+//! [`panel`] beside the page, or one of the workers that it asks. It knows the page only by events on the document, whose
 //! details are files and texts:
 //!
 //! | event | from | detail |
@@ -17,14 +17,13 @@
 //! | `run-told` | [`checks`] | `{id, sentence, warning, ample}`, or `{id, failed}` |
 
 mod checks;
-mod crew;
+mod jobs;
 mod panel;
-mod words;
 mod worker;
 
 use crate::formats::Part;
 use crate::web::blobs::sentence;
-use crate::web::pool::{Failure, Outcome};
+use crate::web::pool::Outcome;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -53,8 +52,4 @@ fn parts(pairs: &JsValue) -> Vec<Part> {
         let pair = Array::from(&part);
         Some((pair.get(0).as_string()?, pair.get(1).as_f64()? as u64))
     }))
-}
-
-fn unexpected() -> Failure {
-    Failure::Sentence("a worker gave an unexpected answer (a defect of Quantscope)".to_owned())
 }

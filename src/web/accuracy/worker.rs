@@ -1,7 +1,7 @@
 //! A worker's side: keeps a network on the bench and answers questions about it.
 
-use super::words::{Ask, Size, Tell, pack, unpack};
-use crate::formats::Source;
+use super::jobs::{Answer, Job, Networks, Size};
+use crate::formats::{Part, Source};
 use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess, Values};
 use crate::network::evaluate::{Bench, Quantized, Setup};
@@ -11,9 +11,9 @@ use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network};
 use crate::quantize::methods;
 use crate::recipe::Recipe;
-use std::cell::RefCell;
-use wasm_bindgen::prelude::*;
-use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+use crate::web::message::sentence;
+use crate::web::serve::{self, Serve};
+use web_sys::DedicatedWorkerGlobalScope;
 
 /// What a worker remembers.
 #[derive(Debug, Default)]
@@ -31,127 +31,110 @@ struct State {
 
 type Loaded = (Option<String>, Option<String>);
 
-thread_local! {
-    static STATE: RefCell<State> = RefCell::default();
-}
-
-/// Starts listening, and says so.
+/// Becomes a worker.
 pub fn start(scope: &DedicatedWorkerGlobalScope) {
-    let dying = scope.clone();
-    std::panic::set_hook(Box::new(move |info| say(&dying, &Tell::Panicked(info.to_string()))));
-    let answering = scope.clone();
-    let listener = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
-        STATE.with(|state| {
-            let told = match unpack::<Ask>(&event.data()) {
-                Some(ask) => {
-                    state.borrow_mut().answer(ask, &|done, of| say(&answering, &Tell::Progress(done, of)))
-                }
-                None => Err("a message does not fit (a defect of Quantscope)".to_owned()),
-            };
-            say(&answering, &told.unwrap_or_else(Tell::Failed));
-        });
-    });
-    scope.set_onmessage(Some(listener.as_ref().unchecked_ref()));
-    listener.forget();
-    say(scope, &Tell::Ready);
-}
-
-fn say(scope: &DedicatedWorkerGlobalScope, tell: &Tell) {
-    if let Err(error) = scope.post_message(&pack(tell)) {
-        web_sys::console::error_1(&error);
-    }
-}
-
-/// An error with its causes, in one sentence.
-fn sentence(error: impl std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
+    serve::start(scope, State::default());
 }
 
 fn missing(what: &str) -> String {
     format!("{what} first (a defect of Quantscope)")
 }
 
-impl State {
-    fn answer(&mut self, ask: Ask, progress: &dyn Fn(usize, usize)) -> Result<Tell, String> {
-        match ask {
-            Ask::Open { network, parts, weights, name } => {
+impl Serve<Networks> for State {
+    fn told(&mut self, job: Job) {
+        // What could not be taken is missed by the jobs that need it, and they say so.
+        let _ = self.work(job, &|_, _| {});
+    }
+
+    fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+        let progress = &|done: usize, of: usize| progress(done as u64, of as u64);
+        match job {
+            Job::Open { network, parts, weights, name } => {
                 let network = ModelBytes::new(network, parts);
-                let own = weights.map(|bytes| ModelBytes::new(bytes, Vec::new()));
-                let weights = own.unwrap_or_else(|| network.clone());
-                let bench = Bench::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
-                bench.shared().map_err(sentence)?;
-                Graph::parse(bench.network().model()).map_err(sentence)?;
-                *self = Self { bench: Some(bench), data: self.data.take(), ..Self::default() };
-                Ok(Tell::Done)
+                self.open(network, weights.map(|bytes| ModelBytes::new(bytes, Vec::new())), name)
             }
-            Ask::Importance(bytes) => {
+            Job::Importance(bytes) => {
                 let importance = bytes.map(|bytes| ModelBytes::new(bytes, Vec::new()));
                 self.bench()?.set_importance(importance);
                 self.quantized = None;
                 self.loaded = None;
-                Ok(Tell::Done)
+                Ok(Answer::Done)
             }
-            Ask::Data { files, check } => {
-                let files: Vec<(String, &dyn Source)> =
-                    files.iter().map(|(name, bytes)| (name.clone(), bytes as &dyn Source)).collect();
-                let data = DataSet::open(&files).map_err(sentence)?;
-                let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
-                if check && let Some(bench) = &self.bench {
-                    let files = bench.float().map_err(sentence)?;
-                    let graph = Graph::parse(files.model()).map_err(sentence)?;
-                    let network = Network::load(&files).map_err(sentence)?;
-                    let setup = Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
-                    let outputs = setup.run(&network, &data, 0..1, &|| true).map_err(sentence)?;
-                    setup.check_labels(&data, &outputs).map_err(sentence)?;
-                }
-                self.data = Some(data);
-                self.setup = None;
-                Ok(Tell::Data { kind, samples, labels })
-            }
-            Ask::Guess => self.guess(),
-            Ask::Preprocess(line) => {
+            Job::Data { files, check } => self.take_data(&files, check),
+            Job::Guess => self.guess(),
+            Job::Preprocess(line) => {
                 let preprocess = Preprocess::from_line(&line).map_err(sentence)?;
                 let graph = Graph::parse(self.bench()?.network().model()).map_err(sentence)?;
                 let data = self.data.as_ref().ok_or_else(|| missing("choose data"))?;
-                Ok(Tell::Setup(Setup::new(&graph, data, preprocess).map_err(sentence)?))
+                Ok(Answer::Setup(Setup::new(&graph, data, preprocess).map_err(sentence)?))
             }
-            Ask::Use(setup) => {
+            Job::Use(setup) => {
                 self.setup = Some(setup);
-                Ok(Tell::Done)
+                Ok(Answer::Done)
             }
-            Ask::Pictures(count) => self.pictures(count),
-            Ask::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
-            Ask::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
-            Ask::Check { network, file } => {
-                if let Some((bytes, parts)) = network {
-                    let bench = Bench::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
-                    let checker = Checker::made_up(bench.network().clone()).map_err(sentence)?;
-                    self.checked = Some((bench, checker));
-                }
-                let (bench, checker) = self.checked.as_ref().ok_or_else(|| missing("open a network"))?;
-                let decoded = bench.decoded(&file).map_err(sentence)?;
-                let check = checker.check(&decoded).map_err(sentence)?;
-                let (sentence, warning, ample) = (check.sentence(), check.warning(), check.is_ample());
-                Ok(Tell::Checked { sentence, warning, ample })
-            }
-            Ask::Walk { kind, range } => {
+            Job::Pictures(count) => self.pictures(count),
+            Job::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
+            Job::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
+            Job::Check { network, file } => self.check(network, &file),
+            Job::Walk { kind, range } => {
                 let files = self.bench()?.float().map_err(sentence)?;
                 let (data, setup) = self.at_hand()?;
                 let mut sums = Sums::new(kind, &files, setup, data).map_err(sentence)?;
                 let count = range.1 - range.0;
                 sums.add(range.0..range.1, &|done| progress(done, count), &|| true).map_err(sentence)?;
-                Ok(Tell::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
+                Ok(Answer::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
             }
-            Ask::Tune { recipe, schedule, teach, examine } => {
+            Job::Tune { recipe, schedule, teach, examine } => {
                 self.tune(&recipe, schedule, teach, examine, progress)
             }
         }
+    }
+}
+
+impl State {
+    fn open(
+        &mut self,
+        network: ModelBytes,
+        weights: Option<ModelBytes>,
+        name: String,
+    ) -> Result<Answer, String> {
+        let weights = weights.unwrap_or_else(|| network.clone());
+        let bench = Bench::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
+        bench.shared().map_err(sentence)?;
+        Graph::parse(bench.network().model()).map_err(sentence)?;
+        *self = Self { bench: Some(bench), data: self.data.take(), ..Self::default() };
+        Ok(Answer::Done)
+    }
+
+    fn take_data(&mut self, files: &[(String, Vec<u8>)], check: bool) -> Result<Answer, String> {
+        let files: Vec<(String, &dyn Source)> =
+            files.iter().map(|(name, bytes)| (name.clone(), bytes as &dyn Source)).collect();
+        let data = DataSet::open(&files).map_err(sentence)?;
+        let (kind, samples, labels) = (data.kind.clone(), data.samples, data.labels.clone());
+        if check && let Some(bench) = &self.bench {
+            let files = bench.float().map_err(sentence)?;
+            let graph = Graph::parse(files.model()).map_err(sentence)?;
+            let network = Network::load(&files).map_err(sentence)?;
+            let setup = Setup::new(&graph, &data, Preprocess::default()).map_err(sentence)?;
+            let outputs = setup.run(&network, &data, 0..1, &|| true).map_err(sentence)?;
+            setup.check_labels(&data, &outputs).map_err(sentence)?;
+        }
+        self.data = Some(data);
+        self.setup = None;
+        Ok(Answer::Data { kind, samples, labels })
+    }
+
+    fn check(&mut self, network: Option<(Vec<u8>, Vec<Part>)>, file: &[u8]) -> Result<Answer, String> {
+        if let Some((bytes, parts)) = network {
+            let bench = Bench::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
+            let checker = Checker::made_up(bench.network().clone()).map_err(sentence)?;
+            self.checked = Some((bench, checker));
+        }
+        let (bench, checker) = self.checked.as_ref().ok_or_else(|| missing("open a network"))?;
+        let decoded = bench.decoded(file).map_err(sentence)?;
+        let check = checker.check(&decoded).map_err(sentence)?;
+        let (sentence, warning, ample) = (check.sentence(), check.warning(), check.is_ample());
+        Ok(Answer::Checked { sentence, warning, ample })
     }
 
     fn tune(
@@ -161,7 +144,7 @@ impl State {
         teach: (usize, usize),
         examine: (usize, usize),
         progress: &dyn Fn(usize, usize),
-    ) -> Result<Tell, String> {
+    ) -> Result<Answer, String> {
         let recipe = Recipe::from_line(recipe).map_err(sentence)?;
         let (Some(bench), Some(data), Some(setup)) = (&mut self.bench, &self.data, &self.setup) else {
             return Err(missing("choose data"));
@@ -177,7 +160,7 @@ impl State {
         let tuned = tuned.map_err(sentence)?;
         let network = Network::load(&tuned.quantized.files).map_err(sentence)?;
         let outputs = setup.run(&network, data, examine.0..examine.1, &|| true).map_err(sentence)?;
-        Ok(Tell::Tuned {
+        Ok(Answer::Tuned {
             size: size(&tuned.quantized),
             file: tuned.quantized.file,
             losses: tuned.losses,
@@ -196,17 +179,17 @@ impl State {
         Ok((data, setup))
     }
 
-    fn guess(&mut self) -> Result<Tell, String> {
+    fn guess(&mut self) -> Result<Answer, String> {
         let files = self.bench()?.float().map_err(sentence)?;
         let graph = Graph::parse(files.model()).map_err(sentence)?;
         let network = Network::load(&files).map_err(sentence)?;
         let data = self.data.as_ref().ok_or_else(|| missing("choose data"))?;
-        Ok(Tell::Setup(Setup::guess(&graph, &network, data).map_err(sentence)?))
+        Ok(Answer::Setup(Setup::guess(&graph, &network, data).map_err(sentence)?))
     }
 
-    fn pictures(&self, count: usize) -> Result<Tell, String> {
+    fn pictures(&self, count: usize) -> Result<Answer, String> {
         let (data, setup) = self.at_hand()?;
-        let none = Tell::Pictures { width: 0, height: 0, channels: 0, pixels: Vec::new() };
+        let none = Answer::Pictures { width: 0, height: 0, channels: 0, pixels: Vec::new() };
         let Some(binding) = setup.bindings.first() else { return Ok(none) };
         let Some(series) = data.series.get(binding.series) else { return Ok(none) };
         // As the network will see them: in planes, whatever way they lie in the file.
@@ -223,10 +206,10 @@ impl State {
             array.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(*x), b.max(*x)));
         let scale = 255.0 / (high - low).max(1e-20);
         let pixels = array.iter().map(|x| ((x - low) * scale) as u8).collect();
-        Ok(Tell::Pictures { width, height, channels, pixels })
+        Ok(Answer::Pictures { width, height, channels, pixels })
     }
 
-    fn curve(&mut self, line: &str, id: &str, points: usize) -> Result<Tell, String> {
+    fn curve(&mut self, line: &str, id: &str, points: usize) -> Result<Answer, String> {
         let base = Recipe::from_line(line).map_err(sentence)?.with_method(id);
         let swept = methods::find(id).map_or("k", |method| method.swept);
         let opened = self.bench()?.opened(&base).map_err(sentence)?;
@@ -235,7 +218,7 @@ impl State {
         let recipes = points.filter_map(|point| {
             Some((base.with(swept, point.parameter.clone()?).to_line(), point.entropy_bits))
         });
-        Ok(Tell::Curve(recipes.collect()))
+        Ok(Answer::Curve(recipes.collect()))
     }
 
     fn run(
@@ -243,7 +226,7 @@ impl State {
         recipe: Option<String>,
         only: Option<String>,
         range: std::ops::Range<usize>,
-    ) -> Result<Tell, String> {
+    ) -> Result<Answer, String> {
         let key = (recipe, only);
         if self.loaded.as_ref().is_none_or(|(loaded, ..)| *loaded != key) {
             let (files, size) = self.files(&key)?;
@@ -253,7 +236,7 @@ impl State {
         let (data, setup) = self.at_hand()?;
         let outputs = setup.run(network, data, range, &|| true).map_err(sentence)?;
         setup.check_labels(data, &outputs).map_err(sentence)?;
-        Ok(Tell::Ran { outputs: outputs.values, classes: outputs.classes, size: size.clone() })
+        Ok(Answer::Ran { outputs: outputs.values, classes: outputs.classes, size: size.clone() })
     }
 
     /// The network that a recipe leaves, in all tensors or in one.

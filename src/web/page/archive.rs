@@ -5,7 +5,7 @@ use super::files::unexpected;
 use super::state::OpenArchive;
 use super::{App, compress, files, format, ledger, notice, permalink, recipe};
 use crate::recipe::Recipe;
-use crate::web::protocol::{Answer, Archive, Job, Target};
+use crate::web::jobs::{Answer, Archive, Job, Target};
 use std::rc::Rc;
 use web_sys::Blob;
 

@@ -11,8 +11,8 @@ use crate::engine::{Session, Task};
 use crate::model::FileFormat;
 use crate::quantize::grid::STEP;
 use crate::recipe::Recipe;
+use crate::web::jobs::{Answer, Context, Job, Target};
 use crate::web::pool::{Failure, Outcome};
-use crate::web::protocol::{Answer, Context, Job, Target};
 use js_sys::{Array, Uint8Array};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
@@ -181,7 +181,7 @@ pub async fn plan(app: &App, flow: u32, file: &OpenFile, recipe: Recipe) -> Outc
         let Answer::Plan { plan, ready, tasks } = answer else { return Err(unexpected(&answer)) };
         notice::check(app, flow)?;
         let context = Context { plan, ..file.context() };
-        app.pool.set_context(&context);
+        app.pool.tell_anew(context.clone());
         if ready {
             return Ok((context, tasks));
         }
@@ -215,7 +215,7 @@ async fn map(
 
 async fn verify(app: &Rc<App>, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
     notice::stage(app, "Decoding and comparing");
-    app.pool.set_context(&context);
+    app.pool.tell_anew(context);
     let parts = Array::new();
     map(app, tasks, Job::Verify, |bytes| {
         parts.push(&bytes);

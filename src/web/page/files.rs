@@ -8,9 +8,9 @@ use crate::formats::{Part, Purpose, is_named_onnx};
 use crate::model::Model;
 use crate::recipe::{ImportanceKind, Recipe};
 use crate::web::blobs::sentence;
+use crate::web::jobs::{Answer, Context, Job, Opened};
 use crate::web::message::unpack;
 use crate::web::pool::{Failure, Outcome};
-use crate::web::protocol::{Answer, Context, Job, Opened};
 use js_sys::{Array, Uint8Array};
 use std::ops::Range;
 use std::rc::Rc;
@@ -371,7 +371,7 @@ async fn analyse(app: &Rc<App>, flow: u32, file: OpenFile) -> Outcome<OpenFile> 
 /// Tells map workers of the file that is open.
 pub fn restore_context(app: &App) {
     let context = app.state.borrow().file.as_ref().map_or_else(Context::default, OpenFile::context);
-    app.pool.set_context(&context);
+    app.pool.tell_anew(context);
 }
 
 async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFile> {
@@ -390,7 +390,7 @@ async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFil
     }
     notice::check(app, flow)?;
     notice::stage(app, &format!("Reading {}", file.name));
-    app.pool.set_context(&file.context());
+    app.pool.tell_anew(file.context());
     let tasks = file.opened.tasks.clone();
     let total: u64 = tasks.iter().map(|task| task.bytes).sum();
     let mut done = 0;
@@ -602,14 +602,14 @@ pub fn put_back(app: &Rc<App>) {
 async fn weigh(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<OpenFile> {
     let recipe = app.state.borrow().recipe.clone();
     file.importance = None;
-    app.pool.set_context(&file.context());
+    app.pool.tell_anew(file.context());
     let matched = app.pool.run(Job::Match { file: blob.clone().into(), recipe }).await?;
     let Answer::Matched { importance, tasks, notes, choice } = matched else {
         return Err(unexpected(&matched));
     };
     notice::check(app, flow)?;
     file.importance = Some(LoadedImportance { file: blob.clone(), packed: importance, notes, choice });
-    app.pool.set_context(&file.context());
+    app.pool.tell_anew(file.context());
     let surveys = Array::new();
     let total: u64 = tasks.iter().map(|task| task.bytes).sum();
     let mut done = 0;

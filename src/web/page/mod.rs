@@ -26,8 +26,8 @@ mod theme;
 #[cfg(feature = "network")]
 pub(super) use chart::theme as chart_theme;
 
+use super::jobs::{Answer, Job, Weights};
 use super::pool::{Failure, News, Pool};
-use super::protocol::{Answer, Job};
 use super::solver::Solver;
 use crate::engine::Session;
 use crate::engine::report::Point;
@@ -50,7 +50,7 @@ pub struct App {
     window: Window,
     document: Document,
     elements: Elements,
-    pool: Pool,
+    pool: Pool<Weights>,
     /// Answers what moves under the sliders, and compresses.
     solver: Solver,
     /// Answers for whole curves.
@@ -105,8 +105,9 @@ impl App {
                 (Some(app), News::Death(sentence)) => notice::error(&app, &sentence),
                 (Some(app), News::Progress(done, total)) => notice::progress(&app, done, total),
                 (None, _) => {}
-            })?
+            })
         };
+        pool.start()?;
         let solver = || {
             let mourner = mourner.clone();
             Solver::new(move |sentence| {

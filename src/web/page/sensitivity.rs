@@ -7,7 +7,7 @@ use super::{App, download, format};
 use crate::engine::report::{TensorSensitivity, sensitivity_csv, sensitivity_sentence};
 use crate::plot::{self, Scale, Sensitivity};
 use crate::web::canvas;
-use crate::web::protocol::{Answer, Job};
+use crate::web::jobs::{Answer, Job};
 use plotters_canvas::CanvasBackend;
 use std::rc::Rc;
 use web_sys::Element;

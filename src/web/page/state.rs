@@ -1,6 +1,6 @@
 //! What the user wants (the recipe, what is shown) apart from what has been computed (the open file, curves, results).
 
-use super::super::protocol::{Archive, Context, Opened};
+use super::super::jobs::{Archive, Context, Opened};
 use crate::engine::report::{Outcome, Overlay, Rate, Sweep, TensorRow, TensorSensitivity, Verification};
 use crate::formats::Part;
 use crate::quantize::SettingsError;

@@ -7,8 +7,8 @@ use super::{App, compress, curves, files, notice, recipe};
 use crate::engine::targets::{Contest, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
+use crate::web::jobs::{Answer, Job};
 use crate::web::pool::{Failure, Outcome};
-use crate::web::protocol::{Answer, Job};
 use std::rc::Rc;
 
 /// Connects the controls.

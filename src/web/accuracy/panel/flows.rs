@@ -1,9 +1,8 @@
-//! What the buttons start: questions to the crew, one after the other, each stopped when something newer takes over.
+//! What the buttons start: jobs for the workers, one after the other, each stopped when something newer takes over.
 
-use super::super::crew::Answer;
-use super::super::words::{Ask, Size, Tell};
+use super::super::jobs::{Answer, Job, Size};
 use super::state::{Chosen, Data, Origin, Run, best, measured, spread};
-use super::{Panel, paint, percent, unexpected};
+use super::{Panel, paint, percent};
 use crate::formats::{Part, is_named_onnx};
 use crate::network::finetune::Schedule;
 use crate::network::importance::{Computed, Kind};
@@ -15,7 +14,7 @@ use crate::recipe::Recipe;
 use crate::web::blobs::blob_from_bytes;
 use crate::web::oneshot::Receiver;
 use crate::web::page::dom::{append, clear, make, set, set_text, show};
-use crate::web::pool::{Failure, Outcome};
+use crate::web::pool::{Failure, Outcome, unexpected};
 use js_sys::Array;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -72,8 +71,8 @@ impl Panel {
             let state = self.state.borrow();
             state.benched && state.awaited.is_none()
         };
-        let Tell::Data { kind, samples, labels } =
-            self.answer(self.crew.ask(Ask::Data { files: read.clone(), check })).await?
+        let Answer::Data { kind, samples, labels } =
+            self.answer(self.pool.run(Job::Data { files: read.clone(), check })).await?
         else {
             return Err(unexpected());
         };
@@ -98,8 +97,8 @@ impl Panel {
             let weights = Some(self.read(&file).await?);
             let weights_name = self.state.borrow().open.name.clone();
             let ask =
-                Ask::Open { network: network.clone(), parts: parts.clone(), weights, name: weights_name };
-            self.answer(self.crew.ask(ask)).await?;
+                Job::Open { network: network.clone(), parts: parts.clone(), weights, name: weights_name };
+            self.answer(self.pool.run(ask)).await?;
         }
         {
             let mut state = self.state.borrow_mut();
@@ -127,9 +126,9 @@ impl Panel {
             let bytes = self.read(file).await?;
             let ask = match network {
                 Some(Chosen { bytes: network, parts, .. }) => {
-                    Ask::Open { network, parts, weights: Some(bytes), name: open.name.clone() }
+                    Job::Open { network, parts, weights: Some(bytes), name: open.name.clone() }
                 }
-                None => Ask::Open {
+                None => Job::Open {
                     network: bytes,
                     parts: open.parts.clone(),
                     weights: None,
@@ -137,25 +136,27 @@ impl Panel {
                 },
             };
             // One worker says whether it opens; then all are told.
-            self.crew.forget();
-            self.answer(self.crew.ask(ask.clone())).await?;
-            self.crew.tell(ask);
-            self.crew.tell(Ask::Data { files: data_files, check: false });
+            self.pool.forget();
+            self.answer(self.pool.run(ask.clone())).await?;
+            self.pool.tell(ask);
+            self.pool.tell(Job::Data { files: data_files, check: false });
             let mut state = self.state.borrow_mut();
             state.benched = true;
             state.weighed_by = 0;
             if let Some(setup) = state.setup.clone() {
-                self.crew.tell(Ask::Use(setup));
+                self.pool.tell(Job::Use(setup));
             }
         }
         self.prepare_importance(open.importance.as_ref()).await?;
         if self.state.borrow().setup.is_none() {
             let typed = self.preprocess_line();
-            let ask = if typed.is_empty() { Ask::Guess } else { Ask::Preprocess(typed) };
-            let Tell::Setup(setup) = self.answer(self.crew.ask(ask)).await? else { return Err(unexpected()) };
+            let ask = if typed.is_empty() { Job::Guess } else { Job::Preprocess(typed) };
+            let Answer::Setup(setup) = self.answer(self.pool.run(ask)).await? else {
+                return Err(unexpected());
+            };
             self.show_preprocess(&setup);
             self.state.borrow_mut().setup = Some(setup.clone());
-            self.crew.tell(Ask::Use(setup));
+            self.pool.tell(Job::Use(setup));
             self.run_float(self.coarse()).await?;
             self.show_pictures().await?;
         }
@@ -169,7 +170,7 @@ impl Panel {
         };
         let hash = bytes.as_ref().map_or(0, |bytes| xxhash_rust::xxh3::xxh3_64(bytes));
         if self.state.borrow().weighed_by != hash {
-            self.crew.tell(Ask::Importance(bytes));
+            self.pool.tell(Job::Importance(bytes));
             self.state.borrow_mut().weighed_by = hash;
         }
         Ok(())
@@ -206,8 +207,8 @@ impl Panel {
 
     /// A few samples, each with its label and the float network's answer, so that a wrong guess is seen.
     pub(super) async fn show_pictures(self: &Rc<Self>) -> Outcome<()> {
-        let Tell::Pictures { width, height, channels, pixels } =
-            self.answer(self.crew.ask(Ask::Pictures(10))).await?
+        let Answer::Pictures { width, height, channels, pixels } =
+            self.answer(self.pool.run(Job::Pictures(10))).await?
         else {
             return Err(unexpected());
         };
@@ -260,21 +261,21 @@ impl Panel {
         only: Option<&str>,
         range: Range<usize>,
     ) -> Outcome<(Outputs, Option<Size>)> {
-        let workers = if range.len() < FEW { 1 } else { self.crew.len() };
+        let workers = if range.len() < FEW { 1 } else { self.pool.len() };
         let share = range.len().div_ceil(workers).max(1);
         let ask = |start: usize| {
             let range = (start, (start + share).min(range.end));
-            self.crew.ask(Ask::Run {
+            self.pool.run(Job::Run {
                 recipe: recipe.map(str::to_owned),
                 only: only.map(str::to_owned),
                 range,
             })
         };
-        let asked: Vec<Receiver<Answer>> = range.clone().step_by(share).map(ask).collect();
+        let asked: Vec<Receiver<Outcome<Answer>>> = range.clone().step_by(share).map(ask).collect();
         let mut all = Outputs::default();
         let mut found = None;
         for receiver in asked {
-            let Tell::Ran { outputs, classes, size } = self.answer(receiver).await? else {
+            let Answer::Ran { outputs, classes, size } = self.answer(receiver).await? else {
                 return Err(unexpected());
             };
             all.classes = classes;
@@ -294,14 +295,14 @@ impl Panel {
         let is_slow = |id: &str| methods::find(id).is_some_and(|method| method.needs == Needs::Pairs);
         methods.sort_by_key(|id| is_slow(id));
         let ask =
-            |method: &str| Ask::Curve { recipe: line.clone(), method: method.to_owned(), points: POINTS };
-        let asked: Vec<_> = methods.iter().rev().map(|method| (*method, me.crew.ask(ask(method)))).collect();
+            |method: &str| Job::Curve { recipe: line.clone(), method: method.to_owned(), points: POINTS };
+        let asked: Vec<_> = methods.iter().rev().map(|method| (*method, me.pool.run(ask(method)))).collect();
         let mut wanted: Vec<Wanted> = Vec::new();
         for (method, receiver) in asked.into_iter().rev() {
             if is_slow(method) {
                 me.run_points(&wanted, coarse, (0.0, 0.3)).await?;
             }
-            let Tell::Curve(points) = me.answer(receiver).await? else { return Err(unexpected()) };
+            let Answer::Curve(points) = me.answer(receiver).await? else { return Err(unexpected()) };
             wanted.extend(points.into_iter().map(|(recipe, _)| (method.to_owned(), recipe)));
         }
         me.run_points(&wanted, coarse, (0.3, 0.5)).await?;
@@ -345,13 +346,13 @@ impl Panel {
             self.state.borrow_mut().mark_curve(at);
             let start = self.state.borrow().runs.get(at).map_or(0, |run| run.samples);
             if start < until {
-                let ask = Ask::Run { recipe: Some(recipe.clone()), only: None, range: (start, until) };
-                asked.push((at, self.crew.ask(ask)));
+                let ask = Job::Run { recipe: Some(recipe.clone()), only: None, range: (start, until) };
+                asked.push((at, self.pool.run(ask)));
             }
         }
         let steps = asked.len().max(1);
         for (done, (at, receiver)) in asked.into_iter().enumerate() {
-            let Tell::Ran { outputs, classes, size } = self.answer(receiver).await? else {
+            let Answer::Ran { outputs, classes, size } = self.answer(receiver).await? else {
                 return Err(unexpected());
             };
             self.state.borrow_mut().take_run(at, Outputs { values: outputs, classes }, until, size);
@@ -496,13 +497,13 @@ impl Panel {
             (data.samples.min(typed.max(1)), state.setup.clone(), data.kind, name)
         };
         let Some(setup) = setup else { return Err(unexpected()) };
-        let share = total.div_ceil(me.crew.len()).max(1);
+        let share = total.div_ceil(me.pool.len()).max(1);
         let ranges = (0..total).step_by(share).map(|start| (start, (start + share).min(total)));
-        let asked: Vec<_> = ranges.map(|range| me.crew.ask(Ask::Walk { kind, range })).collect();
+        let asked: Vec<_> = ranges.map(|range| me.pool.run(Job::Walk { kind, range })).collect();
         let mut sums: BTreeMap<String, (Vec<usize>, Vec<f64>)> = BTreeMap::new();
         let mut words = String::new();
         for receiver in asked {
-            let Tell::Walked { parts, loss } = me.answer(receiver).await? else { return Err(unexpected()) };
+            let Answer::Walked { parts, loss } = me.answer(receiver).await? else { return Err(unexpected()) };
             words = loss;
             for (name, shape, values) in parts {
                 let sum = sums.entry(name).or_insert_with(|| (shape, vec![0.0; values.len()]));
@@ -547,8 +548,9 @@ impl Panel {
         let teach = (0, half.min(MOST_TAUGHT));
         me.run_float(total).await?;
         let before = me.run_range(Some(&line), None, half..total).await?.0;
-        let ask = Ask::Tune { recipe: line.clone(), schedule, teach, examine: (half, total) };
-        let Tell::Tuned { file, size, losses, outputs, classes } = me.answer(me.crew.ask(ask)).await? else {
+        let ask = Job::Tune { recipe: line.clone(), schedule, teach, examine: (half, total) };
+        let Answer::Tuned { file, size, losses, outputs, classes } = me.answer(me.pool.run(ask)).await?
+        else {
             return Err(unexpected());
         };
         let after = Outputs { values: outputs, classes };

@@ -4,16 +4,15 @@ mod chart;
 mod flows;
 mod state;
 
-use super::crew::{Answer, Crew};
-use super::words::Tell;
-use super::{parts, unexpected};
+use super::jobs::{Answer, Networks};
+use super::parts;
 use crate::formats::is_named_onnx;
 use crate::network::evaluate::Setup;
 use crate::network::measure::Share;
 use crate::web::blobs::blob_from_bytes;
 use crate::web::oneshot::Receiver;
 use crate::web::page::dom::{self, clear, on, set, set_text, show};
-use crate::web::pool::{Failure, Outcome};
+use crate::web::pool::{Failure, News, Outcome, Pool};
 use js_sys::Array;
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
@@ -31,7 +30,7 @@ const MOST_WORKERS: f64 = 8.0;
 struct Panel {
     window: Window,
     document: Document,
-    crew: Crew,
+    pool: Pool<Networks>,
     state: RefCell<State>,
     /// Which wish is being carried out; a newer one ends it.
     flow: Cell<u32>,
@@ -50,20 +49,21 @@ pub fn start(window: &Window) {
     let workers = window.navigator().hardware_concurrency().clamp(1.0, MOST_WORKERS) as usize;
     let progress = {
         let document = document.clone();
-        move |done: usize, of: usize| {
-            if let Some(bar) = document
-                .get_element_by_id("accuracy-progress")
-                .and_then(|e| e.dyn_into::<HtmlProgressElement>().ok())
+        move |news| {
+            if let News::Progress(done, of) = news
+                && let Some(bar) = document
+                    .get_element_by_id("accuracy-progress")
+                    .and_then(|e| e.dyn_into::<HtmlProgressElement>().ok())
             {
                 bar.set_value(done as f64 / of.max(1) as f64);
             }
         }
     };
-    let crew = Crew::new(workers, progress);
+    let pool = Pool::new(workers, progress);
     let panel = Rc::new(Panel {
         window: window.clone(),
         document,
-        crew,
+        pool,
         state: RefCell::default(),
         flow: Cell::new(0),
         busy: Cell::new(false),
@@ -334,7 +334,7 @@ impl Panel {
 
     fn cancel(self: &Rc<Self>) {
         self.flow.set(self.flow.get() + 1);
-        self.crew.cancel();
+        self.pool.cancel();
         self.busy.set(false);
         self.sync();
         self.draw();
@@ -365,7 +365,7 @@ impl Panel {
             }
             me.busy.set(false);
             if let Err(Failure::Sentence(sentence)) = result {
-                me.crew.cancel();
+                me.pool.cancel();
                 me.say(&sentence);
             }
             me.sync();
@@ -380,7 +380,7 @@ impl Panel {
         if self.flow.get() == flow { result } else { Err(Failure::Cancelled) }
     }
 
-    async fn answer(&self, receiver: Receiver<Answer>) -> Outcome<Tell> {
+    async fn answer(&self, receiver: Receiver<Outcome<Answer>>) -> Outcome<Answer> {
         self.unless_stopped(receiver).await
     }
 

@@ -1,6 +1,6 @@
 //! What the panel knows: what is open, the data, what has been run.
 
-use super::super::words::Size;
+use super::super::jobs::Size;
 use crate::formats::{Part, matching_name};
 use crate::network::evaluate::Setup;
 use crate::network::measure::{Measures, Outputs, measure};

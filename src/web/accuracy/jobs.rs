@@ -1,16 +1,27 @@
-//! What panel and workers say to each other, packed by postcard; one question at a time, one answer each.
+//! The words of the workers that run networks.
 
 use crate::formats::Part;
 use crate::network::evaluate::Setup;
 use crate::network::finetune::Schedule;
 use crate::network::importance::Kind;
-use js_sys::Uint8Array;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use wasm_bindgen::{JsCast, JsValue};
+use crate::web::protocol;
+use serde::{Deserialize, Serialize};
 
-/// A question to a worker.
+/// Workers that run networks.
+#[derive(Debug)]
+pub enum Networks {}
+
+impl protocol::Kind for Networks {
+    // What all are told is a job as well: nobody waits for what it gives.
+    type Told = Job;
+    type Job = Job;
+    type Answer = Answer;
+    const MOST_DEATHS: u32 = 1;
+}
+
+/// What a worker is asked to do.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Ask {
+pub enum Job {
     /// Put a network on the bench, with weights of another file where it is not the weight file itself.
     Open { network: Vec<u8>, parts: Vec<Part>, weights: Option<Vec<u8>>, name: String },
     /// Use this importance file, or none.
@@ -49,11 +60,10 @@ pub struct Size {
     pub predicted: Option<Vec<(String, f64)>>,
 }
 
-/// A worker's answer.
+/// What a job gave.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum Tell {
-    /// It listens.
-    Ready,
+pub enum Answer {
+    /// Nothing but that it is done.
     Done,
     Data {
         kind: String,
@@ -90,20 +100,4 @@ pub enum Tell {
         warning: Option<String>,
         ample: bool,
     },
-    /// How far a long job has come.
-    Progress(usize, usize),
-    Failed(String),
-    /// Its last words.
-    Panicked(String),
-}
-
-/// A message as the bytes that are posted.
-pub fn pack<T: Serialize>(message: &T) -> Uint8Array {
-    Uint8Array::from(crate::engine::pack(message).as_slice())
-}
-
-/// Reads a message.
-pub fn unpack<T: DeserializeOwned>(value: &JsValue) -> Option<T> {
-    let array: &Uint8Array = value.dyn_ref()?;
-    crate::engine::unpack(&array.to_vec()).ok()
 }
