@@ -2,7 +2,7 @@
 
 use super::jobs::{Answer, Job, Networks};
 use super::{parts, read};
-use crate::web::page::dom::{detail, dispatch, get, on};
+use crate::web::dom::{detail, dispatch, get, on};
 use crate::web::pool::{Failure, Outcome, Pool, unexpected};
 use js_sys::{Object, Reflect};
 use std::rc::Rc;

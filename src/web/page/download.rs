@@ -1,9 +1,9 @@
 //! Files for the user.
 
-use super::App;
-use super::dom::set;
+use super::app::App;
 use super::notice;
 use crate::web::blobs::{blob_from_bytes, sentence};
+use crate::web::dom::set;
 use wasm_bindgen::JsCast;
 use web_sys::{Blob, HtmlElement, Url};
 

@@ -1,5 +1,9 @@
 //! Numbers as people read them.
 
+use crate::engine::AskedCurve;
+use crate::engine::report::{Curve, Point};
+use crate::quantize::Value;
+
 /// A whole number with a comma between thousands.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -87,4 +91,16 @@ pub fn time_left(seconds: f64) -> String {
         s if s < 90.0 => format!("{} s left", libm::ceil(s)),
         s => format!("{} min left", libm::ceil(s / 60.0)),
     }
+}
+
+/// A point's place on its curve, as people write it.
+pub fn setting(curve: &Curve, point: &Point) -> String {
+    let value = match &point.parameter {
+        Some(Value::Number(x)) => significant(*x, 3),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let symbol =
+        AskedCurve::parse(&curve.method).map_or(curve.parameter.as_str(), |asked| asked.method.unit.symbol());
+    format!("{symbol} = {value}")
 }

@@ -1,8 +1,8 @@
 //! The ledger: what each part of a compressed file costs, as a table and a stacked bar.
 
-use super::App;
-use super::dom::{append, clear, make, set};
+use super::app::App;
 use super::format;
+use crate::web::dom::{append, clear, make, set};
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
@@ -33,7 +33,6 @@ fn row(app: &App, part: &str, bits: u64, share: f64, colour: &str) -> Element {
     append(&name, &make(document, "span", &format!("swatch-cell {colour}"), ""));
     append(&name, &document.create_text_node(part));
     append(&row, &name);
-    // Parts need not end at a byte.
     // Parts need not end at a byte.
     let whole = format::count(bits / 8);
     let bytes = if bits.is_multiple_of(8) { whole } else { format!("{whole}.{}", bits % 8 * 10 / 8) };

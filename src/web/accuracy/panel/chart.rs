@@ -9,8 +9,8 @@ use crate::plot::{
 };
 use crate::quantize::methods::METHODS;
 use crate::web::canvas;
-use crate::web::page::chart_theme;
-use crate::web::page::dom::{append, clear, fact, make, on, part, set, set_text, show, stamp};
+use crate::web::colours;
+use crate::web::dom::{append, clear, fact, make, on, part, set, set_text, show, stamp};
 use plotters_canvas::CanvasBackend;
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -410,7 +410,7 @@ impl Panel {
         let sized = canvas::fit(&self.window, &self.element::<HtmlCanvasElement>(id))?;
         sized.clear();
         let mut backend = CanvasBackend::with_canvas_object(sized.canvas.clone())?;
-        let theme = chart_theme(&self.window, &self.document);
+        let theme = colours::theme(&self.window, &self.document);
         let frame = plot::accuracy(&mut backend, chart, &theme, Scale::new(sized.scale)).ok()?;
         Some((frame, sized.scale))
     }

@@ -1,9 +1,7 @@
 //! Compress, verify by decoding, hand out.
 
-use super::dom::{self, clear, fact, on, set_text, show};
-use super::files::unexpected;
-use super::state::{Compressed, OpenFile, Standing};
-use super::{App, download, files, format, ledger, notice, recipe, running};
+mod running;
+
 use crate::engine::quality::Quality;
 use crate::engine::report::{Outcome as Report, Verification};
 use crate::engine::settle::{Run, Settling};
@@ -11,61 +9,64 @@ use crate::engine::{Session, Task};
 use crate::model::FileFormat;
 use crate::quantize::grid::STEP;
 use crate::recipe::Recipe;
+use crate::web::dom::{clear, fact, fill_notes, on, set_text, show};
 use crate::web::jobs::{Answer, Context, Job, Target};
-use crate::web::pool::{Failure, Outcome};
-use js_sys::{Array, Uint8Array};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::state::{Compressed, OpenFile};
+use crate::web::page::{decoding, download, flow, form, format, ledger, making, reading};
+use crate::web::pool::{Failure, Outcome, unexpected};
+use js_sys::Array;
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
-/// Connects the buttons.
-pub fn connect(app: &Rc<App>) {
-    let e = &app.elements;
-    let click = app.clone();
-    on(&e.compress_button, "click", move |_| start(&click));
-    let click = app.clone();
-    on(&e.download_qsz, "click", move |_| {
-        if let Some(made) = click.state.borrow().compressed.clone() {
-            download::blob(&click, &made.name, &made.blob);
-        }
-    });
-    let targets = [
-        (&e.download_safetensors, Target::Safetensors),
-        (&e.download_npz, Target::Npz),
-        (&e.download_onnx, Target::Onnx),
-    ];
-    for (button, target) in targets {
+/// The button that compresses, and what came of it.
+#[derive(Debug)]
+pub struct Result;
+
+impl Panel for Result {
+    fn connect(self: Rc<Self>, app: &Rc<App>) {
+        let e = &app.elements;
         let click = app.clone();
-        on(button, "click", move |_| {
-            let made = click.state.borrow().compressed.clone();
-            if let Some(made) = made {
-                decode(&click, made.blob, &made.name, target);
+        on(&e.compress_button, "click", move |_| start(&click));
+        let click = app.clone();
+        on(&e.download_qsz, "click", move |_| {
+            if let Some(made) = click.state.borrow().answers.compressed.clone() {
+                download::blob(&click, &made.name, &made.blob);
             }
         });
-    }
-    let click = app.clone();
-    on(&e.download_recipe, "click", move |_| download_recipe(&click));
-}
-
-/// The open file, the recipe as it can be carried out, and its line as the user has set it: the importance that it asks for is
-/// read first, where it is not there yet.
-pub async fn wish(app: &Rc<App>, flow: u32) -> Outcome<(OpenFile, Recipe, String)> {
-    if let Some(problem) = app.state.borrow().problem() {
-        return Err(problem.to_string().into());
-    }
-    let standing = app.state.borrow().importance();
-    if matches!(standing, Standing::Awaited | Standing::Missing) {
-        if app.state.borrow().importance_file.is_none() {
-            return Err("The recipe weighs errors by an importance file, and none is chosen yet."
-                .to_owned()
-                .into());
+        let targets = [
+            (&e.download_safetensors, Target::Safetensors),
+            (&e.download_npz, Target::Npz),
+            (&e.download_onnx, Target::Onnx),
+        ];
+        for (button, target) in targets {
+            let click = app.clone();
+            on(button, "click", move |_| {
+                let made = click.state.borrow().answers.compressed.clone();
+                if let Some(made) = made {
+                    decoding::decode(&click, made.blob, &made.name, target);
+                }
+            });
         }
-        notice::stage(app, "Reading importance");
-        files::read_importance(app, flow).await?;
+        let click = app.clone();
+        on(&e.download_recipe, "click", move |_| download_recipe(&click));
+        running::connect(app);
     }
-    let state = app.state.borrow();
-    let file = state.file.clone().ok_or_else(|| "no file is open".to_owned())?;
-    Ok((file, state.solvable(), state.recipe.to_line()))
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        match what {
+            Change::File => {
+                show_onnx(app);
+                show(&app.elements.result, false);
+            }
+            Change::Result => show_result(app),
+            _ => {}
+        }
+        if app.asks(what) {
+            show_stale(app);
+        }
+    }
 }
 
 /// Compresses the open file with the current recipe; one with an error takes the user to the field that has it.
@@ -74,22 +75,23 @@ pub fn start(app: &Rc<App>) {
         return;
     }
     if app.state.borrow().problem().is_some() {
-        return recipe::go_to_problem(app);
+        return form::go_to_problem(app);
     }
-    let flow = notice::begin(app, "Solving the recipe");
+    let flow = flow::begin(app, "Solving the recipe");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = compress(&app, flow).await;
-        if notice::check(&app, flow).is_ok() {
-            files::restore_context(&app);
+        if flow::check(&app, flow).is_ok() {
+            reading::restore_context(&app);
         }
-        notice::conclude(&app, flow, result);
+        flow::conclude(&app, flow, result);
     });
 }
 
 async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
-    let (file, wished, line) = wish(app, flow).await?;
-    let is_open = Session::leaves_step_open(&wished) || app.state.borrow().found_step.as_ref() == Some(&line);
+    let (file, wished, line) = making::wish(app, flow).await?;
+    let is_open =
+        Session::leaves_step_open(&wished) || app.state.borrow().wish.found_step.as_ref() == Some(&line);
     let mut made = attempt(app, flow, &file, wished, &line).await?;
     let mut settling = Settling::new(is_open);
     // As in the program: where the step is left open and the network answers otherwise, finer ones are tried.
@@ -117,18 +119,19 @@ fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
         let mut state = app.state.borrow_mut();
         let settled = Recipe::from_line(&outcome.recipe).ok();
         let Some(step) = settled.and_then(|recipe| recipe.settings.get(STEP.id).cloned()) else { return };
-        if state.recipe.to_line() != line || state.recipe.settings.get(STEP.id).is_none_or(|now| *now == step)
+        if state.wish.recipe.to_line() != line
+            || state.wish.recipe.settings.get(STEP.id).is_none_or(|now| *now == step)
         {
             return;
         }
-        state.recipe.settings.insert(STEP.id.to_owned(), step);
-        let settled = state.recipe.to_line();
-        if let Some(made) = &mut state.compressed {
+        state.wish.recipe.settings.insert(STEP.id.to_owned(), step);
+        let settled = state.wish.recipe.to_line();
+        if let Some(made) = &mut state.answers.compressed {
             made.line = settled;
         }
     }
-    recipe::show_settings(app);
-    app.refresh();
+    app.changed(Change::Step);
+    app.changed(Change::Question);
 }
 
 /// What carrying out a recipe gave.
@@ -141,91 +144,37 @@ struct Attempt {
 
 /// Carries out a recipe and shows what came of it.
 async fn attempt(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe, line: &str) -> Outcome<Attempt> {
-    notice::stage(app, "Solving the recipe");
-    let (context, tasks) = plan(app, flow, file, recipe).await?;
-    notice::stage(app, "Compressing");
-    let (made, outcome) = encode(app, flow, file, &tasks).await?;
+    flow::stage(app, "Solving the recipe");
+    let (context, tasks) = making::plan(app, flow, file, recipe).await?;
+    flow::stage(app, "Compressing");
+    let (made, outcome) = making::encode(app, flow, file, &tasks).await?;
     let blob: Blob = made.dyn_into().map_err(|_| "the solver gave no file".to_owned())?;
     let name = format!("{}.qsz", download::stem(&file.name));
-    app.state.borrow_mut().compressed = Some(Compressed {
+    app.state.borrow_mut().answers.compressed = Some(Compressed {
         blob: blob.clone(),
         name,
         line: line.to_owned(),
         outcome: outcome.clone(),
         verification: None,
     });
-    show_result(app);
+    app.changed(Change::Result);
     let context = Context { compressed: blob.clone().into(), ..context };
     Ok(Attempt { blob, outcome, context, tasks })
 }
 
-/// Carries out the plan that was solved last: the compressed file, and what came of it.
-pub async fn encode(app: &App, flow: u32, file: &OpenFile, tasks: &[Task]) -> Outcome<(JsValue, Report)> {
-    let source_bytes = file.blob.size() as u64;
-    app.solver.ask(Job::Assemble { name: file.name.clone(), source_bytes }).await?;
-    let mut appended = Vec::with_capacity(tasks.len());
-    map(app, tasks, Job::Encode, |bytes| appended.push(app.solver.ask(Job::Append(bytes.into())))).await?;
-    for answer in appended {
-        answer.await?;
-    }
-    let sealed = app.solver.ask(Job::Seal).await?;
-    let Answer::Compressed { file: made, outcome } = sealed else { return Err(unexpected(&sealed)) };
-    notice::check(app, flow)?;
-    Ok((made, outcome))
-}
-
-/// Solves the recipe, with passes over the file where it needs them; the context says the plan to the workers.
-pub async fn plan(app: &App, flow: u32, file: &OpenFile, recipe: Recipe) -> Outcome<(Context, Vec<Task>)> {
-    let mut answer = app.solver.ask(Job::Plan(recipe)).await?;
-    loop {
-        let Answer::Plan { plan, ready, tasks } = answer else { return Err(unexpected(&answer)) };
-        notice::check(app, flow)?;
-        let context = Context { plan, ..file.context() };
-        app.pool.tell_anew(context.clone());
-        if ready {
-            return Ok((context, tasks));
-        }
-        notice::stage(app, "Preparing codebooks and codes");
-        let parts = Array::new();
-        map(app, &tasks, Job::Prepare, |bytes| {
-            parts.push(&bytes);
-        })
-        .await?;
-        answer = app.solver.ask(Job::Prepared(parts.into())).await?;
-    }
-}
-
-/// Runs one kind of job over tasks, with progress.
-async fn map(
-    app: &App,
-    tasks: &[Task],
-    job: impl Fn(Task) -> Job,
-    mut sink: impl FnMut(Uint8Array),
-) -> Outcome<()> {
-    let total: u64 = tasks.iter().map(|task| task.bytes).sum();
-    let mut done = 0;
-    app.pool
-        .map(tasks.iter().cloned().map(job), |index, bytes| {
-            sink(bytes);
-            done += tasks.get(index).map_or(0, |task| task.bytes);
-            notice::progress(app, done, total);
-        })
-        .await
-}
-
 async fn verify(app: &Rc<App>, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
-    notice::stage(app, "Decoding and comparing");
+    flow::stage(app, "Decoding and comparing");
     app.pool.tell_anew(context);
     let parts = Array::new();
-    map(app, tasks, Job::Verify, |bytes| {
+    making::map(app, tasks, Job::Verify, |bytes| {
         parts.push(&bytes);
     })
     .await?;
     let answer = app.solver.ask(Job::Collect(JsValue::from(parts))).await?;
-    let Answer::Verified(verification) = answer else { return Err(unexpected(&answer)) };
-    notice::check(app, flow)?;
+    let Answer::Verified(verification) = answer else { return Err(unexpected()) };
+    flow::check(app, flow)?;
     show_verdict(app, &verification);
-    if let Some(made) = &mut app.state.borrow_mut().compressed {
+    if let Some(made) = &mut app.state.borrow_mut().answers.compressed {
         made.verification = Some(verification);
     }
     Ok(())
@@ -233,7 +182,7 @@ async fn verify(app: &Rc<App>, flow: u32, context: Context, tasks: &[Task]) -> O
 
 fn show_result(app: &App) {
     let e = &app.elements;
-    let Some(made) = app.state.borrow().compressed.clone() else { return };
+    let Some(made) = app.state.borrow().answers.compressed.clone() else { return };
     let report = &made.outcome;
     clear(&e.result_facts);
     for (term, text) in facts(report) {
@@ -243,7 +192,7 @@ fn show_result(app: &App) {
     let warnings =
         report.quality.iter().flat_map(Quality::warnings).map(|warning| format!("Warning: {warning}"));
     let notes: Vec<String> = warnings.chain(report.notes.iter().cloned()).collect();
-    dom::fill_notes(&app.document, &e.result_notes, &notes);
+    fill_notes(&app.document, &e.result_notes, &notes);
     let bits = ledger::fill(app, &e.ledger_rows, &e.ledger_bar, &report.ledger);
     set_text(&e.ledger_bits, &format::count(bits));
     set_text(&e.ledger_bytes, &format::count(report.file_bytes));
@@ -252,7 +201,6 @@ fn show_result(app: &App) {
     set_text(&e.verdict_hash, "");
     show(&e.result, true);
     show_stale(app);
-    app.show_standing();
     let _ = e.result_title.focus();
 }
 
@@ -312,53 +260,16 @@ fn show_verdict(app: &App, verification: &Verification) {
 }
 
 /// Says when the recipe has moved on from the one the result was made with.
-pub fn show_stale(app: &App) {
+fn show_stale(app: &App) {
     let stale = {
         let state = app.state.borrow();
-        state.compressed.as_ref().is_some_and(|made| made.line != state.recipe.to_line())
+        state.answers.compressed.as_ref().is_some_and(|made| made.line != state.wish.recipe.to_line())
     };
     show(&app.elements.result_stale, stale);
 }
 
-/// Decodes a compressed file into another format and offers it.
-pub fn decode(app: &Rc<App>, blob: Blob, name: &str, target: Target) {
-    let named = format!("{}.decoded.{}", download::stem(name), target.extension());
-    let flow = notice::begin(app, &format!("Decoding to {named}"));
-    let app = app.clone();
-    wasm_bindgen_futures::spawn_local(async move {
-        let result =
-            app.pool.run(Job::Decode { file: blob.into(), target }).await.and_then(|answer| match answer {
-                Answer::Blob(file) => {
-                    file.dyn_into::<Blob>().map_err(|_| "a worker gave no file".to_owned().into())
-                }
-                other => Err(unexpected(&other)),
-            });
-        let result = result.map(|file| hand_out(&app, &named, &file, target));
-        notice::conclude(&app, flow, result);
-    });
-}
-
-/// Offers the decoded file; an ONNX model that came with files of external data comes back as several files.
-fn hand_out(app: &App, name: &str, file: &Blob, target: Target) {
-    let state = app.state.borrow();
-    let parts = state.file.as_ref().map(|file| file.parts.as_slice()).unwrap_or_default();
-    if target != Target::Onnx || parts.is_empty() {
-        return download::blob(app, name, file);
-    }
-    // The model may have got another length, and stands first.
-    let grown = file.size() - parts.iter().map(|part| part.span.len as f64).sum::<f64>();
-    for (index, part) in parts.iter().enumerate() {
-        let start = if index == 0 { 0.0 } else { part.span.offset as f64 + grown };
-        let end = (part.span.offset + part.span.len) as f64 + grown;
-        if let Ok(slice) = file.slice_with_f64_and_f64(start, end) {
-            // The model asks for its data by these names.
-            download::blob(app, if index == 0 { name } else { &part.name }, &slice);
-        }
-    }
-}
-
 /// Offers ONNX only where the open file can be the template.
-pub fn show_onnx(app: &App) {
+fn show_onnx(app: &App) {
     let is_onnx =
         app.state.borrow().file.as_ref().is_some_and(|file| file.opened.format == FileFormat::Onnx.name());
     show(&app.elements.download_onnx, is_onnx);
@@ -367,7 +278,7 @@ pub fn show_onnx(app: &App) {
 
 fn download_recipe(app: &App) {
     let state = app.state.borrow();
-    let Some(made) = &state.compressed else { return };
+    let Some(made) = &state.answers.compressed else { return };
     let report = &made.outcome;
     let Report { recipe, source_hash, file_hash, .. } = report;
     // Lines and hashes have no character that JSON escapes.

@@ -1,106 +1,152 @@
 //! The tensor table: sorted, filtered, a bounded number of rows in the document whatever the model's size.
 
-use super::dom::{self, append, children, clear, on, part, set, set_text, show};
-use super::state::{Order, State};
-use super::{App, format, recipe};
 use crate::engine::report::{Stats, TensorRow};
 use crate::order::{ascending, by_name, key_f64};
 use crate::recipe::{Recipe, matches};
 use crate::role::Role;
+use crate::web::dom::{append, children, clear, fill_notes, on, part, set, set_text, show, stamp};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::format;
+use crate::web::page::state::State;
+use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlInputElement};
 
 /// Rows shown at first, and added by "show more".
-pub const PAGE_ROWS: usize = 100;
+const PAGE_ROWS: usize = 100;
 /// How many names a pattern may stand for when one of them is to be taken out of it.
 const UNROLL_LIMIT: usize = 200;
 
-/// Connects filter, headings, check boxes and the button for more rows.
-pub fn connect(app: &Rc<App>) {
-    let e = &app.elements;
-    let filter = app.clone();
-    on(&e.tensor_filter, "input", move |_| {
-        filter.state.borrow_mut().row_limit = PAGE_ROWS;
-        draw(&filter);
-    });
-    let more = app.clone();
-    on(&e.tensor_more, "click", move |_| {
-        more.state.borrow_mut().row_limit += PAGE_ROWS;
-        draw(&more);
-    });
-    let sort = app.clone();
-    on(&e.tensor_table, "click", move |event| {
-        let heading = event
-            .target()
-            .and_then(|target| target.dyn_into::<Element>().ok())
-            .and_then(|target| target.closest("th[data-sort]").ok().flatten())
-            .and_then(|heading| heading.get_attribute("data-sort"));
-        if let Some(column) = heading {
-            reorder(&sort, column);
-        }
-    });
-    let toggle = app.clone();
-    on(&e.tensor_rows, "change", move |event| {
-        let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok()) else {
-            return;
-        };
-        if let Some(index) = input.get_attribute("data-tensor").and_then(|index| index.parse().ok()) {
-            select(&toggle, index, input.checked());
-        }
-    });
+/// The order of the table.
+#[derive(Debug, Default, PartialEq)]
+struct Order {
+    /// The column; empty for the file's own order.
+    column: String,
+    /// Largest first.
+    descending: bool,
 }
 
-fn reorder(app: &App, column: String) {
-    {
-        let mut state = app.state.borrow_mut();
+/// The table.
+#[derive(Debug, Default)]
+pub struct Tensors {
+    order: RefCell<Order>,
+    /// Rows that are shown beyond the first [`PAGE_ROWS`].
+    more: Cell<usize>,
+    /// Which tensors it shows as quantized.
+    selection: RefCell<String>,
+}
+
+impl Panel for Tensors {
+    /// Connects filter, headings, check boxes and the button for more rows.
+    fn connect(self: Rc<Self>, app: &Rc<App>) {
+        let e = &app.elements;
+        let (me, filter) = (self.clone(), app.clone());
+        on(&e.tensor_filter, "input", move |_| {
+            me.more.set(0);
+            me.fill(&filter);
+        });
+        let (me, more) = (self.clone(), app.clone());
+        on(&e.tensor_more, "click", move |_| {
+            me.more.set(me.more.get() + PAGE_ROWS);
+            me.fill(&more);
+        });
+        let (me, sorted) = (self, app.clone());
+        on(&e.tensor_table, "click", move |event| {
+            let heading = event
+                .target()
+                .and_then(|target| target.dyn_into::<Element>().ok())
+                .and_then(|target| target.closest("th[data-sort]").ok().flatten())
+                .and_then(|heading| heading.get_attribute("data-sort"));
+            if let Some(column) = heading {
+                me.reorder(column);
+                me.fill(&sorted);
+            }
+        });
+        let toggle = app.clone();
+        on(&e.tensor_rows, "change", move |event| {
+            let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
+            else {
+                return;
+            };
+            if let Some(index) = input.get_attribute("data-tensor").and_then(|index| index.parse().ok()) {
+                select(&toggle, index, input.checked());
+            }
+        });
+    }
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        if what == Change::File {
+            app.elements.tensor_filter.set_value("");
+            self.more.set(0);
+        }
+        if app.asks(what) {
+            self.follow_selection(app, matches!(what, Change::File | Change::Reread));
+        }
+    }
+}
+
+impl Tensors {
+    /// Fills the table again where the recipe's selection changed, or the tensors did.
+    fn follow_selection(&self, app: &App, anew: bool) {
+        let key = {
+            let recipe = &app.state.borrow().wish.recipe;
+            format!("{:?}{:?}{}", recipe.include, recipe.exclude, crate::recipe::roles_text(&recipe.roles))
+        };
+        if anew || *self.selection.borrow() != key {
+            *self.selection.borrow_mut() = key;
+            self.fill(app);
+        }
+    }
+
+    fn reorder(&self, column: String) {
         // Numbers start with the largest; a third click returns to the file's order.
         let numeric = !matches!(column.as_str(), "name" | "dtype" | "shape" | "role");
-        let order = &mut state.order;
+        let mut order = self.order.borrow_mut();
         if order.column != column {
             *order = Order { column, descending: numeric };
         } else if order.descending == numeric {
             order.descending = !numeric;
         } else {
-            *order = Order { column: String::new(), descending: false };
+            *order = Order::default();
         }
     }
-    draw(app);
-}
 
-/// Fills the table.
-pub fn draw(app: &App) {
-    let state = app.state.borrow();
-    let e = &app.elements;
-    let Some(file) = &state.file else { return };
-    mark_order(app, &state.order);
-    let filter = e.tensor_filter.value().to_ascii_lowercase();
-    let mut indices: Vec<usize> = (0..file.rows.len())
-        .filter(|i| {
-            file.rows
-                .get(*i)
-                .is_some_and(|row| filter.is_empty() || row.name.to_ascii_lowercase().contains(&filter))
-        })
-        .collect();
-    sort(&mut indices, &file.rows, &state.order);
-    clear(&e.tensor_rows);
-    let most = file.rows.iter().map(|row| row.share).fold(0.0, f64::max);
-    let fragment = app.document.create_document_fragment();
-    for index in indices.iter().take(state.row_limit) {
-        if let Some(row) = file.rows.get(*index) {
-            append(&fragment, &row_element(app, *index, row, most, &state.recipe));
+    /// Fills the table.
+    fn fill(&self, app: &App) {
+        let state = app.state.borrow();
+        let e = &app.elements;
+        let Some(file) = &state.file else { return };
+        let (order, limit) = (self.order.borrow(), PAGE_ROWS + self.more.get());
+        mark_order(app, &order);
+        let filter = e.tensor_filter.value().to_ascii_lowercase();
+        let mut indices: Vec<usize> = (0..file.rows.len())
+            .filter(|i| {
+                file.rows
+                    .get(*i)
+                    .is_some_and(|row| filter.is_empty() || row.name.to_ascii_lowercase().contains(&filter))
+            })
+            .collect();
+        sort(&mut indices, &file.rows, &order);
+        clear(&e.tensor_rows);
+        let most = file.rows.iter().map(|row| row.share).fold(0.0, f64::max);
+        let fragment = app.document.create_document_fragment();
+        for index in indices.iter().take(limit) {
+            if let Some(row) = file.rows.get(*index) {
+                append(&fragment, &row_element(app, *index, row, most, &state.wish.recipe));
+            }
         }
+        append(&e.tensor_rows, &fragment);
+        set_text(&e.tensor_count, &count_sentence(&state, indices.len()));
+        show(&e.tensor_more, indices.len() > limit);
+        fill_notes(&app.document, &e.model_notes, &file.opened.notes);
     }
-    append(&e.tensor_rows, &fragment);
-    set_text(&e.tensor_count, &count_sentence(&state, indices.len()));
-    show(&e.tensor_more, indices.len() > state.row_limit);
-    dom::fill_notes(&app.document, &e.model_notes, &file.opened.notes);
 }
 
 fn count_sentence(state: &State, matching: usize) -> String {
     let Some(file) = &state.file else { return String::new() };
-    let quantized = file.rows.iter().filter(|row| is_quantized(row, &state.recipe)).count();
+    let quantized = file.rows.iter().filter(|row| is_quantized(row, &state.wish.recipe)).count();
     let total = file.rows.len();
     let shown =
         if matching == total { String::new() } else { format!("{} match, ", format::count(matching as u64)) };
@@ -110,7 +156,7 @@ fn count_sentence(state: &State, matching: usize) -> String {
     for role in Role::ALL {
         let rows = file.rows.iter().filter(|row| row.role == role);
         let (all, now) = rows.fold((0u64, 0u64), |(all, now), row| {
-            (all + 1, now + u64::from(is_quantized(row, &state.recipe)))
+            (all + 1, now + u64::from(is_quantized(row, &state.wish.recipe)))
         });
         if all > 0 {
             let _ = write!(text, " · {} {now}/{all}", role.id());
@@ -183,7 +229,7 @@ fn sort(indices: &mut Vec<usize>, rows: &[TensorRow], order: &Order) {
 }
 
 fn row_element(app: &App, index: usize, row: &TensorRow, most: f64, recipe: &Recipe) -> Element {
-    let element = dom::stamp(&app.elements.tensor_row_template);
+    let element = stamp(&app.elements.tensor_row_template);
     let quantized = is_quantized(row, recipe);
     let check: HtmlInputElement = part(&element, "input");
     check.set_checked(quantized);
@@ -275,7 +321,7 @@ fn select(app: &Rc<App>, index: usize, wanted: bool) {
         let mut state = app.state.borrow_mut();
         let Some(rows) = state.file.as_ref().map(|file| file.rows.clone()) else { return };
         let Some(row) = rows.get(index) else { return };
-        let recipe = &mut state.recipe;
+        let recipe = &mut state.wish.recipe;
         if wanted {
             include(recipe, &row.name, &rows);
             if !recipe.selects(&row.name, row.role) {
@@ -289,10 +335,9 @@ fn select(app: &Rc<App>, index: usize, wanted: bool) {
         if !wanted && recipe.selects(&row.name, row.role) {
             recipe.exclude.push(literal(&row.name));
         }
-        state.recipe_is_chosen = true;
+        state.wish.is_chosen = true;
     }
-    recipe::sync(app);
-    app.refresh();
+    app.changed(Change::Recipe);
 }
 
 /// Names a tensor that its role leaves out beside those that are quantized now, or asks for its role where they are too many.

@@ -1,25 +1,36 @@
 //! A target: the setting of the recipe's method that just meets a size or a quality, found by compressing and measuring.
 
-use super::dom::{on, set_text, show};
-use super::files::unexpected;
-use super::state::OpenFile;
-use super::{App, compress, curves, files, notice, recipe};
 use crate::engine::targets::{Contest, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
+use crate::web::dom::{on, set_text, show};
 use crate::web::jobs::{Answer, Job};
-use crate::web::pool::{Failure, Outcome};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::state::{OpenFile, POINTS};
+use crate::web::page::{flow, making, reading};
+use crate::web::pool::{Failure, Outcome, unexpected};
 use std::rc::Rc;
 
-/// Connects the controls.
-pub fn connect(app: &Rc<App>) {
-    let chosen = app.clone();
-    on(&app.elements.target_kind, "change", move |_| choose(&chosen));
-    let submitted = app.clone();
-    on(&app.elements.target_form, "submit", move |event| {
-        event.prevent_default();
-        start(&submitted);
-    });
+/// The form of the target.
+#[derive(Debug)]
+pub struct TargetForm;
+
+impl Panel for TargetForm {
+    fn connect(self: Rc<Self>, app: &Rc<App>) {
+        let chosen = app.clone();
+        on(&app.elements.target_kind, "change", move |_| choose(&chosen));
+        let submitted = app.clone();
+        on(&app.elements.target_form, "submit", move |event| {
+            event.prevent_default();
+            start(&submitted);
+        });
+    }
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        if app.asks(what) {
+            forget(app);
+        }
+    }
 }
 
 /// Shows the fields once a kind of target is chosen.
@@ -37,7 +48,7 @@ fn say(app: &App, sentence: &str, wrong: bool) {
 }
 
 /// Takes the sentence away: the recipe, or the file, is another one than it speaks of.
-pub fn forget(app: &App) {
+fn forget(app: &App) {
     say(app, "", false);
 }
 
@@ -45,37 +56,38 @@ pub fn forget(app: &App) {
 fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
     let state = app.state.borrow();
     let all = app.elements.target_all.checked();
-    let competes =
-        |method: &&Method| if all { state.shown.contains(method.id) } else { method.id == recipe.method };
+    let competes = |method: &&Method| {
+        if all { state.view.methods.contains(method.id) } else { method.id == recipe.method }
+    };
     methods::METHODS.iter().filter(competes).collect()
 }
 
 fn start(app: &Rc<App>) {
     let e = &app.elements;
     let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
-    let recipe = app.state.borrow().recipe.clone();
+    let recipe = app.state.borrow().wish.recipe.clone();
     let contest = match target.and_then(|target| Contest::new(target, &recipe)) {
         Ok(contest) => contest,
         Err(error) => return say(app, &error.to_string(), true),
     };
     forget(app);
-    let flow = notice::begin(app, "Finding a setting");
+    let flow = flow::begin(app, "Finding a setting");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = search(&app, flow, contest).await;
-        if notice::check(&app, flow).is_ok() {
-            files::restore_context(&app);
+        if flow::check(&app, flow).is_ok() {
+            reading::restore_context(&app);
         }
-        notice::conclude(&app, flow, result);
+        flow::conclude(&app, flow, result);
     });
 }
 
 async fn search(app: &Rc<App>, flow: u32, mut contest: Contest) -> Outcome<()> {
-    let (file, recipe, _) = compress::wish(app, flow).await?;
-    let wish = app.state.borrow().recipe.clone();
-    notice::stage(app, "Finding a setting");
+    let (file, recipe, _) = making::wish(app, flow).await?;
+    let wish = app.state.borrow().wish.recipe.clone();
+    flow::stage(app, "Finding a setting");
     find(app, flow, &file, recipe, &mut contest).await?;
-    notice::check(app, flow)?;
+    flow::check(app, flow)?;
     conclude(app, &wish, &contest);
     Ok(())
 }
@@ -83,14 +95,14 @@ async fn search(app: &Rc<App>, flow: u32, mut contest: Contest) -> Outcome<()> {
 /// Compresses with one setting after the other until each competing method's search has ended.
 async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &mut Contest) -> Outcome<()> {
     for method in competing(app, &recipe) {
-        let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: curves::POINTS };
+        let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: POINTS };
         let answer = app.solver.ask(job).await?;
-        let Answer::Sweep(sweep) = answer else { return Err(unexpected(&answer)) };
+        let Answer::Sweep(sweep) = answer else { return Err(unexpected()) };
         let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
         let mut search = contest.search(method, points, file.opened.float32_bytes / 4);
         while let Some(setting) = search.next_setting() {
-            notice::check(app, flow)?;
-            let tasks = match compress::plan(app, flow, file, setting.recipe(&recipe)).await {
+            flow::check(app, flow)?;
+            let tasks = match making::plan(app, flow, file, setting.recipe(&recipe)).await {
                 Ok((_, tasks)) => tasks,
                 Err(Failure::Sentence(_)) => {
                     search.refused();
@@ -98,10 +110,10 @@ async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &m
                 }
                 Err(Failure::Cancelled) => return Err(Failure::Cancelled),
             };
-            let (_, report) = compress::encode(app, flow, file, &tasks).await?;
+            let (_, report) = making::encode(app, flow, file, &tasks).await?;
             if let Some(trial) = search.measured(Measured::of(&report)) {
                 contest.enter(trial);
-                notice::stage(app, &format!("Trial {}: {trial}", contest.trials));
+                flow::stage(app, &format!("Trial {}: {trial}", contest.trials));
             }
         }
     }
@@ -114,13 +126,8 @@ fn conclude(app: &Rc<App>, wish: &Recipe, contest: &Contest) {
         Ok(trial) => trial,
         Err(sentence) => return say(app, &sentence, true),
     };
-    {
-        let mut state = app.state.borrow_mut();
-        state.recipe = trial.setting.recipe(wish);
-        state.recipe_is_chosen = true;
-    }
-    recipe::sync(app);
-    app.refresh();
-    // Last, since a refresh forgets what was said.
+    app.state.borrow_mut().choose(trial.setting.recipe(wish));
+    app.changed(Change::Recipe);
+    // Last, since a change of the recipe takes away what was said.
     say(app, &contest.met().unwrap_or_default(), false);
 }

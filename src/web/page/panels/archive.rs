@@ -1,41 +1,57 @@
 //! A compressed file that was opened: its ledger, recipe and tensors, its checksums, and the weights decoded.
 
-use super::dom::{append, clear, fact, make, on, set, set_text, show as show_element};
-use super::files::unexpected;
-use super::state::OpenArchive;
-use super::{App, compress, files, format, ledger, notice, permalink, recipe};
 use crate::recipe::Recipe;
-use crate::web::jobs::{Answer, Archive, Job, Target};
+use crate::web::dom::{append, clear, fact, make, on, set, set_text, show};
+use crate::web::jobs::{self, Answer, Job, Target};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::state::OpenArchive;
+use crate::web::page::{decoding, flow, format, ledger, notice};
+use crate::web::pool::unexpected;
 use std::rc::Rc;
-use web_sys::Blob;
 
-/// Connects the buttons.
-pub fn connect(app: &Rc<App>) {
-    let e = &app.elements;
-    let click = app.clone();
-    on(&e.archive_verify, "click", move |_| check(&click));
-    let targets = [
-        (&e.archive_safetensors, Target::Safetensors),
-        (&e.archive_npz, Target::Npz),
-        (&e.archive_onnx, Target::Onnx),
-    ];
-    for (button, target) in targets {
+/// Most tensors in the table.
+const MOST_ROWS: usize = 5000;
+
+/// The view of a compressed file.
+#[derive(Debug)]
+pub struct Archive;
+
+impl Panel for Archive {
+    fn connect(self: Rc<Self>, app: &Rc<App>) {
+        let e = &app.elements;
         let click = app.clone();
-        on(button, "click", move |_| {
-            let open = click.state.borrow().archive.clone();
-            if let Some(open) = open {
-                compress::decode(&click, open.blob, &open.name, target);
-            }
-        });
+        on(&e.archive_verify, "click", move |_| check(&click));
+        let targets = [
+            (&e.archive_safetensors, Target::Safetensors),
+            (&e.archive_npz, Target::Npz),
+            (&e.archive_onnx, Target::Onnx),
+        ];
+        for (button, target) in targets {
+            let click = app.clone();
+            on(button, "click", move |_| {
+                let open = click.state.borrow().archive.clone();
+                if let Some(open) = open {
+                    decoding::decode(&click, open.blob, &open.name, target);
+                }
+            });
+        }
+        let click = app.clone();
+        on(&e.archive_back, "click", move |_| click.changed(Change::Bench));
+        let click = app.clone();
+        on(&e.archive_recipe, "click", move |_| use_recipe(&click));
     }
-    let click = app.clone();
-    on(&e.archive_back, "click", move |_| files::show_bench(&click));
-    let click = app.clone();
-    on(&e.archive_recipe, "click", move |_| use_recipe(&click));
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        let open = app.state.borrow().archive.clone().filter(|_| what == Change::Archive);
+        if let Some(open) = open {
+            show_archive(app, &open);
+        }
+    }
 }
 
 /// Shows a compressed file in place of the bench.
-pub fn show(app: &Rc<App>, blob: Blob, name: &str, archive: Archive) {
+fn show_archive(app: &App, open: &OpenArchive) {
+    let OpenArchive { blob, name, archive } = open;
     let e = &app.elements;
     set_text(&e.archive_title, name);
     clear(&e.archive_facts);
@@ -55,25 +71,24 @@ pub fn show(app: &Rc<App>, blob: Blob, name: &str, archive: Archive) {
     set_text(&e.archive_verdict, "");
     e.archive_verdict.set_class_name("verdict");
     ledger::fill(app, &e.archive_ledger, &e.archive_bar, &archive.ledger);
-    fill_tensors(app, &archive);
+    fill_tensors(app, archive);
     set_text(&e.file_name, name);
     set_text(
         &e.file_facts,
         &format!("Quantscope .qsz · {} tensors", format::count(archive.tensors.len() as u64)),
     );
-    show_element(&e.file_summary, true);
+    show(&e.file_summary, true);
     let behind = app.state.borrow().file.as_ref().map(|file| file.name.clone());
     set_text(&e.archive_back, &format!("Back to {}", behind.as_deref().unwrap_or_default()));
-    show_element(&e.archive_back, behind.is_some());
-    app.state.borrow_mut().archive = Some(OpenArchive { blob, name: name.to_owned(), archive });
+    show(&e.archive_back, behind.is_some());
     app.show_view("archive");
     let _ = e.archive_title.focus();
 }
 
-fn fill_tensors(app: &App, archive: &Archive) {
+fn fill_tensors(app: &App, archive: &jobs::Archive) {
     let rows = &app.elements.archive_rows;
     clear(rows);
-    for tensor in archive.tensors.iter().take(5000) {
+    for tensor in archive.tensors.iter().take(MOST_ROWS) {
         let row = make(&app.document, "tr", "", "");
         let name = make(&app.document, "th", "", &tensor.name);
         set(&name, "scope", "row");
@@ -89,7 +104,7 @@ fn fill_tensors(app: &App, archive: &Archive) {
 
 fn check(app: &Rc<App>) {
     let Some(open) = app.state.borrow().archive.clone() else { return };
-    let flow = notice::begin(app, "Checking checksums");
+    let flow = flow::begin(app, "Checking checksums");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
@@ -100,9 +115,9 @@ fn check(app: &Rc<App>) {
                 app.elements.archive_verdict.set_class_name("verdict good");
                 Ok(())
             }
-            other => Err(unexpected(&other)),
+            _ => Err(unexpected()),
         });
-        notice::conclude(&app, flow, result);
+        flow::conclude(&app, flow, result);
     });
 }
 
@@ -111,21 +126,15 @@ fn use_recipe(app: &Rc<App>) {
     let Some(open) = app.state.borrow().archive.clone() else { return };
     match Recipe::from_line(&open.archive.recipe) {
         Ok(found) => {
-            let has_file = {
-                let mut state = app.state.borrow_mut();
-                state.recipe = found;
-                state.recipe_is_chosen = true;
-                state.link_hash = Some(open.archive.source_hash.clone());
-                state.file.is_some()
-            };
-            recipe::sync(app);
-            permalink::judge(app);
+            let hash = Some(open.archive.source_hash.clone());
+            app.state.borrow_mut().take_recipe(found, hash);
+            let has_file = app.state.borrow().file.is_some();
             if has_file {
-                files::show_bench(app);
-                app.refresh();
+                app.changed(Change::Bench);
             } else {
                 app.show_view("front");
             }
+            app.changed(Change::Link);
         }
         Err(error) => notice::error(app, &error.to_string()),
     }

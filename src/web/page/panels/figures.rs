@@ -1,13 +1,28 @@
 //! The headline figures of the current operating point.
 
-use super::App;
-use super::dom::{set, set_text};
-use super::format::{decimals, significant};
-use super::state::{Standing, State};
 use crate::engine::report::Point;
+use crate::web::dom::{set, set_text};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::format::{decimals, significant};
+use crate::web::page::state::{Standing, State, quality};
+use std::rc::Rc;
+
+/// The strip of figures.
+#[derive(Debug)]
+pub struct Figures;
+
+impl Panel for Figures {
+    fn connect(self: Rc<Self>, _: &Rc<App>) {}
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        if app.asks(what) || matches!(what, Change::Overlay | Change::Result | Change::Measure) {
+            show(app);
+        }
+    }
+}
 
 /// Shows the point of the overlay, faded where it is not of what is asked now, with the reason.
-pub fn show(app: &App) {
+fn show(app: &App) {
     let state = app.state.borrow();
     let elements = &app.elements;
     let is_current = state.is_current() || state.measured().is_some();
@@ -16,7 +31,7 @@ pub fn show(app: &App) {
     set(&elements.figure_list, "aria-busy", if is_current { "false" } else { "true" });
     // What was measured on a file says more than what was predicted for it.
     let measured = state.measured();
-    let predicted = state.overlay.as_ref().map(|overlay| &overlay.value.point);
+    let predicted = state.answers.overlay.as_ref().map(|overlay| &overlay.value.point);
     let Some(point) = measured.map(|outcome| &outcome.point).or(predicted) else {
         for figure in [
             &elements.figure_bits,
@@ -30,15 +45,14 @@ pub fn show(app: &App) {
         set_text(&elements.figure_note, waiting(&state));
         return;
     };
-    let weighted = state.weighted;
+    let weighted = state.view.weighted;
     set_text(&elements.figure_bits, &decimals(point.bits, 3));
     let ratio = measured.map_or(point.predicted_ratio, |outcome| outcome.float32_ratio);
     set_text(&elements.figure_ratio, &format!("{}×", significant(ratio, 4)));
     let label = if measured.is_some() { "ratio, measured" } else { "ratio, predicted" };
     set_text(&elements.figure_ratio_label, label);
     set_text(&elements.figure_sqnr_label, if weighted { "weighted SQNR, dB" } else { "SQNR, dB" });
-    let sqnr = if weighted { point.weighted_sqnr_db } else { point.sqnr_db };
-    set_text(&elements.figure_sqnr, &decimals(sqnr, 2));
+    set_text(&elements.figure_sqnr, &decimals(quality(point, weighted), 2));
     set_text(&elements.figure_entropy, &decimals(point.entropy_bits, 3));
     set_text(&elements.figure_formula, &format!("{}×", significant(point.formula_ratio, 4)));
     if is_current {

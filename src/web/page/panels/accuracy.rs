@@ -1,0 +1,111 @@
+//! The page's side of the accuracy panel, which is a binary of its own: tells it what is open, hears what it asks for.
+//!
+//! They know each other by events on the document; [`crate::web`]'s module `accuracy` lists them.
+
+use crate::quantize::Scope;
+use crate::recipe::Recipe;
+use crate::web::dom::{detail, dispatch, on, set};
+use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::{notice, reading};
+use js_sys::{Array, Object, Reflect};
+use std::rc::Rc;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::File;
+
+/// The other module's panel, from this side.
+#[derive(Debug)]
+pub struct Accuracy;
+
+impl Panel for Accuracy {
+    /// Connects both directions.
+    fn connect(self: Rc<Self>, app: &Rc<App>) {
+        let told = app.clone();
+        on(&app.document, "accuracy-hello", move |_| {
+            if let Some(body) = told.document.body() {
+                set(&body, "data-accuracy", "ready");
+            }
+            tell(&told);
+        });
+        let asked = app.clone();
+        on(&app.document, "accuracy-recipe", move |event| {
+            let line = detail(&event).as_string().unwrap_or_default();
+            match Recipe::from_line(&line) {
+                Ok(found) => {
+                    {
+                        // Importance is what the page has loaded, whatever the line says of it.
+                        let recipe = &mut asked.state.borrow_mut().wish.recipe;
+                        let importance = recipe.importance.clone();
+                        *recipe = Recipe { importance, ..found };
+                    }
+                    asked.changed(Change::Recipe);
+                }
+                Err(error) => notice::error(&asked, &error.to_string()),
+            }
+        });
+        let asked = app.clone();
+        on(&app.document, "accuracy-importance", move |event| {
+            if let Ok(file) = detail(&event).dyn_into::<File>() {
+                asked.state.borrow_mut().weigh_by(file);
+                asked.changed(Change::Recipe);
+                asked.changed(Change::Importance);
+            }
+        });
+        let asked = app.clone();
+        on(&app.document, "sample-open", move |event| {
+            let files = Array::from(&detail(&event));
+            let mut files = files.iter().filter_map(|file| file.dyn_into().ok());
+            if let Some(file) = files.next() {
+                open_sample(&asked, file, files.next());
+            }
+        });
+        let asked = app.clone();
+        on(&app.document, "sample-failed", move |event| {
+            notice::error(&asked, &detail(&event).as_string().unwrap_or_default());
+        });
+    }
+
+    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+        if app.asks(what) || what == Change::Methods {
+            tell(app);
+        }
+    }
+}
+
+fn open_sample(app: &Rc<App>, file: File, curvature: Option<File>) {
+    if let Some(curvature) = curvature {
+        let mut state = app.state.borrow_mut();
+        // A recipe that was chosen, by a link or by hand, stays what it is.
+        if state.wish.is_chosen {
+            let name = curvature.name();
+            state.wish.importance_file = Some((curvature.into(), name));
+        } else {
+            state.weigh_by(curvature);
+            // Curvature says how fine each tensor must be; one scope for all lets it.
+            state.wish.recipe.scope = Scope::All;
+        }
+    }
+    let name = file.name();
+    reading::open(app, file.into(), name, Vec::new());
+}
+
+/// Tells the panel what is open, if anything is.
+fn tell(app: &App) {
+    let object = Object::new();
+    {
+        let state = app.state.borrow();
+        let Some(file) = &state.file else { return };
+        let put = |key: &str, value: &JsValue| {
+            let _ = Reflect::set(&object, &key.into(), value);
+        };
+        put("file", &file.blob);
+        put("name", &JsValue::from_str(&file.name));
+        put("parts", &file.parts_told());
+        if let Some(loaded) = &file.importance {
+            put("importance", &loaded.file);
+        }
+        put("recipe", &JsValue::from_str(&state.solvable().to_line()));
+        let methods: Vec<&str> = state.view.methods.iter().map(String::as_str).collect();
+        put("methods", &JsValue::from_str(&methods.join(",")));
+    }
+    dispatch(&app.document, "accuracy-state", &object);
+}
