@@ -1,18 +1,19 @@
 //! Accuracy in the page: a binary of its own, loaded when it is first asked for.
 //!
-//! It holds rten and everything that runs networks. Like the page's binary it is two things by the global scope it wakes up in: the
-//! [`panel`] beside the page, or one of the workers that it asks. It knows the page only by events on the document, whose
-//! details are files and texts:
+//! It holds rten and everything that runs networks. Like the page's binary it is two things by the global scope it wakes up in:
+//! the [`panel`] beside the page with its [`checks`], or one of the workers that they ask in the words of [`jobs`]. It knows the
+//! page only by events on the document, whose details are files and texts:
 //!
 //! | event | from | detail |
 //! |---|---|---|
 //! | `accuracy-hello` | boot script | nothing: the panel is asked for, tell it what is open |
 //! | `accuracy-state` | page | `{file, name, importance, recipe, methods}` |
-//! | `accuracy-data` | boot script | `{files, model}`: a data set, to be measured at once if the open file bears the model's name |
+//! | `accuracy-data` | boot script | `{files, model}`: a data set, to be measured at once if the open file has the model's name |
 //! | `samples-given` | page | files of a data set; the boot script shows the panel and passes them on |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |
 //! | `accuracy-importance` | panel | an importance file to take over |
-//! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights; the boot script loads this module and passes it on as `run-network` |
+//! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights |
+//! | `run-network` | boot script | the same, once this module is loaded |
 //! | `run-stop` | page | nothing: the answer is not wanted any more |
 //! | `run-told` | [`checks`] | `{id, sentence, warning, ample}`, or `{id, failed}` |
 

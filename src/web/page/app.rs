@@ -8,7 +8,7 @@ use crate::web::jobs::Weights;
 use crate::web::pool::Pool;
 use crate::web::solver::Solver;
 use std::cell::{Cell, OnceCell, RefCell};
-use std::fmt::Debug;
+use std::fmt::{self, Debug};
 use std::rc::{Rc, Weak};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
@@ -73,7 +73,7 @@ impl Change {
 
 /// A part of the page that shows something of the state, or changes it. It knows no other panel: what it needs of them it finds
 /// in the state, and what it does to them it says as a [`Change`].
-pub trait Panel: Debug {
+pub trait Panel {
     /// Builds what index.html leaves open, and listens to the panel's controls.
     fn connect(self: Rc<Self>, app: &Rc<App>);
 
@@ -82,6 +82,13 @@ pub trait Panel: Debug {
 
     /// Draws the panel's charts, with the next frame after anything changed.
     fn draw(&self, _app: &App) {}
+}
+
+// By hand, since a panel's own would carry the text of all that it holds into the page's binary.
+impl Debug for dyn Panel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Panel")
+    }
 }
 
 /// The page.

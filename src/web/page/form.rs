@@ -38,7 +38,8 @@ pub fn put(control: &Element, text: &str) {
     }
 }
 
-/// Shows at its field what keeps the recipe from being solved, or that nothing does; until it is mended nothing can be made of it.
+/// Shows at its field what keeps the recipe from being solved, or that nothing does; until it is mended nothing can be made of
+/// it.
 pub fn show_problem(app: &App, problem: Option<&SettingsError>) {
     let e = &app.elements;
     if let Some(field) = first(&e.recipe_form, "[aria-describedby='recipe-error']") {

@@ -1,27 +1,30 @@
 //! The panel beside the page: setup, pictures, charts, actions. The boot script shows it when somebody asks for it.
 
 mod chart;
-mod flows;
+mod elements;
+mod facts;
+mod importance;
+mod measuring;
+mod points;
+mod setup;
 mod state;
+mod tuning;
 
 use super::jobs::{Answer, Networks};
 use super::parts;
 use crate::formats::is_named_onnx;
-use crate::network::evaluate::Setup;
 use crate::network::measure::Share;
 use crate::web::blobs::blob_from_bytes;
-use crate::web::dom::{self, clear, on, set, set_text, show};
+use crate::web::dom::{self, on, set, set_text, show};
 use crate::web::oneshot::Receiver;
 use crate::web::pool::{Failure, News, Outcome, Pool};
+use elements::Elements;
 use js_sys::Array;
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{
-    Blob, CanvasRenderingContext2d, Document, Element, Event, File, FileList, HtmlButtonElement,
-    HtmlCanvasElement, HtmlElement, HtmlInputElement, HtmlProgressElement, HtmlSelectElement, Url, Window,
-};
+use web_sys::{Blob, Document, Event, EventTarget, File, FileList, HtmlElement, Url, Window};
 
 /// Workers at most.
 const MOST_WORKERS: f64 = 8.0;
@@ -30,6 +33,7 @@ const MOST_WORKERS: f64 = 8.0;
 struct Panel {
     window: Window,
     document: Document,
+    elements: Elements,
     pool: Pool<Networks>,
     state: RefCell<State>,
     /// Which wish is being carried out; a newer one ends it.
@@ -47,22 +51,17 @@ pub fn start(window: &Window) {
     let Some(document) = window.document() else { return };
     std::panic::set_hook(Box::new(|info| web_sys::console::error_1(&info.to_string().into())));
     let workers = window.navigator().hardware_concurrency().clamp(1.0, MOST_WORKERS) as usize;
-    let progress = {
-        let document = document.clone();
-        move |news| {
-            if let News::Progress(done, of) = news
-                && let Some(bar) = document
-                    .get_element_by_id("accuracy-progress")
-                    .and_then(|e| e.dyn_into::<HtmlProgressElement>().ok())
-            {
-                bar.set_value(done as f64 / of.max(1) as f64);
-            }
+    let elements = Elements::find(&document);
+    let bar = elements.progress.clone();
+    let pool = Pool::new(workers, move |news| {
+        if let News::Progress(done, of) = news {
+            bar.set_value(done as f64 / of.max(1) as f64);
         }
-    };
-    let pool = Pool::new(workers, progress);
+    });
     let panel = Rc::new(Panel {
         window: window.clone(),
         document,
+        elements,
         pool,
         state: RefCell::default(),
         flow: Cell::new(0),
@@ -87,16 +86,34 @@ fn interval(share: &Share) -> String {
 }
 
 impl Panel {
-    fn element<T: JsCast>(&self, id: &str) -> T {
-        let found = self.document.get_element_by_id(id).and_then(|e| e.dyn_into().ok());
-        found.unwrap_or_else(|| wasm_bindgen::throw_str(&format!("index.html lacks #{id}")))
-    }
-
     fn dispatch(&self, kind: &str, detail: &JsValue) {
         dom::dispatch(&self.document, kind, detail);
     }
 
     fn connect(self: &Rc<Self>) {
+        self.connect_page();
+        self.connect_files();
+        self.connect_drop();
+        self.connect_actions();
+        self.connect_chart();
+        let me = self.clone();
+        let resized = wasm_bindgen::closure::Closure::<dyn FnMut()>::new(move || me.draw());
+        if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
+            observer.observe(&self.elements.canvas);
+            std::mem::forget(observer);
+        }
+        resized.forget();
+        let me = self.clone();
+        on(&self.document, "keydown", move |event| {
+            if event.dyn_ref::<web_sys::KeyboardEvent>().is_some_and(|e| e.key() == "Escape") && me.busy.get()
+            {
+                me.cancel();
+            }
+        });
+    }
+
+    /// Hears what is open, and of data that come with it.
+    fn connect_page(self: &Rc<Self>) {
         let me = self.clone();
         on(&self.document, "accuracy-state", move |event| me.hear_state(&event));
         let me = self.clone();
@@ -109,95 +126,81 @@ impl Panel {
             me.state.borrow_mut().awaited = Some(name);
             me.take_data(files);
         });
-        for (button, input) in [
-            ("accuracy-data-button", "accuracy-data-input"),
-            ("accuracy-network-button", "accuracy-network-input"),
-        ] {
-            let input: HtmlInputElement = self.element(input);
-            on(&self.element::<HtmlElement>(button), "click", move |_| input.click());
+    }
+
+    fn connect_files(self: &Rc<Self>) {
+        let e = &self.elements;
+        for (button, input) in [(&e.data_button, &e.data_input), (&e.network_button, &e.network_input)] {
+            let input = input.clone();
+            on(button, "click", move |_| input.click());
         }
         let me = self.clone();
-        on(&self.element::<HtmlElement>("accuracy-data-input"), "change", move |_| {
-            let input: HtmlInputElement = me.element("accuracy-data-input");
+        on(&e.data_input, "change", move |_| {
+            let input = &me.elements.data_input;
             me.take_data(array_of(input.files()));
             input.set_value("");
         });
         let me = self.clone();
-        on(&self.element::<HtmlElement>("accuracy-network-input"), "change", move |_| {
-            let input: HtmlInputElement = me.element("accuracy-network-input");
+        on(&e.network_input, "change", move |_| {
+            let input = &me.elements.network_input;
             let files = array_of(input.files());
             input.set_value("");
             me.take_network(files);
         });
-        self.connect_drop();
-        let actions: [(&str, Action); 7] = [
-            ("accuracy-measure", |me| me.start("Measuring the curves", Self::curves)),
-            ("accuracy-this", |me| me.start("Measuring this recipe", Self::measure_this)),
-            ("accuracy-tensors", |me| me.start("Measuring tensor by tensor", Self::measure_tensors)),
-            ("accuracy-compute", |me| me.start("Computing importance", Self::compute_importance)),
-            ("accuracy-tune", |me| me.start("Retraining the codebook", Self::tune)),
-            ("accuracy-answers", |me| me.start("Running the network", Self::save_answers)),
-            ("accuracy-cancel", Self::cancel),
+    }
+
+    fn connect_actions(self: &Rc<Self>) {
+        let e = &self.elements;
+        let preprocess: Action = |me| me.start("Preprocessing", Self::preprocess);
+        let actions: [(&EventTarget, &str, Action); 17] = [
+            (&e.measure, "click", |me| me.start("Measuring the curves", Self::curves)),
+            (&e.measure_this, "click", |me| me.start("Measuring this recipe", Self::measure_this)),
+            (&e.tensors, "click", |me| me.start("Measuring tensor by tensor", Self::measure_tensors)),
+            (&e.compute, "click", |me| me.start("Computing importance", Self::compute_importance)),
+            (&e.tune, "click", |me| me.start("Retraining the codebook", Self::tune)),
+            (&e.answers, "click", |me| me.start("Running the network", Self::save_answers)),
+            (&e.cancel, "click", Self::cancel),
+            (&e.x, "change", |me| me.draw()),
+            (&e.y, "change", |me| me.draw()),
+            (&e.near, "change", |me| me.draw()),
+            (&e.theme_button, "click", |me| me.draw()),
+            (&e.scale, "change", preprocess),
+            (&e.mean, "change", preprocess),
+            (&e.std, "change", preprocess),
+            (&e.layout, "change", preprocess),
+            (&e.csv, "click", |me| me.save_table()),
+            (&e.save, "click", |me| me.save_file()),
         ];
-        for (id, action) in actions {
+        for (control, kind, action) in actions {
             let me = self.clone();
-            on(&self.element::<HtmlElement>(id), "click", move |_| action(&me));
+            on(control, kind, move |_| action(&me));
         }
-        for id in ["accuracy-x", "accuracy-y", "accuracy-near"] {
-            let me = self.clone();
-            on(&self.element::<HtmlElement>(id), "change", move |_| me.draw());
+    }
+
+    fn save_file(&self) {
+        let file = self.state.borrow().last_file.clone();
+        if let Some((name, bytes)) = file {
+            self.download(&name, &bytes);
         }
-        for id in ["accuracy-scale", "accuracy-mean", "accuracy-std", "accuracy-layout"] {
-            let me = self.clone();
-            on(&self.element::<HtmlElement>(id), "change", move |_| {
-                me.start("Preprocessing", Self::preprocess);
-            });
-        }
-        let me = self.clone();
-        on(&self.element::<HtmlElement>("accuracy-csv"), "click", move |_| me.save_table());
-        let me = self.clone();
-        on(&self.element::<HtmlElement>("accuracy-save"), "click", move |_| {
-            let file = me.state.borrow().last_file.clone();
-            if let Some((name, bytes)) = file {
-                me.download(&name, &bytes);
-            }
-        });
-        self.connect_chart();
-        let me = self.clone();
-        let resized = wasm_bindgen::closure::Closure::<dyn FnMut()>::new(move || me.draw());
-        if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
-            observer.observe(&self.element::<Element>("accuracy-canvas"));
-            std::mem::forget(observer);
-        }
-        resized.forget();
-        let me = self.clone();
-        on(&self.element::<HtmlElement>("theme-button"), "click", move |_| me.draw());
-        let me = self.clone();
-        on(&self.document, "keydown", move |event| {
-            if event.dyn_ref::<web_sys::KeyboardEvent>().is_some_and(|e| e.key() == "Escape") && me.busy.get()
-            {
-                me.cancel();
-            }
-        });
     }
 
     fn connect_drop(self: &Rc<Self>) {
-        let zone: Element = self.element("accuracy-setup");
+        let zone = &self.elements.setup;
         let me = self.clone();
-        on(&zone, "dragover", move |event| {
+        on(zone, "dragover", move |event| {
             event.prevent_default();
             event.stop_propagation();
-            show(&me.element::<HtmlElement>("drop-veil"), false);
+            show(&me.elements.drop_veil, false);
         });
         let me = self.clone();
-        on(&zone, "drop", move |event: Event| {
+        on(zone, "drop", move |event: Event| {
             let Some(drag) = event.dyn_ref::<web_sys::DragEvent>() else { return };
             let files = array_of(drag.data_transfer().and_then(|data| data.files()));
             let (networks, data): (Vec<File>, Vec<File>) =
                 files.into_iter().partition(|f| is_named_onnx(&f.name()));
             event.prevent_default();
             event.stop_propagation();
-            show(&me.element::<HtmlElement>("drop-veil"), false);
+            show(&me.elements.drop_veil, false);
             if !networks.is_empty() {
                 me.take_network(networks);
             }
@@ -257,16 +260,6 @@ impl Panel {
         }
     }
 
-    fn forget_setup(&self) {
-        for id in ["accuracy-scale", "accuracy-mean", "accuracy-std"] {
-            self.element::<HtmlInputElement>(id).set_value("");
-        }
-        clear(&self.element::<Element>("accuracy-pictures"));
-        clear(&self.element::<Element>("accuracy-facts"));
-        clear(&self.element::<Element>("accuracy-tensor-rows"));
-        show(&self.element::<HtmlElement>("accuracy-per-tensor"), false);
-    }
-
     /// Shows what is there and what can be done with it.
     fn sync(&self) {
         let state = self.state.borrow();
@@ -276,7 +269,7 @@ impl Panel {
             (None, true) => format!("{} (the open file)", state.open.name),
             (None, false) => "none: choose the .onnx these weights belong to".to_owned(),
         };
-        set_text(&self.element::<Element>("accuracy-network-name"), &network);
+        set_text(&self.elements.network_name, &network);
         let data = match &state.data {
             Some(data) => {
                 let labels = if data.labels.is_some() { "with labels" } else { "no labels" };
@@ -284,23 +277,22 @@ impl Panel {
             }
             None => "none: MNIST idx, CIFAR-10 binary, .npz or .npy".to_owned(),
         };
-        set_text(&self.element::<Element>("accuracy-data-name"), &data);
+        set_text(&self.elements.data_name, &data);
         let ready =
             state.open.file.is_some() && !state.data_files.is_empty() && (is_onnx || state.network.is_some());
         let busy = self.busy.get();
-        for id in
-            ["measure", "this", "tensors", "compute", "tune", "answers"].map(|id| format!("accuracy-{id}"))
-        {
-            self.element::<HtmlButtonElement>(&id).set_disabled(!ready || busy);
+        let e = &self.elements;
+        for button in [&e.measure, &e.measure_this, &e.tensors, &e.compute, &e.tune, &e.answers] {
+            button.set_disabled(!ready || busy);
         }
-        show(&self.element::<HtmlElement>("accuracy-job"), busy);
-        show(&self.element::<HtmlElement>("accuracy-save"), state.last_file.is_some());
+        show(&self.elements.job, busy);
+        show(&self.elements.save, state.last_file.is_some());
     }
 
     fn say(&self, text: &str) {
-        let place: HtmlElement = self.element("accuracy-error");
-        set_text(&place, text);
-        show(&place, !text.is_empty());
+        let place = &self.elements.error;
+        set_text(place, text);
+        show(place, !text.is_empty());
     }
 
     fn take_data(self: &Rc<Self>, files: Vec<File>) {
@@ -352,8 +344,8 @@ impl Panel {
         self.busy.set(true);
         self.reading.set(false);
         self.say("");
-        set_text(&self.element::<Element>("accuracy-job-title"), what);
-        self.element::<HtmlProgressElement>("accuracy-progress").set_value(0.0);
+        set_text(&self.elements.job_title, what);
+        self.elements.progress.set_value(0.0);
         self.sync();
         let flow = self.flow.get() + 1;
         self.flow.set(flow);
@@ -388,32 +380,6 @@ impl Panel {
         self.unless_stopped(super::read(blob)).await
     }
 
-    fn preprocess_line(&self) -> String {
-        let value = |id: &str| self.element::<HtmlInputElement>(id).value();
-        let pairs = [
-            ("scale", value("accuracy-scale")),
-            ("mean", value("accuracy-mean")),
-            ("std", value("accuracy-std")),
-        ];
-        let mut pairs: Vec<String> = pairs
-            .into_iter()
-            .filter(|(_, v)| !v.trim().is_empty())
-            .map(|(k, v)| format!("{k}={}", v.trim()))
-            .collect();
-        let layout = self.element::<HtmlSelectElement>("accuracy-layout").value();
-        if layout != "auto" && !pairs.is_empty() {
-            pairs.push(format!("layout={layout}"));
-        }
-        pairs.join("&")
-    }
-
-    fn show_preprocess(&self, setup: &Setup) {
-        let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(", ");
-        self.element::<HtmlInputElement>("accuracy-scale").set_value(&setup.preprocess.scale.to_string());
-        self.element::<HtmlInputElement>("accuracy-mean").set_value(&list(&setup.preprocess.mean));
-        self.element::<HtmlInputElement>("accuracy-std").set_value(&list(&setup.preprocess.std));
-    }
-
     fn download(&self, name: &str, bytes: &[u8]) {
         let url = blob_from_bytes(bytes).ok().and_then(|blob| Url::create_object_url_with_blob(&blob).ok());
         let anchor = self.document.create_element("a").ok().and_then(|a| a.dyn_into::<HtmlElement>().ok());
@@ -430,26 +396,5 @@ fn same(a: Option<&Blob>, b: Option<&Blob>) -> bool {
         (Some(a), Some(b)) => js_sys::Object::is(a, b),
         (None, None) => true,
         _ => false,
-    }
-}
-
-fn paint(canvas: &HtmlCanvasElement, width: usize, height: usize, channels: usize, planes: &[u8]) {
-    canvas.set_width(width as u32);
-    canvas.set_height(height as u32);
-    let pixels = width * height;
-    let mut rgba = Vec::with_capacity(4 * pixels);
-    for i in 0..pixels {
-        let of = |channel: usize| planes.get(channel.min(channels - 1) * pixels + i).copied().unwrap_or(0);
-        rgba.extend([of(0), of(1), of(2), 255]);
-    }
-    let context =
-        canvas.get_context("2d").ok().flatten().and_then(|c| c.dyn_into::<CanvasRenderingContext2d>().ok());
-    let image = web_sys::ImageData::new_with_u8_clamped_array_and_sh(
-        wasm_bindgen::Clamped(&rgba),
-        width as u32,
-        height as u32,
-    );
-    if let (Some(context), Ok(image)) = (context, image) {
-        let _ = context.put_image_data(&image, 0.0, 0.0);
     }
 }

@@ -5,6 +5,7 @@ use crate::formats::{Part, matching_name};
 use crate::network::evaluate::Setup;
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::plot::Frame;
+use crate::recipe::Recipe;
 use web_sys::Blob;
 
 /// What the page says is open.
@@ -161,4 +162,9 @@ pub fn predicted(size: &Size) -> Option<f64> {
 pub fn spread(index: usize, count: usize) -> usize {
     let bits = usize::BITS - count.max(1).leading_zeros();
     (index + 1).reverse_bits() >> (usize::BITS - bits)
+}
+
+/// The method of a recipe's line.
+pub fn method_of(line: &str) -> String {
+    Recipe::from_line(line).map(|recipe| recipe.method).unwrap_or_default()
 }

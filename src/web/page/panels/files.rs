@@ -127,8 +127,8 @@ impl Files {
         }
     }
 
-    /// Files beside an open model are told apart by what they hold: samples to run it on, importance of its weights, another model in
-    /// its place. Arrays that may be any of them are asked about.
+    /// Files beside an open model are told apart by what they hold: samples to run it on, importance of its weights, another
+    /// model in its place. Arrays that may be any of them are asked about.
     fn sort(self: &Rc<Self>, app: &Rc<App>, files: Vec<File>) {
         let name = files.first().map(File::name).unwrap_or_default();
         let flow = flow::begin(app, &format!("Opening {name}"));
@@ -279,8 +279,8 @@ fn open_json(app: &Rc<App>, file: File) {
     });
 }
 
-/// A recipe file as the page and the program write it, with the recipe as a line; read by the browser, which spares the page another
-/// reader of JSON. With the content hash of the file that it was made for, where that is said.
+/// A recipe file as the page and the program write it, with the recipe as a line; read by the browser, which spares the page
+/// another reader of JSON. With the content hash of the file that it was made for, where that is said.
 fn recipe_from(text: &str) -> Result<(Recipe, Option<String>), String> {
     let json = js_sys::JSON::parse(text).map_err(|error| sentence(&error))?;
     let text = |name: &str| get(&json, name).as_string();
