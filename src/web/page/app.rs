@@ -75,7 +75,7 @@ impl Change {
 /// in the state, and what it does to them it says as a [`Change`].
 pub trait Panel {
     /// Builds what index.html leaves open, and listens to the panel's controls.
-    fn connect(self: Rc<Self>, app: &Rc<App>);
+    fn connect(self: Rc<Self>, _app: &Rc<App>) {}
 
     /// Shows what changed; the state is borrowed by nobody.
     fn changed(self: Rc<Self>, _app: &Rc<App>, _what: Change) {}

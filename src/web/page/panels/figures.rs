@@ -12,8 +12,6 @@ use std::rc::Rc;
 pub struct Figures;
 
 impl Panel for Figures {
-    fn connect(self: Rc<Self>, _: &Rc<App>) {}
-
     fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
         if app.asks(what) || matches!(what, Change::Overlay | Change::Result | Change::Measure) {
             show(app);

@@ -6,6 +6,7 @@ use crate::web::blobs::sentence;
 use crate::web::dom::{dispatch, get, on, set_text, show};
 use crate::web::jobs::{Answer, Job};
 use crate::web::page::app::{App, Change, Panel};
+use crate::web::page::state::State;
 use crate::web::page::{flow, format, notice, reading};
 use crate::web::pool::Failure;
 use js_sys::Array;
@@ -57,11 +58,8 @@ impl Panel for Files {
             Change::SolverLost => reading::reopen(app),
             _ => {}
         }
-        let is_lost = {
-            let state = app.state.borrow();
-            state.solvers.is_sweeper_empty && state.question().is_some()
-        };
-        if is_lost && app.asks(what) {
+        let is_lost = |state: &State| state.solvers.is_sweeper_empty && state.question().is_some();
+        if app.asks(what) && is_lost(&app.state.borrow()) {
             reading::refill(app);
         }
     }

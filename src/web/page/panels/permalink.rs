@@ -34,14 +34,11 @@ impl Panel for Permalink {
         if matches!(what, Change::File | Change::Reread | Change::Link) {
             judge(app);
         }
-        let is_due = {
-            let state = app.state.borrow();
-            match what {
-                Change::Overlay => state.is_current(),
-                _ => state.question().is_some(),
-            }
+        let is_due = match what {
+            Change::Overlay => app.state.borrow().is_current(),
+            _ => app.asks(what) && app.state.borrow().question().is_some(),
         };
-        if is_due && (app.asks(what) || what == Change::Overlay) {
+        if is_due {
             self.write_soon(app);
         }
     }
