@@ -1,8 +1,9 @@
-//! What holds the house up: rooms import only what the map in `src/lib.rs` has above them.
+//! What holds the house up: rooms import only what the map in `src/lib.rs` has above them, the page's files import each other in
+//! one direction, and none of its panels knows another.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Every source file below a folder.
@@ -71,4 +72,121 @@ fn no_room_imports_one_that_the_map_has_below_it() {
         }
     }
     assert!(climbing.is_empty(), "{climbing:#?}");
+}
+
+/// A file's module, as the names on its path from `src`.
+fn module(inside: &Path) -> Vec<String> {
+    let names = inside.with_extension("");
+    let names = names.iter().filter_map(|name| name.to_str()).filter(|name| !matches!(*name, "mod" | "lib"));
+    names.map(str::to_owned).collect()
+}
+
+/// Every path of a `use` tree, such as `a::{b, c::d}`.
+fn use_paths(tree: &str) -> Vec<String> {
+    let Some(open) = tree.find('{') else { return vec![tree.to_owned()] };
+    let (before, inner) = (&tree[..open], tree[open + 1..].trim_end_matches('}'));
+    let (mut paths, mut depth, mut start) = (Vec::new(), 0, 0);
+    for (at, letter) in inner.char_indices().chain([(inner.len(), ',')]) {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                // A closing brace of this tree may have been taken for one of an inner tree.
+                let part = &inner[start..at];
+                let missing = part.matches('{').count().saturating_sub(part.matches('}').count());
+                paths.extend(use_paths(&format!("{part}{}", "}".repeat(missing))));
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    paths.iter().map(|path| format!("{before}{path}")).collect()
+}
+
+/// The modules that a file names, out of those that there are.
+fn imports(own: &[String], code: &str, modules: &[Vec<String>]) -> Vec<usize> {
+    let squeezed: String = code.split_whitespace().collect::<Vec<_>>().join(" ");
+    let uses = squeezed.split(';').filter_map(|line| line.rsplit_once("use ").map(|(_, tree)| tree));
+    let named = uses.flat_map(|tree| use_paths(&tree.replace(' ', "")));
+    let inline = squeezed.match_indices("crate::").map(|(at, _)| {
+        let end = squeezed[at..].find(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
+        squeezed[at..at + end.unwrap_or(squeezed.len() - at)].to_owned()
+    });
+    let mut found = Vec::new();
+    for path in named.chain(inline) {
+        let mut module = own.to_vec();
+        for (index, name) in path.split("::").enumerate() {
+            match name {
+                "crate" => module.clear(),
+                "self" if index == 0 => {}
+                "super" => drop(module.pop()),
+                name => module.push(name.to_owned()),
+            }
+        }
+        let longest = (1..=module.len())
+            .rev()
+            .find_map(|length| modules.iter().position(|known| known.as_slice() == &module[..length]));
+        found.extend(longest);
+    }
+    found
+}
+
+/// Whether one module holds the other.
+fn are_kin(a: &[String], b: &[String]) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+/// The files below a folder of `src`, as modules with what each imports, but for those that hold it and those that it holds.
+fn graph(folder: &str) -> (Vec<Vec<String>>, Vec<Vec<usize>>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let files = sources(&root.join(folder));
+    let modules: Vec<Vec<String>> =
+        files.iter().map(|file| module(file.strip_prefix(&root).unwrap())).collect();
+    let edges = files.iter().zip(&modules).map(|(file, own)| {
+        let all = imports(own, &code(file), &modules);
+        all.into_iter().filter(|other| !are_kin(own, &modules[*other])).collect()
+    });
+    let edges = edges.collect();
+    (modules, edges)
+}
+
+/// What can be reached from a module by imports.
+fn reachable(from: usize, edges: &[Vec<usize>]) -> BTreeSet<usize> {
+    let (mut seen, mut next) = (BTreeSet::new(), edges[from].clone());
+    while let Some(module) = next.pop() {
+        if seen.insert(module) {
+            next.extend(&edges[module]);
+        }
+    }
+    seen
+}
+
+#[test]
+fn no_files_of_the_web_import_each_other_in_a_circle() {
+    let (modules, edges) = graph("web");
+    let circular = (0..modules.len()).filter(|module| reachable(*module, &edges).contains(module));
+    let circular: Vec<String> = circular.map(|module| modules[module].join("::")).collect();
+    assert!(circular.is_empty(), "{circular:#?}");
+}
+
+#[test]
+fn no_panel_of_the_page_imports_a_panel() {
+    let (modules, edges) = graph("web");
+    let panel = |module: usize| match modules[module].as_slice() {
+        [web, page, panels, name, ..] if web == "web" && page == "page" && panels == "panels" => Some(name),
+        _ => None,
+    };
+    let panels: BTreeSet<&String> = (0..modules.len()).filter_map(panel).collect();
+    assert!(panels.len() > 10, "panels are looked for in the wrong place: {panels:?}");
+    let mut found = Vec::new();
+    for (module, imports) in edges.iter().enumerate() {
+        let (Some(own), name) = (panel(module), modules[module].join("::")) else { continue };
+        for other in imports.iter().filter_map(|other| panel(*other)).filter(|other| *other != own) {
+            found.push(format!("{name} imports {other}"));
+        }
+        // Nothing of the page may name the table of panels but the page.
+        let table = ["web", "page", "panels"];
+        assert!(imports.iter().all(|other| modules[*other] != table), "{name} imports the panels");
+    }
+    assert!(found.is_empty(), "{found:#?}");
 }
