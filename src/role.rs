@@ -97,6 +97,18 @@ impl Role {
     }
 }
 
+/// Which axis of a weight counts the inputs of its layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum InputAxis {
+    /// Nothing says.
+    #[default]
+    Unknown,
+    /// The first: a matrix of `MatMul` is `[inputs, outputs]`.
+    First,
+    /// What follows the first: a kernel of `Conv` is `[outputs, inputs, height, width]`.
+    Last,
+}
+
 /// A role with the reason for it, a phrase.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Found {
@@ -104,12 +116,14 @@ pub struct Found {
     pub role: Role,
     /// Why, such as `kernel of Conv`.
     pub reason: Cow<'static, str>,
+    /// Where the inputs of the layer are, as far as what reads the tensor says so.
+    pub inputs: InputAxis,
 }
 
 impl Found {
     /// A role for a fixed reason.
     pub const fn new(role: Role, reason: &'static str) -> Self {
-        Self { role, reason: Cow::Borrowed(reason) }
+        Self { role, reason: Cow::Borrowed(reason), inputs: InputAxis::Unknown }
     }
 }
 

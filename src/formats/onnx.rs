@@ -550,7 +550,7 @@ impl Found {
 pub(crate) mod tests {
     use super::super::{Joined, TensorReader, open as open_any};
     use super::*;
-    use crate::role::Role;
+    use crate::role::{InputAxis, Role};
 
     /// A model of vectors.
     pub(crate) fn onnx(tensors: &[(&str, &[f32])]) -> Vec<u8> {
@@ -798,9 +798,16 @@ pub(crate) mod tests {
         ];
         let file = [model(&graph.concat()), field(25, &body.concat())].concat();
         let model = open_any(&file, &Limits::default()).unwrap();
-        let role = |name: &str| model.tensors.iter().find(|tensor| tensor.name == name).unwrap().found.role;
-        for name in ["turned", "normed", "local", "in_then", "in_else"] {
-            assert_eq!(role(name), Role::Weight, "{name}");
+        let found = |name: &str| &model.tensors.iter().find(|tensor| tensor.name == name).unwrap().found;
+        let role = |name: &str| found(name).role;
+        for (name, inputs) in [
+            ("turned", InputAxis::Last),
+            ("normed", InputAxis::Unknown),
+            ("local", InputAxis::First),
+            ("in_then", InputAxis::First),
+            ("in_else", InputAxis::First),
+        ] {
+            assert_eq!((role(name), found(name).inputs), (Role::Weight, inputs), "{name}");
         }
         assert_eq!([role("s1"), role("s2"), role("both")], [Role::Constant; 3]);
         assert_eq!(role("by"), Role::Norm, "a vector that scales a weight");

@@ -7,7 +7,7 @@
 //!
 //! Cost: O(n log n) in the number of inputs and outputs of nodes; four bytes for each, and every name once.
 
-use crate::role::{Found, Role};
+use crate::role::{Found, InputAxis, Role};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -67,8 +67,8 @@ pub(super) struct Value<'a> {
 /// What reads a value, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reader {
-    /// Input `position` of an operator.
-    Operator(Name, u16),
+    /// Input `position` of an operator, and whether the value is transposed on its way.
+    Operator(Name, u16, bool),
     /// The graph gives it as its result.
     Output,
 }
@@ -223,11 +223,12 @@ impl Uses {
                     let place = formal.get(position).and_then(|name| self.resolve(*scope, *name));
                     place.and_then(|place| readers.get(place)).cloned().unwrap_or_default()
                 } else if passes {
-                    outputs.iter().filter_map(|place| readers.get(*place)).flatten().copied().collect()
+                    let through = outputs.iter().filter_map(|place| readers.get(*place)).flatten();
+                    through.map(|reader| reader.behind(operator)).collect()
                 } else if is_neutral(operator) {
                     Vec::new()
                 } else {
-                    vec![Reader::Operator(node.operator, u16::try_from(position).unwrap_or(u16::MAX))]
+                    vec![Reader::Operator(node.operator, u16::try_from(position).unwrap_or(u16::MAX), false)]
                 };
                 add(&mut readers, value, &from);
             }
@@ -247,13 +248,26 @@ impl Uses {
     fn found(&self, reader: Reader, shape: &[u64], is_matrix: bool) -> Found {
         match reader {
             Reader::Output => Found::new(Role::Other, "what the network gives"),
-            Reader::Operator(operator, position) => {
+            Reader::Operator(operator, position, is_turned) => {
                 let operator = self.text(operator);
                 let (role, what) = role_at(operator, position, shape, is_matrix);
                 // A vector that is folded into a matrix scales it.
                 let role = if role == Role::Weight && shape.len() < 2 { Role::Norm } else { role };
-                Found { role, reason: Cow::Owned(format!("{what} of {}", super::shown(operator))) }
+                let reason = Cow::Owned(format!("{what} of {}", super::shown(operator)));
+                Found { role, reason, inputs: inputs_at(operator, position, shape.len(), is_turned) }
             }
+        }
+    }
+}
+
+impl Reader {
+    /// This reader for a value that passes through an operator first.
+    fn behind(self, operator: &str) -> Self {
+        match self {
+            Self::Operator(reader, position, is_turned) => {
+                Self::Operator(reader, position, is_turned != (operator == "Transpose"))
+            }
+            Self::Output => self,
         }
     }
 }
@@ -395,6 +409,19 @@ const TABLE: &[(&str, u16, Role, &str)] = &[
 /// Whether a list of words, with spaces between them, has this one.
 fn has(words: &str, word: &str) -> bool {
     words.split(' ').any(|known| known == word)
+}
+
+/// Which axis of a matrix or kernel at an input of an operator counts the inputs of the layer. Where an attribute decides, as
+/// `transB` of Gemm, it is not known.
+fn inputs_at(operator: &str, position: u16, dimensions: usize, is_turned: bool) -> InputAxis {
+    let products = "MatMul MatMulInteger DynamicQuantizeMatMul MatMulIntegerToFloat Attention QAttention";
+    match (position, dimensions, is_turned) {
+        (1, 2, false) if has(products, operator) => InputAxis::First,
+        (1, 2, true) if has(products, operator) => InputAxis::Last,
+        (1, 3.., false) if operator == "ConvTranspose" => InputAxis::First,
+        (1, 3.., false) if has("Conv FusedConv ConvInteger DeformConv", operator) => InputAxis::Last,
+        _ => InputAxis::Unknown,
+    }
 }
 
 /// What the numbers at an input of an operator do.

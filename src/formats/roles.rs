@@ -183,6 +183,7 @@ fn role_of(
         return Found {
             role: Role::Average,
             reason: Cow::Owned(format!("moving average of {}", super::shown(&bare))),
+            ..Found::default()
         };
     }
     if is_statistic(leaf) {
