@@ -28,9 +28,10 @@
 //! - [`code`]: how a group of weights is coded: weights to symbols, symbols to values.
 //! - [`quantize`]: methods, which choose levels and rules: one file each, and their table.
 //! - [`container`]: our file: sections, checksums, writer, reader.
-//! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`task`]: a run of blocks of one tensor, and the messages between page, workers and threads.
 //! - [`importance`]: what a weight's squared error is multiplied by.
+//! - [`purpose`]: what a file that is brought to an open model is for.
+//! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`export`]: decoded weights as safetensors and `.npz`.
 //! - [`engine`]: jobs: sketch, solve, encode, verify.
 //! - `network`: running ONNX networks: accuracy, curvature, fine-tuning; a feature, which the page loads apart.
@@ -53,6 +54,7 @@ mod number;
 pub mod number_format;
 mod order;
 pub mod plot;
+pub mod purpose;
 pub mod quantize;
 pub mod random;
 pub mod rate_distortion;

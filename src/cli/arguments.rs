@@ -2,9 +2,11 @@
 
 use super::Failure;
 use crate::engine::targets::Target;
+use crate::importance::ImportanceChoice;
+use crate::importance::sources::DEFAULT_SOURCE;
 use crate::quantize::methods::METHODS;
+use crate::recipe::Recipe;
 use crate::recipe::fields::{FIELDS, Field};
-use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 
@@ -288,7 +290,7 @@ impl Args for RecipeArguments {
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
                     .help_heading("Recipe")
-                    .help("Importance: a file with the same tensor names, or an optimizer's state"),
+                    .help("The file that --importance says the kind of"),
             );
         for (field, help) in own_fields() {
             let arg = Arg::new(field.key).long(field.key).value_name(field.form());
@@ -352,13 +354,13 @@ impl RecipeArguments {
         };
         let given = |key: &str| self.changes.iter().any(|(k, _)| k == key);
         if self.importance_file.is_some() && !given("importance") && self.base.is_none() {
-            recipe.set("importance", ImportanceKind::File.id()).map_err(usage)?;
+            recipe.set("importance", DEFAULT_SOURCE.id).map_err(usage)?;
         }
         for (key, value) in &self.changes {
             recipe.set(key, value).map_err(usage)?;
         }
         recipe.check().map_err(usage)?;
-        if recipe.importance.kind != ImportanceKind::None && self.importance_file.is_none() {
+        if recipe.importance.source.is_some() && self.importance_file.is_none() {
             return Err(Failure::Usage(
                 "importance: expected --importance-file with it, found none".to_owned(),
             ));

@@ -14,9 +14,10 @@ use super::network::{Measuring, percent};
 use super::{Failure, context::Context, print};
 use crate::engine::report::Rate;
 use crate::entropy::{Coder, Positions};
+use crate::importance::sources::DEFAULT_SOURCE;
 use crate::network::measure::Measures;
 use crate::quantize::pruning::Pruning;
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::Recipe;
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -209,7 +210,7 @@ impl Case {
             let positions = if sparse { Positions::Gaps } else { Positions::Symbols };
             let mut base = Recipe { pruning, coder: Coder::Rans, positions, ..Recipe::paper() };
             id.clone_into(&mut base.method);
-            base.importance.kind = if weighted { ImportanceKind::File } else { ImportanceKind::None };
+            base.importance.source = weighted.then_some(DEFAULT_SOURCE);
             let mut points = measuring.curve(&base, id, POINTS)?;
             let rate = |point: &crate::engine::report::Point| point.rate(Rate::Coder(Coder::Rans));
             points.sort_by(|(_, a), (_, b)| rate(a).total_cmp(&rate(b)));

@@ -10,7 +10,7 @@ use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
 use crate::formats::{self, Limits, Source};
 use crate::model::Model;
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::Recipe;
 use std::io::Write;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
@@ -111,18 +111,17 @@ impl<S: Source + Sync> Opened<S> {
         progress: Progress,
     ) -> Result<Self, EngineError> {
         let model = formats::open(&source, &Limits::default())?;
-        let wanted = recipe.importance.kind != ImportanceKind::None;
-        let loaded = match importance.filter(|_| wanted) {
-            None => None,
-            Some(other_source) => {
+        let loaded = match (importance, recipe.importance.source) {
+            (Some(other_source), Some(wanted)) => {
                 let other = formats::open(&other_source, &Limits::default())?;
-                let mut loaded = Importance::new(recipe.importance.kind, &recipe.importance, &model, &other)?;
+                let mut loaded = Importance::new(wanted, &recipe.importance, &model, &other)?;
                 let stage = Stage { what: "reading importance", jobs, progress };
                 let surveyed =
                     stage.all(&loaded.survey_tasks(), |task| super::survey(&other_source, &loaded, task))?;
                 loaded.absorb(&surveyed)?;
                 Some((other_source, loaded))
             }
+            _ => None,
         };
         let (importance, loaded) = loaded.unzip();
         let mut session = Session::new(model.clone(), loaded.clone());

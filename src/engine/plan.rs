@@ -115,7 +115,7 @@ impl Plan {
             tables: Vec::new(),
             gap_tables: Vec::new(),
             importance_factor: groups.importance_factor,
-            has_importance: recipe.importance.kind != crate::recipe::ImportanceKind::None,
+            has_importance: recipe.importance.source.is_some(),
             notes: notes.to_vec(),
             weights: groups.weights,
             tasks: Vec::new(),

@@ -13,7 +13,7 @@ use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketc
 use crate::code::Kind;
 use crate::model::Model;
 use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
-use crate::recipe::{Checked, ImportanceKind, Recipe};
+use crate::recipe::{Checked, Recipe};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -196,8 +196,8 @@ impl Session {
         let mut recipe = recipe.clone();
         self.keep_zeros(&mut recipe);
         self.choose_step(&mut recipe)?;
-        match (&self.importance, recipe.importance.kind) {
-            (_, ImportanceKind::None) => recipe.importance = crate::recipe::ImportanceChoice::default(),
+        match (&self.importance, recipe.importance.source) {
+            (_, None) => recipe.importance = crate::importance::ImportanceChoice::default(),
             (Some(importance), _) => {
                 let choice = importance.choice();
                 if let (Some(asked), Some(found)) = (&recipe.importance.hash, &choice.hash)
@@ -229,7 +229,7 @@ impl Session {
     pub fn leaves_step_open(recipe: &Recipe) -> bool {
         recipe.is_grid()
             && recipe.scope == Scope::Tensor
-            && recipe.importance.kind == ImportanceKind::None
+            && recipe.importance.source.is_none()
             && !recipe.settings.contains_key(grid::STEP.id)
     }
 
@@ -284,7 +284,7 @@ impl Session {
 
     fn grouped(&self, recipe: &Recipe) -> Result<Groups, EngineError> {
         let (stride, has_importance) = (self.sample_stride(), self.importance.is_some());
-        if has_importance && recipe.importance.kind == ImportanceKind::None {
+        if has_importance && recipe.importance.source.is_none() {
             return Groups::new(&self.model, &self.without_importance(), stride, false, recipe);
         }
         Groups::new(&self.model, &self.sketches, stride, has_importance, recipe)
@@ -429,7 +429,7 @@ impl Session {
         let recipe = self.complete(recipe)?;
         self.groups(&recipe)?;
         let (_, groups) = self.cached.as_ref().ok_or(EngineError::Message)?;
-        let has_importance = recipe.importance.kind != ImportanceKind::None;
+        let has_importance = recipe.importance.source.is_some();
         let alone = |index: usize| {
             let sketch = self.sketches.get(index)?;
             Some(if has_importance {

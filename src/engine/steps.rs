@@ -12,7 +12,7 @@ use crate::histogram::Histogram;
 use crate::model::Model;
 use crate::number;
 use crate::quantize::{QuantizeError, Scope, Settings, SettingsError, grid, uniform};
-use crate::recipe::{Checked, ImportanceKind};
+use crate::recipe::Checked;
 use crate::role::Role;
 
 /// Largest number of a grid: symbols have 16 bits.
@@ -42,7 +42,7 @@ pub(super) fn grids(
 ) -> Result<Vec<Option<GridCode>>, EngineError> {
     let tensor_of = |group: &Group| group.tensor.and_then(|i| model.tensors.get(i));
     let rank = |group: &Group| tensor_of(group).map_or(0, |tensor| tensor.shape.len());
-    let has_importance = recipe.importance.kind != ImportanceKind::None;
+    let has_importance = recipe.importance.source.is_some();
     let all_flat = groups.all.iter().all(|group| rank(group) < 2);
     let role_of = |group: &Group| tensor_of(group).map_or(Role::Weight, |tensor| tensor.found.role);
     let finer_by = |group: &Group| tensor_of(group).map_or(0.0, |tensor| recipe.finer_by(&tensor.name));

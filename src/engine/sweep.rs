@@ -8,7 +8,7 @@ use super::pilot::{self, Scale};
 use super::report::{Curve, Sweep};
 use crate::number;
 use crate::quantize::{Method, ParameterKind, Settings, Value, methods};
-use crate::recipe::{Checked, ImportanceKind, Recipe};
+use crate::recipe::{Checked, Recipe};
 
 /// A curve that a sweep is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub(super) fn sweep(
 ) -> Result<Sweep, EngineError> {
     let mut curves = Vec::new();
     let shannon = Shannon::new(groups);
-    let has_importance = recipe.importance.kind != ImportanceKind::None;
+    let has_importance = recipe.importance.source.is_some();
     for id in ids {
         let Some(asked) = AskedCurve::parse(id) else { continue };
         let AskedCurve { method, is_plain: plain } = asked;

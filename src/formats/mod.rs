@@ -34,7 +34,6 @@ mod onnx_roles;
 pub(crate) mod onnx_walk;
 mod pickle;
 mod protobuf;
-mod purpose;
 mod reader;
 mod roles;
 mod safetensors;
@@ -48,7 +47,6 @@ pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
 pub(crate) use error::shown;
-pub use purpose::{LABELS, Purpose, purpose};
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};

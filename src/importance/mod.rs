@@ -10,15 +10,31 @@
 //! with the mean over all matched weights. `clean` takes negatives and NaN as 0 and +∞ as the largest finite value of its
 //! tensor; how often that happened is reported. Tensors without a partner get h = 1. The scale to mean 1 over the
 //! *quantized* weights, which the meaning of λ rests on, is applied when a recipe is solved.
+//!
+//! Raw values come from a file beside the model. What kinds of file there are is the table of [`sources`], one file of code each;
+//! [`values`] says how a tensor of such a file gives a value to every weight. A source adds no memory and no time but
+//! for numbers that weights share, which are read once and held: four bytes for each column.
 
+mod adam;
+mod columns;
+mod file;
 mod matching;
+mod moments;
+pub mod sources;
+pub mod values;
 
-use crate::formats::{FormatError, Limits, Source, TensorReader};
+pub use matching::Matched;
+pub use sources::ImportanceSource;
+pub use values::{Partner, Values};
+
+use crate::formats::{FormatError, Source, TensorReader};
 use crate::model::Model;
-use crate::recipe::{ImportanceChoice, ImportanceKind};
 use crate::task::{Misfit, Task, pack, unpack};
-use crate::tensor::Tensor;
 use serde::{Deserialize, Serialize};
+use values::Columns;
+
+/// Most columns of a model in all: 128 MiB of numbers.
+const MOST_COLUMNS: u64 = 1 << 25;
 
 /// Why importance cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -34,14 +50,38 @@ pub enum ImportanceError {
     Unfit(String),
 }
 
+/// Importance settings: `max(hᵅ, floor·mean(hᵅ))`, then scaled to mean 1 over the quantized weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportanceChoice {
+    /// Where it comes from; 1 for every weight where there is none.
+    pub source: Option<&'static ImportanceSource>,
+    /// The exponent α.
+    pub alpha: f64,
+    /// Smallest importance, as a share of the mean.
+    pub floor: f64,
+    /// Content hash of the importance file, once known; a replay checks it.
+    pub hash: Option<String>,
+}
+
+impl Default for ImportanceChoice {
+    fn default() -> Self {
+        Self { source: None, alpha: 1.0, floor: 0.0, hash: None }
+    }
+}
+
+impl ImportanceChoice {
+    /// A source with its own exponent.
+    pub fn of(source: &'static ImportanceSource) -> Self {
+        Self { source: Some(source), alpha: source.alpha, ..Self::default() }
+    }
+}
+
 /// Importance for the tensors of one model, matched, surveyed and ready to be read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Importance {
     choice: ImportanceChoice,
     /// For each tensor of the model, its partner in the importance file.
-    partners: Vec<Option<Tensor>>,
-    /// For each tensor of the model, the largest finite raw value.
-    largest: Vec<f64>,
+    partners: Vec<Option<Partner>>,
     /// 1 / mean of the cleaned, exponentiated values; 0 until surveyed.
     inverse_mean: f64,
     hash: Option<u128>,
@@ -60,24 +100,39 @@ struct Survey {
     /// Σ clean(r)^α over finite values.
     sum: f64,
     hash: u128,
+    /// The number of every column, where weights share numbers.
+    numbers: Vec<f32>,
 }
 
 impl Importance {
-    /// Matches the tensors of `model` with those of the importance file `other`.
-    ///
-    /// For [`ImportanceKind::Adam`] the second moments of an optimizer state are matched to parameters by order, with
-    /// shapes checked; a file without such a state is matched by name, as for [`ImportanceKind::File`].
+    /// Matches the tensors of `model` with those of the importance file `other`, as `source` has them, with the exponent and floor
+    /// of `choice`.
     pub fn new(
-        kind: ImportanceKind,
+        source: &'static ImportanceSource,
         choice: &ImportanceChoice,
         model: &Model,
         other: &Model,
     ) -> Result<Self, ImportanceError> {
-        let (partners, notes) = matching::partners(kind, model, other)?;
-        let mut choice = choice.clone();
-        choice.kind = kind;
-        let largest = vec![0.0; partners.len()];
-        Ok(Self { choice, partners, largest, inverse_mean: 0.0, hash: None, notes })
+        let Matched { partners, notes, misfit } = (source.matched)(model, other);
+        if let Some(misfit) = misfit {
+            let told = sources::recognise(model, other).map(|(told, _)| told).filter(|told| *told != source);
+            let hint = told.map_or(String::new(), |told| format!("; it is one for importance={}", told.id));
+            return Err(ImportanceError::Unfit(format!("{misfit}{hint}")));
+        }
+        let shared = partners.iter().flatten().filter_map(|partner| partner.values.columns());
+        let columns: u64 = shared.map(|columns| columns.count).fold(0, u64::saturating_add);
+        if columns > MOST_COLUMNS {
+            return Err(ImportanceError::Unfit(format!(
+                "expected at most {MOST_COLUMNS} columns in all, found {columns}"
+            )));
+        }
+        let choice = ImportanceChoice { source: Some(source), ..choice.clone() };
+        Ok(Self { choice, partners, inverse_mean: 0.0, hash: None, notes })
+    }
+
+    /// The tensor of the importance file that weighs the model's tensor `tensor`, and what its numbers stand for.
+    pub fn partner(&self, tensor: usize) -> Option<&Partner> {
+        self.partners.get(tensor)?.as_ref()
     }
 
     /// What the user should know, a sentence each; complete after [`absorb`](Self::absorb).
@@ -93,23 +148,31 @@ impl Importance {
 
     /// One task per matched tensor.
     pub fn survey_tasks(&self) -> Vec<Task> {
-        let partners = self.partners.iter().enumerate();
-        partners.filter_map(|(i, partner)| Some(Task::whole(i, partner.as_ref()?))).collect()
+        let task = |(index, partner): (usize, &Option<Partner>)| {
+            let partner = partner.as_ref()?;
+            Some(Task { end: partner.weights, ..Task::whole(index, &partner.tensor) })
+        };
+        self.partners.iter().enumerate().filter_map(task).collect()
     }
 
-    /// Reads a tensor of the importance file once; linear time, one block of memory.
+    /// Reads a tensor of the importance file once; linear time in the weights, one block of memory and the columns' numbers.
     pub fn survey(&self, source: &dyn Source, task: &Task) -> Result<Vec<u8>, ImportanceError> {
-        let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(Misfit)?;
-        let mut survey = Survey::default();
-        let mut reader = TensorReader::new(source, partner, &Limits::default())?;
+        let partner = self.partner(task.tensor).ok_or(Misfit)?;
+        let mut survey = Survey { numbers: partner.read_numbers(source)?, ..Survey::default() };
+        let mut reader = partner.reader(source)?;
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        survey.numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
         let (mut bytes, mut values) = (Vec::new(), Vec::new());
         for range in task.blocks() {
             bytes.clear();
             values.clear();
-            reader.read(range, &mut bytes)?;
-            hasher.update(&bytes);
-            partner.dtype.extend_f32(&bytes, &mut values);
+            if let Some(columns) = partner.values.columns() {
+                columns.spread(&survey.numbers, range, &mut values);
+            } else {
+                reader.read(range, &mut bytes)?;
+                hasher.update(&bytes);
+                partner.tensor.dtype.extend_f32(&bytes, &mut values);
+            }
             for value in &values {
                 survey.add(*value, self.choice.alpha);
             }
@@ -126,15 +189,14 @@ impl Importance {
         let tasks = self.survey_tasks();
         for (task, bytes) in tasks.iter().zip(surveys) {
             let survey: Survey = unpack(bytes)?;
-            let partner = self.partners.get(task.tensor).and_then(Option::as_ref).ok_or(Misfit)?;
+            let partner = self.partners.get_mut(task.tensor).and_then(Option::as_mut).ok_or(Misfit)?;
             hasher.update(&survey.hash.to_le_bytes());
-            if let Some(largest) = self.largest.get_mut(task.tensor) {
-                *largest = survey.largest;
-            }
+            partner.largest = survey.largest;
+            partner.numbers = survey.numbers;
             let infinite = survey.infinities as f64 * power(survey.largest, self.choice.alpha);
             total.sum += survey.sum + infinite;
-            if survey.largest == 0.0 && !partner.is_empty() {
-                dead.push(partner.name.clone());
+            if survey.largest == 0.0 && partner.weights > 0 {
+                dead.push(partner.tensor.name.clone());
             }
             total.count += survey.count;
             total.zeros += survey.zeros;
@@ -142,11 +204,11 @@ impl Importance {
             total.nans += survey.nans;
             total.infinities += survey.infinities;
         }
-        if self.choice.kind == ImportanceKind::Adam && total.negatives > 0 {
+        if self.choice.source.is_some_and(|source| source.are_squares) && total.negatives > 0 {
             let (negatives, count) = (total.negatives, total.count);
             return Err(ImportanceError::Unfit(format!(
-                "expected Adam's second moments, which are squares, found {negatives} negative numbers of {count}: that file \
-                 holds no second moments"
+                "expected second moments, which are squares, found {negatives} negative numbers of {count}: that file holds no \
+                 second moments"
             )));
         }
         self.hash = Some(hasher.digest128());
@@ -186,19 +248,34 @@ impl Importance {
         source: &'a dyn Source,
         tensor: usize,
     ) -> Result<ImportanceReader<'a>, ImportanceError> {
-        let reader = match self.partners.get(tensor).and_then(Option::as_ref) {
-            Some(partner) => Some(TensorReader::new(source, partner, &Limits::default())?),
-            None => None,
+        let partner = self.partner(tensor);
+        let raw = match partner.map(|partner| (partner, partner.values.columns())) {
+            None => Raw::Alike,
+            Some((partner, None)) => Raw::File(Box::new(partner.reader(source)?)),
+            Some((partner, Some(columns))) => Raw::Shared(columns, &partner.numbers),
         };
-        let largest = self.largest.get(tensor).copied().unwrap_or(0.0);
-        Ok(ImportanceReader { importance: self, reader, largest })
+        Ok(ImportanceReader {
+            importance: self,
+            raw,
+            largest: partner.map_or(0.0, |partner| partner.largest),
+        })
     }
+}
+
+/// Where raw values of a tensor's weights come from.
+enum Raw<'a> {
+    /// Nowhere: all weigh alike.
+    Alike,
+    /// A number for every weight.
+    File(Box<TensorReader<'a>>),
+    /// Numbers that weights share.
+    Shared(Columns, &'a [f32]),
 }
 
 /// Reads one tensor's importance block by block.
 pub struct ImportanceReader<'a> {
     importance: &'a Importance,
-    reader: Option<TensorReader<'a>>,
+    raw: Raw<'a>,
     largest: f64,
 }
 
@@ -215,13 +292,16 @@ impl ImportanceReader<'_> {
         range: std::ops::Range<u64>,
         values: &mut Vec<f32>,
     ) -> Result<(), ImportanceError> {
-        let Some(reader) = &mut self.reader else {
-            let count = usize::try_from(range.end - range.start).map_err(|_| Misfit)?;
-            values.resize(values.len() + count, 1.0);
-            return Ok(());
-        };
         let start = values.len();
-        reader.read_f32(range, values)?;
+        match &mut self.raw {
+            Raw::Alike => {
+                let count = usize::try_from(range.end - range.start).map_err(|_| Misfit)?;
+                values.resize(start + count, 1.0);
+                return Ok(());
+            }
+            Raw::File(reader) => reader.read_f32(range, values)?,
+            Raw::Shared(columns, numbers) => columns.spread(numbers, range, values),
+        }
         let ImportanceChoice { alpha, floor, .. } = self.importance.choice;
         for value in values.iter_mut().skip(start) {
             let clean = clean(*value, self.largest);

@@ -13,8 +13,9 @@ use crate::engine::pipeline::Opened;
 use crate::engine::report::Outcome;
 use crate::engine::{EngineError, Plan, open_container};
 use crate::formats::{self, Limits, Part, Source, TensorReader, matching_name, shown};
+use crate::importance::{ImportanceChoice, Values};
 use crate::model::Model;
-use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
+use crate::recipe::Recipe;
 use crate::tensor::{Storage, Tensor};
 use std::collections::BTreeMap;
 
@@ -60,7 +61,7 @@ pub struct Quantized {
     pub files: ModelBytes,
     /// What compressing them gave: bytes, ledger, distortion.
     pub outcome: Outcome,
-    /// ½ Σ h δ² for each tensor of the weights, where there is importance; in the loss's unit where that is its curvature.
+    /// ½ Σ h δ² for each tensor of the weights, where there is importance for every weight; in the loss's unit where that is its curvature.
     pub predicted: Option<Vec<(String, f64)>>,
     /// The compressed file.
     pub file: Vec<u8>,
@@ -114,7 +115,7 @@ impl Bench {
     pub fn opened(&mut self, recipe: &Recipe) -> Result<&mut Opened<ModelBytes>, NetworkError> {
         let wanted = ImportanceChoice { hash: None, ..recipe.importance.clone() };
         if self.opened.as_ref().is_none_or(|(choice, _)| *choice != wanted) {
-            if wanted.kind != ImportanceKind::None && self.importance.is_none() {
+            if wanted.source.is_some() && self.importance.is_none() {
                 let missing = "the recipe asks for importance and there is no importance file";
                 return Err(EngineError::Importance(missing.to_owned()).into());
             }
@@ -193,8 +194,14 @@ impl Bench {
         let opened = self.opened(recipe)?;
         let plan = opened.plan(recipe, levels, &|_, _, _| ())?;
         let (file, outcome) = opened.encode(&plan, Vec::new(), &|_, _, _| ())?;
+        // What weights share says nothing of the loss's curvature.
+        let session = &opened.session;
+        let mut partners =
+            (0..session.model().tensors.len()).filter_map(|i| session.importance()?.partner(i));
+        let is_curvature = partners.all(|partner| partner.values == Values::PerWeight);
         let files = self.decoded(&file)?;
-        let predicted = if self.importance.is_some() { Some(self.predicted(&file)?) } else { None };
+        let predicted = if is_curvature { self.predicted(&file)? } else { Vec::new() };
+        let predicted = Some(predicted).filter(|predicted| !predicted.is_empty());
         Ok(Quantized { files, outcome, predicted, file })
     }
 

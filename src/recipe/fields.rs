@@ -2,8 +2,10 @@
 //! links and recipe files, the program's flags, the page's form and `docs/recipe.md` come from it.
 
 use super::patterns::{finer_from, finer_text, patterns_from, patterns_text, roles_from, roles_text};
-use super::{ImportanceChoice, ImportanceKind, Recipe, refused};
+use super::{Recipe, refused};
 use crate::entropy::{Coder, Positions};
+use crate::importance::ImportanceChoice;
+use crate::importance::sources::{self, DEFAULT_SOURCE, SOURCES};
 use crate::number;
 use crate::quantize::methods::{self, METHODS};
 use crate::quantize::{Pruning, Scope, SettingsError};
@@ -20,7 +22,7 @@ pub struct Field {
     /// What it takes.
     pub values: Values,
     /// What it is where nothing is said, if that is more than one text.
-    pub default: Option<&'static str>,
+    pub default: Option<fn() -> String>,
     /// Whether a line says it even where it has its default.
     pub is_always_said: bool,
     /// What it means beside the other fields.
@@ -124,7 +126,7 @@ impl Field {
 
     /// What it is where nothing is said; nothing where that is nothing.
     pub fn default_text(&self) -> String {
-        self.default.map_or_else(|| (self.print)(&Recipe::default()), str::to_owned)
+        self.default.map_or_else(|| (self.print)(&Recipe::default()), |text| text())
     }
 
     /// Whether a recipe's line says it.
@@ -155,7 +157,7 @@ fn where_pruned(recipe: &Recipe) -> Standing {
 
 /// There where importance is.
 fn where_weighed(recipe: &Recipe) -> Standing {
-    if recipe.importance.kind == ImportanceKind::None { Standing::Absent } else { Standing::Open }
+    if recipe.importance.source.is_none() { Standing::Absent } else { Standing::Open }
 }
 
 fn number_of(key: &str, text: &str) -> Result<f64, SettingsError> {
@@ -180,11 +182,18 @@ const ROLES: &[Word] = &[
     word("trained", "weights, biases, normalisation (as the papers)"),
     word("all", "every float"),
 ];
-const KINDS: &[Word] = &[
-    word(ImportanceKind::None.id(), "nothing"),
-    word(ImportanceKind::File.id(), "Hessian, Fisher: a file"),
-    word(ImportanceKind::Adam.id(), "Adam’s moments: a file"),
-];
+/// What weighs every error alike.
+const NO_SOURCE: &str = "none";
+const IMPORTANCE: &[Word] = &importance_words();
+const fn importance_words() -> [Word; SOURCES.len() + 1] {
+    let mut words = [word(NO_SOURCE, "nothing"); SOURCES.len() + 1];
+    let mut at = 0;
+    while at < SOURCES.len() {
+        words[at + 1] = word(SOURCES[at].id, SOURCES[at].title);
+        at += 1;
+    }
+    words
+}
 const PRUNINGS: &[Word] = &[
     word("none", "nothing"),
     Word {
@@ -284,17 +293,18 @@ pub const FIELDS: &[Field] = &[
         key: "importance",
         title: "Weigh by",
         summary: "What a weight's squared error is multiplied by: what the importance file holds",
-        values: Values::Words(KINDS),
-        default: Some("none, and file where an importance file is given"),
+        values: Values::Words(IMPORTANCE),
+        default: Some(|| format!("{NO_SOURCE}, and {} where an importance file is given", DEFAULT_SOURCE.id)),
         is_always_said: false,
         standing: open,
-        print: |recipe| recipe.importance.kind.id().to_owned(),
+        print: |recipe| recipe.importance.source.map_or(NO_SOURCE, |source| source.id).to_owned(),
         parse: |recipe, text| {
-            let kind = ImportanceKind::from_id(text).ok_or_else(|| unknown("importance", text))?;
-            if kind != recipe.importance.kind {
-                // The paper's square root, for second moments.
-                let alpha = if kind == ImportanceKind::Adam { 0.5 } else { 1.0 };
-                recipe.importance = ImportanceChoice { kind, alpha, ..ImportanceChoice::default() };
+            let source = match text {
+                NO_SOURCE => None,
+                id => Some(sources::find(id).ok_or_else(|| unknown("importance", id))?),
+            };
+            if source != recipe.importance.source {
+                recipe.importance = source.map_or_else(ImportanceChoice::default, ImportanceChoice::of);
             }
             Ok(())
         },
@@ -304,7 +314,7 @@ pub const FIELDS: &[Field] = &[
         title: "Exponent α",
         summary: "The exponent of importance",
         values: Values::Number { min: 0.0, max: 4.0 },
-        default: Some("1, and 0.5 for adam"),
+        default: Some(sources::alphas),
         is_always_said: true,
         standing: where_weighed,
         print: |recipe| recipe.importance.alpha.to_string(),

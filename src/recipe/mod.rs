@@ -16,61 +16,11 @@ pub use patterns::{matches, patterns_text, roles_text};
 
 use crate::code::Kind;
 use crate::entropy::{Coder, Positions};
+use crate::importance::ImportanceChoice;
 use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
 use crate::quantize::{Pruning, Scope, Settings, SettingsError, Value};
 use crate::role::Role;
 use std::collections::BTreeMap;
-
-/// What a weight's squared error is multiplied by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ImportanceKind {
-    /// 1 for every weight.
-    #[default]
-    None,
-    /// The values of a file with the same tensor names, such as a Hessian diagonal.
-    File,
-    /// Adam's second moments from a `PyTorch` optimizer state, matched to parameters by order.
-    Adam,
-}
-
-impl ImportanceKind {
-    /// Every kind.
-    pub const ALL: [Self; 3] = [Self::None, Self::File, Self::Adam];
-
-    /// The word that recipes have for it.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::File => "file",
-            Self::Adam => "adam",
-        }
-    }
-
-    /// The kind of this [`id`](Self::id).
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.id() == id)
-    }
-}
-
-/// Importance settings: `max(hᵅ, floor·mean(hᵅ))`, then scaled to mean 1 over the quantized weights.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct ImportanceChoice {
-    /// Where it comes from.
-    pub kind: ImportanceKind,
-    /// The exponent α; 0.5 is Choi's square root for Adam.
-    pub alpha: f64,
-    /// Smallest importance, as a share of the mean.
-    pub floor: f64,
-    /// Content hash of the importance file, once known; a replay checks it.
-    pub hash: Option<String>,
-}
-
-impl Default for ImportanceChoice {
-    fn default() -> Self {
-        Self { kind: ImportanceKind::None, alpha: 1.0, floor: 0.0, hash: None }
-    }
-}
 
 /// Everything that decides the bytes of a compressed file.
 #[derive(Debug, Clone, PartialEq)]
@@ -303,7 +253,7 @@ impl Recipe {
         if !self.has_steps() {
             self.finer.clear();
         }
-        if self.importance.kind == ImportanceKind::None {
+        if self.importance.source.is_none() {
             self.importance = ImportanceChoice::default();
         }
         self
@@ -320,6 +270,7 @@ impl Recipe {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::importance::sources::SOURCES;
 
     #[test]
     fn the_default_recipe_is_one_word() {
@@ -378,15 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn every_scope_and_kind_of_importance_survives_the_line() {
+    fn every_scope_and_source_of_importance_survives_the_line() {
         for scope in Scope::ALL {
             let recipe = Recipe { scope, method: "uniform".to_owned(), ..Recipe::default() };
             assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap().scope, scope);
         }
-        for kind in ImportanceKind::ALL {
-            let importance = ImportanceChoice { kind, ..ImportanceChoice::default() };
-            let recipe = Recipe { importance, ..Recipe::default() };
-            assert_eq!(Recipe::from_line(&recipe.to_line()).unwrap().importance.kind, kind);
+        for source in SOURCES {
+            let recipe = Recipe { importance: ImportanceChoice::of(source), ..Recipe::default() };
+            assert_eq!(Recipe::from_line(&recipe.to_line()), Ok(recipe));
         }
     }
 

@@ -2,7 +2,8 @@
 
 use super::protocol::{Kind, handle};
 use crate::engine::{Task, report};
-use crate::formats::{Part, Purpose};
+use crate::formats::Part;
+use crate::purpose::Purpose;
 use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
@@ -224,7 +225,7 @@ pub enum Answer {
         /// What the user should know, a sentence each.
         notes: Vec<String>,
         /// The choice with everything filled in.
-        choice: crate::recipe::ImportanceChoice,
+        choice: crate::importance::ImportanceChoice,
     },
     /// Every how many weights one is sampled.
     Stride(u64),

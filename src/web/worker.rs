@@ -84,13 +84,13 @@ impl Serve<Weights> for State {
         match job {
             Job::Open { file, parts } => open(&file, parts),
             Job::Tell(file) => {
-                Ok(Answer::Told(formats::purpose(&BlobSource::new(&file)?, &self.files()?.model)))
+                Ok(Answer::Told(crate::purpose::purpose(&BlobSource::new(&file)?, &self.files()?.model)))
             }
             Job::Match { file, recipe } => {
                 let other = formats::open(&BlobSource::new(&file)?, &Limits::default()).map_err(sentence)?;
-                let importance =
-                    Importance::new(recipe.importance.kind, &recipe.importance, &self.files()?.model, &other)
-                        .map_err(sentence)?;
+                let wanted = recipe.importance.source.ok_or_else(no_context)?;
+                let importance = Importance::new(wanted, &recipe.importance, &self.files()?.model, &other)
+                    .map_err(sentence)?;
                 Ok(matched(&importance))
             }
             Job::Complete(surveys) => {

@@ -4,12 +4,16 @@
 //! that the bytes do not warrant ([`held_beyond`]) or time (the fuzzer's limit).
 
 use quantscope::container::BLOCK_WEIGHTS;
-use quantscope::formats::{FormatError, Joined, Limits, Source, TensorReader, open, purpose};
+use quantscope::formats::{FormatError, Joined, Limits, Source, TensorReader, open};
+use quantscope::importance::{Importance, ImportanceChoice, ImportanceError, sources::SOURCES};
+use quantscope::model::Model;
 use quantscope::network::data::{DataSet, Preprocess};
 use quantscope::network::inputs::ways;
 use quantscope::network::model::ModelBytes;
 use quantscope::network::{Graph, Network};
+use quantscope::purpose::purpose;
 use quantscope::recipe::Recipe;
+use quantscope::tensor::Tensor;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +57,7 @@ pub fn held_beyond(door: impl Fn(&[u8]) -> bool, bytes: &[u8]) -> (bool, usize) 
     (good, (took + 1).saturating_sub(MOST_BYTES.max(8 * bytes.len())))
 }
 
-/// A weight file of any format: opened, read to its end, and told what it is for beside itself.
+/// A weight file of any format: opened, read to its end, told what it is for beside itself, and weighed by itself.
 pub fn weights(bytes: &[u8]) -> bool {
     read_whole(&bytes).is_ok()
 }
@@ -72,6 +76,29 @@ fn read_whole(source: &dyn Source) -> Result<(), FormatError> {
         }
     }
     let _ = purpose(source, &model);
+    if model.tensors.iter().map(Tensor::len).fold(0, u64::saturating_add) <= MOST_ELEMENTS {
+        let _ = weighed(source, &model);
+    }
+    Ok(())
+}
+
+/// A file as importance of its own weights, whichever sources take it so.
+fn weighed(source: &dyn Source, model: &Model) -> Result<(), ImportanceError> {
+    for kind in SOURCES {
+        let Ok(mut importance) = Importance::new(kind, &ImportanceChoice::of(kind), model, model) else {
+            continue;
+        };
+        let tasks = importance.survey_tasks();
+        let surveys: Result<Vec<_>, _> = tasks.iter().map(|task| importance.survey(source, task)).collect();
+        if importance.absorb(&surveys?).is_ok() {
+            for task in &tasks {
+                let mut values = Vec::new();
+                importance.reader(source, task.tensor)?.read(task.start..task.end, &mut values)?;
+                assert_eq!(values.len() as u64, task.end, "{} weighs every weight", kind.id);
+                assert!(values.iter().all(|value| *value >= 0.0), "{} has no other importance", kind.id);
+            }
+        }
+    }
     Ok(())
 }
 

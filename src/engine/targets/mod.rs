@@ -25,7 +25,7 @@ pub use search::{Search, TRIALS};
 use super::report::{Outcome, Point};
 use crate::number;
 use crate::quantize::{Method, SettingsError, Value};
-use crate::recipe::{ImportanceKind, Recipe};
+use crate::recipe::Recipe;
 
 /// What a compressed file must keep to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -205,7 +205,7 @@ impl Target {
         if !self.is_sound() {
             return Err(refused(self.id(), "a number out of that range"));
         }
-        if matches!(self, Self::WeightedSqnrDb(_)) && recipe.importance.kind == ImportanceKind::None {
+        if matches!(self, Self::WeightedSqnrDb(_)) && recipe.importance.source.is_none() {
             return Err(SettingsError {
                 field: self.id().to_owned(),
                 expected: "a recipe with importance".to_owned(),

@@ -1,9 +1,10 @@
 //! `.npz` and `.npy`, by the reader of weight files.
 
 use super::{Contents, MOST_BYTES, Series, Values};
-use crate::formats::{LABELS, Limits, Source, TensorReader, open, shown};
+use crate::formats::{Limits, Source, TensorReader, open, shown};
 use crate::model::FileFormat;
 use crate::network::NetworkError;
+use crate::purpose::LABELS;
 use crate::tensor::{Dtype, Tensor};
 
 pub(super) fn read(name: &str, source: &dyn Source) -> Result<Contents, NetworkError> {

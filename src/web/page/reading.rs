@@ -6,7 +6,6 @@ use super::{flow, notice};
 use crate::engine;
 use crate::formats::Part;
 use crate::model::Model;
-use crate::recipe::ImportanceKind;
 use crate::web::blobs::sentence;
 use crate::web::jobs::{Answer, Context, Job, Opened};
 use crate::web::message::unpack;
@@ -61,8 +60,7 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
             let wanted = {
                 let mut state = app.state.borrow_mut();
                 state.wish.importance_problem = None;
-                let is_wanted =
-                    state.wish.recipe.importance.kind != ImportanceKind::None && state.problem().is_none();
+                let is_wanted = state.wish.recipe.importance.source.is_some() && state.problem().is_none();
                 state.wish.importance_file.clone().filter(|_| is_wanted)
             };
             let (file, problem) = match wanted {

@@ -2,6 +2,7 @@
 //!
 //! They know each other by events on the document; [`crate::web`]'s module `accuracy` lists them.
 
+use crate::importance::sources::DEFAULT_SOURCE;
 use crate::quantize::Scope;
 use crate::recipe::Recipe;
 use crate::web::dom::{detail, dispatch, on, set};
@@ -45,7 +46,7 @@ impl Panel for Accuracy {
         let asked = app.clone();
         on(&app.document, "accuracy-importance", move |event| {
             if let Ok(file) = detail(&event).dyn_into::<File>() {
-                asked.state.borrow_mut().weigh_by(file);
+                asked.state.borrow_mut().weigh_by(file, DEFAULT_SOURCE);
                 asked.changed(Change::Recipe);
                 asked.changed(Change::Importance);
             }
@@ -79,7 +80,7 @@ fn open_sample(app: &Rc<App>, file: File, curvature: Option<File>) {
             let name = curvature.name();
             state.wish.importance_file = Some((curvature.into(), name));
         } else {
-            state.weigh_by(curvature);
+            state.weigh_by(curvature, DEFAULT_SOURCE);
             // Curvature says how fine each tensor must be; one scope for all lets it.
             state.wish.recipe.scope = Scope::All;
         }

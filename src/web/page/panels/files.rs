@@ -1,6 +1,9 @@
 //! Files chosen and dropped: told apart, opened, and named at the top of the page.
 
-use crate::formats::{Part, Purpose, is_named_onnx};
+use crate::formats::{Part, is_named_onnx};
+use crate::importance::ImportanceSource;
+use crate::importance::sources::DEFAULT_SOURCE;
+use crate::purpose::Purpose;
 use crate::recipe::Recipe;
 use crate::web::blobs::sentence;
 use crate::web::dom::{dispatch, get, on, set_text, show};
@@ -148,7 +151,7 @@ impl Files {
             flow::conclude(&app, flow, Ok(()));
             match (told.as_slice(), files.as_slice()) {
                 (all, _) if all.iter().all(|purpose| *purpose == Purpose::Samples) => run_on(&app, &files),
-                ([Purpose::Importance], [file]) => weigh_by(&app, file),
+                ([Purpose::Importance(source)], [file]) => weigh_by(&app, file, source),
                 ([Purpose::Unclear], [file]) => me.ask(&app, file),
                 _ => open_joined(&app, files),
             }
@@ -167,7 +170,7 @@ impl Files {
         let Some(file) = self.asked.take() else { return };
         match app.elements.purpose.return_value().as_str() {
             "model" => open_joined(app, vec![file]),
-            "importance" => weigh_by(app, &file),
+            "importance" => weigh_by(app, &file, DEFAULT_SOURCE),
             "samples" => run_on(app, &[file]),
             _ => {}
         }
@@ -228,8 +231,8 @@ fn run_on(app: &App, files: &[File]) {
     dispatch(&app.document, "samples-given", &all);
 }
 
-/// Weighs the open model's errors by a file.
-fn weigh_by(app: &Rc<App>, file: &File) {
+/// Weighs the open model's errors by a file, as a source takes it.
+fn weigh_by(app: &Rc<App>, file: &File, source: &'static ImportanceSource) {
     let name = file.name();
     let before = {
         let state = app.state.borrow();
@@ -237,7 +240,7 @@ fn weigh_by(app: &Rc<App>, file: &File) {
     };
     {
         let mut state = app.state.borrow_mut();
-        state.weigh_by(file.clone());
+        state.weigh_by(file.clone(), source);
         state.wish.importance_problem = None;
     }
     app.changed(Change::Recipe);

@@ -2,7 +2,7 @@
 
 use crate::engine::report::{Outcome, TensorRow, Verification};
 use crate::formats::Part;
-use crate::recipe::ImportanceChoice;
+use crate::importance::ImportanceChoice;
 use crate::web::jobs::{Archive, Context, Opened};
 use js_sys::Array;
 use std::rc::Rc;
@@ -50,7 +50,7 @@ impl LoadedImportance {
     /// Whether it was read as a recipe asks for it.
     pub fn answers(&self, asked: &ImportanceChoice) -> bool {
         let choice = &self.choice;
-        (choice.kind, choice.alpha, choice.floor) == (asked.kind, asked.alpha, asked.floor)
+        (choice.source, choice.alpha, choice.floor) == (asked.source, asked.alpha, asked.floor)
     }
 }
 

@@ -8,9 +8,10 @@ pub use file::{Compressed, LoadedImportance, OpenArchive, OpenFile};
 
 use crate::engine::Session;
 use crate::engine::report::{Outcome, Overlay, Rate, Sweep, TensorSensitivity};
+use crate::importance::{ImportanceChoice, ImportanceSource};
 use crate::quantize::grid::STEP;
 use crate::quantize::{SettingsError, Value};
-use crate::recipe::{ImportanceChoice, ImportanceKind, Recipe};
+use crate::recipe::Recipe;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use web_sys::{Blob, File};
@@ -133,7 +134,7 @@ impl State {
     /// How the importance that the recipe asks for stands.
     pub fn importance(&self) -> Standing {
         let asked = &self.wish.recipe.importance;
-        if asked.kind == ImportanceKind::None {
+        if asked.source.is_none() {
             return Standing::Unasked;
         }
         let Some((chosen, _)) = &self.wish.importance_file else { return Standing::Missing };
@@ -210,14 +211,12 @@ impl State {
         self.wish.is_chosen = true;
     }
 
-    /// Asks for errors weighed by a file.
-    pub fn weigh_by(&mut self, file: File) {
+    /// Asks for errors weighed by a file, as a source takes it.
+    pub fn weigh_by(&mut self, file: File, source: &'static ImportanceSource) {
         let name = file.name();
         self.wish.importance_file = Some((file.into(), name));
-        let importance = &mut self.wish.recipe.importance;
-        importance.kind = ImportanceKind::File;
-        importance.alpha = 1.0;
-        importance.hash = None;
+        let floor = self.wish.recipe.importance.floor;
+        self.wish.recipe.importance = ImportanceChoice { floor, ..ImportanceChoice::of(source) };
     }
 
     /// Takes the step that was chosen for the file where the recipe left it open; whether it did.

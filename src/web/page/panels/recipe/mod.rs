@@ -3,7 +3,6 @@
 
 mod parameters;
 
-use crate::recipe::ImportanceKind;
 use crate::recipe::fields::{self, Amount, FIELDS, Field, Standing, Values};
 use crate::web::dom::{append, fill_notes, make, on, part, set, set_text, show};
 use crate::web::page::app::{App, Change, Panel};
@@ -154,7 +153,7 @@ fn show_fields(app: &App) {
         }
     }
     let e = &app.elements;
-    show(&e.importance_fields, recipe.importance.kind != ImportanceKind::None);
+    show(&e.importance_fields, recipe.importance.source.is_some());
     let method = method_of(&recipe);
     set_text(&e.method_summary, &sentence_case(method.summary));
     set(&e.method_summary, "title", method.source);

@@ -1,15 +1,16 @@
 //! What a file that is brought to an open model is for, told by its content.
 //!
 //! A data set is told as those who run networks tell it: MNIST's idx, gzipped or not, CIFAR-10's records of 3073 bytes, arrays with
-//! labels or called `x`. Importance is what has most of its tensors' names and shapes in common with the model, and no negative number
-//! where weights have about as many negative numbers as positive ones, and some that are not zero.
+//! labels or called `x`. Importance is most of whose tensors a [source](crate::importance::sources) finds partners for in the model, if
+//! it has no negative number where weights have about as many negative numbers as positive ones, and some that are not zero.
 //!
 //! Cost: that of opening the file, and some thousand numbers of one tensor.
 
-use super::{Limits, Source, TensorReader, matching_name, open, read_part};
+use crate::formats::{Limits, Source, open, read_part};
+use crate::importance::sources::{self, DEFAULT_SOURCE};
+use crate::importance::{ImportanceSource, Partner};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Tensor;
-use std::collections::BTreeMap;
 
 /// Names of arrays that hold labels.
 pub const LABELS: [&str; 4] = ["y", "label", "labels", "targets"];
@@ -27,8 +28,8 @@ const CIFAR_RECORD: u64 = 3073;
 pub enum Purpose {
     /// To be opened: a model, a compressed file, or what is none of the others.
     Model,
-    /// To weigh the open model's errors by.
-    Importance,
+    /// To weigh the open model's errors by, as this source takes it.
+    Importance(&'static ImportanceSource),
     /// To run the open network on.
     Samples,
     /// Arrays that may be any of them.
@@ -42,24 +43,17 @@ pub fn purpose(source: &dyn Source, model: &Model) -> Purpose {
     }
     // What cannot be opened is said when that is tried.
     let Ok(found) = open(source, &Limits::default()) else { return Purpose::Model };
+    let recognised = sources::recognise(model, &found);
     if found.metadata.contains_key(KIND) {
-        return Purpose::Importance;
+        return Purpose::Importance(recognised.map_or(DEFAULT_SOURCE, |(told, _)| told));
     }
-    let mut places: BTreeMap<String, usize> = BTreeMap::new();
-    for (index, tensor) in model.tensors.iter().enumerate() {
-        places.insert(matching_name(&tensor.name).to_owned(), index);
-    }
-    let is_shared = |tensor: &&Tensor| {
-        let own = places.get(matching_name(&tensor.name)).and_then(|index| model.tensors.get(*index));
-        tensor.dtype.is_float() && own.is_some_and(|own| own.shape == tensor.shape)
-    };
-    let shared: Vec<&Tensor> = found.tensors.iter().filter(is_shared).collect();
     // An array on its own has no name.
-    if found.format != FileFormat::Npy && 2 * shared.len() > found.tensors.len() {
-        let largest = shared.into_iter().max_by_key(|tensor| tensor.len());
-        let shared_len = largest.map_or(0, Tensor::len);
-        let is_positive = largest.is_some_and(|tensor| has_no_negative(source, tensor));
-        return if is_positive && shared_len >= FEW { Purpose::Importance } else { Purpose::Model };
+    if found.format != FileFormat::Npy
+        && let Some((told, matched)) = recognised
+    {
+        let largest = matched.partners.iter().flatten().max_by_key(|partner| partner.tensor.len());
+        let is_importance = largest.is_some_and(|partner| has_no_negative(source, partner));
+        return if is_importance { Purpose::Importance(told) } else { Purpose::Model };
     }
     let is_array = |model: &Model| matches!(model.format, FileFormat::Npy | FileFormat::Npz);
     if !is_array(&found) {
@@ -75,11 +69,11 @@ pub fn purpose(source: &dyn Source, model: &Model) -> Purpose {
     }
 }
 
-fn has_no_negative(source: &dyn Source, tensor: &Tensor) -> bool {
-    let mut values = Vec::new();
-    let read = TensorReader::new(source, tensor, &Limits::default())
-        .and_then(|mut reader| reader.read_f32(0..tensor.len().min(NUMBERS), &mut values));
-    read.is_ok() && values.iter().all(|value| *value >= 0.0) && values.iter().any(|value| *value > 0.0)
+fn has_no_negative(source: &dyn Source, partner: &Partner) -> bool {
+    let values = partner.first_values(source, NUMBERS).unwrap_or_default();
+    values.len() as u64 >= FEW
+        && values.iter().all(|value| *value >= 0.0)
+        && values.iter().any(|value| *value > 0.0)
 }
 
 /// Whether a file has the samples' bytes as they are, which no weight file has.
@@ -101,6 +95,7 @@ fn is_raw_samples(source: &dyn Source) -> bool {
 mod tests {
     use super::*;
     use crate::export::{TensorHeader, Writer};
+    use crate::importance::sources::find;
     use crate::tensor::Dtype;
 
     fn file(is_npz: bool, tensors: &[(&str, Dtype, &[u64], Vec<u8>)], metadata: &[(&str, &str)]) -> Vec<u8> {
@@ -139,8 +134,11 @@ mod tests {
         let positive = floats((0..64).map(|i| i as f32));
         let signed = floats((0..64).map(|i| 5.0 - i as f32));
         let of = |name, values: &Vec<u8>| vec![(name, Dtype::F32, &[8u64, 8][..], values.clone())];
-        assert_eq!(told(&file(false, &of("module.fc.weight", &positive), &[])), Purpose::Importance);
-        assert_eq!(told(&file(true, &of("fc.weight", &positive), &[])), Purpose::Importance);
+        assert_eq!(
+            told(&file(false, &of("module.fc.weight", &positive), &[])),
+            Purpose::Importance(DEFAULT_SOURCE)
+        );
+        assert_eq!(told(&file(true, &of("fc.weight", &positive), &[])), Purpose::Importance(DEFAULT_SOURCE));
         assert_eq!(told(&file(false, &of("fc.weight", &signed), &[])), Purpose::Model, "a later version");
         assert_eq!(
             told(&file(false, &of("fc.weight", &vec![0; 256]), &[])),
@@ -148,7 +146,39 @@ mod tests {
             "not trained yet"
         );
         assert_eq!(told(&file(false, &of("other", &positive), &[])), Purpose::Model);
-        assert_eq!(told(&file(false, &of("other", &signed), &[(KIND, "exact")])), Purpose::Importance);
+        assert_eq!(
+            told(&file(false, &of("other", &signed), &[(KIND, "exact")])),
+            Purpose::Importance(DEFAULT_SOURCE)
+        );
+    }
+
+    #[test]
+    fn importance_is_of_the_source_whose_shapes_it_has() {
+        let weights = floats((0..32 * 40).map(|i| (i % 7) as f32 - 3.0));
+        let model = file(false, &[("fc.weight", Dtype::F32, &[32, 40], weights)], &[]);
+        let model = open(&model, &Limits::default()).unwrap();
+        let told = |name, shape: &[u64], values: Vec<u8>| {
+            purpose(&file(false, &[(name, Dtype::F32, shape, values)], &[]), &model)
+        };
+        let of = |id| Purpose::Importance(find(id).unwrap());
+        let squares = |count: usize| floats((0..count).map(|i| i as f32));
+        assert_eq!(told("fc.weight", &[32, 40], squares(32 * 40)), of("file"));
+        assert_eq!(told("fc.weight", &[40], squares(40)), of("columns"));
+        assert_eq!(told("fc.weight", &[32], squares(32)), of("columns"), "nothing says which axis is which");
+        let moments = |sign: f32| {
+            let one = |i: usize| if i.is_multiple_of(41) { sign * (i + 1) as f32 } else { -1.0 };
+            floats((0..1600).map(one))
+        };
+        assert_eq!(told("fc.weight", &[40, 40], moments(1.0)), of("moments"));
+        assert_eq!(told("state.0.exp_avg_sq", &[32, 40], squares(32 * 40)), of("adam"));
+        for (name, shape, values) in [
+            ("fc.weight", vec![40], floats((0..40).map(|i| i as f32 - 3.0))),
+            ("fc.weight", vec![40, 40], moments(-1.0)),
+            ("fc.weight", vec![41], squares(41)),
+            ("fc", vec![40], squares(40)),
+        ] {
+            assert_eq!(told(name, &shape, values), Purpose::Model, "{name} {shape:?}");
+        }
     }
 
     #[test]

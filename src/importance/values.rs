@@ -1,0 +1,221 @@
+//! How a tensor of an importance file gives a value to every weight of a tensor of the model.
+//!
+//! A linear layer's output is a sum over its inputs, so what is known of its inputs (a mean square, say) is one number for a
+//! column of its matrix, the same for all outputs: OBS and GPTQ's diagonal (Frantar et al. 2022, section 3). Which weights make a
+//! column follows from the layout:
+//!
+//! | shape | columns |
+//! |---|---|
+//! | `[n]` | its n numbers |
+//! | `[outputs, inputs]` | inputs |
+//! | `[outputs, inputs, height, width]`, any number of extents | inputs·height·width, or inputs, each for all of its kernel |
+//! | `[inputs, outputs]` of ONNX's `MatMul`, `[inputs, outputs, …]` of `ConvTranspose` | inputs |
+//!
+//! In grouped convolutions, inputs are those of a group. Where nothing says whether inputs are a matrix's first axis or its last, it
+//! is the axis that has the length asked about, and of a square matrix the last.
+
+use super::ImportanceError;
+use crate::formats::{Limits, Source, TensorReader};
+use crate::role::InputAxis;
+use crate::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// What the numbers of a tensor of an importance file stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Values {
+    /// A number for every weight, in their order.
+    PerWeight,
+    /// A number for every column.
+    PerColumn(Columns),
+    /// The second moments E[x xᵀ] of what the columns are multiplied by: a symmetric matrix, whose diagonal is a number for every
+    /// column.
+    SecondMoments(Columns),
+}
+
+/// Which weights share a number: weight i of a tensor has number ⌊i / run⌋ mod count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Columns {
+    /// Numbers.
+    pub count: u64,
+    /// Neighbours in the tensor's order that share one.
+    pub run: u64,
+}
+
+impl Values {
+    /// The columns, where a column's weights share a number.
+    pub const fn columns(self) -> Option<Columns> {
+        match self {
+            Self::PerWeight => None,
+            Self::PerColumn(columns) | Self::SecondMoments(columns) => Some(columns),
+        }
+    }
+}
+
+impl Columns {
+    /// The columns of `tensor` if it has so many, as the module's table has them.
+    pub fn of(tensor: &Tensor, count: u64) -> Option<Self> {
+        let (first, rest) = match tensor.shape.as_slice() {
+            [] => (1, &[1][..]),
+            [length] => (1, std::slice::from_ref(length)),
+            [first, rest @ ..] => (*first, rest),
+        };
+        let inner: u64 = rest.iter().product();
+        let (inputs, is_matrix) = (rest.first().copied().unwrap_or(1), rest.len() == 1);
+        let is_last = tensor.found.inputs != InputAxis::First;
+        let is_first = match tensor.found.inputs {
+            InputAxis::First => true,
+            InputAxis::Last => false,
+            InputAxis::Unknown => is_matrix && tensor.shape.len() > 1,
+        };
+        if is_last && count == inner {
+            Some(Self { count, run: 1 })
+        } else if is_last && count == inputs {
+            Some(Self { count, run: inner.checked_div(inputs)? })
+        } else if is_first && count == first {
+            Some(Self { count, run: inner })
+        } else {
+            None
+        }
+    }
+
+    /// Appends the numbers of the weights `range`; linear time.
+    pub(super) fn spread(self, numbers: &[f32], range: Range<u64>, values: &mut Vec<f32>) {
+        // A tensor without columns has no weights.
+        let (Some(run), Some(rest)) = (range.start.checked_div(self.run), range.start.checked_rem(self.run))
+        else {
+            return;
+        };
+        let Some(column) = run.checked_rem(self.count) else { return };
+        let (mut left, mut at) = (self.run - rest, column as usize);
+        for _ in range {
+            values.push(numbers.get(at).copied().unwrap_or(0.0));
+            left -= 1;
+            if left == 0 {
+                left = self.run;
+                at = if at + 1 == numbers.len() { 0 } else { at + 1 };
+            }
+        }
+    }
+}
+
+/// A tensor of the importance file beside the model's tensor that it weighs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Partner {
+    /// The importance file's tensor, whole.
+    pub tensor: Tensor,
+    /// What its numbers stand for.
+    pub values: Values,
+    /// Weights of the model's tensor.
+    pub(super) weights: u64,
+    /// The number of every column, once surveyed.
+    pub(super) numbers: Vec<f32>,
+    /// The largest finite one, once surveyed.
+    pub(super) largest: f64,
+}
+
+impl Partner {
+    /// The partner of `ours`.
+    pub(super) fn new(ours: &Tensor, theirs: &Tensor, values: Values) -> Self {
+        Self { tensor: theirs.clone(), values, weights: ours.len(), numbers: Vec::new(), largest: 0.0 }
+    }
+
+    /// A reader of its file's tensor.
+    pub(super) fn reader<'a>(&self, source: &'a dyn Source) -> Result<TensorReader<'a>, ImportanceError> {
+        Ok(TensorReader::new(source, &self.tensor, &Limits::default())?)
+    }
+
+    /// Reads the number of every column from the file: as many numbers as there are columns, whose total was checked.
+    pub(super) fn read_numbers(&self, source: &dyn Source) -> Result<Vec<f32>, ImportanceError> {
+        match self.values.columns() {
+            Some(columns) => self.first_values(source, columns.count),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads the raw values that the tensor gives, at most the first so many: weights' or columns'.
+    pub fn first_values(&self, source: &dyn Source, most: u64) -> Result<Vec<f32>, ImportanceError> {
+        let (mut reader, mut values) = (self.reader(source)?, Vec::new());
+        if let Values::SecondMoments(Columns { count, .. }) = self.values {
+            for at in (0..count.min(most)).map(|column| column * (count + 1)) {
+                reader.read_f32(at..at + 1, &mut values)?;
+            }
+        } else {
+            reader.read_f32(0..self.tensor.len().min(most), &mut values)?;
+        }
+        Ok(values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::role::Found;
+    use crate::tensor::{Dtype, Span, Storage};
+
+    fn tensor(shape: &[u64], inputs: InputAxis) -> Tensor {
+        Tensor {
+            name: "w".to_owned(),
+            shape: shape.to_vec(),
+            dtype: Dtype::F32,
+            storage: Storage::Stored(Span { offset: 0, len: 0 }),
+            offset: 0,
+            strides: None,
+            big_endian: false,
+            negated: false,
+            conjugated: false,
+            same_as: None,
+            found: Found { inputs, ..Found::default() },
+        }
+    }
+
+    #[test]
+    fn columns_are_found_by_length_and_by_what_is_known_of_the_axes() {
+        use InputAxis::{First, Last, Unknown};
+        let some = |count, run| Some(Columns { count, run });
+        for (shape, inputs, count, expected) in [
+            (&[][..], Unknown, 1, some(1, 1)),
+            (&[5], Unknown, 5, some(5, 1)),
+            (&[5], Unknown, 4, None),
+            (&[2, 3], Unknown, 3, some(3, 1)),
+            (&[2, 3], Unknown, 2, some(2, 3)),
+            (&[2, 3], Unknown, 6, None),
+            (&[2, 3], Last, 2, None),
+            (&[2, 3], First, 2, some(2, 3)),
+            (&[2, 3], First, 3, None),
+            (&[4, 4], Unknown, 4, some(4, 1)),
+            (&[4, 4], First, 4, some(4, 4)),
+            (&[8, 3, 2, 2], Unknown, 12, some(12, 1)),
+            (&[8, 3, 2, 2], Last, 3, some(3, 4)),
+            (&[8, 3, 2, 2], Unknown, 8, None),
+            (&[8, 3, 2, 2], First, 8, some(8, 12)),
+            (&[8, 3, 2, 2], First, 12, None),
+            (&[0, 4], Unknown, 4, some(4, 1)),
+            (&[4, 0], Unknown, 0, some(0, 1)),
+            (&[4, 0], Unknown, 4, some(4, 0)),
+            (&[2, 0, 3], Unknown, 3, None),
+            (&[2, 3, 0], Last, 3, some(3, 0)),
+        ] {
+            assert_eq!(Columns::of(&tensor(shape, inputs), count), expected, "{shape:?} {inputs:?} {count}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_spread_by_their_definition_whatever_the_range() {
+        for columns in
+            [(1, 1), (3, 1), (1, 4), (3, 4), (0, 1), (4, 0)].map(|(count, run)| Columns { count, run })
+        {
+            let numbers: Vec<f32> = (0..columns.count).map(|i| i as f32).collect();
+            let weights = 2 * columns.count * columns.run;
+            for start in 0..=weights {
+                for end in start..=weights {
+                    let mut values = Vec::new();
+                    columns.spread(&numbers, start..end, &mut values);
+                    let expected: Vec<f32> =
+                        (start..end).map(|i| (i / columns.run % columns.count) as f32).collect();
+                    assert_eq!(values, expected, "{columns:?} {start}..{end}");
+                }
+            }
+        }
+    }
+}
