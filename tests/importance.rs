@@ -8,9 +8,11 @@ use quantscope::engine::open_container;
 use quantscope::engine::pipeline::Opened;
 use quantscope::formats::{self, Limits};
 use quantscope::importance::sources::{SOURCES, find};
+use quantscope::importance::values::Columns;
 use quantscope::importance::{Importance, ImportanceChoice, Values};
 use quantscope::quantize::methods::METHODS;
 use quantscope::recipe::Recipe;
+use quantscope::role::InputAxis;
 use support::{Random, f32_bytes, safetensors};
 
 type Named<'a> = (&'a str, &'a str, &'a [u64], Vec<u8>);
@@ -251,4 +253,23 @@ fn every_source_reads_what_it_is_recognised_by() {
         let ([blocks, tables], _) = compressed(file, &format!("method=kmeans&k=5&importance={id}"));
         assert!(!blocks.is_empty() && !tables.is_empty());
     }
+}
+
+#[test]
+fn an_onnx_network_says_which_axis_of_its_square_matrices_is_the_inputs() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("www/samples/transformer.onnx");
+    let model = formats::open(&std::fs::read(path).unwrap(), &Limits::default()).unwrap();
+    let matrices = model.tensors.iter().filter(|tensor| tensor.found.inputs == InputAxis::First);
+    let mut squares = 0;
+    for tensor in matrices {
+        let [inputs, outputs] = tensor.shape[..] else { panic!("{}: {:?}", tensor.name, tensor.shape) };
+        assert_eq!(
+            Columns::of(tensor, inputs),
+            Some(Columns { count: inputs, run: outputs }),
+            "{}",
+            tensor.name
+        );
+        squares += u32::from(inputs == outputs);
+    }
+    assert!(squares > 0, "no square matrix of MatMul");
 }

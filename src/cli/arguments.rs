@@ -290,7 +290,7 @@ impl Args for RecipeArguments {
                     .value_name("FILE")
                     .value_parser(clap::value_parser!(PathBuf))
                     .help_heading("Recipe")
-                    .help("The file that --importance says the kind of"),
+                    .help("Where importance comes from; --importance says what the file holds"),
             );
         for (field, help) in own_fields() {
             let arg = Arg::new(field.key).long(field.key).value_name(field.form());
