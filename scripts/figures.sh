@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 data="${QUANTSCOPE_DATA:-../shared/data}"
 out=docs/figures
 mkdir -p "$out"
-cargo build --locked --release --bin quantscope
-quantscope="${CARGO_TARGET_DIR:-target}/release/quantscope"
+cargo build --locked --release --bin quantscope --example table1
+release="${CARGO_TARGET_DIR:-target}/release"
+quantscope="$release/quantscope"
 
 {
   echo '# Methods'
@@ -37,6 +38,6 @@ curves lenet "$data/lenet/lenet.safetensors" "$data/lenet/lenet_hessian_diag_ggn
 curves resnet32 "$data/resnet32/resnet32-d509ac18.th" "$data/resnet32/resnet32_hessian_diag_ggn.safetensors" \
   --exclude '*running_mean,*running_var'
 
-"$quantscope" table1 --data "$data" --quiet >"$out/table1.txt"
+"$release/examples/table1" "$data" >"$out/table1.txt"
 node scripts/points.mjs "$out/lenet.csv" "$out/resnet32.csv" >"$out/points.md"
 cat "$out/table1.txt" "$out/points.md"

@@ -5,7 +5,7 @@
 mod support;
 
 use quantscope::engine::pipeline::Opened;
-use quantscope::engine::targets::{Met, TRIALS, Target, methods_of};
+use quantscope::engine::targets::{Found, TRIALS, Target};
 use quantscope::quantize::methods::METHODS;
 use quantscope::recipe::Recipe;
 use std::path::{Path, PathBuf};
@@ -24,13 +24,13 @@ fn model(name: &str) -> PathBuf {
 }
 
 /// A target met, or the sentence why not.
-fn meet(file: &Path, line: &str, target: Target, methods: &[&str], jobs: usize) -> Result<Met, String> {
+fn search(file: &Path, line: &str, target: Target, methods: &[&str], jobs: usize) -> Result<Found, String> {
     let recipe = Recipe::from_line(&support::of_everything(line)).unwrap();
     let importance = line.contains("importance").then_some(file);
     let mut opened = Opened::open(file, importance, &recipe, jobs, QUIET).unwrap();
     let methods: Vec<String> = methods.iter().map(|id| (*id).to_owned()).collect();
-    let methods = methods_of(&methods).unwrap();
-    let met = opened.meet(&recipe, target, &methods, QUIET, &mut |_| true).map_err(|e| e.to_string())?;
+    let methods = quantscope::quantize::methods::find_all(&methods).unwrap();
+    let met = opened.search(&recipe, target, &methods, QUIET, &mut |_| true).map_err(|e| e.to_string())?;
     // The answer is a recipe like any other: carried out again, it has the bytes that were measured.
     let typed = Recipe::from_line(&met.recipe.to_line()).unwrap();
     let (bytes, outcome, _) = opened.compress(&typed, Vec::new(), QUIET).unwrap();
@@ -56,7 +56,7 @@ fn every_method_meets_every_kind_of_target() {
                 (&plain, Target::SqnrDb(15.0)),
                 (&weighed, Target::WeightedSqnrDb(18.0)),
             ] {
-                let met = meet(&file, line, target, &[], 2).unwrap();
+                let met = search(&file, line, target, &[], 2).unwrap();
                 assert!(met.trials.len() <= TRIALS, "{line}: {target}");
                 // No trial that meets the target is better than the answer.
                 let is_size = matches!(target, Target::FileBytes(_) | Target::BitsPerWeight(_));
@@ -83,9 +83,9 @@ fn a_fine_parameter_comes_within_the_tolerance() {
     std::fs::write(&file, bytes).unwrap();
     for method in ["uniform", "ecsq", "ecsq-exact"] {
         let line = format!("method={method}");
-        let met = meet(&file, &line, Target::FileBytes(20_000), &[], 2).unwrap();
+        let met = search(&file, &line, Target::FileBytes(20_000), &[], 2).unwrap();
         assert!(met.best.measured.file_bytes >= 19_900, "{method}: {}", met.sentence);
-        let met = meet(&file, &line, Target::SqnrDb(18.0), &[], 2).unwrap();
+        let met = search(&file, &line, Target::SqnrDb(18.0), &[], 2).unwrap();
         assert!(met.best.measured.sqnr_db < 18.1, "{method}: {}", met.sentence);
     }
 }
@@ -95,10 +95,10 @@ fn of_several_methods_the_best_answer_wins() {
     let file = model("targets_several.safetensors");
     let all: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
     let target = Target::FileBytes(2500);
-    let best = meet(&file, "method=lloyd&start=density&coder=huffman", target, &all, 2).unwrap();
+    let best = search(&file, "method=lloyd&start=density&coder=huffman", target, &all, 2).unwrap();
     for method in METHODS {
         let coder = if method.is_grid() { "context" } else { "huffman" };
-        let one = meet(&file, &format!("method={}&coder={coder}", method.id), target, &[], 2).unwrap();
+        let one = search(&file, &format!("method={}&coder={coder}", method.id), target, &[], 2).unwrap();
         assert!(best.best.measured.sqnr_db >= one.best.measured.sqnr_db, "{}", method.id);
     }
 }
@@ -108,11 +108,12 @@ fn the_number_of_jobs_does_not_show() {
     let file = model("targets_jobs.safetensors");
     for line in ["method=uniform", "method=ecsq&importance=file&coder=context", "method=kmeans&scope=channel"]
     {
-        let one = meet(&file, line, Target::FileBytes(4500), &[], 1);
+        let one = search(&file, line, Target::FileBytes(4500), &[], 1);
         for jobs in [2, 5] {
-            let many = meet(&file, line, Target::FileBytes(4500), &[], jobs);
-            let trials =
-                |met: &Result<Met, String>| met.as_ref().map(|met| met.trials.clone()).map_err(Clone::clone);
+            let many = search(&file, line, Target::FileBytes(4500), &[], jobs);
+            let trials = |met: &Result<Found, String>| {
+                met.as_ref().map(|met| met.trials.clone()).map_err(Clone::clone)
+            };
             assert_eq!(trials(&one), trials(&many), "{line}");
         }
     }
@@ -121,16 +122,16 @@ fn the_number_of_jobs_does_not_show() {
 #[test]
 fn what_cannot_be_met_says_what_can() {
     let file = model("targets_never.safetensors");
-    let sentence = meet(&file, "method=uniform", Target::FileBytes(300), &[], 2).unwrap_err();
+    let sentence = search(&file, "method=uniform", Target::FileBytes(300), &[], 2).unwrap_err();
     let start = "at most 300 bytes cannot be met: the smallest file this recipe can make is ";
     assert!(sentence.starts_with(start) && sentence.ends_with(" (uniform, step 8)"), "{sentence}");
-    let sentence = meet(&file, "method=kmeans", Target::SqnrDb(199.0), &[], 2).unwrap_err();
+    let sentence = search(&file, "method=kmeans", Target::SqnrDb(199.0), &[], 2).unwrap_err();
     assert!(
         sentence.starts_with("at least 199 dB cannot be met: the most this recipe can reach is "),
         "{sentence}"
     );
     assert!(sentence.ends_with("(kmeans, k 4096)"), "{sentence}");
-    let sentence = meet(&file, "method=kmeans", Target::WeightedSqnrDb(10.0), &[], 2).unwrap_err();
+    let sentence = search(&file, "method=kmeans", Target::WeightedSqnrDb(10.0), &[], 2).unwrap_err();
     assert_eq!(sentence, "min-weighted-sqnr: expected a recipe with importance, found importance=none");
 }
 
@@ -141,7 +142,7 @@ fn a_search_that_is_stopped_keeps_the_best_it_has() {
     let mut opened = Opened::open(&file, None, &recipe, 1, QUIET).unwrap();
     let mut heard = Vec::new();
     let target = Target::FileBytes(2500);
-    let met = opened.meet(&recipe, target, &[], QUIET, &mut |trial| {
+    let met = opened.search(&recipe, target, &[], QUIET, &mut |trial| {
         heard.push(*trial);
         !target.is_met(&trial.measured)
     });
@@ -243,7 +244,9 @@ fn the_least_accuracy_is_kept_by_the_file_that_is_written() {
     let (code, _, said) = program(&[&common[..], &["--min-accuracy", "1", "--points", "3", "-q"]].concat());
     assert!(
         code == 0
-            || said.contains("at least 100 % right answers cannot be met: the most this recipe can reach is"),
+            || said.contains(
+                "at least 100 % classified correctly cannot be met: the most this recipe can reach is"
+            ),
         "{said}"
     );
 }
@@ -262,7 +265,7 @@ fn a_quality_is_not_met_by_a_file_with_a_lost_tensor() {
     std::fs::write(&file, bytes).unwrap();
     let target = Target::SqnrDb(15.0);
     // A codebook for both gives its levels to the loud one, which alone would meet 15 dB with a few of them.
-    let met = meet(&file, "method=kmeans&scope=all", target, &[], 2).unwrap();
+    let met = search(&file, "method=kmeans&scope=all", target, &[], 2).unwrap();
     assert_eq!(met.best.measured.broken, 0);
     assert!(met.best.measured.worst_db > 3.0, "{:?}", met.best);
     assert!(met.trials.iter().any(|t| t.measured.sqnr_db > 15.0 && t.measured.broken > 0), "it was tempted");

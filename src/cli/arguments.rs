@@ -125,7 +125,7 @@ pub enum Action {
         /// Measure a curve of each of these methods, in place of one recipe; with --min-accuracy let them compete
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
-        /// Find the coarsest setting with at least this share of right answers, such as 0.98 or 98%, and the smallest file
+        /// Find the coarsest setting with at least this share of samples classified correctly, such as 0.98 or 98%, and the smallest file
         /// that has it
         #[arg(long, value_name = "A", conflicts_with_all = ["per_tensor", "outputs"])]
         min_accuracy: Option<String>,
@@ -167,12 +167,6 @@ pub enum Action {
         /// Store bfloat16: half the size
         #[arg(long)]
         half: bool,
-    },
-    /// Choi et al.'s Table 1 beside ours, LeNet and ResNet-32, with measured accuracy
-    Table1 {
-        /// The folder with `lenet`, `resnet32` and `mnist_test`: networks, pruned weights, Hessians and test images
-        #[arg(long, value_name = "DIR")]
-        data: PathBuf,
     },
     /// Print the table of methods as Markdown
     Methods,

@@ -5,11 +5,11 @@ use super::context::Context;
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{Split, refuse_harm, replace, write_whole};
-use super::{Failure, network, print, table1};
+use super::{Failure, network, print};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
-use crate::engine::targets::{self, Met, Target};
+use crate::engine::targets::{Found, Target};
 use crate::engine::{self, AskedCurve, EngineError, Export};
 use crate::formats::{Limits, Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
@@ -63,7 +63,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Importance { network, kind, output, half } => {
             network::importance(&context, &network, &kind, &output, half)
         }
-        Action::Table1 { data } => table1::run(&context, &data),
         Action::Methods => {
             let table = methods::markdown();
             context.say(table.trim_end(), &json!(METHODS.iter().map(|m| m.id).collect::<Vec<_>>()))
@@ -207,11 +206,7 @@ fn sweep(
         ids = METHODS.iter().map(|m| m.id).collect();
     }
     if let Some(unknown) = ids.iter().find(|id| AskedCurve::parse(id).is_none()) {
-        let known: Vec<&str> = METHODS.iter().map(|m| m.id).collect();
-        return Err(Failure::Usage(format!(
-            "methods: expected some of {}, found {unknown}",
-            known.join(", ")
-        )));
+        return Err(Failure::Usage(methods::unknown(unknown).to_string()));
     }
     let outputs: Vec<&Path> = output.into_iter().chain(chart.svg.as_deref()).collect();
     refuse_harm(&outputs, &std::iter::once(file).chain(recipe.files()).collect::<Vec<_>>())?;
@@ -302,23 +297,23 @@ struct Goal<'a> {
 }
 
 /// Finds the recipe that meets a target, with a line for every trial.
-fn meet(
+fn search(
     context: &Context,
     opened: &mut Opened<Files>,
     recipe: &Recipe,
     target: Target,
     methods: &[String],
-) -> Result<Met, Failure> {
-    let methods = targets::methods_of(methods).map_err(|error| Failure::Usage(error.to_string()))?;
+) -> Result<Found, Failure> {
+    let methods = methods::find_all(methods).map_err(|error| Failure::Usage(error.to_string()))?;
     let show = |what, done, total| context.bars.show(what, done, total);
     let mut count = 0;
-    let met = opened.meet(recipe, target, &methods, &show, &mut |trial| {
+    let found = opened.search(recipe, target, &methods, &show, &mut |trial| {
         count += 1;
         context.bars.say(&format!("trial {count}: {trial}"));
         true
     });
     context.bars.clear();
-    Ok(met?)
+    Ok(found?)
 }
 
 fn compress(
@@ -335,7 +330,7 @@ fn compress(
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &wanted)?;
     let asked = wanted.clone();
     let found = match goal.target {
-        Some(target) => Some((target, meet(context, &mut opened, &wanted, target, goal.methods)?)),
+        Some(target) => Some((target, search(context, &mut opened, &wanted, target, goal.methods)?)),
         None => None,
     };
     if let Some((_, met)) = &found {

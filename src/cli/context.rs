@@ -30,6 +30,11 @@ impl Context {
         opened
     }
 
+    /// Hears of progress in samples.
+    pub fn count(&self) -> impl Fn(&'static str, u64, u64) {
+        |what, done, total| self.bars.count(what, done, total)
+    }
+
     /// Prints a result.
     pub fn say(&self, text: &str, json: &serde_json::Value) -> Result<(), Failure> {
         let mut out = std::io::stdout().lock();

@@ -10,8 +10,9 @@ mod network;
 mod print;
 mod progress;
 mod running;
-mod table1;
 mod writing;
+
+pub use print::table;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -19,9 +19,12 @@ impl Bars {
         self.draw(what, done, total, "{msg:>18} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
     }
 
-    /// The same for samples or steps, counted.
+    /// The same for samples or steps, counted; none is left once all are done.
     pub fn count(&self, what: &'static str, done: u64, total: u64) {
         self.draw(what, done, total, "{msg:>18} {bar:30} {pos}/{len} {eta} left");
+        if done == total {
+            self.clear();
+        }
     }
 
     fn draw(&self, what: &'static str, done: u64, total: u64, template: &str) {

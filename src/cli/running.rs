@@ -6,7 +6,6 @@
 use super::Failure;
 use super::arguments::CheckArguments;
 use super::context::Context;
-use super::network::read_data;
 use crate::engine::Session;
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
@@ -14,7 +13,8 @@ use crate::engine::settle::{Felt, MOST_BYTES, Run, Settling};
 use crate::model::{FileFormat, Model};
 use crate::network::allot::allot;
 use crate::network::check::{Check, Checker};
-use crate::network::evaluate::{Bench, Setup};
+use crate::network::data::DataSet;
+use crate::network::evaluate::{Evaluator, Setup};
 use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network, NetworkError};
 use crate::recipe::Recipe;
@@ -65,7 +65,7 @@ impl Ran {
 
 /// A network that is ready to be run with other weights, or the reason why it is not.
 pub struct Runner {
-    bench: Option<Bench>,
+    evaluator: Option<Evaluator>,
     checker: Result<Checker, Ran>,
 }
 
@@ -83,22 +83,22 @@ impl Runner {
         let files = open_files(file)?;
         let bytes = crate::formats::Source::len(&files);
         if bytes > MOST_BYTES && !wanted.check && wanted.data.is_empty() {
-            return Ok(Some(Self { bench: None, checker: Err(Ran::Offered(bytes)) }));
+            return Ok(Some(Self { evaluator: None, checker: Err(Ran::Offered(bytes)) }));
         }
-        let data = if wanted.data.is_empty() { None } else { Some(read_data(&wanted.data)?) };
-        let prepare = || -> Result<(Bench, Checker), NetworkError> {
-            let bench = Bench::new(ModelBytes::read(&files)?, None, None, context.jobs)?;
-            let network = bench.network().clone();
-            let Some(data) = data else { return Ok((bench, Checker::made_up(network)?)) };
+        let data = if wanted.data.is_empty() { None } else { Some(DataSet::read(&wanted.data)?) };
+        let prepare = || -> Result<(Evaluator, Checker), NetworkError> {
+            let evaluator = Evaluator::new(ModelBytes::read(&files)?, None, None, context.jobs)?;
+            let network = evaluator.network().clone();
+            let Some(data) = data else { return Ok((evaluator, Checker::made_up(network)?)) };
             let graph = Graph::parse(network.model())?;
             let setup = Setup::guess(&graph, &Network::load(&network)?, &data)?;
             let samples = data.samples.min(SAMPLES);
             let inputs = (0..samples).map(|i| setup.inputs(&data, i..i + 1)).collect::<Result<_, _>>()?;
-            Ok((bench, Checker::given(network, inputs)?))
+            Ok((evaluator, Checker::given(network, inputs)?))
         };
         Ok(Some(match prepare() {
-            Ok((bench, checker)) => Self { bench: Some(bench), checker: Ok(checker) },
-            Err(error) => Self { bench: None, checker: Err(Ran::Could(error.to_string())) },
+            Ok((evaluator, checker)) => Self { evaluator: Some(evaluator), checker: Ok(checker) },
+            Err(error) => Self { evaluator: None, checker: Err(Ran::Could(error.to_string())) },
         }))
     }
 
@@ -110,8 +110,8 @@ impl Runner {
         opened: &mut Opened<Files>,
         recipe: &mut Recipe,
     ) -> Result<Ran, Failure> {
-        let (bench, checker) = match (&self.bench, &mut self.checker) {
-            (Some(bench), Ok(checker)) => (bench, checker),
+        let (evaluator, checker) = match (&self.evaluator, &mut self.checker) {
+            (Some(evaluator), Ok(checker)) => (evaluator, checker),
             (_, Err(reason)) => return Ok(std::mem::replace(reason, Ran::Could(String::new()))),
             (None, Ok(_)) => return Ok(Ran::Could(String::new())),
         };
@@ -128,7 +128,7 @@ impl Runner {
             };
             let (file, outcome) = opened.encode(&plan, Vec::new(), &show)?;
             context.bars.clear();
-            let checked = bench.decoded(&file).and_then(|files| checker.check(&files));
+            let checked = evaluator.decoded(&file).and_then(|files| checker.check(&files));
             recipe.clone_from(&candidate);
             let check = match checked {
                 Ok(check) => check,
@@ -141,7 +141,7 @@ impl Runner {
                 let is_asked = settling.asks_whose() && !is_ample;
                 // Where it cannot be found out, steps stay as they are.
                 let finer =
-                    if is_asked { allot(bench, checker, &file).unwrap_or_default() } else { Vec::new() };
+                    if is_asked { allot(evaluator, checker, &file).unwrap_or_default() } else { Vec::new() };
                 Some(Felt { output_sqnr_db: check.output_sqnr_db, finer })
             };
             let run = Run { recipe: &candidate, outcome: &outcome, is_ample, felt };

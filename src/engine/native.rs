@@ -126,6 +126,12 @@ fn await_result(shared: &Mutex<Shared>, changed: &Condvar, index: usize) -> Outc
 #[cfg(not(target_arch = "wasm32"))]
 pub type Files = crate::formats::Joined<FileSource>;
 
+/// The last part of a path, as text.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn file_name(path: &std::path::Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// Opens a weight file, and beside it the files that it says hold its data.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
@@ -133,7 +139,7 @@ pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
         let part = path.display().to_string();
         FormatError::Io { part, offset: 0, source }
     };
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = file_name(path);
     let first = FileSource::open(path).map_err(|error| failed(path, error))?;
     let mut files = vec![(name, first)];
     if let Some((_, model)) = files.first() {

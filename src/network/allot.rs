@@ -7,7 +7,7 @@
 
 use super::NetworkError;
 use super::check::Checker;
-use super::evaluate::Bench;
+use super::evaluate::Evaluator;
 use crate::container::Content;
 use crate::engine::open_container;
 use crate::recipe::Finer;
@@ -23,18 +23,18 @@ const PARTS: f64 = 2.0;
 
 /// By how much the steps of a compressed file are to be finer, tensor by tensor; nothing where all are right or it would take too
 /// long. Costs a run of the network on a few sets of inputs for each quantized tensor.
-pub fn allot(bench: &Bench, checker: &Checker, file: &[u8]) -> Result<Vec<Finer>, NetworkError> {
+pub fn allot(evaluator: &Evaluator, checker: &Checker, file: &[u8]) -> Result<Vec<Finer>, NetworkError> {
     let reader = open_container(&file)?;
     let tensors = reader.manifest().tensors.iter();
     let quantized: Vec<_> = tensors.filter(|entry| matches!(entry.content, Content::Quantized(_))).collect();
-    let bytes = bench.network().bytes.len() as u64;
+    let bytes = evaluator.network().bytes.len() as u64;
     let sets = checker
         .sets_for_noise()
         .filter(|_| quantized.len() > 1 && bytes.saturating_mul(quantized.len() as u64) <= MOST_BYTES);
     let Some(sets) = sets else { return Ok(Vec::new()) };
     let mut noise = Vec::with_capacity(quantized.len());
     for entry in &quantized {
-        let decoded = bench.decoded_only(file, &|name| name == entry.name)?;
+        let decoded = evaluator.decoded_only(file, &|name| name == entry.name)?;
         noise.push((entry.len() as f64, checker.noise(&decoded, sets)?));
     }
     let bits = bits_of(&noise).into_iter().zip(&quantized).filter(|(bits, _)| *bits != 0.0);
@@ -86,11 +86,11 @@ mod tests {
             .node("Add", &["a", "c"], &["y"], vec![])
             .output("y")
             .files();
-        let mut bench = Bench::new(network, None, None, 1).unwrap();
+        let mut evaluator = Evaluator::new(network, None, None, 1).unwrap();
         let recipe = crate::recipe::Recipe::from_line("method=trellis&step=0.1").unwrap();
-        let file = bench.quantize(&recipe).unwrap().file;
-        let checker = Checker::made_up(bench.network().clone()).unwrap();
-        let finer = allot(&bench, &checker, &file).unwrap();
+        let file = evaluator.quantize(&recipe).unwrap().file;
+        let checker = Checker::made_up(evaluator.network().clone()).unwrap();
+        let finer = allot(&evaluator, &checker, &file).unwrap();
         let bits = |name: &str| finer.iter().find(|finer| finer.pattern == name).map(|finer| finer.bits);
         assert_eq!((bits("loud"), bits("quiet")), (Some(3.0), Some(-3.0)));
     }

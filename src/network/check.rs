@@ -190,7 +190,7 @@ impl std::fmt::Debug for Checker {
 }
 
 impl Checker {
-    /// Runs the float network, as a bench has it, on inputs made up from its shapes, the first way that it accepts.
+    /// Runs the float network, as an evaluator has it, on inputs made up from its shapes, the first way that it accepts.
     pub fn made_up(float: ModelBytes) -> Result<Self, NetworkError> {
         let graph = Graph::parse(float.model())?;
         let network = Network::load(&float)?;
@@ -213,7 +213,7 @@ impl Checker {
         Err(failed.unwrap_or_else(|| NetworkError::Run("its inputs cannot be made up".to_owned())))
     }
 
-    /// Runs the float network, as a bench has it, on inputs that were given.
+    /// Runs the float network, as an evaluator has it, on inputs that were given.
     pub fn given(float: ModelBytes, inputs: Vec<Inputs>) -> Result<Self, NetworkError> {
         let graph = Graph::parse(float.model())?;
         let network = Network::load(&float)?;

@@ -37,7 +37,7 @@ impl Source for ModelBytes {
 pub type GoOn<'a> = &'a dyn Fn() -> bool;
 
 /// A network, its weights, and what is needed to quantize them again and again.
-pub struct Bench {
+pub struct Evaluator {
     network: ModelBytes,
     /// The tensors of the network's file.
     places: Model,
@@ -48,9 +48,9 @@ pub struct Bench {
     jobs: usize,
 }
 
-impl std::fmt::Debug for Bench {
+impl std::fmt::Debug for Evaluator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bench").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Evaluator").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
@@ -74,8 +74,8 @@ impl Quantized {
     }
 }
 
-impl Bench {
-    /// A bench for the ONNX model `network`, with its own weights or those of another file under the same names.
+impl Evaluator {
+    /// An evaluator for the ONNX model `network`, with its own weights or those of another file under the same names.
     pub fn new(
         network: ModelBytes,
         weights: Option<(ModelBytes, String)>,
@@ -368,7 +368,7 @@ impl Setup {
         Ok(Self { bindings, preprocess, output, batch: if one { 1 } else { 100 } })
     }
 
-    /// Tries the usual ways of preprocessing on the first labelled samples and takes the one with most right answers; the
+    /// Tries the usual ways of preprocessing on the first labelled samples and takes the one that classifies most of them correctly; the
     /// first that fits where there are no labels.
     pub fn guess(graph: &Graph, network: &Network, data: &DataSet) -> Result<Self, NetworkError> {
         const TRIED: usize = 128;

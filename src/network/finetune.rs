@@ -7,7 +7,7 @@
 use super::NetworkError;
 use super::backward::Purpose;
 use super::data::DataSet;
-use super::evaluate::{Bench, GoOn, Quantized, Setup};
+use super::evaluate::{Evaluator, GoOn, Quantized, Setup};
 use super::importance::{Differentiator, flattened};
 use crate::recipe::Recipe;
 use std::collections::BTreeSet;
@@ -47,32 +47,32 @@ struct Moments {
     second: f64,
 }
 
-/// What teaches: some samples of a data set, preprocessed as a setup says.
+/// What the codebooks are trained on: some samples of a data set, preprocessed as a setup says.
 #[derive(Debug, Clone)]
-pub struct Lesson<'a> {
+pub struct Training<'a> {
     /// How samples are preprocessed.
     pub setup: &'a Setup,
     /// The data set.
     pub data: &'a DataSet,
-    /// Its samples that teach.
+    /// Its samples that are used.
     pub range: std::ops::Range<usize>,
 }
 
-/// Retrains the codebooks of `recipe` on the samples of `lesson`; `progress` hears of steps done and of all.
+/// Retrains the codebooks of `recipe` on `training`; `progress` hears of steps done and of all.
 pub fn finetune(
-    bench: &mut Bench,
+    evaluator: &mut Evaluator,
     recipe: &Recipe,
-    lesson: Lesson,
+    training: Training,
     schedule: Schedule,
     progress: &dyn Fn(usize, usize),
     go_on: GoOn,
 ) -> Result<Tuned, NetworkError> {
-    let Lesson { setup, data, range } = lesson;
+    let Training { setup, data, range } = training;
     if data.labels.is_none() {
         return Err(NetworkError::data("retraining", "labels", "none"));
     }
-    let start = bench.plan(recipe, None)?;
-    let assignments = bench.assignments(&start)?;
+    let start = evaluator.plan(recipe, None)?;
+    let assignments = evaluator.assignments(&start)?;
     let mut levels = start.levels();
     let spacing: Vec<f64> = levels.iter().map(|codebook| spacing(codebook)).collect();
     let owner: Vec<usize> =
@@ -81,7 +81,7 @@ pub fn finetune(
     let batch = schedule.batch.max(1);
     let starts: Vec<usize> = range.clone().step_by(batch).collect();
     let steps = starts.len() * schedule.epochs;
-    let mut files = bench.quantize_with(recipe, None)?.files;
+    let mut files = evaluator.quantize_with(recipe, None)?.files;
     let (mut losses, mut step) = (Vec::new(), 0);
     for epoch in 0..schedule.epochs {
         let mut total = 0.0;
@@ -114,13 +114,13 @@ pub fn finetune(
                 let rate = schedule.rate * fall * spacing.get(*owner).copied().unwrap_or(0.0);
                 *level = (f64::from(*level) - rate * moment.direction(*sum, step)) as f32;
             }
-            files = bench.assigned(&files, &assignments, &levels)?;
+            files = evaluator.assigned(&files, &assignments, &levels)?;
             progress(step, steps);
         }
         losses.push(total / range.len().max(1) as f64);
     }
     // A codebook is stored in order of values: neighbours that passed each other would change places with their symbols.
-    let quantized = bench.quantize_with(recipe, Some(&levels))?;
+    let quantized = evaluator.quantize_with(recipe, Some(&levels))?;
     Ok(Tuned { quantized, levels, losses })
 }
 
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::network::Graph;
     use crate::network::data::{Preprocess, Series, Values};
-    use crate::network::evaluate::Bench;
+    use crate::network::evaluate::Evaluator;
     use crate::network::measure::measure;
     use crate::network::testing::{Builder, Value, numbers};
     use crate::network::{Network, measure::Outputs};
@@ -189,14 +189,14 @@ mod tests {
             .files();
         let graph = Graph::parse(network.model()).unwrap();
         let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
-        let mut bench = Bench::new(network, None, None, 1).unwrap();
+        let mut evaluator = Evaluator::new(network, None, None, 1).unwrap();
         let recipe = Recipe::from_line("method=kmeans&k=3&scope=all&include=*&coder=rans").unwrap();
-        let before = bench.quantize(&recipe).unwrap();
+        let before = evaluator.quantize(&recipe).unwrap();
         let schedule = Schedule { epochs: 30, batch: 20, rate: 0.1 };
         let tuned = finetune(
-            &mut bench,
+            &mut evaluator,
             &recipe,
-            Lesson { setup: &setup, data: &data, range: 0..samples },
+            Training { setup: &setup, data: &data, range: 0..samples },
             schedule,
             &|_, _| (),
             &|| true,
@@ -217,10 +217,10 @@ mod tests {
         // The recipe names its codebook, and with it gives the same bytes again.
         let again = Recipe::from_line(&tuned.quantized.outcome.recipe).unwrap();
         assert!(again.codebook.is_some());
-        assert_eq!(bench.quantize_with(&again, Some(&tuned.levels)).unwrap().file, tuned.quantized.file);
-        assert!(bench.quantize(&again).is_err());
+        assert_eq!(evaluator.quantize_with(&again, Some(&tuned.levels)).unwrap().file, tuned.quantized.file);
+        assert!(evaluator.quantize(&again).is_err());
         let mut others = tuned.levels.clone();
         others[0][0] += 1.0;
-        assert!(bench.quantize_with(&again, Some(&others)).is_err());
+        assert!(evaluator.quantize_with(&again, Some(&others)).is_err());
     }
 }

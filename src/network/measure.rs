@@ -115,7 +115,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// Share of right answers of the float model on these very inputs, from what was lost and won against it.
+    /// Share of these very inputs that the float model classifies correctly, from what was lost and won against it.
     pub fn float_top1(&self) -> Option<f64> {
         let (top1, against) = (self.top1.as_ref()?, self.against.as_ref()?);
         Some(top1.value() + (against.lost as f64 - against.won as f64) / self.answers.max(1) as f64)
@@ -290,6 +290,11 @@ fn binary_divergence(p: f64, q: f64) -> f64 {
     let clip = |x: f64| x.clamp(1e-12, 1.0 - 1e-12);
     let (p, q) = if inside { (clip(p), clip(q)) } else { (clip(sigmoid(p)), clip(sigmoid(q))) };
     p * libm::log(p / q) + (1.0 - p) * libm::log((1.0 - p) / (1.0 - q))
+}
+
+/// A share in per cent with its interval.
+pub fn percent(share: &Share) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", 100.0 * share.value(), 100.0 * share.low, 100.0 * share.high)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub mod model;
 pub mod ranking;
 #[cfg(test)]
 mod testing;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod validation;
 
 pub use array::Array;
 pub use graph::Graph;

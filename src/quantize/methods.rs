@@ -1,8 +1,8 @@
 //! The table of methods: one row each, from which forms, flags and documentation are generated.
 
 use super::{
-    Parameter, ParameterKind, Problem, QuantizeError, Scope, Settings, Solution, ecsq, ecsq_exact, grid,
-    kmeans, lloyd, scaled, uniform,
+    Parameter, ParameterKind, Problem, QuantizeError, Scope, Settings, SettingsError, Solution, ecsq,
+    ecsq_exact, grid, kmeans, lloyd, scaled, uniform,
 };
 use crate::code::Kind;
 use crate::entropy::Coder;
@@ -275,6 +275,21 @@ pub fn find(id: &str) -> Option<&'static Method> {
     METHODS.iter().find(|method| method.id == id)
 }
 
+/// The methods of these ids.
+pub fn find_all(ids: &[String]) -> Result<Vec<&'static Method>, SettingsError> {
+    ids.iter().map(|id| find(id).ok_or_else(|| unknown(id))).collect()
+}
+
+/// The error of an id that no method has.
+pub fn unknown(id: &str) -> SettingsError {
+    let known: Vec<&str> = METHODS.iter().map(|method| method.id).collect();
+    SettingsError {
+        field: "methods".to_owned(),
+        expected: format!("some of {}", known.join(", ")),
+        found: id.to_owned(),
+    }
+}
+
 impl Method {
     /// The method that proves an optimum.
     pub fn proving(optimum: Optimum) -> Option<&'static Self> {
@@ -418,8 +433,7 @@ mod tests {
         let mut found = Vec::new();
         let sources = sources();
         assert!(sources.len() > 200, "{} files", sources.len());
-        // A table of the paper names the paper's methods.
-        let may_name = |path: &str| path.starts_with("src/quantize") || path == "src/cli/table1.rs";
+        let may_name = |path: &str| path.starts_with("src/quantize");
         for (path, text) in sources.iter().filter(|(path, _)| !may_name(path)) {
             for (line, method) in code(text).flat_map(|line| METHODS.iter().map(move |m| (line, m.id))) {
                 if line.contains(&format!("\"{method}\"")) || line.contains(&format!("method={method}")) {

@@ -29,18 +29,18 @@ impl Axis {
         };
         let sign = if fine < coarse { 1.0 } else { -1.0 };
         let mut this = Self { method, min, max, whole, sign, sweep: (0.0, 0.0) };
-        this.sweep = (this.place(fine), this.place(coarse));
+        this.sweep = (this.coordinate(fine), this.coordinate(coarse));
         this
     }
 
     /// Where a value lies.
-    pub fn place(&self, value: f64) -> f64 {
+    pub fn coordinate(&self, value: f64) -> f64 {
         self.sign * libm::log(value)
     }
 
-    /// The value nearest to a place.
-    pub fn value(&self, place: f64) -> f64 {
-        let value = libm::pow(E, self.sign * place).clamp(self.min, self.max);
+    /// The value nearest to a coordinate.
+    pub fn value(&self, coordinate: f64) -> f64 {
+        let value = libm::pow(E, self.sign * coordinate).clamp(self.min, self.max);
         if self.whole { value.round_ties_even() } else { number::rounded(value, 4).clamp(self.min, self.max) }
     }
 
@@ -49,13 +49,13 @@ impl Axis {
         Setting { method: self.method.id, parameter: self.method.swept, value, is_whole: self.whole }
     }
 
-    /// The places of the parameter's own ends, finest first.
+    /// The coordinates of the parameter's own ends, finest first.
     pub fn ends(&self) -> (f64, f64) {
-        let (a, b) = (self.place(self.min), self.place(self.max));
+        let (a, b) = (self.coordinate(self.min), self.coordinate(self.max));
         if a < b { (a, b) } else { (b, a) }
     }
 
-    /// The places where the method's own sweep ends, finest first.
+    /// The coordinates where the method's own sweep ends, finest first.
     pub fn sweep(&self) -> (f64, f64) {
         self.sweep
     }
@@ -74,7 +74,7 @@ mod tests {
             assert!(fine < coarse && axis.sweep().0 < axis.sweep().1, "{}", method.id);
             assert!(fine <= axis.sweep().0 && axis.sweep().1 <= coarse, "{}", method.id);
             for end in [fine, coarse] {
-                let again = axis.place(axis.value(end));
+                let again = axis.coordinate(axis.value(end));
                 assert!((again - end).abs() < 1e-9, "{}", method.id);
             }
         }
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn values_have_four_digits_or_are_whole() {
         let steps = Axis::new(find("uniform").unwrap());
-        assert_eq!(steps.value(steps.place(0.412_345)), 0.4123);
+        assert_eq!(steps.value(steps.coordinate(0.412_345)), 0.4123);
         let levels = Axis::new(find("kmeans").unwrap());
-        assert_eq!(levels.value(levels.place(17.4)), 17.0);
+        assert_eq!(levels.value(levels.coordinate(17.4)), 17.0);
     }
 }

@@ -5,21 +5,21 @@
 //! parameter (`k`, `step`, λ), in which rate and distortion are monotone up to the noise of real codes. Predictions from
 //! the sketch choose where to begin; what counts is measured on compressed files, by a bracketing search in the
 //! parameter's logarithm ([`Search`]): regula falsi in its Illinois form (Dowell and Jarratt 1971), with bisection where a
-//! bracket shrinks too slowly. Accuracy is not monotone in rate and is walked down from the coarse end ([`Descent`]).
+//! bracket shrinks too slowly. Accuracy is not monotone in rate and is searched on a grid from its coarse end ([`GridSearch`]).
 //!
 //! An answer is an ordinary recipe whose parameter has at most four significant digits, so that it can be typed and
 //! replayed. A trial that misses the target is never an answer. Cost: one compression per trial, at most [`TRIALS`] per
 //! method. No search here reads a file: callers carry out the recipes they are asked for, natively or on the page.
 
 mod axis;
-mod descent;
 #[cfg(not(target_arch = "wasm32"))]
-mod meet;
+mod driver;
+mod grid_search;
 mod search;
 
-pub use descent::Descent;
 #[cfg(not(target_arch = "wasm32"))]
-pub use meet::{Met, methods_of};
+pub use driver::{Found, Steps, drive};
+pub use grid_search::GridSearch;
 pub use search::{Search, TRIALS};
 
 use super::report::{Outcome, Point};
@@ -38,7 +38,7 @@ pub enum Target {
     SqnrDb(f64),
     /// An importance-weighted one of at least this, in dB.
     WeightedSqnrDb(f64),
-    /// At least this share of right answers, from 0 to 1.
+    /// At least this share of samples classified correctly, from 0 to 1.
     Accuracy(f64),
 }
 
@@ -53,7 +53,7 @@ pub struct Measured {
     pub sqnr_db: f64,
     /// The same with importance.
     pub weighted_sqnr_db: f64,
-    /// Share of right answers, where a network was run.
+    /// Share of samples classified correctly, where a network was run.
     pub accuracy: Option<f64>,
     /// Signal-to-quantization-noise ratio of the worst tensor, dB.
     pub worst_db: f64,
@@ -221,8 +221,8 @@ impl Target {
     }
 
     /// By how much `measured` keeps to it, negative where it does not: the logarithm of a share for sizes, else a difference.
-    pub fn spare(self, measured: &Measured) -> f64 {
-        let spare = match self {
+    pub fn slack(self, measured: &Measured) -> f64 {
+        let slack = match self {
             Self::FileBytes(n) => log_ratio(n as f64, measured.file_bytes as f64),
             Self::BitsPerWeight(b) => log_ratio(b, measured.bits),
             Self::SqnrDb(d) => whole(measured, measured.sqnr_db - d),
@@ -231,15 +231,15 @@ impl Target {
             Self::Accuracy(a) => measured.accuracy.map_or(f64::NEG_INFINITY, |found| found - a),
         };
         // What is no number keeps to nothing.
-        if spare.is_nan() { f64::NEG_INFINITY } else { spare }
+        if slack.is_nan() { f64::NEG_INFINITY } else { slack }
     }
 
     /// Whether `measured` keeps to it.
     pub fn is_met(self, measured: &Measured) -> bool {
-        self.spare(measured) >= 0.0
+        self.slack(measured) >= 0.0
     }
 
-    /// A [`spare`](Self::spare) up to this is as good as none: half a per cent of a size, 0.02 dB.
+    /// A [`slack`](Self::slack) up to this is as good as none: half a per cent of a size, 0.02 dB.
     fn tolerance(self) -> f64 {
         match self {
             // 1/0.995 in its logarithm: at least 99.5 % of what is allowed is used.
@@ -251,7 +251,7 @@ impl Target {
 
     /// What makes one trial better than another, larger being better: quality where the size is bounded, else smallness.
     /// Without importance the weighted ratio is the plain one.
-    fn merit(self, measured: &Measured) -> f64 {
+    fn objective(self, measured: &Measured) -> f64 {
         if self.is_size() { measured.weighted_sqnr_db } else { -(measured.file_bytes as f64) }
     }
 
@@ -264,21 +264,23 @@ impl Target {
             Self::WeightedSqnrDb(_) => {
                 format!("{:.3} dB, weighted by importance{}", measured.weighted_sqnr_db, tensors(measured))
             }
-            Self::Accuracy(_) => format!("{:.2} % right answers", 100.0 * measured.accuracy.unwrap_or(0.0)),
+            Self::Accuracy(_) => {
+                format!("{:.2} % classified correctly", 100.0 * measured.accuracy.unwrap_or(0.0))
+            }
         }
     }
 
     /// How much of it is left, as people say it.
     fn left(self, measured: &Measured) -> String {
-        let (share, spare) = match self {
+        let (share, slack) = match self {
             Self::FileBytes(n) => (measured.file_bytes as f64 / n as f64, 0.0),
             Self::BitsPerWeight(b) => (measured.bits / b, 0.0),
-            Self::Accuracy(_) => (0.0, 100.0 * self.spare(measured)),
-            _ => (0.0, self.spare(measured)),
+            Self::Accuracy(_) => (0.0, 100.0 * self.slack(measured)),
+            _ => (0.0, self.slack(measured)),
         };
         match self {
-            Self::Accuracy(_) => format!("{spare:.2} points above"),
-            Self::SqnrDb(_) | Self::WeightedSqnrDb(_) => format!("{spare:.3} dB above"),
+            Self::Accuracy(_) => format!("{slack:.2} points above"),
+            Self::SqnrDb(_) | Self::WeightedSqnrDb(_) => format!("{slack:.3} dB above"),
             _ => format!("{:.2} % of it", 100.0 * share),
         }
     }
@@ -293,9 +295,9 @@ fn tensors(measured: &Measured) -> String {
     }
 }
 
-/// What a plain ratio has to spare: never anything with a broken tensor.
-fn whole(measured: &Measured, spare: f64) -> f64 {
-    if measured.broken > 0 { spare.min(-BROKEN_DB) } else { spare }
+/// The slack of a plain ratio: negative wherever a tensor is broken.
+fn whole(measured: &Measured, slack: f64) -> f64 {
+    if measured.broken > 0 { slack.min(-BROKEN_DB) } else { slack }
 }
 
 fn log_ratio(allowed: f64, found: f64) -> f64 {
@@ -315,7 +317,9 @@ impl std::fmt::Display for Target {
             Self::BitsPerWeight(b) => write!(f, "at most {b} bits per weight"),
             Self::SqnrDb(d) => write!(f, "at least {d} dB"),
             Self::WeightedSqnrDb(d) => write!(f, "at least {d} dB, weighted by importance"),
-            Self::Accuracy(a) => write!(f, "at least {} % right answers", (1e6 * a).round_ties_even() / 1e4),
+            Self::Accuracy(a) => {
+                write!(f, "at least {} % classified correctly", (1e6 * a).round_ties_even() / 1e4)
+            }
         }
     }
 }
@@ -335,7 +339,7 @@ impl std::fmt::Display for Setting {
 
 /// The best of what several methods gave, as their searches end.
 #[derive(Debug)]
-pub struct Contest {
+pub struct Candidates {
     target: Target,
     best: Option<Trial>,
     /// The trial that came nearest, for what is said where none met the target.
@@ -344,7 +348,7 @@ pub struct Contest {
     pub trials: usize,
 }
 
-impl Contest {
+impl Candidates {
     /// One without an entry, for a target that a recipe can be held to.
     pub fn new(target: Target, recipe: &Recipe) -> Result<Self, SettingsError> {
         target.check(recipe)?;
@@ -357,20 +361,20 @@ impl Contest {
         Search::new(self.target, method, points, parameters)
     }
 
-    /// A walk with a method over `points` values of its swept parameter, for accuracy.
-    pub fn descent(&self, method: &'static Method, points: usize) -> Descent {
-        Descent::new(self.target, method, points)
+    /// A search with a method over a grid of `points` values of its swept parameter, for accuracy.
+    pub fn grid_search(&self, method: &'static Method, points: usize) -> GridSearch {
+        GridSearch::new(self.target, method, points)
     }
 
     /// Enters a trial; of equals the first stays.
     pub fn enter(&mut self, trial: Trial) {
         self.trials += 1;
         let target = self.target;
-        let (merit, spare) = (target.merit(&trial.measured), target.spare(&trial.measured));
-        if spare >= 0.0 && self.best.is_none_or(|best| merit > target.merit(&best.measured)) {
+        let (objective, slack) = (target.objective(&trial.measured), target.slack(&trial.measured));
+        if slack >= 0.0 && self.best.is_none_or(|best| objective > target.objective(&best.measured)) {
             self.best = Some(trial);
         }
-        if self.nearest.is_none_or(|nearest| spare > target.spare(&nearest.measured)) {
+        if self.nearest.is_none_or(|nearest| slack > target.slack(&nearest.measured)) {
             self.nearest = Some(trial);
         }
     }

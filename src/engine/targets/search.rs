@@ -1,14 +1,14 @@
 //! The search along one method's swept parameter for the setting that just meets a size or a quality.
 //!
-//! Places are seen from the side that meets the target: they grow towards the setting where the target is met with nothing
-//! to spare, and past it is missed. The bracket is the last place that met and the first that missed. It is found from the
+//! Coordinates are seen from the side that meets the target: they grow towards the setting where the target is met without
+//! slack, and past it is missed. The bracket is the last coordinate that met and the first that missed. It is found from the
 //! predicted curve, moved and scaled to what the last two trials measured, in strides that double at least; it is narrowed by
 //! the moved curve as long as that crosses inside, else by regula falsi (Dowell and Jarratt 1971, Illinois form), both aimed
 //! at half the tolerance, and by halving where two trials shrank it by less than half. The search ends on a trial within the
 //! tolerance, on neighbouring values, or on the last trial allowed.
 //!
 //! Measured figures need not be monotone. The bracket then closes on one of several crossings; the caller's
-//! [`Contest`](super::Contest) keeps the best of all trials, wherever it lies.
+//! [`Candidates`](super::Candidates) keeps the best of all trials, wherever it lies.
 
 use super::axis::Axis;
 use super::{Measured, Setting, Target, Trial};
@@ -24,11 +24,11 @@ const STRIDE: f64 = 0.02;
 /// Where a setting that cannot be solved is nearer than this to one that can, the search ends: 1 %.
 const NEAR: f64 = 0.01;
 
-/// A place with the [`spare`](Target::spare) that was predicted or measured there.
+/// A coordinate with the [`slack`](Target::slack) that was predicted or measured there.
 #[derive(Debug, Clone, Copy)]
 struct At {
-    place: f64,
-    spare: f64,
+    coordinate: f64,
+    slack: f64,
 }
 
 /// The search for one method.
@@ -38,18 +38,18 @@ pub struct Search {
     axis: Axis,
     /// 1 where coarser settings are nearer to missing the target, else −1.
     sign: f64,
-    /// Predictions, by place.
+    /// Predictions, by coordinate.
     curve: Vec<At>,
     /// What is expected where `x` is predicted: `offset + scale·x`, fitted to the last two trials.
     offset: f64,
     scale: f64,
     /// Prediction and measurement of the last trial.
     last: Option<(f64, f64)>,
-    /// The last place that met the target.
+    /// The last coordinate that met the target.
     met: Option<At>,
-    /// The first place that missed it, or that could not be solved (with −∞ to spare).
+    /// The first coordinate that missed it, or that could not be solved (a slack of −∞).
     missed: Option<At>,
-    /// The last place on the side that meets the target that could not be solved.
+    /// The last coordinate on the side that meets the target that could not be solved.
     end: Option<f64>,
     stride: f64,
     /// The bracket's width two trials ago, and the side that was replaced last: whether it met.
@@ -72,9 +72,9 @@ impl Search {
                 Value::Number(x) => *x,
                 Value::Choice(_) => return None,
             };
-            let place = sign * axis.place(value);
-            let spare = target.spare(&Measured::predicted(point, parameters));
-            spare.is_finite().then_some(At { place, spare })
+            let coordinate = sign * axis.coordinate(value);
+            let slack = target.slack(&Measured::predicted(point, parameters));
+            slack.is_finite().then_some(At { coordinate, slack })
         };
         let mut curve: Vec<At> = points.iter().filter_map(at).collect();
         // A sweep goes from fine to coarse.
@@ -119,67 +119,67 @@ impl Search {
     /// Takes what the last setting gave.
     pub fn measured(&mut self, measured: Measured) -> Option<Trial> {
         let value = self.asked.take()?;
-        let place = self.place(value);
-        let spare = self.target.spare(&measured);
+        let coordinate = self.coordinate(value);
+        let slack = self.target.slack(&measured);
         self.trials += 1;
-        if let Some(predicted) = self.predicted(place).filter(|_| spare.is_finite()) {
-            self.fit(predicted, spare);
+        if let Some(predicted) = self.predicted(coordinate).filter(|_| slack.is_finite()) {
+            self.fit(predicted, slack);
         }
-        self.done |= (0.0..=self.target.tolerance()).contains(&spare);
-        self.narrow(At { place, spare });
+        self.done |= (0.0..=self.target.tolerance()).contains(&slack);
+        self.narrow(At { coordinate, slack });
         Some(Trial { setting: self.axis.setting(value), measured })
     }
 
     /// Hears that the last setting could not be solved: the axis ends before it.
     pub fn refused(&mut self) {
-        let Some(place) = self.asked.take().map(|value| self.place(value)) else { return };
+        let Some(coordinate) = self.asked.take().map(|value| self.coordinate(value)) else { return };
         self.refusals += 1;
         // It lies on the side of the fine end, where grids grow too large, unless trials say otherwise.
-        let is_beyond =
-            self.met.is_some_and(|met| place > met.place) || (self.missed.is_none() && self.sign < 0.0);
+        let is_beyond = self.met.is_some_and(|met| coordinate > met.coordinate)
+            || (self.missed.is_none() && self.sign < 0.0);
         if is_beyond {
-            self.missed = Some(At { place, spare: f64::NEG_INFINITY });
+            self.missed = Some(At { coordinate, slack: f64::NEG_INFINITY });
             self.last_met = None;
         } else {
-            self.end = Some(self.end.map_or(place, |end| end.max(place)));
+            self.end = Some(self.end.map_or(coordinate, |end| end.max(coordinate)));
         }
     }
 
-    fn place(&self, value: f64) -> f64 {
-        self.sign * self.axis.place(value)
+    fn coordinate(&self, value: f64) -> f64 {
+        self.sign * self.axis.coordinate(value)
     }
 
-    fn value(&self, place: f64) -> f64 {
-        self.axis.value(self.sign * place)
+    fn value(&self, coordinate: f64) -> f64 {
+        self.axis.value(self.sign * coordinate)
     }
 
     /// Fits what is expected to what was measured where `predicted` was predicted.
-    fn fit(&mut self, predicted: f64, spare: f64) {
-        if let Some((before, measured)) = self.last.replace((predicted, spare)) {
-            let slope = (spare - measured) / (predicted - before);
+    fn fit(&mut self, predicted: f64, slack: f64) {
+        if let Some((before, measured)) = self.last.replace((predicted, slack)) {
+            let slope = (slack - measured) / (predicted - before);
             // Trials too near to each other measure the noise of the code, not a slope.
             if (predicted - before).abs() > 5.0 * self.target.tolerance() && slope.is_finite() {
                 self.scale = slope.clamp(0.5, 2.0);
             }
         }
-        self.offset = spare - self.scale * predicted;
+        self.offset = slack - self.scale * predicted;
     }
 
-    /// Keeps a measured place as an end of the bracket.
+    /// Keeps a measured coordinate as an end of the bracket.
     fn narrow(&mut self, at: At) {
-        let met = at.spare >= 0.0;
+        let met = at.slack >= 0.0;
         let (own, other) =
             if met { (&mut self.met, &mut self.missed) } else { (&mut self.missed, &mut self.met) };
         // Illinois: an end that stays twice counts half, so that both ends move.
         if let Some(other) = other
             && self.last_met == Some(met)
         {
-            other.spare /= 2.0;
+            other.slack /= 2.0;
         }
         *own = Some(at);
         self.last_met = Some(met);
         if let (Some(met), Some(missed)) = (self.met, self.missed) {
-            let width = missed.place - met.place;
+            let width = missed.coordinate - met.coordinate;
             self.widths = [self.widths[1], width];
         }
     }
@@ -190,20 +190,20 @@ impl Search {
         let aim = (self.target.tolerance() / 2.0 - self.offset) / self.scale;
         let pairs = self.curve.iter().zip(self.curve.iter().skip(1));
         let inside = |(a, b): (&At, &At)| {
-            (a.spare >= aim && b.spare < aim)
-                .then(|| a.place + (b.place - a.place) * (a.spare - aim) / (a.spare - b.spare))
+            (a.slack >= aim && b.slack < aim)
+                .then(|| a.coordinate + (b.coordinate - a.coordinate) * (a.slack - aim) / (a.slack - b.slack))
         };
         pairs.filter_map(inside).next_back()
     }
 
-    /// The prediction at a place, if it lies on the predicted curve.
-    fn predicted(&self, place: f64) -> Option<f64> {
-        let after = self.curve.iter().position(|at| at.place >= place)?;
+    /// The prediction at a coordinate, if it lies on the predicted curve.
+    fn predicted(&self, coordinate: f64) -> Option<f64> {
+        let after = self.curve.iter().position(|at| at.coordinate >= coordinate)?;
         let b = self.curve.get(after)?;
         let Some(a) = after.checked_sub(1).and_then(|before| self.curve.get(before)) else {
-            return (b.place == place).then_some(b.spare);
+            return (b.coordinate == coordinate).then_some(b.slack);
         };
-        Some(a.spare + (b.spare - a.spare) * (place - a.place) / (b.place - a.place))
+        Some(a.slack + (b.slack - a.slack) * (coordinate - a.coordinate) / (b.coordinate - a.coordinate))
     }
 
     /// The nearer and the farther end of a stretch of the axis, seen from the side that meets the target.
@@ -219,39 +219,40 @@ impl Search {
             return (middle != self.value(end)).then_some(middle);
         }
         let (near, far) = self.seen(self.axis.sweep());
-        let place = self.crossing().unwrap_or_else(|| match self.curve.first() {
-            Some(at) if at.spare < 0.0 => near,
+        let coordinate = self.crossing().unwrap_or_else(|| match self.curve.first() {
+            Some(at) if at.slack < 0.0 => near,
             Some(_) => far,
             None => f64::midpoint(near, far),
         });
-        Some(self.value(place))
+        Some(self.value(coordinate))
     }
 
     /// A setting nearer to missing the target than all that were tried; none where there is none.
     fn beyond(&mut self, met: At) -> Option<f64> {
         let (_, far) = self.seen(self.axis.ends());
-        if self.value(met.place) == self.value(far) {
+        if self.value(met.coordinate) == self.value(far) {
             return None;
         }
-        let wanted = self.crossing().unwrap_or(far).max(met.place + self.stride).min(far);
+        let wanted = self.crossing().unwrap_or(far).max(met.coordinate + self.stride).min(far);
         self.stride *= 2.0;
-        Some(self.another(wanted, met.place, 1.0))
+        Some(self.another(wanted, met.coordinate, 1.0))
     }
 
     /// A setting safer than all that were tried; none where there is none.
     fn before(&mut self, missed: At) -> Option<f64> {
         let (near, _) = self.seen(self.axis.ends());
-        if self.value(missed.place) == self.value(near) {
+        if self.value(missed.coordinate) == self.value(near) {
             return None;
         }
         if let Some(end) = self.end {
             // The very end could not be solved: halve what is left.
-            let middle = self.value(f64::midpoint(end, missed.place));
-            return (missed.place - end > NEAR && middle != self.value(missed.place)).then_some(middle);
+            let middle = self.value(f64::midpoint(end, missed.coordinate));
+            return (missed.coordinate - end > NEAR && middle != self.value(missed.coordinate))
+                .then_some(middle);
         }
-        let wanted = self.crossing().unwrap_or(near).min(missed.place - self.stride).max(near);
+        let wanted = self.crossing().unwrap_or(near).min(missed.coordinate - self.stride).max(near);
         self.stride *= 2.0;
-        Some(self.another(wanted, missed.place, -1.0))
+        Some(self.another(wanted, missed.coordinate, -1.0))
     }
 
     /// The value at `wanted`, moved on in `direction` until it is another one than that at `from`.
@@ -268,33 +269,37 @@ impl Search {
 
     /// A setting inside the bracket; none where its ends are neighbours.
     fn between(&self, met: At, missed: At) -> Option<f64> {
-        let width = missed.place - met.place;
-        let unsolved = missed.spare == f64::NEG_INFINITY;
+        let width = missed.coordinate - met.coordinate;
+        let unsolved = missed.slack == f64::NEG_INFINITY;
         if unsolved && width.abs() < NEAR {
             return None;
         }
-        let middle = f64::midpoint(met.place, missed.place);
+        let middle = f64::midpoint(met.coordinate, missed.coordinate);
         let aim = self.target.tolerance() / 2.0;
-        let share = (met.spare - aim) / (met.spare - missed.spare);
-        let is_inside = |place: &f64| (*place - met.place) * (*place - missed.place) < 0.0;
+        let share = (met.slack - aim) / (met.slack - missed.slack);
+        let is_inside =
+            |coordinate: &f64| (*coordinate - met.coordinate) * (*coordinate - missed.coordinate) < 0.0;
         let wanted = if width.abs() > self.widths[0].abs() / 2.0 {
             middle
         } else if let Some(crossing) = self.crossing().filter(is_inside) {
             crossing
         } else if share.is_finite() {
-            met.place + width * share.clamp(0.02, 0.98)
+            met.coordinate + width * share.clamp(0.02, 0.98)
         } else {
             middle
         };
-        let ends = [self.value(met.place), self.value(missed.place)];
-        [wanted, middle].into_iter().map(|place| self.value(place)).find(|value| !ends.contains(value))
+        let ends = [self.value(met.coordinate), self.value(missed.coordinate)];
+        [wanted, middle]
+            .into_iter()
+            .map(|coordinate| self.value(coordinate))
+            .find(|value| !ends.contains(value))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::targets::Contest;
+    use crate::engine::targets::Candidates;
     use crate::quantize::methods::{METHODS, find};
     use crate::quantize::{ParameterKind, Unit};
     use crate::recipe::Recipe;
@@ -305,10 +310,10 @@ mod tests {
         method: &'static str,
         points: &[Point],
         made: impl Fn(f64) -> Option<(f64, f64)>,
-    ) -> (Contest, usize) {
+    ) -> (Candidates, usize) {
         let method = find(method).unwrap();
-        let mut contest = Contest::new(target, &Recipe::default()).unwrap();
-        let mut search = contest.search(method, points, 1000);
+        let mut candidates = Candidates::new(target, &Recipe::default()).unwrap();
+        let mut search = candidates.search(method, points, 1000);
         let mut asked = 0;
         let mut seen = Vec::new();
         while let Some(setting) = search.next_setting() {
@@ -329,12 +334,12 @@ mod tests {
                         weighted_sqnr_db: sqnr_db,
                         ..Measured::default()
                     };
-                    contest.enter(search.measured(measured).unwrap());
+                    candidates.enter(search.measured(measured).unwrap());
                 }
                 None => search.refused(),
             }
         }
-        (contest, asked)
+        (candidates, asked)
     }
 
     /// A quantizer of high resolution, as coarse as its parameter says.
@@ -375,10 +380,10 @@ mod tests {
             for target in [Target::FileBytes(40_000), Target::SqnrDb(25.0)] {
                 for (error, most) in [(1.0, 3), (1.2, 5), (0.7, 5), (2.0, 8)] {
                     let points = predictions(method.id, error);
-                    let (contest, asked) = run(target, method.id, &points, ideal(method.id));
-                    let answer = contest.answer().unwrap();
-                    let spare = target.spare(&answer.measured);
-                    assert!((0.0..=target.tolerance()).contains(&spare), "{} {target}: {spare}", method.id);
+                    let (candidates, asked) = run(target, method.id, &points, ideal(method.id));
+                    let answer = candidates.answer().unwrap();
+                    let slack = target.slack(&answer.measured);
+                    assert!((0.0..=target.tolerance()).contains(&slack), "{} {target}: {slack}", method.id);
                     assert!(asked <= most, "{} {target} {error}: {asked} trials", method.id);
                 }
             }
@@ -392,12 +397,12 @@ mod tests {
     #[test]
     fn whole_numbers_end_on_neighbours() {
         for points in [vec![], predictions("kmeans", 1.0), predictions("kmeans", 1.6)] {
-            let (contest, _) = run(Target::FileBytes(40_000), "kmeans", &points, ideal("kmeans"));
+            let (candidates, _) = run(Target::FileBytes(40_000), "kmeans", &points, ideal("kmeans"));
             // 10 000·log2 k + 500 ≤ 40 000 up to k = 15.45.
-            assert_eq!(contest.answer().unwrap().setting.value, 15.0);
-            let (contest, _) = run(Target::SqnrDb(25.0), "kmeans", &points, ideal("kmeans"));
+            assert_eq!(candidates.answer().unwrap().setting.value, 15.0);
+            let (candidates, _) = run(Target::SqnrDb(25.0), "kmeans", &points, ideal("kmeans"));
             // 6.02·log2 k ≥ 25 from k = 17.8.
-            assert_eq!(contest.answer().unwrap().setting.value, 18.0);
+            assert_eq!(candidates.answer().unwrap().setting.value, 18.0);
         }
         for points in [vec![], predictions("scaled", 1.0), predictions("scaled", 1.6)] {
             for (target, bits) in [
@@ -405,8 +410,8 @@ mod tests {
                 (Target::SqnrDb(25.0), 5.0),
                 (Target::BitsPerWeight(16.0), 3.0),
             ] {
-                let (contest, _) = run(target, "scaled", &points, ideal("scaled"));
-                assert_eq!(contest.answer().unwrap().setting.value, bits, "{target}");
+                let (candidates, _) = run(target, "scaled", &points, ideal("scaled"));
+                assert_eq!(candidates.answer().unwrap().setting.value, bits, "{target}");
             }
         }
     }
@@ -415,9 +420,9 @@ mod tests {
     fn without_predictions_it_arrives_as_well() {
         for method in METHODS.iter().filter(|method| method.unit != Unit::Bits) {
             for target in [Target::FileBytes(40_000), Target::SqnrDb(25.0), Target::BitsPerWeight(16.0)] {
-                let (contest, asked) = run(target, method.id, &[], ideal(method.id));
-                let answer = contest.answer().unwrap();
-                assert!(target.spare(&answer.measured) < 0.6, "{} {target}", method.id);
+                let (candidates, asked) = run(target, method.id, &[], ideal(method.id));
+                let answer = candidates.answer().unwrap();
+                assert!(target.slack(&answer.measured) < 0.6, "{} {target}", method.id);
                 assert!(asked <= TRIALS);
             }
         }
@@ -432,10 +437,10 @@ mod tests {
             };
             let noisy = |x: f64| ideal("uniform")(x).map(|(bytes, db)| (bytes * noise(x), db * noise(x)));
             for target in [Target::FileBytes(40_000), Target::SqnrDb(25.0)] {
-                let (contest, asked) = run(target, "uniform", &predictions("uniform", 1.1), noisy);
-                let answer = contest.answer().unwrap();
+                let (candidates, asked) = run(target, "uniform", &predictions("uniform", 1.1), noisy);
+                let answer = candidates.answer().unwrap();
                 assert!(target.is_met(&answer.measured) && asked <= TRIALS);
-                assert!(target.spare(&answer.measured) < 0.3, "{target}: {}", target.spare(&answer.measured));
+                assert!(target.slack(&answer.measured) < 0.3, "{target}: {}", target.slack(&answer.measured));
             }
         }
     }
@@ -443,42 +448,43 @@ mod tests {
     #[test]
     fn what_cannot_be_met_says_what_can_from_the_end_of_the_axis() {
         let floor = |x: f64| ideal("uniform")(x).map(|(bytes, db)| (bytes.max(31_000.0), db));
-        let (contest, _) = run(Target::FileBytes(1000), "uniform", &predictions("uniform", 1.0), floor);
-        let sentence = contest.answer().unwrap_err();
+        let (candidates, _) = run(Target::FileBytes(1000), "uniform", &predictions("uniform", 1.0), floor);
+        let sentence = candidates.answer().unwrap_err();
         assert!(
             sentence.starts_with(
                 "at most 1000 bytes cannot be met: the smallest file this recipe can make is 31000 bytes, at "
             ),
             "{sentence}"
         );
-        let (contest, _) =
+        let (candidates, _) =
             run(Target::SqnrDb(190.0), "uniform", &predictions("uniform", 1.0), ideal("uniform"));
-        let sentence = contest.answer().unwrap_err();
+        let sentence = candidates.answer().unwrap_err();
         assert!(sentence.contains("the most this recipe can reach is 70.09"), "{sentence}");
         assert!(sentence.ends_with("(uniform, step 0.005)"), "{sentence}");
     }
 
     #[test]
     fn what_is_easily_met_is_met_by_the_end_of_the_axis() {
-        let (contest, _) =
+        let (candidates, _) =
             run(Target::FileBytes(1 << 40), "uniform", &predictions("uniform", 1.0), ideal("uniform"));
-        assert_eq!(contest.answer().unwrap().setting.value, 0.005);
-        let (contest, _) = run(Target::SqnrDb(0.0), "kmeans", &predictions("kmeans", 1.0), ideal("kmeans"));
-        assert_eq!(contest.answer().unwrap().setting.value, 1.0);
+        assert_eq!(candidates.answer().unwrap().setting.value, 0.005);
+        let (candidates, _) =
+            run(Target::SqnrDb(0.0), "kmeans", &predictions("kmeans", 1.0), ideal("kmeans"));
+        assert_eq!(candidates.answer().unwrap().setting.value, 1.0);
     }
 
     #[test]
     fn settings_that_cannot_be_solved_end_the_axis() {
         let limited = |x: f64| if x < 0.02 { None } else { ideal("uniform")(x) };
         let points = predictions("uniform", 1.0);
-        let (contest, asked) = run(Target::FileBytes(1 << 40), "uniform", &points, limited);
-        let x = contest.answer().unwrap().setting.value;
+        let (candidates, asked) = run(Target::FileBytes(1 << 40), "uniform", &points, limited);
+        let x = candidates.answer().unwrap().setting.value;
         assert!((0.02..0.0205).contains(&x), "{x}");
         assert!(asked <= TRIALS + REFUSALS);
-        let (contest, _) = run(Target::SqnrDb(190.0), "uniform", &points, limited);
-        let sentence = contest.answer().unwrap_err();
+        let (candidates, _) = run(Target::SqnrDb(190.0), "uniform", &points, limited);
+        let sentence = candidates.answer().unwrap_err();
         assert!(sentence.contains("(uniform, step 0.020"), "{sentence}");
-        let (contest, _) = run(Target::SqnrDb(20.0), "uniform", &points, |_| None);
-        assert!(contest.answer().unwrap_err().ends_with("no setting could be compressed"));
+        let (candidates, _) = run(Target::SqnrDb(20.0), "uniform", &points, |_| None);
+        assert!(candidates.answer().unwrap_err().ends_with("no setting could be compressed"));
     }
 }

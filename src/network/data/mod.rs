@@ -115,6 +115,23 @@ struct Contents {
 }
 
 impl DataSet {
+    /// Reads a data set from one or more files at these paths.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn read(paths: &[std::path::PathBuf]) -> Result<Self, NetworkError> {
+        use crate::engine::native::{FileSource, file_name};
+        let open = |path: &std::path::PathBuf| {
+            let failed = |source| {
+                let part = path.display().to_string();
+                crate::formats::FormatError::Io { part, offset: 0, source }
+            };
+            Ok((file_name(path), FileSource::open(path).map_err(failed)?))
+        };
+        let files = paths.iter().map(open).collect::<Result<Vec<_>, crate::formats::FormatError>>()?;
+        let sources: Vec<(String, &dyn Source)> =
+            files.iter().map(|(name, file)| (name.clone(), file as &dyn Source)).collect();
+        Self::open(&sources)
+    }
+
     /// Reads a data set from one or more files, by name.
     pub fn open(files: &[(String, &dyn Source)]) -> Result<Self, NetworkError> {
         let mut all: Option<Contents> = None;

@@ -4,8 +4,8 @@ use super::jobs::{Answer, Job, Networks, Size};
 use crate::formats::{Part, Source};
 use crate::network::check::Checker;
 use crate::network::data::{DataSet, Preprocess, Values};
-use crate::network::evaluate::{Bench, Quantized, Setup};
-use crate::network::finetune::{Lesson, Schedule, finetune};
+use crate::network::evaluate::{Evaluator, Quantized, Setup};
+use crate::network::finetune::{Schedule, Training, finetune};
 use crate::network::importance::Sums;
 use crate::network::model::ModelBytes;
 use crate::network::{Graph, Network};
@@ -18,7 +18,7 @@ use web_sys::DedicatedWorkerGlobalScope;
 /// What a worker remembers.
 #[derive(Debug, Default)]
 struct State {
-    bench: Option<Bench>,
+    bench: Option<Evaluator>,
     data: Option<DataSet>,
     setup: Option<Setup>,
     /// The network run last, by recipe and tensor, with what its file came to.
@@ -26,7 +26,7 @@ struct State {
     /// What a recipe gave last.
     quantized: Option<(String, Quantized)>,
     /// The network that is checked, on inputs made up for it.
-    checked: Option<(Bench, Checker)>,
+    checked: Option<(Evaluator, Checker)>,
 }
 
 type Loaded = (Option<String>, Option<String>);
@@ -99,7 +99,7 @@ impl State {
         name: String,
     ) -> Result<Answer, String> {
         let weights = weights.unwrap_or_else(|| network.clone());
-        let bench = Bench::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
+        let bench = Evaluator::new(network, Some((weights, name)), None, 1).map_err(sentence)?;
         bench.shared().map_err(sentence)?;
         Graph::parse(bench.network().model()).map_err(sentence)?;
         *self = Self { bench: Some(bench), data: self.data.take(), ..Self::default() };
@@ -126,7 +126,7 @@ impl State {
 
     fn check(&mut self, network: Option<(Vec<u8>, Vec<Part>)>, file: &[u8]) -> Result<Answer, String> {
         if let Some((bytes, parts)) = network {
-            let bench = Bench::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
+            let bench = Evaluator::new(ModelBytes::new(bytes, parts), None, None, 1).map_err(sentence)?;
             let checker = Checker::made_up(bench.network().clone()).map_err(sentence)?;
             self.checked = Some((bench, checker));
         }
@@ -152,7 +152,7 @@ impl State {
         let tuned = finetune(
             bench,
             &recipe,
-            Lesson { setup, data, range: teach.0..teach.1 },
+            Training { setup, data, range: teach.0..teach.1 },
             schedule,
             progress,
             &|| true,
@@ -169,7 +169,7 @@ impl State {
         })
     }
 
-    fn bench(&mut self) -> Result<&mut Bench, String> {
+    fn bench(&mut self) -> Result<&mut Evaluator, String> {
         self.bench.as_mut().ok_or_else(|| missing("open a network"))
     }
 

@@ -1,6 +1,6 @@
 //! A target: the setting of the recipe's method that just meets a size or a quality, found by compressing and measuring.
 
-use crate::engine::targets::{Contest, Measured, Target};
+use crate::engine::targets::{Candidates, Measured, Target};
 use crate::quantize::{Method, methods};
 use crate::recipe::Recipe;
 use crate::web::dom::{on, set_text, show};
@@ -66,15 +66,15 @@ fn start(app: &Rc<App>) {
     let e = &app.elements;
     let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
     let recipe = app.state.borrow().wish.recipe.clone();
-    let contest = match target.and_then(|target| Contest::new(target, &recipe)) {
-        Ok(contest) => contest,
+    let candidates = match target.and_then(|target| Candidates::new(target, &recipe)) {
+        Ok(candidates) => candidates,
         Err(error) => return say(app, &error.to_string(), true),
     };
     forget(app);
     let flow = flow::begin(app, "Finding a setting");
     let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = search(&app, flow, contest).await;
+        let result = search(&app, flow, candidates).await;
         if flow::check(&app, flow).is_ok() {
             reading::restore_context(&app);
         }
@@ -82,24 +82,30 @@ fn start(app: &Rc<App>) {
     });
 }
 
-async fn search(app: &Rc<App>, flow: u32, mut contest: Contest) -> Outcome<()> {
+async fn search(app: &Rc<App>, flow: u32, mut candidates: Candidates) -> Outcome<()> {
     let (file, recipe, _) = making::wish(app, flow).await?;
     let wish = app.state.borrow().wish.recipe.clone();
     flow::stage(app, "Finding a setting");
-    find(app, flow, &file, recipe, &mut contest).await?;
+    find(app, flow, &file, recipe, &mut candidates).await?;
     flow::check(app, flow)?;
-    conclude(app, &wish, &contest);
+    conclude(app, &wish, &candidates);
     Ok(())
 }
 
 /// Compresses with one setting after the other until each competing method's search has ended.
-async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &mut Contest) -> Outcome<()> {
+async fn find(
+    app: &App,
+    flow: u32,
+    file: &OpenFile,
+    recipe: Recipe,
+    candidates: &mut Candidates,
+) -> Outcome<()> {
     for method in competing(app, &recipe) {
         let job = Job::Sweep { recipe: recipe.clone(), method: method.id.to_owned(), points: POINTS };
         let answer = app.solver.ask(job).await?;
         let Answer::Sweep(sweep) = answer else { return Err(unexpected()) };
         let points = sweep.curves.first().map(|curve| curve.points.as_slice()).unwrap_or_default();
-        let mut search = contest.search(method, points, file.opened.float32_bytes / 4);
+        let mut search = candidates.search(method, points, file.opened.float32_bytes / 4);
         while let Some(setting) = search.next_setting() {
             flow::check(app, flow)?;
             let tasks = match making::plan(app, flow, file, setting.recipe(&recipe)).await {
@@ -112,8 +118,8 @@ async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &m
             };
             let (_, report) = making::encode(app, flow, file, &tasks).await?;
             if let Some(trial) = search.measured(Measured::of(&report)) {
-                contest.enter(trial);
-                flow::stage(app, &format!("Trial {}: {trial}", contest.trials));
+                candidates.enter(trial);
+                flow::stage(app, &format!("Trial {}: {trial}", candidates.trials));
             }
         }
     }
@@ -121,13 +127,13 @@ async fn find(app: &App, flow: u32, file: &OpenFile, recipe: Recipe, contest: &m
 }
 
 /// Makes the answer the recipe, or says what can be had; `wish` is the recipe as it was when the search began.
-fn conclude(app: &Rc<App>, wish: &Recipe, contest: &Contest) {
-    let trial = match contest.answer() {
+fn conclude(app: &Rc<App>, wish: &Recipe, candidates: &Candidates) {
+    let trial = match candidates.answer() {
         Ok(trial) => trial,
         Err(sentence) => return say(app, &sentence, true),
     };
     app.state.borrow_mut().choose(trial.setting.recipe(wish));
     app.changed(Change::Recipe);
     // Last, since a change of the recipe takes away what was said.
-    say(app, &contest.met().unwrap_or_default(), false);
+    say(app, &candidates.met().unwrap_or_default(), false);
 }
