@@ -1,7 +1,7 @@
 //! CRC-32 as ZIP archives have it (ISO 3309, ITU-T V.42), which guards the sections of our own files too.
 //!
-//! Cost: natively sixteen bytes a step by tables of 16 KB; in the page a byte a step by one of 1 KB, since tables are numbers that
-//! no compression makes smaller, and the download would be a thirtieth larger for them.
+//! Cost: natively sixteen bytes a step by tables of 16 KB; in the page a byte a step by one of 1 KB, since tables are
+//! numbers that no compression makes smaller, and the download would be a thirtieth larger for them.
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 

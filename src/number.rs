@@ -1,7 +1,7 @@
 //! Decimal numbers as people type them.
 //!
-//! In the page the browser reads them: both round to the nearest float (ECMA-262, `StringToNumber`; Rust's `FromStr`), and the tables that
-//! ours needs are 12 KB of the download that no compression makes smaller.
+//! In the page the browser reads them: both round to the nearest float (ECMA-262, `StringToNumber`; Rust's `FromStr`), and
+//! the tables that ours needs are 12 KB of the download that no compression makes smaller.
 
 /// The number that a text of digits with a sign, a point and an exponent is; `None` for any other.
 pub fn parse(text: &str) -> Option<f64> {

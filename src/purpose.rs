@@ -1,8 +1,9 @@
 //! What a file that is brought to an open model is for, told by its content.
 //!
-//! A data set is told as those who run networks tell it: MNIST's idx, gzipped or not, CIFAR-10's records of 3073 bytes, arrays with
-//! labels or called `x`. Importance is most of whose tensors a [source](crate::importance::sources) finds partners for in the model, if
-//! it has no negative number where weights have about as many negative numbers as positive ones, and some that are not zero.
+//! A data set is told as those who run networks tell it: MNIST's idx, gzipped or not, CIFAR-10's records of 3073 bytes,
+//! arrays with labels or called `x`. Importance is most of whose tensors a [source](crate::importance::sources) finds
+//! partners for in the model, if it has no negative number where weights have about as many negative numbers as positive
+//! ones, and some that are not zero.
 //!
 //! Cost: that of opening the file, and some thousand numbers of one tensor.
 

@@ -72,7 +72,8 @@ pub fn tasks(model: &Model) -> Vec<Task> {
     tasks_of(model, BLOCK_WEIGHTS)
 }
 
-/// The tasks of a [sketch](crate::engine::sketch): four blocks each, since a histogram has nearly as many cells for one block as for four.
+/// The tasks of a [sketch](crate::engine::sketch): four blocks each, since a histogram has nearly as many cells for one
+/// block as for four.
 pub fn sketch_tasks(model: &Model) -> Vec<Task> {
     tasks_of(model, 4 * BLOCK_WEIGHTS)
 }
@@ -92,7 +93,8 @@ fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
     tasks
 }
 
-/// Runs of tasks that are given to a worker together: of a file of many small tensors, telling one by one takes longer than reading.
+/// Runs of tasks that are given to a worker together: of a file of many small tensors, telling one by one takes longer
+/// than reading.
 pub fn batches(tasks: &[Task]) -> Vec<Range<usize>> {
     const BYTES: u64 = 1 << 20;
     const TASKS: usize = 256;

@@ -125,8 +125,8 @@ pub enum Action {
         /// Measure a curve of each of these methods, in place of one recipe; with --min-accuracy let them compete
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
-        /// Find the coarsest setting with at least this share of samples classified correctly, such as 0.98 or 98%, and the smallest file
-        /// that has it
+        /// Find the coarsest setting with at least this share of samples classified correctly, such as 0.98 or 98%, and the
+        /// smallest file that has it
         #[arg(long, value_name = "A", conflicts_with_all = ["per_tensor", "outputs"])]
         min_accuracy: Option<String>,
         /// Write the .qsz that --min-accuracy found

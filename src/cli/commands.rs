@@ -6,6 +6,7 @@ use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{Split, refuse_harm, replace, write_whole};
 use super::{Failure, network, print};
+use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
@@ -127,16 +128,7 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
     let ledger = reader.ledger();
     let stored = |index: usize| ledger.tensors.get(index).map_or(0, |bits| bits.total_bits() / 8);
     let parameters = engine::parameters(&reader);
-    let how = |content: &crate::container::Content| match content {
-        crate::container::Content::Kept => "kept".to_owned(),
-        crate::container::Content::SameAs(index) => {
-            format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
-        }
-        crate::container::Content::Quantized(coding) => match coding.granularity {
-            crate::container::Granularity::Channel => "quantized per channel".to_owned(),
-            crate::container::Granularity::Tensor => "quantized".to_owned(),
-        },
-    };
+    let how = |content: &Content| stored_as(content, manifest);
     let cells: Vec<Vec<String>> = manifest
         .tensors
         .iter()
@@ -182,6 +174,20 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
         "tensors": tensors,
     });
     context.say(&text, &json)
+}
+
+/// How a container has a tensor, in words.
+fn stored_as(content: &Content, manifest: &Manifest) -> String {
+    match content {
+        Content::Kept => "kept".to_owned(),
+        Content::SameAs(index) => {
+            format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
+        }
+        Content::Quantized(coding) => match coding.granularity {
+            Granularity::Channel => "quantized per channel".to_owned(),
+            Granularity::Tensor => "quantized".to_owned(),
+        },
+    }
 }
 
 /// How a sweep is drawn.
@@ -333,8 +339,8 @@ fn compress(
         Some(target) => Some((target, search(context, &mut opened, &wanted, target, goal.methods)?)),
         None => None,
     };
-    if let Some((_, met)) = &found {
-        wanted.clone_from(&met.recipe);
+    if let Some((_, found)) = &found {
+        wanted.clone_from(&found.recipe);
     }
     let show = |what, done, total| context.bars.show(what, done, total);
     let mut ran = None;
@@ -364,18 +370,41 @@ fn compress(
     context.bars.clear();
     written?;
     let Some((outcome, _)) = done.into_inner() else { return Ok(()) };
-    let mut json = json!({"outcome": outcome, "verification": verification});
-    let mut text = print::outcome(&outcome, verification.as_ref(), ran.as_ref().map(Ran::lines));
-    if let (Some(object), Some(ran)) = (json.as_object_mut(), &ran) {
-        object.insert("check".to_owned(), ran.json());
-    }
-    if let Some((target, met)) = &found {
-        text = format!("target               {}\n{text}", met.sentence);
-        if let Some(object) = json.as_object_mut() {
-            object.insert("target".to_owned(), print::target(*target, &asked, &met.trials));
+    let said = Compressed { outcome, verification, ran, found };
+    context.say(&said.text(), &said.json(&asked))
+}
+
+/// What compressing came to.
+struct Compressed {
+    outcome: report::Outcome,
+    verification: Option<Verification>,
+    ran: Option<Ran>,
+    found: Option<(Target, Found)>,
+}
+
+impl Compressed {
+    fn text(&self) -> String {
+        let running = self.ran.as_ref().map(Ran::lines);
+        let text = print::outcome(&self.outcome, self.verification.as_ref(), running);
+        match &self.found {
+            Some((_, found)) => format!("target               {}\n{text}", found.sentence),
+            None => text,
         }
     }
-    context.say(&text, &json)
+
+    /// The same for programs; `asked` is the recipe before the target was met.
+    fn json(&self, asked: &Recipe) -> serde_json::Value {
+        let mut json = json!({"outcome": self.outcome, "verification": self.verification});
+        if let Some(object) = json.as_object_mut() {
+            if let Some(ran) = &self.ran {
+                object.insert("check".to_owned(), ran.json());
+            }
+            if let Some((target, found)) = &self.found {
+                object.insert("target".to_owned(), print::target(*target, asked, &found.trials));
+            }
+        }
+        json
+    }
 }
 
 fn different(verification: Option<&Verification>) -> Result<(), Failure> {

@@ -84,8 +84,8 @@ pub struct GridCode {
 }
 
 impl GridCode {
-    /// The grid of numbers up to `most` in magnitude, in an alphabet whose zero is `centre`, the largest `most` of all that share it;
-    /// `bit` is what a bit is worth, in units of step².
+    /// The grid of numbers up to `most` in magnitude, in an alphabet whose zero is `centre`, the largest `most` of all
+    /// that share it; `bit` is what a bit is worth, in units of step².
     pub fn new(step: f32, most: u16, centre: u16, bit: f32) -> Result<Self, CodeError> {
         let symbols = usize::from(centre) + usize::from(most) + 1;
         Ok(Self { grid: Grid::new(step, centre, symbols)?, bit })

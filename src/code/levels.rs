@@ -4,8 +4,8 @@
 //! branches: log2 k steps, eight weights at a time so that their searches overlap. With the rate-aware rule see
 //! [`super::rate_aware`]. Weights that pruning made zero have symbol 0, in front of the others.
 //!
-//! The record is a byte of flags (bit 0: pruned; bits 1 and 2: the width of values) and the values, little-endian, as float32, or in
-//! half the bytes where every value keeps its exact bits.
+//! The record is a byte of flags (bit 0: pruned; bits 1 and 2: the width of values) and the values, little-endian, as
+//! float32, or in half the bytes where every value keeps its exact bits.
 
 use super::{Decode, Kind, RateAware, Scales, malformed};
 use crate::entropy::{CodeError, MAX_ALPHABET, Numbering};

@@ -246,8 +246,8 @@ impl std::ops::Deref for Code {
 }
 
 impl Code {
-    /// The code of a solved quantizer; where weights are pruned, `pruned` is the largest magnitude that is, less than 0 where none of
-    /// this group's is.
+    /// The code of a solved quantizer; where weights are pruned, `pruned` is the largest magnitude that is, less than 0
+    /// where none of this group's is.
     pub fn levels(quantizer: Quantizer, pruned: Option<f32>) -> Self {
         Self::Levels(LevelCode::new(quantizer, pruned))
     }

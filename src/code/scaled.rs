@@ -1,12 +1,12 @@
 //! Few values, times a scale for every few weights: blocks of a row share one.
 //!
-//! A weight w in a block of scale s takes the value v of the [format](crate::number_format) that is nearest to w / s, and stands for
-//! v·s, one product of float32, or the largest float32 where that is beyond it. The scale makes the block's largest magnitude the format's largest value. Blocks are runs of `block`
-//! elements of a row; a row's last one may be shorter, and each row begins one. Where a container's block begins within a row, so does
-//! one of these.
+//! A weight w in a block of scale s takes the value v of the [format](crate::number_format) that is nearest to w / s, and
+//! stands for v·s, one product of float32, or the largest float32 where that is beyond it. The scale makes the block's
+//! largest magnitude the format's largest value. Blocks are runs of `block` elements of a row; a row's last one may be
+//! shorter, and each row begins one. Where a container's block begins within a row, so does one of these.
 //!
-//! The record is the number of the format's family, its bits, the number of the scales' type, and a varint, the elements of a block.
-//! Scales are in the container's blocks, in front of the symbols.
+//! The record is the number of the format's family, its bits, the number of the scales' type, and a varint, the elements
+//! of a block. Scales are in the container's blocks, in front of the symbols.
 
 use super::{Decode, Kind, Quantizer, Scales, malformed};
 use crate::entropy::{CodeError, Numbering, Rows};

@@ -57,7 +57,8 @@ pub struct EncodedBlock {
 const LEAST_CODED: usize = 48;
 
 impl EncodedBlock {
-    /// This block of symbols with the scales, little-endian elements of their type, in front of them; itself where there are none.
+    /// This block of symbols with the scales, little-endian elements of their type, in front of them; itself where there
+    /// are none.
     pub fn with_scales(self, scales: Option<(Dtype, Vec<u8>)>) -> Result<Self, CodeError> {
         let (BlockEncoding::Symbols { padding }, Some((dtype, scales))) = (self.encoding, scales) else {
             return Ok(self);

@@ -187,8 +187,8 @@ fn row_len(shape: &[u64]) -> u64 {
     }
 }
 
-/// Elements of every block but the last of a tensor of this shape: as many whole rows as [`BLOCK_WEIGHTS`] hold, or so many elements
-/// where a row is longer or there are none.
+/// Elements of every block but the last of a tensor of this shape: as many whole rows as [`BLOCK_WEIGHTS`] hold, or so
+/// many elements where a row is longer or there are none.
 pub fn block_weights(shape: &[u64]) -> u64 {
     const MOST: u64 = BLOCK_WEIGHTS as u64;
     match row_len(shape) {

@@ -15,6 +15,7 @@ use crate::formats::Source;
 use crate::model::Model;
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::Checked;
+use crate::tensor::Tensor;
 use std::io::Write;
 
 /// Puts encoded tasks together into a `.qsz`.
@@ -69,26 +70,6 @@ impl<W: Write> Assembler<W> {
         out: W,
     ) -> Result<Self, EngineError> {
         let model = session.model();
-        let tensors = model.tensors.iter().zip(&plan.fates).map(|(tensor, fate)| Entry {
-            name: tensor.name.clone(),
-            shape: tensor.shape.clone(),
-            dtype: tensor.dtype,
-            role: tensor.found.role,
-            content: match *fate {
-                Fate::Kept => Content::Kept,
-                Fate::SameAs(index) => Content::SameAs(index),
-                Fate::Quantized { first_group, group_len, table } => Content::Quantized(Coding {
-                    granularity: if group_len < tensor.len() {
-                        Granularity::Channel
-                    } else {
-                        Granularity::Tensor
-                    },
-                    first_codebook: first_group,
-                    code_table: table,
-                    gap_table: plan.gap_tables.get(table).map(|_| table),
-                }),
-            },
-        });
         let recipe = plan.recipe.to_line();
         let manifest = Manifest {
             source_name: name.to_owned(),
@@ -97,7 +78,7 @@ impl<W: Write> Assembler<W> {
             content_hash: session.hash_bits(),
             recipe: recipe.clone(),
             metadata: model.metadata.clone(),
-            tensors: tensors.collect(),
+            tensors: entries(model, plan),
         };
         let tables = Tables {
             codebooks: plan.codebooks(),
@@ -166,6 +147,28 @@ impl<W: Write> Assembler<W> {
         outcome.point = measured_point(&self.plan, &self.measured, &quality, &self.pools, &ledger);
         Ok((out, outcome))
     }
+}
+
+/// The tensors as the container has them.
+fn entries(model: &Model, plan: &Plan) -> Vec<Entry> {
+    let content = |tensor: &Tensor, fate: &Fate| match *fate {
+        Fate::Kept => Content::Kept,
+        Fate::SameAs(index) => Content::SameAs(index),
+        Fate::Quantized { first_group, group_len, table } => Content::Quantized(Coding {
+            granularity: if group_len < tensor.len() { Granularity::Channel } else { Granularity::Tensor },
+            first_codebook: first_group,
+            code_table: table,
+            gap_table: plan.gap_tables.get(table).map(|_| table),
+        }),
+    };
+    let entry = |(tensor, fate): (&Tensor, &Fate)| Entry {
+        name: tensor.name.clone(),
+        shape: tensor.shape.clone(),
+        dtype: tensor.dtype,
+        role: tensor.found.role,
+        content: content(tensor, fate),
+    };
+    model.tensors.iter().zip(&plan.fates).map(entry).collect()
 }
 
 /// What quality is made of, tensor by tensor.

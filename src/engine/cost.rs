@@ -1,8 +1,8 @@
-//! What symbols cost, told by their counts: one function for predictions, whose counts come from cells, and for finished files, whose counts
-//! were measured.
+//! What symbols cost, told by their counts: one function for predictions, whose counts come from cells, and for finished
+//! files, whose counts were measured.
 
 use super::report::CoderRate;
-use crate::entropy::{CodeTable, Coder, Positions, huffman::Huffman};
+use crate::entropy::{CodeTable, Coder, Positions};
 use crate::quantize::Pruning;
 use crate::rate_distortion::entropy_bits;
 use crate::recipe::Recipe;
@@ -77,14 +77,14 @@ impl Cost {
         let coder = |coder| (coder, side_bits + total(&|pool| coded_bits(coder, &pool.symbols(pruning))));
         Self {
             entropy: total(&|pool| entropy_total(&pool.symbols(pruning))),
-            coders: Coder::BY_COUNTS.map(coder).to_vec(),
+            coders: Coder::by_counts().map(coder).collect(),
             formula: total(&|pool| formula_bits(pool, recipe)) + side_bits,
         }
     }
 
     /// The cost of symbols that no other coder than their own can tell.
     pub fn joint(bits: f64) -> Self {
-        Self { entropy: bits, coders: Coder::BY_COUNTS.map(|coder| (coder, bits)).to_vec(), formula: bits }
+        Self { entropy: bits, coders: Coder::by_counts().map(|coder| (coder, bits)).collect(), formula: bits }
     }
 
     /// Bits per weight by coder.
@@ -131,15 +131,5 @@ fn formula_bits(pool: &Pool, recipe: &Recipe) -> f64 {
     let pruning = recipe.pruning != Pruning::None;
     let mut counts = pool.coded(pruning, recipe.positions);
     counts.retain(|count| *count > 0);
-    let total: u64 = counts.iter().sum();
-    match recipe.coder {
-        Coder::Fixed => total as f64 * f64::from(counts.len().next_power_of_two().trailing_zeros()),
-        Coder::Huffman => Huffman::of_all(&counts).map_or(0.0, |code| {
-            let more: Vec<u64> = counts.iter().map(|count| count + 1).collect();
-            code.payload_bits(&more) as f64
-        }),
-        Coder::Rans | Coder::Context => {
-            counts.iter().map(|count| (*count + 1) as f64 * libm::log2(total as f64 / *count as f64)).sum()
-        }
-    }
+    recipe.coder.formula_bits(&counts)
 }

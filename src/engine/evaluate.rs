@@ -115,8 +115,8 @@ impl<'a> Evaluated<'a> {
         }
     }
 
-    /// What is predicted of every tensor, or of all together where they share a codebook: bits by the recipe's coder, of the context
-    /// coder without its contexts, and errors.
+    /// What is predicted of every tensor, or of all together where they share a codebook: bits by the recipe's coder, of
+    /// the context coder without its contexts, and errors.
     pub fn rates(&self, recipe: &Checked) -> Vec<(Option<usize>, Rate)> {
         let overhead = (recipe.method.overhead)(&recipe.settings);
         let pruning = self.groups.all.iter().any(|g| g.threshold.is_some());

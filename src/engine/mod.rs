@@ -90,7 +90,7 @@ pub enum EngineError {
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
     /// A message between page and worker does not fit; a defect of ours.
-    #[error("a task's message does not fit its job (a defect of Quantscope)")]
+    #[error("{}", Misfit)]
     Message,
 }
 

@@ -55,30 +55,14 @@ where
         }
         return Ok(());
     }
-    let shared = Mutex::new(Shared::default());
-    let changed = Condvar::new();
-    let ahead = jobs * AHEAD_PER_JOB;
-    let take = || {
-        let mut state = lock(&shared);
-        loop {
-            if state.stopped || state.next >= tasks.len() {
-                return None;
-            }
-            if state.next < state.consumed + ahead {
-                let first = state.next;
-                let mut bytes = 0;
-                // Tiny tasks go in batches: handing over is what they would cost.
-                while state.next < tasks.len() && state.next - first < MOST_BATCHED && bytes < BATCH_BYTES {
-                    bytes += tasks.get(state.next).map_or(0, |task| task.bytes);
-                    state.next += 1;
-                }
-                return Some(first..state.next);
-            }
-            state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
+    let queue = Queue {
+        tasks,
+        ahead: jobs * AHEAD_PER_JOB,
+        shared: Mutex::new(Shared::default()),
+        changed: Condvar::new(),
     };
     let worker = || {
-        while let Some(range) = take() {
+        while let Some(range) = queue.take() {
             let batch = range.clone().zip(tasks.get(range).unwrap_or_default());
             let results: Vec<(usize, Outcome)> = batch
                 .map(|(index, task)| {
@@ -87,8 +71,8 @@ where
                     (index, result)
                 })
                 .collect();
-            lock(&shared).waiting.extend(results);
-            changed.notify_all();
+            lock(&queue.shared).waiting.extend(results);
+            queue.changed.notify_all();
         }
     };
     std::thread::scope(|scope| {
@@ -96,20 +80,60 @@ where
             scope.spawn(worker);
         }
         let outcome = (0..tasks.len()).try_for_each(|index| {
-            let result = await_result(&shared, &changed, index)?;
+            let result = await_result(&queue.shared, &queue.changed, index)?;
             consume(index, result)?;
-            let mut state = lock(&shared);
-            state.consumed = index + 1;
-            // Who waits for room has it from here on.
-            if state.next + 1 == state.consumed + ahead {
-                changed.notify_all();
-            }
+            queue.consumed(index);
             Ok(())
         });
-        lock(&shared).stopped = true;
-        changed.notify_all();
+        lock(&queue.shared).stopped = true;
+        queue.changed.notify_all();
         outcome
     })
+}
+
+/// Tasks that threads take, and how far they may be ahead of who consumes.
+struct Queue<'a> {
+    tasks: &'a [Task],
+    /// Tasks that may be taken beyond those consumed.
+    ahead: usize,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+impl Queue<'_> {
+    /// The next tasks, once there is room for what they give; none when there are no more.
+    fn take(&self) -> Option<std::ops::Range<usize>> {
+        let mut state = lock(&self.shared);
+        loop {
+            if state.stopped || state.next >= self.tasks.len() {
+                return None;
+            }
+            if state.next < state.consumed + self.ahead {
+                let first = state.next;
+                let mut bytes = 0;
+                // Tiny tasks go in batches: handing over is what they would cost.
+                while state.next < self.tasks.len()
+                    && state.next - first < MOST_BATCHED
+                    && bytes < BATCH_BYTES
+                {
+                    bytes += self.tasks.get(state.next).map_or(0, |task| task.bytes);
+                    state.next += 1;
+                }
+                return Some(first..state.next);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Hears that the task `index` is consumed.
+    fn consumed(&self, index: usize) {
+        let mut state = lock(&self.shared);
+        state.consumed = index + 1;
+        // Who waits for room has it from here on.
+        if state.next + 1 == state.consumed + self.ahead {
+            self.changed.notify_all();
+        }
+    }
 }
 
 fn await_result(shared: &Mutex<Shared>, changed: &Condvar, index: usize) -> Outcome {

@@ -1,5 +1,6 @@
-//! What a plan needs of the weights before they can be encoded: passes over the file, each a map over tasks that [`Plan::absorb`] takes
-//! in. Channels solve their own codebooks, a certified solution wants every weight, gaps and contexts are counted.
+//! What a plan needs of the weights before they can be encoded: passes over the file, each a map over tasks that
+//! [`Plan::absorb`] takes in. Channels solve their own codebooks, a certified solution wants every weight, gaps and contexts
+//! are counted.
 
 use super::blocks::BlockReader;
 use super::plan::{Counts, Fate, Pass, Plan, coded, is_certified};

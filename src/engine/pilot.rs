@@ -1,5 +1,5 @@
-//! What a recipe really takes, tried on a sample: the context coder learns from neighbours, grids assign a weight by what its code
-//! will cost, and blocks of weights have scales of their own, of which histograms know nothing.
+//! What a recipe really takes, tried on a sample: the context coder learns from neighbours, grids assign a weight by what
+//! its code will cost, and blocks of weights have scales of their own, of which histograms know nothing.
 //!
 //! The sample is runs of the rows that the sketch kept of every tensor, [`WEIGHTS`] in all. They are quantized and coded as the
 //! encoder would, with starts that were counted on them first; predictions made from cells are then scaled by what came of it.
@@ -195,7 +195,8 @@ fn spread(pairs: &[(f32, f32)], row: usize, most: usize) -> Vec<(f32, f32)> {
     sample
 }
 
-/// Whether the point `at` of a curve of so many is tried: closer together where points are coarse, since there predictions are worst.
+/// Whether the point `at` of a curve of so many is tried: closer together where points are coarse, since there predictions
+/// are worst.
 pub(super) fn is_knot(at: usize, points: usize) -> bool {
     let last = points.saturating_sub(1);
     (0..KNOTS).any(|knot| {

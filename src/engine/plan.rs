@@ -263,12 +263,14 @@ impl Plan {
         self.groups.iter().all(|code| code.as_levels().is_some())
     }
 
-    /// Whether the file can be [encoded](super::encode) now; else [`prepare`](super::prepare) this plan's tasks and [`absorb`](Self::absorb).
+    /// Whether the file can be [encoded](super::encode) now; else [`prepare`](super::prepare) this plan's tasks and
+    /// [`absorb`](Self::absorb).
     pub fn is_ready(&self) -> bool {
         self.pass == Pass::Ready
     }
 
-    /// The tasks of the next pass: of [`prepare`](super::prepare), or of [`encode`](super::encode) once the plan [is ready](Self::is_ready).
+    /// The tasks of the next pass: of [`prepare`](super::prepare), or of [`encode`](super::encode) once the plan
+    /// [is ready](Self::is_ready).
     pub fn tasks(&self) -> &[Task] {
         &self.tasks
     }
@@ -356,8 +358,8 @@ impl Plan {
         self.recipe.pruning != Pruning::None
     }
 
-    /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says and will be coded by `context`;
-    /// appends to `symbols`. What goes with them.
+    /// The symbols of a quantized tensor's elements `range`, which lie in their tensor as `rows` says and will be coded by
+    /// `context`; appends to `symbols`. What goes with them.
     pub(super) fn quantize(
         &self,
         fate: &Fate,

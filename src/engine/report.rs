@@ -157,24 +157,25 @@ pub enum Rate {
     Coder(Coder),
 }
 
+/// The title of an axis of bits of the recipe's own coder.
+const CODED_AXIS: &str = "bits per weight, tables and codebooks counted";
+
 impl Rate {
     /// The rate of an id: `coded`, `entropy`, or a coder's.
     pub fn from_id(id: &str) -> Option<Self> {
         match id {
             "coded" => Some(Self::Coded),
             "entropy" => Some(Self::Entropy),
-            _ => Coder::from_id(id).filter(|coder| Coder::BY_COUNTS.contains(coder)).map(Self::Coder),
+            _ => Coder::from_id(id).filter(|coder| coder.axis().is_some()).map(Self::Coder),
         }
     }
 
     /// The title of an axis.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Coded | Self::Coder(Coder::Context) => "bits per weight, tables and codebooks counted",
             Self::Entropy => "bits per weight, entropy of the symbols",
-            Self::Coder(Coder::Fixed) => "bits per weight, fixed length, codebooks counted",
-            Self::Coder(Coder::Huffman) => "bits per weight, Huffman, tables and codebooks counted",
-            Self::Coder(Coder::Rans) => "bits per weight, ANS, tables and codebooks counted",
+            Self::Coded => CODED_AXIS,
+            Self::Coder(coder) => coder.axis().unwrap_or(CODED_AXIS),
         }
     }
 }
@@ -349,7 +350,7 @@ fn sweep_cells(curve: &Curve, p: &Point, put: &mut dyn FnMut(&str, &str, &dyn Di
     put("weights", "", &p.weights);
     put("pruned", "", &p.pruned);
     put("entropy", "_bits", &p.entropy_bits);
-    for coder in Coder::BY_COUNTS {
+    for coder in Coder::by_counts() {
         put(coder.id(), "_bits", &p.rate(Rate::Coder(coder)));
     }
     put("bits", "", &p.bits);

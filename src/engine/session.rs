@@ -333,8 +333,8 @@ impl Session {
 
     /// The weights' histogram with the recipe's codebook over it: of one tensor, or of all quantized weights.
     ///
-    /// Its operating point is scaled by what a sample takes when it is quantized and coded, which costs as much as that does whatever
-    /// the file's size. In haste, as while a slider moves, the last such trial of the method serves for its neighbours.
+    /// Its operating point is scaled by what a sample takes when it is quantized and coded, which costs as much as that does
+    /// whatever the file's size. In haste, as while a slider moves, the last such trial of the method serves for its neighbours.
     pub fn overlay(
         &mut self,
         recipe: &Recipe,

@@ -1,5 +1,5 @@
-//! How fine steps are to be that a recipe leaves open: finer while the network with the decoded weights answers otherwise, as long as
-//! the file stays worth having; and where real inputs are given, as fine for each tensor as the answers ask for.
+//! How fine steps are to be that a recipe leaves open: finer while the network with the decoded weights answers otherwise,
+//! as long as the file stays worth having; and where real inputs are given, as fine for each tensor as the answers ask for.
 //!
 //! Program and page carry this out alike: plan, encode, run the decoded network, ask [`Settling::next`]; the recipe that was
 //! run last is the one that is kept. Nothing here depends on a clock, so both settle on the same bytes.
@@ -33,8 +33,8 @@ pub struct Run<'a> {
     pub felt: Option<Felt>,
 }
 
-/// How the answers of real inputs feel the steps. Inputs that are made up tell too little: states that are zero, and sounds that are no
-/// speech, leave weights unused which count.
+/// How the answers of real inputs feel the steps. Inputs that are made up tell too little: states that are zero, and sounds
+/// that are no speech, leave weights unused which count.
 #[derive(Debug)]
 pub struct Felt {
     /// The least signal-to-noise ratio of an output.
@@ -95,8 +95,8 @@ impl Settling {
     }
 }
 
-/// By how many bits for each weight the step may be finer, at most one, or must be coarser, for the file to be as large as it may, which
-/// is `allowed` at least; and the recipe with that step, where it is worth trying.
+/// By how many bits for each weight the step may be finer, at most one, or must be coarser, for the file to be as large as
+/// it may, which is `allowed` at least; and the recipe with that step, where it is worth trying.
 fn nearer(recipe: &Recipe, outcome: &Outcome, allowed: u64) -> Option<(f64, Option<Recipe>)> {
     let step = match recipe.settings.get(STEP.id)? {
         Value::Number(step) => *step,

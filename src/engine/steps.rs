@@ -2,8 +2,8 @@
 //!
 //! One λ serves all tensors, so that a bit buys the same everywhere, and steps follow importance: error times importance is to be
 //! the same per weight (reverse water-filling; Gao, Liu, Wang and Oh 2019, section 3), so a tensor of mean importance h̄ has the
-//! step base / √h̄. Biases, normalisation and other tensors of less than two dimensions are few and sensitive: their step is finer
-//! by 2^`fine`, and small against the smallest of values that are all positive, which are scales and variances.
+//! step base / √h̄. Biases, normalisation and other tensors of less than two dimensions are few and sensitive: their step is
+//! finer by 2^`fine`, and small against the smallest of values that are all positive, which are scales and variances.
 
 use super::EngineError;
 use super::groups::{Group, Groups};

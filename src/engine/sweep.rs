@@ -55,8 +55,8 @@ pub(super) fn swept_values(method: &Method, points: usize) -> Vec<Value> {
 /// What a solved recipe takes when it is tried; nothing where histograms tell it.
 pub(super) type Trial<'a> = dyn Fn(&Checked, &Evaluated<'_>) -> Result<Option<Scale>, EngineError> + 'a;
 
-/// Operating points of several methods, few of which are tried, with the Shannon bounds beside them; bits of what is kept and the number
-/// of parameters make ratios of them.
+/// Operating points of several methods, few of which are tried, with the Shannon bounds beside them; bits of what is kept
+/// and the number of parameters make ratios of them.
 pub(super) fn sweep(
     groups: &Groups,
     recipe: &Recipe,

@@ -13,9 +13,10 @@
 //! Cost: some dozen prices and one addition and comparison per state for each weight; 24 bytes of memory per weight, for
 //! `COMMIT` weights at a time.
 
-use super::binary::BitCosts;
+use super::Rows;
+use super::binary::{BitCosts, Model};
 use super::context::{Context, Prices, Quantized, code};
-use super::neighbours::{Around, Columns, Expectation, Path, Rows};
+use super::neighbours::{Around, Columns, Expectation, Path};
 use super::predict::Predictor;
 use super::trellis::{STATES, Trellis};
 
@@ -209,109 +210,186 @@ impl<'a> Search<'a> {
         })
     }
 
+    /// The cheapest path through the trellis, taken for good every [`COMMIT`] weights.
     fn run(&self, predictor: Predictor, symbols: &mut Vec<u16>) {
-        let trellis = self.context.trellis();
-        let states = trellis.states();
-        let numbering = self.context.numbering();
         let costs = BitCosts::new();
-        let mut model = self.context.model();
         let mut prices = Prices::new();
-        let looks_left = predictor.looks_left();
-        let mut columns = Columns::new(self.rows, self.values.len(), predictor);
-        let mut survivors = [f32::INFINITY; STATES];
-        survivors[0] = 0.0;
-        let mut next = survivors;
-        let mut back: Vec<Back> = Vec::with_capacity(COMMIT.min(self.values.len()));
+        let mut viterbi = Viterbi::new(self, predictor);
         let (mut committed, mut at, mut stale) = (0, 0, SEGMENT);
-        let mut shown = Path::default();
-        let mut state_shown = 0;
-        // The parities that led to the states before the first of `back`.
-        let mut earlier = 0;
         let mut numbers: Vec<i32> = Vec::new();
         while at < self.values.len() {
             if stale >= SEGMENT / 2 {
-                prices.update(&model, &costs);
+                prices.update(&viterbi.model, &costs);
                 stale = 0;
             }
             let start = at;
-            let most = columns.left_in_row().unwrap_or(SEGMENT).min(SEGMENT);
-            let end = (at + most).min(self.values.len()).min(committed + COMMIT);
-            let mut path = shown;
-            let mut best = state_shown;
-            let mut parities = back.last().map_or(earlier, |back| back.parities);
-            // What the number before may have been, by class; where it was the best path's, and the path up to it.
-            let mut left: Option<([i32; 4], i32, Path, i32)> = None;
-            while at < end {
-                let around = columns.ahead(at - start);
-                let expected = columns.expected(&around);
-                let own = trellis.class(best, parities);
-                let shared = self.grids(at, &around, path, expected, &prices);
-                let mut offers = [shared; 4];
-                if looks_left && let Some((before, base, path_before, expected_before)) = left {
-                    for class in 0..4 {
-                        if before[class] == before[own] {
-                            continue;
-                        }
-                        if let Some(same) = (0..class).find(|other| before[*other] == before[class]) {
-                            offers[class] = offers[same];
-                            continue;
-                        }
-                        columns.suppose(at - 1 - start, before[class], base);
-                        let path = path_before.then(before[class], expected_before, columns.pace());
-                        offers[class] = self.grids(at, &around, path, columns.expected(&around), &prices);
-                    }
-                    columns.suppose(at - 1 - start, before[own], base);
-                }
-                parities = trellis.step(
-                    &survivors,
-                    parities,
-                    &offers.map(|grids| grids.map(|g| g.map(|o| o.cost))),
-                    &mut next,
-                );
-                std::mem::swap(&mut survivors, &mut next);
-                let numbers = offers.map(|grids| grids.map(|grid| grid.map(|offer| offer.number)));
-                let classes = back.last().map_or(earlier, |back| back.parities);
-                back.push(Back { parities, numbers });
-                best = cheapest(&survivors[..states]);
-                let (from, parity) = trellis.before(best, parities);
-                let own = numbers[trellis.class(from, classes)];
-                let number = own[usize::from(Trellis::is_odd(from))][parity];
-                left = Some(([own[0][0], own[0][1], own[1][0], own[1][1]], around.base, path, expected));
-                path = path.then(number, expected, columns.pace());
-                columns.suppose(at - start, number, around.base);
-                at += 1;
-            }
+            let most = viterbi.columns.left_in_row().unwrap_or(SEGMENT).min(SEGMENT);
+            at = (at + most).min(self.values.len()).min(committed + COMMIT);
+            let best = viterbi.extend(start..at, &prices);
             stale += at - start;
-            // Show the best path to the model and to the columns.
-            numbers.clear();
-            let mut state = trace(trellis, best, &back, start - committed, earlier, &mut numbers);
-            for number in numbers.iter().rev() {
-                let odd = Trellis::is_odd(state);
-                let place = trellis.place(state, *number).unwrap_or(0);
-                let around = columns.ahead(0);
-                let expected = columns.expected(&around);
-                code(&mut model, odd, &around.expectation(shown, expected, false, odd), place);
-                state = trellis.next(state, place);
-                shown = shown.then(*number, expected, columns.pace());
-                columns.push(*number, around.base, expected, shown);
-            }
-            state_shown = best;
-            let least = survivors[usize::from(best)];
-            for survivor in &mut survivors[..states] {
-                *survivor -= least;
-            }
+            viterbi.show(best, start - committed, &mut numbers);
             if at == self.values.len() || at == committed + COMMIT {
-                numbers.clear();
-                trace(trellis, best, &back, 0, earlier, &mut numbers);
+                viterbi.commit(best, &mut numbers);
+                let numbering = self.context.numbering();
                 symbols.extend(numbers.iter().rev().map(|number| numbering.symbol(*number).unwrap_or(0)));
-                survivors.fill(f32::INFINITY);
-                survivors[usize::from(best)] = 0.0;
-                earlier = parities;
-                back.clear();
                 committed = at;
             }
         }
     }
+}
+
+/// The search through the trellis, up to some weight.
+struct Viterbi<'a> {
+    search: &'a Search<'a>,
+    trellis: &'a Trellis,
+    model: Model,
+    columns: Columns,
+    looks_left: bool,
+    /// Cost of the cheapest path into every state, over that of the cheapest of all.
+    survivors: [f32; STATES],
+    /// One step for every weight since the last that was taken for good.
+    back: Vec<Back>,
+    /// The parities that led to the states before the first of `back`.
+    earlier: u64,
+    /// The best path as the model has seen it, and the state it is in.
+    shown: Path,
+    state_shown: u8,
+}
+
+impl<'a> Viterbi<'a> {
+    fn new(search: &'a Search<'a>, predictor: Predictor) -> Self {
+        let looks_left = predictor.looks_left();
+        let mut survivors = [f32::INFINITY; STATES];
+        survivors[0] = 0.0;
+        Self {
+            search,
+            trellis: search.context.trellis(),
+            model: search.context.model(),
+            columns: Columns::new(search.rows, search.values.len(), predictor),
+            looks_left,
+            survivors,
+            back: Vec::with_capacity(COMMIT.min(search.values.len())),
+            earlier: 0,
+            shown: Path::default(),
+            state_shown: 0,
+        }
+    }
+
+    /// The parities that led to the states behind the last step.
+    #[inline(always)]
+    fn parities(&self) -> u64 {
+        self.back.last().map_or(self.earlier, |back| back.parities)
+    }
+
+    /// Goes on by the weights of `range`, in one row; the state of the cheapest path.
+    fn extend(&mut self, range: std::ops::Range<usize>, prices: &Prices) -> u8 {
+        let states = self.trellis.states();
+        let start = range.start;
+        let mut next = self.survivors;
+        let (mut path, mut best) = (self.shown, self.state_shown);
+        let mut parities = self.parities();
+        let mut left: Option<Left> = None;
+        for at in range {
+            let around = self.columns.ahead(at - start);
+            let expected = self.columns.expected(&around);
+            let own = self.trellis.class(best, parities);
+            let shared = self.search.grids(at, &around, path, expected, prices);
+            let mut offers = [shared; 4];
+            if self.looks_left
+                && let Some(left) = &left
+            {
+                self.suppose_left((at, start), own, left, &around, prices, &mut offers);
+            }
+            parities = self.trellis.step(
+                &self.survivors,
+                parities,
+                &offers.map(|grids| grids.map(|g| g.map(|o| o.cost))),
+                &mut next,
+            );
+            std::mem::swap(&mut self.survivors, &mut next);
+            let numbers = offers.map(|grids| grids.map(|grid| grid.map(|offer| offer.number)));
+            let classes = self.parities();
+            self.back.push(Back { parities, numbers });
+            best = cheapest(&self.survivors[..states]);
+            let (from, parity) = self.trellis.before(best, parities);
+            let own = numbers[self.trellis.class(from, classes)];
+            let number = own[usize::from(Trellis::is_odd(from))][parity];
+            let by_class = [own[0][0], own[0][1], own[1][0], own[1][1]];
+            left = Some(Left { by_class, base: around.base, path, expected });
+            path = path.then(number, expected, self.columns.pace());
+            self.columns.suppose(at - start, number, around.base);
+        }
+        best
+    }
+
+    /// Offers of the weight `at` for every class of states by what the number to its left is in that class; those of the
+    /// best path's class, `own`, are there.
+    #[inline(always)]
+    fn suppose_left(
+        &mut self,
+        (at, start): (usize, usize),
+        own: usize,
+        left: &Left,
+        around: &Around,
+        prices: &Prices,
+        offers: &mut [Grids; 4],
+    ) {
+        let before = left.by_class;
+        for class in 0..4 {
+            if before[class] == before[own] {
+                continue;
+            }
+            if let Some(same) = (0..class).find(|other| before[*other] == before[class]) {
+                offers[class] = offers[same];
+                continue;
+            }
+            self.columns.suppose(at - 1 - start, before[class], left.base);
+            let path = left.path.then(before[class], left.expected, self.columns.pace());
+            offers[class] = self.search.grids(at, around, path, self.columns.expected(around), prices);
+        }
+        self.columns.suppose(at - 1 - start, before[own], left.base);
+    }
+
+    /// Shows the path into state `best` to the model and to the columns, from number `since` of `back` on.
+    fn show(&mut self, best: u8, since: usize, numbers: &mut Vec<i32>) {
+        numbers.clear();
+        let trellis = self.trellis;
+        let mut state = trace(trellis, best, &self.back, since, self.earlier, numbers);
+        for number in numbers.iter().rev() {
+            let odd = Trellis::is_odd(state);
+            let place = trellis.place(state, *number).unwrap_or(0);
+            let around = self.columns.ahead(0);
+            let expected = self.columns.expected(&around);
+            let expectation = around.expectation(self.shown, expected, false, odd);
+            code(&mut self.model, odd, &expectation, place);
+            state = trellis.next(state, place);
+            self.shown = self.shown.then(*number, expected, self.columns.pace());
+            self.columns.push(*number, around.base, expected, self.shown);
+        }
+        self.state_shown = best;
+        let least = self.survivors[usize::from(best)];
+        for survivor in &mut self.survivors[..trellis.states()] {
+            *survivor -= least;
+        }
+    }
+
+    /// Takes the path into state `best` for good: its numbers, last first.
+    fn commit(&mut self, best: u8, numbers: &mut Vec<i32>) {
+        numbers.clear();
+        trace(self.trellis, best, &self.back, 0, self.earlier, numbers);
+        self.survivors.fill(f32::INFINITY);
+        self.survivors[usize::from(best)] = 0.0;
+        self.earlier = self.parities();
+        self.back.clear();
+    }
+}
+
+/// What the number before may have been, by class; where it was the best path's, and the path up to it.
+struct Left {
+    by_class: [i32; 4],
+    base: i32,
+    path: Path,
+    expected: i32,
 }
 
 /// The nearest whole number.

@@ -3,8 +3,8 @@
 //! A probability is the mean of a fast and a slow estimate that move towards what happened; the range coder spends −log2 p
 //! bits on a decision of probability p. What the decisions mean is up to the caller ([`super::context`]).
 //!
-//! Adaptive binary coding: J. Rissanen and G. Langdon, "Universal modeling and coding", IEEE Trans. IT 27, 1981; range coder with carry:
-//! G. Martin, "Range encoding", 1979. No claim of compatibility with any standard is made. Integers only.
+//! Adaptive binary coding: J. Rissanen and G. Langdon, "Universal modeling and coding", IEEE Trans. IT 27, 1981; range coder
+//! with carry: G. Martin, "Range encoding", 1979. No claim of compatibility with any standard is made. Integers only.
 
 /// How fast the two estimates of a probability move, as shifts, by how often the decision has been taken, in 16 steps of 16.
 const FAST: [u8; 16] = [4, 5, 5, 5, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6];

@@ -13,10 +13,10 @@ use super::binary::{BitCosts, Counting, Decisions, Decoder, Encoder, Model, ONE,
 use super::bits::{BitReader, BitWriter};
 use super::distance::{CLASSES, class_of, code_distance};
 use super::factors;
-use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, Path, Rows};
+use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, Path};
 use super::predict::{PACES, Predictor, RATES};
 use super::trellis::Trellis;
-use super::{CodeError, check_alphabet, damaged, reserve};
+use super::{CodeError, Rows, SymbolCode, check_alphabet, damaged, reserve};
 
 /// First context of each kind of decision; the first kind is: is it the expected place.
 const SIGN: usize = 2 * BUCKETS * FRACTIONS * 2;
@@ -240,8 +240,8 @@ pub(super) fn code(decisions: &mut impl Decisions, odd: bool, expected: &Expecta
     expected.centre + if negative { -distance } else { distance }
 }
 
-/// Codes the factors of `predictor` and `count` numbers, each asked for by `wanted` and told to `found`; false where the trellis does
-/// not have one.
+/// Codes the factors of `predictor` and `count` numbers, each asked for by `wanted` and told to `found`; false where the
+/// trellis does not have one.
 fn walk<E>(
     decisions: &mut impl Decisions,
     trellis: &Trellis,
@@ -521,6 +521,43 @@ impl Context {
             };
             at += 1;
         }
+    }
+}
+
+impl SymbolCode for Context {
+    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
+        Self::even(counts.len(), Numbering { pruned: false, centre: 0 })
+    }
+
+    fn alphabet(&self) -> usize {
+        self.alphabet()
+    }
+
+    fn predicted_bits(&self, counts: &[u64]) -> u64 {
+        let bits = crate::rate_distortion::entropy_bits(counts) * counts.iter().sum::<u64>() as f64;
+        libm::ceil(bits) as u64
+    }
+
+    fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode(symbols, rows, out)
+    }
+
+    fn decode(
+        &self,
+        bytes: &[u8],
+        count: usize,
+        rows: Rows,
+        symbols: &mut Vec<u16>,
+    ) -> Result<u64, CodeError> {
+        self.decode(bytes, count, rows, symbols)
+    }
+
+    fn write_table(&self, writer: &mut BitWriter) {
+        self.write_table(writer);
+    }
+
+    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
+        Self::read_table(alphabet, reader)
     }
 }
 

@@ -1,8 +1,9 @@
 //! Estimates of a yes-or-no probability that start from nothing and settle fast.
 //!
 //! The n-th decision moves an estimate by 1 / (n + ½) of its error, so that the first few are nearly a count; a fast estimate
-//! stops slowing down at n = 31, a slow one at n = 254, and the probability is their mean. Counting estimators: R. Krichevsky and V. Trofimov, "The
-//! performance of universal encoding", IEEE Trans. IT 27, 1981. `binary` spends the bits. Integers only.
+//! stops slowing down at n = 31, a slow one at n = 254, and the probability is their mean. Counting estimators: R.
+//! Krichevsky and V. Trofimov, "The performance of universal encoding", IEEE Trans. IT 27, 1981. `binary` spends the bits.
+//! Integers only.
 
 use super::binary::ONE;
 

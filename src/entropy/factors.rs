@@ -1,9 +1,9 @@
 //! Low-rank prediction: a matrix as a sum of few products of a column's and a row's factor.
 //!
-//! Many layers are close to a matrix of low rank: rows are mixtures of a few patterns. The patterns (one number per column each) and
-//! the mixtures (one number per row each) are stored in front of the code, and their product is what a weight is expected to
-//! be. The rank is the one that saves most after its own cost: each pattern costs a few bits per row and column and saves
-//! a little of every weight. As prediction only: the weights themselves keep their full rank.
+//! Many layers are close to a matrix of low rank: rows are mixtures of a few patterns. The patterns (one number per column
+//! each) and the mixtures (one number per row each) are stored in front of the code, and their product is what a weight is
+//! expected to be. The rank is the one that saves most after its own cost: each pattern costs a few bits per row and column
+//! and saves a little of every weight. As prediction only: the weights themselves keep their full rank.
 //!
 //! The patterns are leading right singular vectors, by orthogonal iteration (H. Rutishauser, Numer. Math. 13, 1969; N. Halko, P.
 //! Martinsson and J. Tropp, SIAM Review 53, 2011) on at most `SAMPLED` rows, in float32 with + − × ÷ √ alone.
@@ -72,29 +72,11 @@ impl Factors {
         {
             return Self::default();
         }
-        let count = numbers.len().div_ceil(length);
         let whole = numbers.len() / length;
         let every = whole.div_ceil(SAMPLED);
         let sampled: Vec<&[f32]> = numbers.chunks_exact(length).step_by(every).collect();
         let rank = MOST.min(sampled.len() / 2).min(length / 2);
-        // Columns × rank, from even and odd patterns that no row is orthogonal to.
-        let mut basis: Vec<f32> = (0..length * rank)
-            .map(|i| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0)
-            .collect();
-        for _ in 0..STEPS {
-            orthonormal(&mut basis, rank);
-            let mut mixed = products(sampled.iter().copied(), &basis, rank);
-            orthonormal(&mut mixed, rank);
-            basis.fill(0.0);
-            for (row, mixed) in sampled.iter().zip(mixed.chunks_exact(rank)) {
-                for (w, basis) in row.iter().zip(basis.chunks_exact_mut(rank)) {
-                    for (b, m) in basis.iter_mut().zip(mixed) {
-                        *b += w * m;
-                    }
-                }
-            }
-        }
-        orthonormal(&mut basis, rank);
+        let basis = leading(&sampled, length, rank);
         // Energies of the sampled rows stand for those of all.
         let scale = numbers.len() as f64 / (sampled.len() * length) as f64;
         let square = |w: &f32| f64::from(*w) * f64::from(*w) * scale;
@@ -105,40 +87,38 @@ impl Factors {
                 *energy += square(a);
             }
         }
-        // The best rank: what is left of the error against what the factors cost.
         let n = numbers.len() as f64;
-        let floor = n * (noise + 1.0 / 12.0);
-        let size = (count as f64, length as f64);
-        let (mut best, mut saved, mut left, mut cost) = (0, 0.01 * n, total, 64.0);
-        for (k, energy) in energies.iter().enumerate() {
-            left -= energy;
-            let rest = (left.max(0.0) + floor) / n;
-            let (a, b) = steps(rest, *energy, size);
-            // A Gaussian of deviation s in steps of q takes log2(s / q) + 2.05 bits.
-            let bits = |deviation: f64, step: f64| libm::log2(1.0 + 4.13 * deviation / step);
-            cost += count as f64 * bits(libm::sqrt(energy / count as f64 / length as f64), a);
-            cost += length as f64 * bits(1.0, b) + 8.0;
-            let added = 1.0 + (k + 1) as f64 * (size.0 + size.1) / n;
-            let gain = 0.5 * n * libm::log2((total + floor) / ((left.max(0.0) + floor) * added)) - cost;
-            if gain > saved {
-                (best, saved) = (k + 1, gain);
-            }
+        let spectrum = Spectrum {
+            size: (numbers.len().div_ceil(length) as f64, length as f64),
+            n,
+            floor: n * (noise + 1.0 / 12.0),
+            total,
+            energies: &energies,
+        };
+        match spectrum.best_rank() {
+            0 => Self::default(),
+            best => Self::rounded(numbers, length, (&basis, rank), best, &spectrum),
         }
-        if best == 0 {
-            return Self::default();
-        }
-        let left: f64 = total - energies.iter().take(best).sum::<f64>();
-        let rest = (left.max(0.0) + floor) / n;
+    }
+
+    /// The first `best` patterns of the `rank` of a basis, and the mixtures of all rows, in whole steps.
+    fn rounded(
+        numbers: &[f32],
+        length: usize,
+        (basis, rank): (&[f32], usize),
+        best: usize,
+        spectrum: &Spectrum,
+    ) -> Self {
+        let rest = spectrum.rest(best);
         let side = libm::sqrt(length as f64);
-        let (a, _) = steps(rest, 1.0, size);
+        let (a, _) = steps(rest, 1.0, spectrum.size);
         let scale = libm::floor(libm::log2((a * 64.0).max(1.0))) as u32;
         let step = (1u32 << scale.min(20)) as f64 / 64.0;
         let whole = |x: f64| libm::rint(x).clamp(-32_767.0, 32_767.0) as i16;
+        let energies = spectrum.energies.iter().take(best);
         let coarse: Vec<u32> = energies
-            .iter()
-            .take(best)
             .map(|energy| {
-                let (_, b) = steps(rest, *energy, size);
+                let (_, b) = steps(rest, *energy, spectrum.size);
                 libm::floor(libm::log2((b * 4096.0).max(1.0))).min(11.0) as u32
             })
             .collect();
@@ -190,6 +170,70 @@ impl Factors {
     }
 }
 
+/// Energies of the patterns of a run of `n` numbers, and what they leave.
+struct Spectrum<'a> {
+    /// Rows and columns.
+    size: (f64, f64),
+    n: f64,
+    /// Energy that no pattern takes away.
+    floor: f64,
+    total: f64,
+    energies: &'a [f64],
+}
+
+impl Spectrum<'_> {
+    /// The rank that saves most bits: what is left of the error against what the factors cost.
+    fn best_rank(&self) -> usize {
+        let Self { size, n, floor, total, energies } = *self;
+        let (count, length) = size;
+        let (mut best, mut saved, mut left, mut cost) = (0, 0.01 * n, total, 64.0);
+        for (k, energy) in energies.iter().enumerate() {
+            left -= energy;
+            let rest = (left.max(0.0) + floor) / n;
+            let (a, b) = steps(rest, *energy, size);
+            // A Gaussian of deviation s in steps of q takes log2(s / q) + 2.05 bits.
+            let bits = |deviation: f64, step: f64| libm::log2(1.0 + 4.13 * deviation / step);
+            cost += count * bits(libm::sqrt(energy / count / length), a);
+            cost += length * bits(1.0, b) + 8.0;
+            let added = 1.0 + (k + 1) as f64 * (count + length) / n;
+            let gain = 0.5 * n * libm::log2((total + floor) / ((left.max(0.0) + floor) * added)) - cost;
+            if gain > saved {
+                (best, saved) = (k + 1, gain);
+            }
+        }
+        best
+    }
+
+    /// Mean square of what the first `rank` patterns leave.
+    fn rest(&self, rank: usize) -> f64 {
+        let left: f64 = self.total - self.energies.iter().take(rank).sum::<f64>();
+        (left.max(0.0) + self.floor) / self.n
+    }
+}
+
+/// Leading right singular vectors of rows of `length` numbers, by orthogonal iteration: columns × rank.
+fn leading(rows: &[&[f32]], length: usize, rank: usize) -> Vec<f32> {
+    // From even and odd patterns that no row is orthogonal to.
+    let mut basis: Vec<f32> = (0..length * rank)
+        .map(|i| ((i as u32).wrapping_mul(2_654_435_761) >> 8) as f32 / (1 << 23) as f32 - 1.0)
+        .collect();
+    for _ in 0..STEPS {
+        orthonormal(&mut basis, rank);
+        let mut mixed = products(rows.iter().copied(), &basis, rank);
+        orthonormal(&mut mixed, rank);
+        basis.fill(0.0);
+        for (row, mixed) in rows.iter().zip(mixed.chunks_exact(rank)) {
+            for (w, basis) in row.iter().zip(basis.chunks_exact_mut(rank)) {
+                for (b, m) in basis.iter_mut().zip(mixed) {
+                    *b += w * m;
+                }
+            }
+        }
+    }
+    orthonormal(&mut basis, rank);
+    basis
+}
+
 /// Codes a whole number: is it zero, its sign, its magnitude.
 fn signed(decisions: &mut impl Decisions, context: usize, number: i32) -> i32 {
     if !decisions.bit(context, number != 0) {
@@ -202,8 +246,8 @@ fn signed(decisions: &mut impl Decisions, context: usize, number: i32) -> i32 {
 
 /// Steps of mixtures and of a pattern with that energy, where `rest` is the mean square of what the factors leave.
 ///
-/// Finer steps by a factor of 2 cost a bit per factor and save what coarser ones add to the rest; that balances where each pattern
-/// adds as large a share of the rest as it has factors per number.
+/// Finer steps by a factor of 2 cost a bit per factor and save what coarser ones add to the rest; that balances where each
+/// pattern adds as large a share of the rest as it has factors per number.
 fn steps(rest: f64, energy: f64, (rows, columns): (f64, f64)) -> (f64, f64) {
     let added = rest * (rows + columns) / (rows * columns);
     (libm::sqrt(6.0 * added), libm::sqrt(6.0 * added * rows * columns / energy.max(1e-30)))

@@ -3,7 +3,7 @@
 //! The code of Choi, El-Khamy and Lee (2017), equation 2: codewords are implicit, so there is no table to store beyond k.
 
 use super::bits::{BitReader, BitWriter};
-use super::{CodeError, ceil_log2, check_alphabet, damaged, reserve};
+use super::{CodeError, Rows, SymbolCode, ceil_log2, check_alphabet, damaged, reserve};
 
 /// The fixed-length code of an alphabet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +61,39 @@ impl Fixed {
             symbols.push(symbol as u16);
         }
         reader.finish()
+    }
+}
+
+impl SymbolCode for Fixed {
+    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
+        Self::new(counts.len())
+    }
+
+    fn alphabet(&self) -> usize {
+        self.alphabet()
+    }
+
+    fn predicted_bits(&self, counts: &[u64]) -> u64 {
+        counts.iter().sum::<u64>() * u64::from(self.width())
+    }
+
+    /// N·⌈log2 k⌉, eq. (2).
+    fn formula_bits(counts: &[u64]) -> f64 {
+        counts.iter().sum::<u64>() as f64 * f64::from(ceil_log2(counts.len()))
+    }
+
+    fn encode(&self, symbols: &[u16], _: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode(symbols, out)
+    }
+
+    fn decode(&self, bytes: &[u8], count: usize, _: Rows, symbols: &mut Vec<u16>) -> Result<u64, CodeError> {
+        self.decode(bytes, count, symbols)
+    }
+
+    fn write_table(&self, _: &mut BitWriter) {}
+
+    fn read_table(alphabet: usize, _: &mut BitReader) -> Result<Self, CodeError> {
+        Self::new(alphabet)
     }
 }
 

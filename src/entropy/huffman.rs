@@ -9,7 +9,7 @@
 //! length. Stored lengths that do not describe a complete code (Kraft sum 1) are refused.
 
 use super::bits::{BitReader, BitWriter, golomb_bits};
-use super::{CodeError, check_alphabet, damaged, reserve};
+use super::{CodeError, Rows, SymbolCode, check_alphabet, damaged, reserve};
 use std::collections::VecDeque;
 
 /// The longest code, in bits.
@@ -412,6 +412,43 @@ impl Decoder {
         });
         // A complete code has an answer for every window.
         found.unwrap_or((0, 1))
+    }
+}
+
+impl SymbolCode for Huffman {
+    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
+        Self::of_all(counts)
+    }
+
+    fn alphabet(&self) -> usize {
+        self.alphabet()
+    }
+
+    fn predicted_bits(&self, counts: &[u64]) -> u64 {
+        self.payload_bits(counts)
+    }
+
+    fn formula_bits(counts: &[u64]) -> f64 {
+        Self::of_all(counts).map_or(0.0, |code| {
+            let more: Vec<u64> = counts.iter().map(|count| count + 1).collect();
+            code.payload_bits(&more) as f64
+        })
+    }
+
+    fn encode(&self, symbols: &[u16], _: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode(symbols, out)
+    }
+
+    fn decode(&self, bytes: &[u8], count: usize, _: Rows, symbols: &mut Vec<u16>) -> Result<u64, CodeError> {
+        self.decode(bytes, count, symbols)
+    }
+
+    fn write_table(&self, writer: &mut BitWriter) {
+        self.write_table(writer);
+    }
+
+    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
+        Self::read_table(alphabet, reader)
     }
 }
 

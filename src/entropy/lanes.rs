@@ -1,7 +1,8 @@
 //! Lanes: elements as unsigned integers, arranged so that what can be predicted is on top.
 //!
-//! A float becomes exponent, mantissa, sign, from the top: its bits turned left by one. A signed integer is folded (0, −1, 1, −2 … are
-//! 0, 1, 2, 3 …), an unsigned one stays. A complex number is two lanes. The *level* of a lane is its logarithm: a float's exponent field, an integer's number of bits.
+//! A float becomes exponent, mantissa, sign, from the top: its bits turned left by one. A signed integer is folded (0, −1,
+//! 1, −2 … are 0, 1, 2, 3 …), an unsigned one stays. A complex number is two lanes. The *level* of a lane is its logarithm:
+//! a float's exponent field, an integer's number of bits.
 
 use crate::tensor::Dtype;
 

@@ -3,8 +3,8 @@
 //! A *symbol* is a `u16` below the size of its alphabet (1 to 65536). A [`CodeTable`] is built from symbol counts, is
 //! stored beside the payload, and then codes any run of symbols of its alphabet: with a fixed number of bits
 //! ([`fixed`]), a Huffman code ([`huffman`]), a range asymmetric numeral system ([`rans`]), or by adaptive binary decisions in
-//! the context of a symbol's neighbours ([`context`]). Where most symbols are zero, [`gaps`] codes the positions of the others instead.
-//! Elements that must not change are no symbols; [`planes`] codes them byte by byte.
+//! the context of a symbol's neighbours ([`context`]). Where most symbols are zero, [`gaps`] codes the positions of the
+//! others instead. Elements that must not change are no symbols; [`planes`] codes them byte by byte.
 //!
 //! Nothing here uses floating point, so the same counts give the same bits on every machine. Decoders take hostile
 //! input: they never panic, always stop, and hold no more than the caller asked for.
@@ -30,6 +30,7 @@ pub mod assign;
 #[allow(clippy::inline_always)]
 mod binary;
 pub mod bits;
+mod coder;
 #[allow(clippy::inline_always)]
 pub mod context;
 #[allow(clippy::inline_always)]
@@ -45,67 +46,23 @@ mod neighbours;
 pub mod planes;
 mod predict;
 pub mod rans;
+mod rows;
+mod symbol_code;
 mod table;
 #[allow(clippy::inline_always)]
 pub mod trellis;
 
 pub use assign::Goal;
+pub use coder::{CodeTable, Coder};
 pub use context::{Context, ContextCounts, Numbering};
 pub use gaps::{GapCounts, GapTable};
-pub use neighbours::Rows;
 pub use predict::Predictor;
-pub use table::CodeTable;
+pub use rows::Rows;
+pub use symbol_code::SymbolCode;
 pub use trellis::Trellis;
 
 /// The largest alphabet.
 pub const MAX_ALPHABET: usize = 1 << 16;
-
-/// How symbols are turned into bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Coder {
-    /// The same number of bits for every symbol.
-    Fixed,
-    /// An optimal prefix code.
-    Huffman,
-    /// A static range asymmetric numeral system.
-    Rans,
-    /// Adaptive binary arithmetic coding in the context of a symbol's neighbours.
-    Context,
-}
-
-impl Coder {
-    /// Every coder, simplest first.
-    pub const ALL: [Self; 4] = [Self::Fixed, Self::Huffman, Self::Rans, Self::Context];
-
-    /// Those whose bits the counts of symbols tell.
-    pub const BY_COUNTS: [Self; 3] = [Self::Fixed, Self::Huffman, Self::Rans];
-
-    /// The name used in recipes.
-    pub const fn id(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::Huffman => "huffman",
-            Self::Rans => "rans",
-            Self::Context => "context",
-        }
-    }
-
-    /// The name for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::Fixed => "Fixed length",
-            Self::Huffman => "Huffman",
-            Self::Rans => "Range ANS",
-            Self::Context => "Context-adaptive",
-        }
-    }
-
-    /// The coder of this [`id`](Self::id), if there is one.
-    pub fn from_id(id: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|coder| coder.id() == id)
-    }
-}
 
 /// How the positions of pruned weights are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

@@ -4,6 +4,7 @@
 //! to the left, the one above, and on average the row and the column were from what they were expected to be: weights of one
 //! input or output channel share a scale, and that is what the running means find.
 
+use super::Rows;
 use super::predict::{PACES, Predictor, REACH, Taps};
 
 /// Buckets of the expected distance: half octaves.
@@ -22,25 +23,6 @@ const ROW_RATES: [u32; PACES as usize] = [4, 5, 6];
 const COLUMN_RATES: [u32; PACES as usize] = [3, 5, 6];
 /// How fast the mean of a column's numbers moves, as a shift.
 const MEAN_RATE: u32 = 4;
-
-/// Where a run of symbols lies in its tensor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rows {
-    /// Elements from one row to the next; 0 where there are no rows.
-    pub length: usize,
-    /// Column of the first symbol.
-    pub start: usize,
-    /// Elements of a kernel: what the row is made of; 1 for a matrix.
-    pub kernel: usize,
-    /// Elements of a kernel's own rows.
-    pub width: usize,
-}
-
-impl Default for Rows {
-    fn default() -> Self {
-        Self { length: 0, start: 0, kernel: 1, width: 1 }
-    }
-}
 
 /// What the next number's coding depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,16 @@
 //! Byte planes: elements that must not change, coded by what the bytes above and the neighbours let expect.
 //!
-//! A trained float32 has an exponent worth some 2.7 bits, a first mantissa bit that leans a little, and noise below. So an element becomes a
-//! lane (`super::lanes`) with the predictable bits on top, a lane is cut in bytes, and of each byte plane the block says how many
-//! upper bits are decided one by one, by adaptive probabilities (`super::estimates`) in a context; the others are stored as they are, at the speed of memory. The
-//! context of the first plane is the level that the neighbours let expect, from the lanes to the left and above and
-//! running means along the row and down the column; the context of a plane below is the byte above it, or all bytes above where lanes repeat. Where many lanes are zero,
-//! a decision tells them apart first. Every choice is made by a trial on a sample of the block, and stands in its header.
+//! A trained float32 has an exponent worth some 2.7 bits, a first mantissa bit that leans a little, and noise below. So an
+//! element becomes a lane (`super::lanes`) with the predictable bits on top, a lane is cut in bytes, and of each byte plane
+//! the block says how many upper bits are decided one by one, by adaptive probabilities (`super::estimates`) in a context;
+//! the others are stored as they are, at the speed of memory. The context of the first plane is the level that the
+//! neighbours let expect, from the lanes to the left and above and running means along the row and down the column; the
+//! context of a plane below is the byte above it, or all bytes above where lanes repeat. Where many lanes are zero, a
+//! decision tells them apart first. Every choice is made by a trial on a sample of the block, and stands in its header.
 //!
-//! Byte planes of floats: the shuffle of HDF5 and Blosc; P. Ratanaworabhan, J. Ke and M. Burtscher, "Fast lossless compression of scientific floating-point data", DCC 2006. The definition is docs/format.md,
-//! "Planes". It is not a dictionary coder: longer repetitions are deflate's business.
+//! Byte planes of floats: the shuffle of HDF5 and Blosc; P. Ratanaworabhan, J. Ke and M. Burtscher, "Fast lossless
+//! compression of scientific floating-point data", DCC 2006. The definition is docs/format.md, "Planes". It is not a
+//! dictionary coder: longer repetitions are deflate's business.
 //!
 //! Cost: some seven decisions per float32; memory for the lanes of a block and at most 2.5 MB of probabilities.
 
@@ -444,7 +446,8 @@ fn lane_rows(lane: Lane, rows: Rows) -> Rows {
     }
 }
 
-/// Codes little-endian elements of a type; `rows` says where they lie in their tensor. `None` for none, and where nothing could be saved.
+/// Codes little-endian elements of a type; `rows` says where they lie in their tensor. `None` for none, and where nothing
+/// could be saved.
 pub fn encode(elements: &[u8], dtype: Dtype, rows: Rows) -> Result<Option<Vec<u8>>, CodeError> {
     let lane = Lane::of(dtype);
     let mut lanes = Vec::new();

@@ -1,10 +1,11 @@
 //! Prediction: what a number is expected to be.
 //!
 //! Kernels are smooth, rows are mixtures of patterns, embeddings have columns with means: the signed value of a weight can be
-//! foretold in part. Three parts add up, each there only where it saves bits: a matrix of low rank (`super::factors`); of what that
-//! leaves, Σ cᵢ·xᵢ over earlier numbers of the row at fixed distances, the number above and the running mean of the column, with
-//! a set of coefficients for every position in a kernel, found by least squares and stored in 1/64; and of what both leave, a
-//! combination of the last `TAPS` that learns as it goes. Prediction decides nothing but contexts: it never changes a weight.
+//! foretold in part. Three parts add up, each there only where it saves bits: a matrix of low rank (`super::factors`); of
+//! what that leaves, Σ cᵢ·xᵢ over earlier numbers of the row at fixed distances, the number above and the running mean of
+//! the column, with a set of coefficients for every position in a kernel, found by least squares and stored in 1/64; and of
+//! what both leave, a combination of the last `TAPS` that learns as it goes. Prediction decides nothing but contexts: it
+//! never changes a weight.
 //!
 //! Least squares for coding: J. Makhoul, "Linear prediction: a tutorial review", Proc. IEEE 63, 1975; learning: B. Widrow and M.
 //! Hoff, 1960, normalised by J. Nagumo and A. Noda, IEEE Trans. AC 12, 1967. The fit is made where symbols are encoded, in
@@ -159,8 +160,8 @@ impl Predictor {
         expected.clamp(-MOST, MOST)
     }
 
-    /// The predictor that saves most bits, for numbers that need not be whole; `noise` is the mean squared error of quantizing them
-    /// further.
+    /// The predictor that saves most bits, for numbers that need not be whole; `noise` is the mean squared error of
+    /// quantizing them further.
     pub(super) fn fit(numbers: &[f32], rows: Rows, noise: f64) -> Self {
         if rows.length == 0 || rows.length >= numbers.len() || numbers.len() < SHORTEST {
             return Self::default();

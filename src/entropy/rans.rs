@@ -13,7 +13,7 @@
 
 use super::bits::{BitReader, BitWriter};
 use super::huffman::{folded, unfolded};
-use super::{CodeError, ceil_log2, check_alphabet, damaged, reserve};
+use super::{CodeError, Rows, SymbolCode, ceil_log2, check_alphabet, damaged, reserve};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -339,6 +339,36 @@ fn log2_fixed(value: u32) -> u64 {
         mantissa >>= carry;
     }
     u64::from(whole) << 32 | fraction
+}
+
+impl SymbolCode for Rans {
+    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
+        Self::new(counts)
+    }
+
+    fn alphabet(&self) -> usize {
+        self.alphabet()
+    }
+
+    fn predicted_bits(&self, counts: &[u64]) -> u64 {
+        self.payload_bits(counts)
+    }
+
+    fn encode(&self, symbols: &[u16], _: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode(symbols, out)
+    }
+
+    fn decode(&self, bytes: &[u8], count: usize, _: Rows, symbols: &mut Vec<u16>) -> Result<u64, CodeError> {
+        self.decode(bytes, count, symbols)
+    }
+
+    fn write_table(&self, writer: &mut BitWriter) {
+        self.write_table(writer);
+    }
+
+    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
+        Self::read_table(alphabet, reader)
+    }
 }
 
 #[cfg(test)]

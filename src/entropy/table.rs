@@ -1,121 +1,19 @@
-//! The code of an alphabet, whichever coder made it, with its serialised form.
+//! The serialised form of a code.
 
 use super::bits::{BitReader, BitWriter};
-use super::context::{Context, Numbering};
-use super::fixed::Fixed;
-use super::huffman::Huffman;
-use super::neighbours::Rows;
-use super::rans::Rans;
-use super::{CodeError, Coder, damaged};
+use super::{CodeError, CodeTable, Coder, damaged};
 
 /// Order of the exponential Golomb code of the alphabet's size.
 const ALPHABET_ORDER: u32 = 4;
 
-/// The code of an alphabet: built once from counts, stored beside the payload, used for any number of runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CodeTable {
-    /// The same number of bits for every symbol.
-    Fixed(Fixed),
-    /// An optimal prefix code.
-    Huffman(Huffman),
-    /// A static range asymmetric numeral system.
-    Rans(Rans),
-    /// Adaptive binary decisions.
-    Context(Context),
-}
-
 impl CodeTable {
-    /// The best code of `coder` for symbols with these counts; every symbol below `counts.len()` can be coded, counted
-    /// or not. No counts at all are an alphabet of one symbol, for where there is nothing to code.
-    pub fn new(coder: Coder, counts: &[u64]) -> Result<Self, CodeError> {
-        let counts = if counts.is_empty() { &[0] } else { counts };
-        Ok(match coder {
-            Coder::Fixed => Self::Fixed(Fixed::new(counts.len())?),
-            Coder::Huffman => Self::Huffman(Huffman::of_all(counts)?),
-            Coder::Rans => Self::Rans(Rans::new(counts)?),
-            Coder::Context => {
-                Self::Context(Context::even(counts.len(), Numbering { pruned: false, centre: 0 })?)
-            }
-        })
-    }
-
-    /// The coder that made it.
-    pub const fn coder(&self) -> Coder {
-        match self {
-            Self::Fixed(_) => Coder::Fixed,
-            Self::Huffman(_) => Coder::Huffman,
-            Self::Rans(_) => Coder::Rans,
-            Self::Context(_) => Coder::Context,
-        }
-    }
-
-    /// Number of symbols.
-    pub fn alphabet(&self) -> usize {
-        match self {
-            Self::Fixed(code) => code.alphabet(),
-            Self::Huffman(code) => code.alphabet(),
-            Self::Rans(code) => code.alphabet(),
-            Self::Context(code) => code.alphabet(),
-        }
-    }
-
-    /// Bits that symbols with these counts will take, the table not included.
-    ///
-    /// Exact for fixed-length and Huffman codes. For adaptive coding, which looks at neighbours, it is the entropy of the
-    /// symbols on their own, below which it usually comes out. For rANS it is the information under the model, rounded up; a payload
-    /// takes up to 64 bits more for each of its states.
-    pub fn predicted_bits(&self, counts: &[u64]) -> u64 {
-        match self {
-            Self::Fixed(code) => counts.iter().sum::<u64>() * u64::from(code.width()),
-            Self::Huffman(code) => code.payload_bits(counts),
-            Self::Rans(code) => code.payload_bits(counts),
-            Self::Context(_) => {
-                let bits = crate::rate_distortion::entropy_bits(counts) * counts.iter().sum::<u64>() as f64;
-                libm::ceil(bits) as u64
-            }
-        }
-    }
-
-    /// Appends the code of `symbols` to `out`; returns its number of bits, the last byte being filled with zeros. `rows` says
-    /// where the run lies in its tensor.
-    pub fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
-        match self {
-            Self::Fixed(code) => code.encode(symbols, out),
-            Self::Huffman(code) => code.encode(symbols, out),
-            Self::Rans(code) => code.encode(symbols, out),
-            Self::Context(code) => code.encode(symbols, rows, out),
-        }
-    }
-
-    /// Appends the `count` symbols that `bytes` holds, and nothing else, to `symbols`; returns the number of bits they
-    /// took. Memory is 2 bytes per symbol asked for.
-    pub fn decode(
-        &self,
-        bytes: &[u8],
-        count: usize,
-        rows: Rows,
-        symbols: &mut Vec<u16>,
-    ) -> Result<u64, CodeError> {
-        match self {
-            Self::Fixed(code) => code.decode(bytes, count, symbols),
-            Self::Huffman(code) => code.decode(bytes, count, symbols),
-            Self::Rans(code) => code.decode(bytes, count, symbols),
-            Self::Context(code) => code.decode(bytes, count, rows, symbols),
-        }
-    }
-
-    /// Serialises the table: the coder's number in a byte (0 fixed, 1 Huffman, 2 rANS, 3 context), then the size of the alphabet less 1
-    /// as an exponential Golomb number of order 4, and the coder's own table.
+    /// Serialises the table: the number of the coder's row in a byte, the size of the alphabet less 1 as an exponential Golomb
+    /// number of order 4, and the coder's own table.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.coder() as u8];
         let mut writer = BitWriter::new(&mut bytes);
         writer.write_golomb(self.alphabet() as u32 - 1, ALPHABET_ORDER);
-        match self {
-            Self::Fixed(_) => {}
-            Self::Huffman(code) => code.write_table(&mut writer),
-            Self::Rans(code) => code.write_table(&mut writer),
-            Self::Context(code) => code.write_table(&mut writer),
-        }
+        self.write_table(&mut writer);
         writer.finish();
         bytes
     }
@@ -123,18 +21,12 @@ impl CodeTable {
     /// Reads a serialised table, which takes all of `bytes`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodeError> {
         let (number, rest) =
-            bytes.split_first().ok_or_else(|| damaged("code table", "the byte of a coder", "none"))?;
+            bytes.split_first().ok_or_else(|| damaged("code table", "the number of a coder", "none"))?;
         let coder = Coder::ALL.get(usize::from(*number));
-        let coder = coder
-            .ok_or_else(|| damaged("code table", format!("a coder below {}", Coder::ALL.len()), number))?;
+        let coder = *coder.ok_or_else(|| damaged("code table", "the number of a coder", number))?;
         let mut reader = BitReader::new(rest);
         let alphabet = reader.read_golomb(ALPHABET_ORDER)? as usize + 1;
-        let table = match coder {
-            Coder::Fixed => Self::Fixed(Fixed::new(alphabet)?),
-            Coder::Huffman => Self::Huffman(Huffman::read_table(alphabet, &mut reader)?),
-            Coder::Rans => Self::Rans(Rans::read_table(alphabet, &mut reader)?),
-            Coder::Context => Self::Context(Context::read_table(alphabet, &mut reader)?),
-        };
+        let table = Self::read_table(coder, alphabet, &mut reader)?;
         reader.finish()?;
         Ok(table)
     }
@@ -165,7 +57,7 @@ serde_as_bytes!(super::GapTable);
 #[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
-    use crate::entropy::{GapCounts, GapTable};
+    use crate::entropy::{GapCounts, GapTable, Rows};
     use proptest::prelude::*;
 
     /// −Σ c·log2(c/n) in bits.

@@ -1,12 +1,13 @@
 //! Trellises: which half of a fine grid a weight may use, decided by the numbers before it.
 //!
 //! The integers are the union of two grids: the even ones, and the odd ones with zero. A state says which of the two the next
-//! number is from, so that a number costs one bit less than on the fine grid; the parity of its place in its grid leads to the next state.
-//! A search over the paths finds numbers close to the weights all the same: vector quantization with a decoder that is one
-//! table look-up per weight. The states are those of systematic convolutional codes with feedback, by their parity check polynomials
-//! for amplitude modulation: G. Ungerboeck, "Channel coding with multilevel/phase signals", IEEE Trans. IT 28, 1982, table I; as a
-//! quantizer: M. Marcellin and T. Fischer, IEEE Trans. Comm. 38, 1990; with entropy coding: T. Fischer and M. Wang, IEEE Trans. IT 38,
-//! 1992; R. Joshi, V. Crump and T. Fischer, IEEE Trans. CSVT 5, 1995, whose supersets share the zero.
+//! number is from, so that a number costs one bit less than on the fine grid; the parity of its place in its grid leads to
+//! the next state. A search over the paths finds numbers close to the weights all the same: vector quantization with a
+//! decoder that is one table look-up per weight. The states are those of systematic convolutional codes with feedback, by
+//! their parity check polynomials for amplitude modulation: G. Ungerboeck, "Channel coding with multilevel/phase signals",
+//! IEEE Trans. IT 28, 1982, table I; as a quantizer: M. Marcellin and T. Fischer, IEEE Trans. Comm. 38, 1990; with entropy
+//! coding: T. Fischer and M. Wang, IEEE Trans. IT 38, 1992; R. Joshi, V. Crump and T. Fischer, IEEE Trans. CSVT 5, 1995,
+//! whose supersets share the zero.
 
 /// Parity check polynomials (h⁰, h¹) by the number of states' logarithm, from 2.
 const POLYNOMIALS: [(u32, u32); 5] = [(0o5, 0o2), (0o13, 0o4), (0o23, 0o4), (0o45, 0o10), (0o103, 0o24)];

@@ -1,5 +1,5 @@
-//! Importance for every weight, from a file with the model's tensors by name and shape: a Hessian's diagonal (Choi, El-Khamy and Lee
-//! 2017, section 3.1), a Fisher diagonal, what `quantscope importance` writes.
+//! Importance for every weight, from a file with the model's tensors by name and shape: a Hessian's diagonal (Choi,
+//! El-Khamy and Lee 2017, section 3.1), a Fisher diagonal, what `quantscope importance` writes.
 
 use super::matching::{Matched, by_name};
 use super::values::Values;

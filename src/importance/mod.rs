@@ -105,8 +105,8 @@ struct Survey {
 }
 
 impl Importance {
-    /// Matches the tensors of `model` with those of the importance file `other`, as `source` has them, with the exponent and floor
-    /// of `choice`.
+    /// Matches the tensors of `model` with those of the importance file `other`, as `source` has them, with the exponent
+    /// and floor of `choice`.
     pub fn new(
         source: &'static ImportanceSource,
         choice: &ImportanceChoice,

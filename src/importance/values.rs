@@ -11,8 +11,8 @@
 //! | `[outputs, inputs, height, width]`, any number of extents | inputs·height·width, or inputs, each for all of its kernel |
 //! | `[inputs, outputs]` of ONNX's `MatMul`, `[inputs, outputs, …]` of `ConvTranspose` | inputs |
 //!
-//! In grouped convolutions, inputs are those of a group. Where nothing says whether inputs are a matrix's first axis or its last, it
-//! is the axis that has the length asked about, and of a square matrix the last.
+//! In grouped convolutions, inputs are those of a group. Where nothing says whether inputs are a matrix's first axis or
+//! its last, it is the axis that has the length asked about, and of a square matrix the last.
 
 use super::ImportanceError;
 use crate::formats::{Limits, Source, TensorReader};

@@ -1,9 +1,9 @@
-//! Whose error the outputs feel: one tensor after the other is quantized alone and the network is run, and steps are made finer where
-//! it shows and coarser where it does not.
+//! Whose error the outputs feel: one tensor after the other is quantized alone and the network is run, and steps are made
+//! finer where it shows and coarser where it does not.
 //!
-//! Errors of tensors add up in the outputs. With noise `E` of a tensor of n weights at its present step, and E falling by four for
-//! each bit, the sum is least at a given rate where E / n is the same for all (reverse water-filling; Cover and Thomas 2006, section
-//! 13.3.3): a tensor's step is to be finer by ½·log₂(E/n) bits, less the mean over all weights.
+//! Errors of tensors add up in the outputs. With noise `E` of a tensor of n weights at its present step, and E falling by
+//! four for each bit, the sum is least at a given rate where E / n is the same for all (reverse water-filling; Cover and
+//! Thomas 2006, section 13.3.3): a tensor's step is to be finer by ½·log₂(E/n) bits, less the mean over all weights.
 
 use super::NetworkError;
 use super::check::Checker;

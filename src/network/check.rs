@@ -1,9 +1,9 @@
 //! Does it still run? The network with decoded weights against the float network, on the same inputs.
 //!
-//! Both are run on data or on [inputs made up](super::inputs), and every float output is compared: whether its numbers are finite,
-//! its signal-to-noise ratio, whether the largest score is the same, and the divergence of the distributions. Runtimes disagree
-//! about not-a-number (rten's Relu answers 0 where ONNX Runtime passes it on), so every value inside the network is
-//! looked at as well, and the first node that makes a number which is none from numbers that are is named.
+//! Both are run on data or on [inputs made up](super::inputs), and every float output is compared: whether its numbers are
+//! finite, its signal-to-noise ratio, whether the largest score is the same, and the divergence of the distributions.
+//! Runtimes disagree about not-a-number (rten's Relu answers 0 where ONNX Runtime passes it on), so every value inside the
+//! network is looked at as well, and the first node that makes a number which is none from numbers that are is named.
 //!
 //! Cost: two runs for each set of inputs, and one run of each network that keeps every value.
 
@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 
 /// Sets of made-up inputs at most.
 const MOST_SETS: u64 = 8;
-/// Bytes of weights, and numbers of inputs, that all sets together may come to, so that a check takes seconds: what is run follows
-/// from the network, never from a clock.
+/// Bytes of weights, and numbers of inputs, that all sets together may come to, so that a check takes seconds: what is run
+/// follows from the network, never from a clock.
 const MOST_WEIGHTS: u64 = 1 << 26;
 const MOST_NUMBERS: u64 = 1 << 20;
 /// Tensors are compared on one set of waves and one of noise at least,
@@ -31,8 +31,8 @@ pub const GOOD_DB: f64 = 20.0;
 pub const GOOD_AGREEMENT: f64 = 0.99;
 /// With room to spare, outputs are to keep this much, in dB: networks may answer real inputs with less.
 const AMPLE_DB: f64 = 40.0;
-/// With most answers the same, their distributions are to stay this near, in nats: of answers that are sure, all stay the same long
-/// before less sure ones do.
+/// With most answers the same, their distributions are to stay this near, in nats: of answers that are sure, all stay the
+/// same long before less sure ones do.
 const AMPLE_NATS: f64 = 0.01;
 /// Below this, in dB, with answers that change, a network is not what it was.
 const ALARMING_DB: f64 = 10.0;
@@ -54,8 +54,8 @@ pub struct Check {
     pub finite: bool,
     /// The least signal-to-noise ratio of an output, in dB.
     pub output_sqnr_db: f64,
-    /// Answers with the same largest score, or, of a single share from 0 to 1, on the same side of ½; where the float network's are not
-    /// all the same, of which nothing follows.
+    /// Answers with the same largest score, or, of a single share from 0 to 1, on the same side of ½; where the float
+    /// network's are not all the same, of which nothing follows.
     pub agreement: Option<Share>,
     /// Mean divergence of the answers' distributions, in nats.
     pub divergence: Option<f64>,

@@ -61,7 +61,8 @@ pub struct Quantized {
     pub files: ModelBytes,
     /// What compressing them gave: bytes, ledger, distortion.
     pub outcome: Outcome,
-    /// ½ Σ h δ² for each tensor of the weights, where there is importance for every weight; in the loss's unit where that is its curvature.
+    /// ½ Σ h δ² for each tensor of the weights, where there is importance for every weight; in the loss's unit where that
+    /// is its curvature.
     pub predicted: Option<Vec<(String, f64)>>,
     /// The compressed file.
     pub file: Vec<u8>,
@@ -368,8 +369,8 @@ impl Setup {
         Ok(Self { bindings, preprocess, output, batch: if one { 1 } else { 100 } })
     }
 
-    /// Tries the usual ways of preprocessing on the first labelled samples and takes the one that classifies most of them correctly; the
-    /// first that fits where there are no labels.
+    /// Tries the usual ways of preprocessing on the first labelled samples and takes the one that classifies most of them
+    /// correctly; the first that fits where there are no labels.
     pub fn guess(graph: &Graph, network: &Network, data: &DataSet) -> Result<Self, NetworkError> {
         const TRIED: usize = 128;
         let sample = data.series.first().map(|series| series.sample_shape().to_vec()).unwrap_or_default();

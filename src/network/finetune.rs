@@ -7,8 +7,9 @@
 use super::NetworkError;
 use super::backward::Purpose;
 use super::data::DataSet;
-use super::evaluate::{Evaluator, GoOn, Quantized, Setup};
+use super::evaluate::{Assignments, Evaluator, GoOn, Quantized, Setup};
 use super::importance::{Differentiator, flattened};
+use super::model::ModelBytes;
 use crate::recipe::Recipe;
 use std::collections::BTreeSet;
 
@@ -67,8 +68,8 @@ pub fn finetune(
     progress: &dyn Fn(usize, usize),
     go_on: GoOn,
 ) -> Result<Tuned, NetworkError> {
-    let Training { setup, data, range } = training;
-    if data.labels.is_none() {
+    let range = &training.range;
+    if training.data.labels.is_none() {
         return Err(NetworkError::data("retraining", "labels", "none"));
     }
     let start = evaluator.plan(recipe, None)?;
@@ -90,22 +91,9 @@ pub fn finetune(
                 return Err(NetworkError::Cancelled);
             }
             let end = (start + batch).min(range.end);
-            let graph = flattened(&files, setup, data)?;
-            let wanted: BTreeSet<String> =
-                assignments.keys().filter(|name| graph.constants.contains(*name)).cloned().collect();
-            let differentiator =
-                Differentiator::new(&graph, &files, setup, data, &wanted, Purpose::Gradient)?;
-            let (pairs, loss) = differentiator.back(start..end)?;
-            total += loss.unwrap_or(0.0) * (end - start) as f64;
             let mut sums = vec![0.0f64; owner.len()];
-            for (name, pair) in &pairs {
-                let (Some(codes), Some(gradient)) = (assignments.get(name), &pair.gradient) else { continue };
-                for (code, g) in codes.iter().zip(gradient) {
-                    if let Some(sum) = sums.get_mut(*code as usize) {
-                        *sum += f64::from(*g);
-                    }
-                }
-            }
+            let loss = training.gradient(&files, &assignments, start..end, &mut sums)?;
+            total += loss * (end - start) as f64;
             step += 1;
             let fall = 0.5 * (1.0 + libm::cos(std::f64::consts::PI * (step - 1) as f64 / steps as f64));
             let mut flat = levels.iter_mut().flatten();
@@ -122,6 +110,33 @@ pub fn finetune(
     // A codebook is stored in order of values: neighbours that passed each other would change places with their symbols.
     let quantized = evaluator.quantize_with(recipe, Some(&levels))?;
     Ok(Tuned { quantized, levels, losses })
+}
+
+impl Training<'_> {
+    /// Adds to `sums` the gradient of the loss of some samples by every value that weights share; the mean loss, nats.
+    fn gradient(
+        &self,
+        files: &ModelBytes,
+        assignments: &Assignments,
+        samples: std::ops::Range<usize>,
+        sums: &mut [f64],
+    ) -> Result<f64, NetworkError> {
+        let (setup, data) = (self.setup, self.data);
+        let graph = flattened(files, setup, data)?;
+        let wanted: BTreeSet<String> =
+            assignments.keys().filter(|name| graph.constants.contains(*name)).cloned().collect();
+        let differentiator = Differentiator::new(&graph, files, setup, data, &wanted, Purpose::Gradient)?;
+        let (pairs, loss) = differentiator.back(samples)?;
+        for (name, pair) in &pairs {
+            let (Some(codes), Some(gradient)) = (assignments.get(name), &pair.gradient) else { continue };
+            for (code, g) in codes.iter().zip(gradient) {
+                if let Some(sum) = sums.get_mut(*code as usize) {
+                    *sum += f64::from(*g);
+                }
+            }
+        }
+        Ok(loss.unwrap_or(0.0))
+    }
 }
 
 /// Mean distance between neighbouring values; a value's magnitude where there is but one.

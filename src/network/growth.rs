@@ -1,9 +1,9 @@
-//! Refuses graphs that make far more numbers than their file warrants, before the runtime makes them: it holds what it makes, and works
-//! out at loading what depends on constants alone.
+//! Refuses graphs that make far more numbers than their file warrants, before the runtime makes them: it holds what it
+//! makes, and works out at loading what depends on constants alone.
 //!
-//! For every value a number of elements is known that it has at least: what constants say of shapes is read, inputs count as one number,
-//! and an operator that may make less of what it is given counts as nothing. Operators: ONNX 1.16, `Operators.md`. Cost: linear in the
-//! graph, but for the names.
+//! For every value a number of elements is known that it has at least: what constants say of shapes is read, inputs count as
+//! one number, and an operator that may make less of what it is given counts as nothing. Operators: ONNX 1.16,
+//! `Operators.md`. Cost: linear in the graph, but for the names.
 
 use super::NetworkError;
 use crate::formats::shown;

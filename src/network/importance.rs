@@ -2,9 +2,9 @@
 //!
 //! | kind | what it is | needs labels |
 //! |---|---|---|
-//! | hessian | Choi, El-Khamy and Lee 2017, section 3.1: the diagonal by the backward pass, with f″ | only for f″ of smooth activations |
+//! | hessian | Choi, El-Khamy and Lee 2017, 3.1: the diagonal by the backward pass, with f″ | for f″ of smooth activations |
 //! | gauss-newton | the same without f″ | no |
-//! | exact | the Gauss-Newton diagonal with nothing dropped: Σ over classes of p times the squared gradient, sample by sample | no |
+//! | exact | the Gauss-Newton diagonal, nothing dropped: Σ over classes of p · (gradient)², sample by sample | no |
 //! | activations | mean squared input of each weight, forward runs only | no |
 //! | gradient | mean gradient | yes |
 //!

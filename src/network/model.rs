@@ -49,8 +49,8 @@ impl ModelBytes {
         Self { bytes, parts: self.parts.clone() }
     }
 
-    /// The same network, whose tensors `model` locates, with raw data where its file has numbers of varying length: places that values
-    /// can be put into.
+    /// The same network, whose tensors `model` locates, with raw data where its file has numbers of varying length: places
+    /// that values can be put into.
     pub(super) fn raw(&self, model: &Model) -> Result<Self, NetworkError> {
         let headers: Vec<TensorHeader> = model
             .tensors

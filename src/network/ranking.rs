@@ -1,13 +1,13 @@
 //! Methods ranked by what was measured, and how far that is from what was predicted.
 //!
-//! Weighted squared errors predict the change of the loss by its second-order term, ½ Σ h δ² (`LeCun`, Denker and Solla, 1990). Far
-//! from the float weights no parabola holds, and a method that is best by the prediction may be the worst by the answers: where
-//! networks were run, their answers rank the methods, at the same number of bits.
+//! Weighted squared errors predict the change of the loss by its second-order term, ½ Σ h δ² (`LeCun`, Denker and Solla,
+//! 1990). Far from the float weights no parabola holds, and a method that is best by the prediction may be the worst by the
+//! answers: where networks were run, their answers rank the methods, at the same number of bits.
 
 use super::measure::Measures;
 
-/// A point counts as apart from its prediction where the loss changes by more than so many times of what was predicted, and by more
-/// nats than these: below, both are nothing.
+/// A point counts as apart from its prediction where the loss changes by more than so many times of what was predicted, and
+/// by more nats than these: below, both are nothing.
 const APART: f64 = 3.0;
 const NATS: f64 = 0.02;
 

@@ -1,8 +1,8 @@
 //! Floating point in few bits: a sign, e exponent and m mantissa bits, with subnormals, without infinities and NaN:
 //! (1 + f/2^m)·2^(x − b) for x > 0, f/2^m·2^(1 − b) for x = 0, the bias b being 2^(e − 1) − 1.
 //!
-//! Of 4 bits it is FP4 E2M1, of 6 bits FP6 E3M2 (Open Compute Project 2023, Microscaling Formats 1.0, section 5.3). Of 8 bits it is
-//! E4M3 with its NaN read as the number that follows 448.
+//! Of 4 bits it is FP4 E2M1, of 6 bits FP6 E3M2 (Open Compute Project 2023, Microscaling Formats 1.0, section 5.3). Of 8
+//! bits it is E4M3 with its NaN read as the number that follows 448.
 
 /// Exponent bits by the number of bits, from 2 on; the others but the sign are the mantissa's.
 const EXPONENT_BITS: [u32; 7] = [1, 2, 2, 2, 3, 3, 4];

@@ -1,5 +1,5 @@
-//! Symmetric integers: −m … m with m = 2^(bits − 1) − 1. The most negative code of two's complement is left out, so that the largest
-//! weight of a block has the same place on either side of zero (Jacob et al. 2018, section 2.1, for weights).
+//! Symmetric integers: −m … m with m = 2^(bits − 1) − 1. The most negative code of two's complement is left out, so that
+//! the largest weight of a block has the same place on either side of zero (Jacob et al. 2018, section 2.1, for weights).
 
 /// The integers of so many bits.
 pub fn values(bits: u32) -> Vec<f32> {

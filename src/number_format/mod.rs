@@ -1,8 +1,8 @@
 //! Number formats: the values that few bits can have, which a scale then stretches to a block of weights.
 //!
-//! A family is a rule that gives values for a number of bits: one file each, and a row in [`FAMILIES`]. Values are finite, strictly
-//! ascending, symmetric and have an exact zero, so that a zero weight stays one; what they are multiplied by is
-//! [`crate::code::scaled`]'s affair.
+//! A family is a rule that gives values for a number of bits: one file each, and a row in [`FAMILIES`]. Values are
+//! finite, strictly ascending, symmetric and have an exact zero, so that a zero weight stays one; what they are
+//! multiplied by is [`crate::code::scaled`]'s affair.
 //!
 //! ```
 //! let integers = quantscope::number_format::find("integer").ok_or("no such family")?;

@@ -148,30 +148,63 @@ pub(super) fn layout(
 
     let mut scene = Scene::default();
     scene.rectangle((0.0, 0.0), (width, height), theme.background);
-    let mut free_after = f64::NEG_INFINITY;
-    for tick in chart.ticks(range, ((right - left) / px(56.0)) as usize) {
-        let x = across(tick.value);
-        scene.vertical(x, (top, end), scale.whole(1.0), theme.grid);
-        let half = px(text_width(&tick.label, LABEL_SIZE)) / 2.0;
-        if x - half > free_after {
-            write(
-                &mut scene,
-                scale,
-                &tick.label,
-                LABEL_SIZE,
-                (x, end + px(13.0)),
-                Align::Centre,
-                theme.muted,
-            );
-            free_after = x + half + px(4.0);
-        }
-    }
+    let frame = Frame { chart, theme, scale, left, right, top, end, row, across: &across };
+    frame.axis(range, &mut scene);
     let base = across(0.0);
     for (i, bar) in chart.bars.iter().take(shown).enumerate() {
         let middle = top + row * (i as f64 + 0.5);
         let title = fitted(&bar.title, names / scale.pixels(1.0));
         write(&mut scene, scale, &title, LABEL_SIZE, (left - px(7.0), middle), Align::Right, theme.text);
-        let Some(place) = chart.place(bar.value) else { continue };
+        frame.bar(bar, middle, &mut scene);
+    }
+    if shown < count {
+        let at = (left - px(7.0), top + row * (shown as f64 + 0.5));
+        let more = format!("and {} more", count - shown);
+        write(&mut scene, scale, &more, LABEL_SIZE, at, Align::Right, theme.muted);
+    }
+    scene.vertical(base, (top, end), scale.whole(1.0), theme.muted.fade(0.7));
+    let at = (right, end + px(31.0));
+    write(&mut scene, scale, chart.x_title, TITLE_SIZE, at, Align::Right, theme.text);
+    Ok((scene, shown))
+}
+
+/// Where the bars are, in pixels.
+struct Frame<'a> {
+    chart: &'a Sensitivity,
+    theme: &'a Theme,
+    scale: Scale,
+    left: f64,
+    right: f64,
+    top: f64,
+    end: f64,
+    row: f64,
+    across: &'a dyn Fn(f64) -> f64,
+}
+
+impl Frame<'_> {
+    /// Draws the lines and labels of the axis, as many as there is room for.
+    fn axis(&self, range: (f64, f64), scene: &mut Scene) {
+        let Self { theme, scale, end, .. } = *self;
+        let px = |css: f64| scale.pixels(css);
+        let mut free_after = f64::NEG_INFINITY;
+        for tick in self.chart.ticks(range, ((self.right - self.left) / px(56.0)) as usize) {
+            let x = (self.across)(tick.value);
+            scene.vertical(x, (self.top, end), scale.whole(1.0), theme.grid);
+            let half = px(text_width(&tick.label, LABEL_SIZE)) / 2.0;
+            if x - half > free_after {
+                let at = (x, end + px(13.0));
+                write(scene, scale, &tick.label, LABEL_SIZE, at, Align::Centre, theme.muted);
+                free_after = x + half + px(4.0);
+            }
+        }
+    }
+
+    /// Draws a bar with its mark and its label.
+    fn bar(&self, bar: &Bar, middle: f64, scene: &mut Scene) {
+        let Self { chart, theme, scale, row, across, .. } = *self;
+        let px = |css: f64| scale.pixels(css);
+        let Some(place) = chart.place(bar.value) else { return };
+        let base = across(0.0);
         let (x, half) = (across(place), (row * 0.29).round_ties_even());
         let ink = theme.series_colour(usize::from(place < 0.0)).fade(0.85);
         scene.rectangle((base.min(x), middle - half), (base.max(x), middle + half), ink);
@@ -184,17 +217,8 @@ pub(super) fn layout(
                 label = mark + px(6.0);
             }
         }
-        write(&mut scene, scale, &bar.label, LABEL_SIZE, (label, middle), Align::Left, theme.muted);
+        write(scene, scale, &bar.label, LABEL_SIZE, (label, middle), Align::Left, theme.muted);
     }
-    if shown < count {
-        let at = (left - px(7.0), top + row * (shown as f64 + 0.5));
-        let more = format!("and {} more", count - shown);
-        write(&mut scene, scale, &more, LABEL_SIZE, at, Align::Right, theme.muted);
-    }
-    scene.vertical(base, (top, end), scale.whole(1.0), theme.muted.fade(0.7));
-    let at = (right, end + px(31.0));
-    write(&mut scene, scale, chart.x_title, TITLE_SIZE, at, Align::Right, theme.text);
-    Ok((scene, shown))
 }
 
 /// A ratio in about three digits.

@@ -8,8 +8,8 @@
 //! a fine uniform quantizer does.
 //!
 //! The assignment itself is [`crate::entropy::assign`], since it needs the weights in the order of coding. Here are the
-//! settings and the [prediction](solve), from cells or from pairs of weight and importance, which knows no neighbours: order-0 entropy,
-//! and for a trellis the gain measured on a Gaussian. Cost of a prediction: a few passes over cells.
+//! settings and the [prediction](solve), from cells or from pairs of weight and importance, which knows no neighbours:
+//! order-0 entropy, and for a trellis the gain measured on a Gaussian. Cost of a prediction: a few passes over cells.
 
 use super::assemble::measured;
 use super::uniform::deviation;
@@ -130,8 +130,8 @@ struct Rates {
     bits: Vec<f64>,
 }
 
-/// From the bits of a coder that knows nothing to those of the symbols that it leads to: of the cells, or of some (weight, importance)
-/// pairs where importance differs between weights.
+/// From the bits of a coder that knows nothing to those of the symbols that it leads to: of the cells, or of some (weight,
+/// importance) pairs where importance differs between weights.
 fn rates(problem: &Problem, values: &[f64], lambda: f64) -> Rates {
     let mut rates = Rates { counts: vec![0; values.len()], bits: vec![0.0; values.len()] };
     for _ in 0..PASSES {

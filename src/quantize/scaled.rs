@@ -1,8 +1,9 @@
 //! Block-scaled numbers: every few weights of a row share a scale, and each takes the nearest value of a number format times it
 //! (Dettmers and Zettlemoyer 2023, section 2; Open Compute Project 2023, Microscaling Formats 1.0).
 //!
-//! The scale makes the block's largest magnitude the format's largest value, so nothing is solved; [`crate::code::scaled`] does the
-//! work, since blocks are runs of weights in the order of coding. Here are the settings and a [prediction](solve) from cells.
+//! The scale makes the block's largest magnitude the format's largest value, so nothing is solved;
+//! [`crate::code::scaled`] does the work, since blocks are runs of weights in the order of coding. Here are the settings
+//! and a [prediction](solve) from cells.
 //!
 //! Of a block of B weights, independent and distributed as the cells say, the largest magnitude is below m with the probability
 //! F(m)^B, F being that of one magnitude. The prediction takes [`QUANTILES`] such m, evenly spread in probability, each with the

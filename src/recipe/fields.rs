@@ -205,12 +205,17 @@ const PRUNINGS: &[Word] = &[
         ..word("threshold", "small magnitudes")
     },
 ];
-const CODERS: &[Word] = &[
-    word(Coder::Context.id(), Coder::Context.title()),
-    word(Coder::Rans.id(), Coder::Rans.title()),
-    word(Coder::Huffman.id(), Coder::Huffman.title()),
-    word(Coder::Fixed.id(), Coder::Fixed.title()),
-];
+/// The best coder first.
+const CODERS: &[Word] = &{
+    let mut words = [word("", ""); Coder::ALL.len()];
+    let mut i = 0;
+    while i < words.len() {
+        let coder = Coder::ALL[words.len() - 1 - i];
+        words[i] = word(coder.id(), coder.title());
+        i += 1;
+    }
+    words
+};
 const POSITIONS: &[Word] =
     &[word(Positions::Symbols.id(), "symbols"), word(Positions::Gaps.id(), "gaps between non-zeros")];
 

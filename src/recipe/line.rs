@@ -72,8 +72,8 @@ impl Recipe {
         Ok(recipe.without_absent())
     }
 
-    /// Reads a recipe file: a line or its pairs as JSON, alone or as the field `recipe` of what the page and the program write. With
-    /// the content hash of the file that it was made for, where that is said.
+    /// Reads a recipe file: a line or its pairs as JSON, alone or as the field `recipe` of what the page and the program
+    /// write. With the content hash of the file that it was made for, where that is said.
     pub fn from_json(text: &str) -> Result<(Self, Option<String>), String> {
         let json: Json = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let saved = json.get("recipe").unwrap_or(&json);

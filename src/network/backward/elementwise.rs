@@ -126,23 +126,37 @@ pub(super) fn unary(step: &mut Step) -> Result<(), NetworkError> {
     Ok(())
 }
 
+/// First and second derivative of aᵉ by a.
+fn derivatives_of_power(a: &Floats, e: &Floats) -> (Floats, Floats) {
+    let (mut slope, mut bend) = (a.clone(), a.clone());
+    Zip::from(&mut slope).and(e).for_each(|x, e| *x = e * power(*x, e - 1.0));
+    Zip::from(&mut bend).and(e).for_each(|x, e| *x = e * (e - 1.0) * power(*x, e - 2.0));
+    (slope, bend)
+}
+
+/// y = Σ ± a.
+fn sum(step: &mut Step) -> Result<(), NetworkError> {
+    let pair = step.pair();
+    for index in 0..step.node.inputs.len() {
+        if step.wants(index) {
+            let sign = if step.node.operator == "Sub" && index == 1 { -1.0 } else { 1.0 };
+            let own = step.input(index)?.shape().to_vec();
+            let given = pair.through(|g, power| unbroadcast(g * power.number(sign), &own));
+            step.give(index, given);
+        }
+    }
+    Ok(())
+}
+
 /// y = a ∘ b for the four operations, powers and sums.
 pub(super) fn binary(step: &mut Step) -> Result<(), NetworkError> {
+    let operator = step.node.operator.as_str();
+    if operator == "Sum" || operator == "Add" || operator == "Sub" {
+        return sum(step);
+    }
     let pair = step.pair();
     let shape = step.output(0)?.shape().to_vec();
     let wide = |array: &Floats| array.broadcast(IxDyn(&shape)).map(|view| view.to_owned());
-    let operator = step.node.operator.as_str();
-    if operator == "Sum" || operator == "Add" || operator == "Sub" {
-        for index in 0..step.node.inputs.len() {
-            if step.wants(index) {
-                let sign = if operator == "Sub" && index == 1 { -1.0 } else { 1.0 };
-                let own = step.input(index)?.shape().to_vec();
-                let given = pair.through(|g, power| unbroadcast(g * power.number(sign), &own));
-                step.give(index, given);
-            }
-        }
-        return Ok(());
-    }
     let (a, b) = (step.input(0)?.clone(), step.input(1)?.clone());
     let second = step.second();
     if operator == "Mul" && step.node.input(0) == step.node.input(1) {
@@ -185,10 +199,7 @@ pub(super) fn binary(step: &mut Step) -> Result<(), NetworkError> {
                 return Err(step.unsupported());
             }
             if step.wants(0) {
-                let mut slope = wide_a.clone();
-                Zip::from(&mut slope).and(&wide_b).for_each(|x, e| *x = e * power(*x, e - 1.0));
-                let mut bend = wide_a.clone();
-                Zip::from(&mut bend).and(&wide_b).for_each(|x, e| *x = e * (e - 1.0) * power(*x, e - 2.0));
+                let (slope, bend) = derivatives_of_power(&wide_a, &wide_b);
                 let given = bent(times(&slope, a.shape()), &bend, a.shape());
                 step.give(0, given);
             }

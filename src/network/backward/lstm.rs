@@ -103,9 +103,10 @@ struct Sums {
     bias: Two,
 }
 
-pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
+/// Whether it has default activations, no peepholes, sequence lengths or clipping, and initial states that nobody asks about.
+fn is_plain(step: &Step) -> bool {
     let node = step.node;
-    let plain = node.ints("activations").is_none()
+    node.ints("activations").is_none()
         && node.text("activations").is_empty()
         && node.float("clip", 0.0) == 0.0
         && node.int("input_forget", 0) == 0
@@ -113,11 +114,29 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
         && node.input(7).is_none()
         && node.input(4).is_none()
         && !step.wants(5)
-        && !step.wants(6);
+        && !step.wants(6)
+}
+
+/// The sum of the two biases of a direction, a row; zero where there are none.
+fn bias_of(bias: Option<&Floats>, direction: usize, hidden: usize) -> Option<Matrix> {
+    let Some(bias) = bias.map(|b| b.index_axis(Axis(0), direction)) else {
+        return Some(Matrix::zeros((1, 4 * hidden)));
+    };
+    let b: Vec<f32> = bias.iter().copied().collect();
+    if b.len() != 8 * hidden {
+        return None;
+    }
+    let (wb, rb) = b.split_at(4 * hidden);
+    let sum = wb.iter().zip(rb).map(|(a, b)| a + b).collect();
+    Matrix::from_shape_vec((1, 4 * hidden), sum).ok()
+}
+
+/// The backward pass of the operator.
+pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
     let node = step.node;
     let refused = || unsupported(node);
     let (x, w, r) = (step.input(0)?.clone(), step.input(1)?.clone(), step.input(2)?.clone());
-    if !plain || x.ndim() != 3 || w.ndim() != 3 || r.ndim() != 3 {
+    if !is_plain(step) || x.ndim() != 3 || w.ndim() != 3 || r.ndim() != 3 {
         return Err(refused());
     }
     let (directions, hidden) = (w.shape()[0], r.shape()[2]);
@@ -141,16 +160,7 @@ pub(super) fn back(step: &mut Step) -> Result<(), NetworkError> {
             a.index_axis(Axis(0), direction).into_dimensionality::<ndarray::Ix2>().ok().map(|v| v.to_owned())
         };
         let (Some(w), Some(r)) = (matrix(&w), matrix(&r)) else { return Err(refused()) };
-        let biases = match bias.as_ref().map(|b| b.index_axis(Axis(0), direction)) {
-            Some(b) if b.len() == 8 * hidden => {
-                let b: Vec<f32> = b.iter().copied().collect();
-                let (wb, rb) = b.split_at(4 * hidden);
-                let sum = wb.iter().zip(rb).map(|(a, b)| a + b).collect();
-                Matrix::from_shape_vec((1, 4 * hidden), sum).map_err(|_| refused())?
-            }
-            Some(_) => return Err(refused()),
-            None => Matrix::zeros((1, 4 * hidden)),
-        };
+        let biases = bias_of(bias.as_ref(), direction, hidden).ok_or_else(refused)?;
         let reverse = node.text("direction") == "reverse" || direction == 1;
         let layer = Direction { w: w.view(), r: r.view(), hidden };
         let moments = layer.forward(&x, &biases, (state(5, direction), state(6, direction)), reverse);
@@ -235,6 +245,20 @@ fn squared_inputs(x: &Floats, moments: &[Moment], hidden: usize) -> Option<Sums>
     Some(Sums { w: rows(by_feature)?, r: rows(by_hidden)?, bias })
 }
 
+/// Derivatives of output `index` (0 all states, 1 the last state, 2 the last cell) of a direction, at a time.
+fn derivatives_of(step: &Step, index: usize, direction: usize, time: Option<usize>) -> Two {
+    let Some(pair) = step.outputs.get(index).and_then(Option::as_ref) else { return Two::default() };
+    let pick = |array: &Option<Floats>| {
+        let array = array.as_ref()?;
+        let view = match time {
+            Some(time) => array.index_axis(Axis(0), time).index_axis_move(Axis(0), direction),
+            None => array.index_axis(Axis(0), direction),
+        };
+        view.into_dimensionality::<ndarray::Ix2>().ok().map(|v| v.to_owned())
+    };
+    Two { gradient: pick(&pair.gradient), curvature: pick(&pair.curvature) }
+}
+
 /// Back through time: sums for the weights, and the derivatives by x.
 fn walk(
     step: &Step,
@@ -244,19 +268,7 @@ fn walk(
     direction: usize,
     second: bool,
 ) -> (Option<Sums>, Pair) {
-    // Derivatives of output `index` (0 all states, 1 the last state, 2 the last cell) at a time.
-    let of = |index: usize, time: Option<usize>| -> Two {
-        let Some(pair) = step.outputs.get(index).and_then(Option::as_ref) else { return Two::default() };
-        let pick = |array: &Option<Floats>| {
-            let array = array.as_ref()?;
-            let view = match time {
-                Some(time) => array.index_axis(Axis(0), time).index_axis_move(Axis(0), direction),
-                None => array.index_axis(Axis(0), direction),
-            };
-            view.into_dimensionality::<ndarray::Ix2>().ok().map(|v| v.to_owned())
-        };
-        Two { gradient: pick(&pair.gradient), curvature: pick(&pair.curvature) }
-    };
+    let of = |index: usize, time: Option<usize>| derivatives_of(step, index, direction, time);
     let has = |f: &dyn Fn(&Pair) -> bool| step.outputs.iter().flatten().any(f);
     let zeros = |rows: usize, columns: usize| Two {
         gradient: has(&|p| p.gradient.is_some()).then(|| Matrix::zeros((rows, columns))),
@@ -276,31 +288,7 @@ fn walk(
     by_cell.add(of(2, None));
     for moment in moments.iter().rev() {
         by_state.add(of(0, Some(moment.time)));
-        let [i, o, f, candidate] = &moment.gates;
-        let t = moment.cell.mapv(tanhf);
-        let fall = t.mapv(|t| 1.0 - t * t);
-        let by_o = by_state.map(|g, power| g * &power_of(power, &t));
-        by_cell.add(by_state.bend(&(o * &fall), &(o * &t * &fall * -2.0), second));
-        let through = |factor: &Matrix| by_cell.map(|g, power| g * &power_of(power, factor));
-        let (by_f, by_i, by_candidate) = (through(&moment.cell_before), through(candidate), through(i));
-        let previous = through(f);
-        let soft = |two: &Two, s: &Matrix| {
-            two.bend(&s.mapv(|s| s * (1.0 - s)), &s.mapv(|s| s * (1.0 - s) * (1.0 - 2.0 * s)), second)
-        };
-        let by_candidate = by_candidate.bend(
-            &candidate.mapv(|t| 1.0 - t * t),
-            &candidate.mapv(|t| -2.0 * t * (1.0 - t * t)),
-            second,
-        );
-        let parts = [soft(&by_i, i), soft(&by_o, o), soft(&by_f, f), by_candidate];
-        let join = |get: &dyn Fn(&Two) -> Option<&Matrix>| -> Option<Matrix> {
-            let parts: Option<Vec<_>> = parts.iter().map(|two| get(two).map(|m| m.view())).collect();
-            ndarray::concatenate(Axis(1), &parts?).ok()
-        };
-        let z = Two {
-            gradient: join(&|two| two.gradient.as_ref()),
-            curvature: join(&|two| two.curvature.as_ref()),
-        };
+        let z = moment.back(&by_state, &mut by_cell, second);
         let input =
             x.index_axis(Axis(0), moment.time).into_dimensionality::<ndarray::Ix2>().map(|v| v.to_owned());
         let Ok(input) = input else { return (None, by_x) };
@@ -316,7 +304,36 @@ fn walk(
         put(&mut by_x.gradient, here.gradient);
         put(&mut by_x.curvature, here.curvature);
         by_state = z.map(|g, power| g.dot(&power_of(power, &layer.r.to_owned())));
-        by_cell = previous;
     }
     (Some(sums), by_x)
+}
+
+impl Moment {
+    /// From the derivatives by the state and by the cell after this step to those by the gates' sums; leaves in `by_cell` those
+    /// by the cell before it.
+    fn back(&self, by_state: &Two, by_cell: &mut Two, second: bool) -> Two {
+        let [i, o, f, candidate] = &self.gates;
+        let t = self.cell.mapv(tanhf);
+        let fall = t.mapv(|t| 1.0 - t * t);
+        let by_o = by_state.map(|g, power| g * &power_of(power, &t));
+        by_cell.add(by_state.bend(&(o * &fall), &(o * &t * &fall * -2.0), second));
+        let through = |factor: &Matrix| by_cell.map(|g, power| g * &power_of(power, factor));
+        let (by_f, by_i, by_candidate) = (through(&self.cell_before), through(candidate), through(i));
+        let previous = through(f);
+        let soft = |two: &Two, s: &Matrix| {
+            two.bend(&s.mapv(|s| s * (1.0 - s)), &s.mapv(|s| s * (1.0 - s) * (1.0 - 2.0 * s)), second)
+        };
+        let by_candidate = by_candidate.bend(
+            &candidate.mapv(|t| 1.0 - t * t),
+            &candidate.mapv(|t| -2.0 * t * (1.0 - t * t)),
+            second,
+        );
+        *by_cell = previous;
+        let parts = [soft(&by_i, i), soft(&by_o, o), soft(&by_f, f), by_candidate];
+        let join = |get: &dyn Fn(&Two) -> Option<&Matrix>| -> Option<Matrix> {
+            let parts: Option<Vec<_>> = parts.iter().map(|two| get(two).map(|m| m.view())).collect();
+            ndarray::concatenate(Axis(1), &parts?).ok()
+        };
+        Two { gradient: join(&|two| two.gradient.as_ref()), curvature: join(&|two| two.curvature.as_ref()) }
+    }
 }
