@@ -71,14 +71,14 @@ impl Change {
     }
 }
 
-/// A part of the page that shows something of the state, or changes it. It knows no other panel: what it needs of them it finds
-/// in the state, and what it does to them it says as a [`Change`].
+/// A part of the page that shows something of the state, or changes it, for as long as the tab lives. It knows no other panel:
+/// what it needs of them it finds in the state, and what it does to them it says as a [`Change`].
 pub trait Panel {
     /// Builds what index.html leaves open, and listens to the panel's controls.
-    fn connect(self: Rc<Self>, _app: &Rc<App>) {}
+    fn connect(&'static self, _app: &Rc<App>) {}
 
     /// Shows what changed; the state is borrowed by nobody.
-    fn changed(self: Rc<Self>, _app: &Rc<App>, _what: Change) {}
+    fn changed(&'static self, _app: &Rc<App>, _what: Change) {}
 
     /// Draws the panel's charts, with the next frame after anything changed.
     fn draw(&self, _app: &App) {}
@@ -112,7 +112,7 @@ pub struct App {
     pub work: Work,
     /// The question whether the network still runs.
     pub running: Waiting,
-    panels: OnceCell<Vec<Rc<dyn Panel>>>,
+    panels: OnceCell<Vec<&'static dyn Panel>>,
     sizes: OnceCell<ResizeObserver>,
     is_paint_asked: Cell<bool>,
     me: Weak<App>,
@@ -144,17 +144,17 @@ impl App {
     }
 
     /// Connects the panels, which hear of changes in this order.
-    pub fn connect(self: &Rc<Self>, panels: Vec<Rc<dyn Panel>>) {
+    pub fn connect(self: &Rc<Self>, panels: Vec<&'static dyn Panel>) {
         self.watch_sizes();
         for panel in self.panels.get_or_init(|| panels) {
-            panel.clone().connect(self);
+            panel.connect(self);
         }
     }
 
     /// Tells every panel what changed, and draws the charts again.
     pub fn changed(self: &Rc<Self>, what: Change) {
         for panel in self.panels.get().into_iter().flatten() {
-            panel.clone().changed(self, what);
+            panel.changed(self, what);
         }
         self.paint();
     }

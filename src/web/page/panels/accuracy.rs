@@ -19,7 +19,7 @@ pub struct Accuracy;
 
 impl Panel for Accuracy {
     /// Connects both directions.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let told = app.clone();
         on(&app.document, "accuracy-hello", move |_| {
             if let Some(body) = told.document.body() {
@@ -65,7 +65,7 @@ impl Panel for Accuracy {
         });
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if app.asks(what) || what == Change::Methods {
             tell(app);
         }

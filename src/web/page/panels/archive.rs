@@ -17,7 +17,7 @@ const MOST_ROWS: usize = 5000;
 pub struct Archive;
 
 impl Panel for Archive {
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         let click = app.clone();
         on(&e.archive_verify, "click", move |_| check(&click));
@@ -41,7 +41,7 @@ impl Panel for Archive {
         on(&e.archive_recipe, "click", move |_| use_recipe(&click));
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         let open = app.state.borrow().archive.clone().filter(|_| what == Change::Archive);
         if let Some(open) = open {
             show_archive(app, &open);

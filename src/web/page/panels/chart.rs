@@ -38,7 +38,7 @@ pub struct Chart {
 
 impl Panel for Chart {
     /// Connects selects, pointer and keyboard.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         let changed = app.clone();
         on(&e.chart_rate, "change", move |_| {
@@ -57,7 +57,7 @@ impl Panel for Chart {
         self.connect_pointer(app);
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if matches!(what, Change::File | Change::Reread) {
             let weighted = app.state.borrow().view.weighted;
             app.elements.chart_quality.set_value(if weighted { "weighted" } else { "sqnr" });
@@ -70,19 +70,19 @@ impl Panel for Chart {
 }
 
 impl Chart {
-    fn connect_pointer(self: Rc<Self>, app: &Rc<App>) {
+    fn connect_pointer(&'static self, app: &Rc<App>) {
         let e = &app.elements;
-        let (me, moved) = (self.clone(), app.clone());
+        let (me, moved) = (self, app.clone());
         on(&e.chart, "pointermove", move |event| {
             if let Some(event) = event.dyn_ref::<MouseEvent>() {
                 me.choose(&moved, me.hit(&moved, event), false);
             }
         });
         for kind in ["pointerleave", "blur"] {
-            let (me, left) = (self.clone(), app.clone());
+            let (me, left) = (self, app.clone());
             on(&e.chart, kind, move |_| me.choose(&left, None, false));
         }
-        let (me, clicked) = (self.clone(), app.clone());
+        let (me, clicked) = (self, app.clone());
         on(&e.chart, "click", move |event| {
             if let Some(event) = event.dyn_ref::<MouseEvent>() {
                 me.choose(&clicked, me.hit(&clicked, event), false);

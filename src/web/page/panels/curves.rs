@@ -23,7 +23,7 @@ pub struct Curves {
 
 impl Panel for Curves {
     /// Builds the method toggles and connects them.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         for (slot, method) in methods::METHODS.iter().enumerate() {
             append(&app.elements.method_toggles, &toggle(app, slot, method));
         }
@@ -55,7 +55,7 @@ impl Panel for Curves {
         });
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if matches!(what, Change::Methods | Change::Curve) {
             fill_table(app);
         }

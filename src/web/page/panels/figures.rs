@@ -12,7 +12,7 @@ use std::rc::Rc;
 pub struct Figures;
 
 impl Panel for Figures {
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if app.asks(what) || matches!(what, Change::Overlay | Change::Result | Change::Measure) {
             show(app);
         }

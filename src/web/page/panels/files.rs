@@ -30,7 +30,7 @@ pub struct Files {
 
 impl Panel for Files {
     /// Connects buttons, inputs and dropping.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         for button in [&e.open_button, &e.choose_button] {
             let input = e.file_input.clone();
@@ -38,9 +38,9 @@ impl Panel for Files {
         }
         let input = e.importance_input.clone();
         on(&e.importance_button, "click", move |_| input.click());
-        let (me, chosen) = (self.clone(), app.clone());
+        let (me, chosen) = (self, app.clone());
         on(&e.file_input, "change", move |_| me.take(&chosen, chosen.elements.file_input.files(), false));
-        let (me, chosen) = (self.clone(), app.clone());
+        let (me, chosen) = (self, app.clone());
         on(&e.importance_input, "change", move |_| {
             me.take(&chosen, chosen.elements.importance_input.files(), true);
         });
@@ -49,7 +49,7 @@ impl Panel for Files {
         on(&e.purpose, "close", move |_| me.answered(&closed));
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         match what {
             Change::File | Change::Reread | Change::Bench => show_bench(app),
             Change::Importance | Change::Link => {
@@ -69,7 +69,7 @@ impl Panel for Files {
 }
 
 impl Files {
-    fn connect_drop(self: &Rc<Self>, app: &Rc<App>) {
+    fn connect_drop(&'static self, app: &Rc<App>) {
         let over = app.clone();
         on(&app.document, "dragover", move |event| {
             event.prevent_default();
@@ -84,7 +84,7 @@ impl Files {
                 mark_zone(&leave, false);
             }
         });
-        let (me, dropped) = (self.clone(), app.clone());
+        let (me, dropped) = (self, app.clone());
         on(&app.document, "drop", move |event| {
             event.prevent_default();
             show(&dropped.elements.drop_veil, false);
@@ -102,7 +102,7 @@ impl Files {
         });
     }
 
-    fn take(self: &Rc<Self>, app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
+    fn take(&'static self, app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
         let Some(files) = files else { return };
         let Some(file) = files.item(0) else { return };
         let name = file.name();
@@ -130,11 +130,11 @@ impl Files {
 
     /// Files beside an open model are told apart by what they hold: samples to run it on, importance of its weights, another
     /// model in its place. Arrays that may be any of them are asked about.
-    fn sort(self: &Rc<Self>, app: &Rc<App>, files: Vec<File>) {
+    fn sort(&'static self, app: &Rc<App>, files: Vec<File>) {
         let name = files.first().map(File::name).unwrap_or_default();
         let flow = flow::begin(app, &format!("Opening {name}"));
         reading::restore_context(app);
-        let (me, app) = (self.clone(), app.clone());
+        let (me, app) = (self, app.clone());
         wasm_bindgen_futures::spawn_local(async move {
             let mut told = Vec::new();
             for file in &files {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 pub struct Messages;
 
 impl Panel for Messages {
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let close = app.clone();
         on(&app.elements.notice_close, "click", move |_| show(&close.elements.notice, false));
         let close = app.clone();

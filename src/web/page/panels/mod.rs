@@ -19,26 +19,30 @@ mod theme;
 use super::app::{App, Panel};
 use std::rc::Rc;
 
-/// Every panel.
-pub fn all() -> Vec<Rc<dyn Panel>> {
+/// Every panel; those with a state of their own are made here, and live as long as the tab.
+pub fn all() -> Vec<&'static dyn Panel> {
     vec![
-        Rc::new(theme::Theme),
-        Rc::new(messages::Messages),
+        &theme::Theme,
+        &messages::Messages,
         // First of those that hear of files: what is put off or lost is read before anything is asked of it.
-        Rc::new(files::Files::default()),
-        Rc::new(recipe::RecipeForm),
-        Rc::new(result::Result),
-        Rc::new(target::TargetForm),
-        Rc::new(tensors::Tensors::default()),
-        Rc::new(accuracy::Accuracy),
-        Rc::new(figures::Figures),
-        Rc::new(permalink::Permalink::default()),
-        Rc::new(overlay::Overlay::default()),
-        Rc::new(sensitivity::Sensitivity::default()),
-        Rc::new(curves::Curves::default()),
-        Rc::new(chart::Chart::default()),
-        Rc::new(archive::Archive),
+        kept::<files::Files>(),
+        &recipe::RecipeForm,
+        &result::Result,
+        &target::TargetForm,
+        kept::<tensors::Tensors>(),
+        &accuracy::Accuracy,
+        &figures::Figures,
+        kept::<permalink::Permalink>(),
+        kept::<overlay::Overlay>(),
+        kept::<sensitivity::Sensitivity>(),
+        kept::<curves::Curves>(),
+        kept::<chart::Chart>(),
+        &archive::Archive,
     ]
+}
+
+fn kept<P: Panel + Default>() -> &'static P {
+    Box::leak(Box::default())
 }
 
 /// Compresses the open file, as the panel's button does.

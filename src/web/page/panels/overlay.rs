@@ -29,7 +29,7 @@ pub struct Overlay {
 
 impl Panel for Overlay {
     /// Connects the choice of tensor, the scale of counts and the download.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let chosen = app.clone();
         on(&app.elements.overlay_tensor, "change", move |_| {
             let index = chosen.elements.overlay_tensor.value().parse().ok();
@@ -43,7 +43,7 @@ impl Panel for Overlay {
         app.redraw_with(&app.elements.overlay_canvas);
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if what == Change::File {
             fill_choice(app);
         }
@@ -77,7 +77,7 @@ impl Panel for Overlay {
 
 impl Overlay {
     /// Asks for what the newest question is. Once the slider rests, what it stands at is tried.
-    fn refresh(self: Rc<Self>, app: &Rc<App>) {
+    fn refresh(&'static self, app: &Rc<App>) {
         if !self.asking.want() {
             return;
         }

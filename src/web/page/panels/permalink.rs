@@ -22,15 +22,15 @@ pub struct Permalink {
 
 impl Panel for Permalink {
     /// Follows the address, as it is and when the user edits it or pastes another link.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
-        let (me, changed) = (self.clone(), app.clone());
+    fn connect(&'static self, app: &Rc<App>) {
+        let (me, changed) = (self, app.clone());
         on(&app.window, "hashchange", move |_| me.restore(&changed));
         self.restore(app);
         let (me, click) = (self, app.clone());
         on(&app.elements.copy_link, "click", move |_| me.copy(&click));
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if matches!(what, Change::File | Change::Reread | Change::Link) {
             judge(app);
         }
@@ -83,14 +83,14 @@ impl Permalink {
     }
 
     /// Writes the recipe into the address, at once unless it was written a moment ago, and then when that moment is over.
-    fn write_soon(self: &Rc<Self>, app: &Rc<App>) {
+    fn write_soon(&'static self, app: &Rc<App>) {
         if self.waits.get() {
             self.is_asked.set(true);
             return;
         }
         self.write(app);
         self.waits.set(true);
-        let (me, writer) = (self.clone(), app.clone());
+        let (me, writer) = (self, app.clone());
         app.later(PAUSE, move |()| {
             me.waits.set(false);
             if me.is_asked.replace(false) {

@@ -30,7 +30,7 @@ pub struct Sensitivity {
 
 impl Panel for Sensitivity {
     /// Connects the choice of what bars show, the table and the download.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         let changed = app.clone();
         on(&e.sensitivity_show, "change", move |_| {
@@ -45,7 +45,7 @@ impl Panel for Sensitivity {
         app.redraw_with(&e.sensitivity_canvas);
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if app.asks(what) || matches!(what, Change::Overlay | Change::Result) {
             show_standing(app);
         }
@@ -79,7 +79,7 @@ impl Panel for Sensitivity {
 
 impl Sensitivity {
     /// Asks for the sensitivity of the newest recipe, one question at a time.
-    fn refresh(self: Rc<Self>, app: &Rc<App>) {
+    fn refresh(&'static self, app: &Rc<App>) {
         if !self.asking.want() {
             return;
         }

@@ -16,7 +16,7 @@ use std::rc::Rc;
 pub struct TargetForm;
 
 impl Panel for TargetForm {
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let chosen = app.clone();
         on(&app.elements.target_kind, "change", move |_| choose(&chosen));
         let submitted = app.clone();
@@ -26,7 +26,7 @@ impl Panel for TargetForm {
         });
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if app.asks(what) {
             forget(app);
         }

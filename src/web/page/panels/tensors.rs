@@ -40,14 +40,14 @@ pub struct Tensors {
 
 impl Panel for Tensors {
     /// Connects filter, headings, check boxes and the button for more rows.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
-        let (me, filter) = (self.clone(), app.clone());
+        let (me, filter) = (self, app.clone());
         on(&e.tensor_filter, "input", move |_| {
             me.more.set(0);
             me.fill(&filter);
         });
-        let (me, more) = (self.clone(), app.clone());
+        let (me, more) = (self, app.clone());
         on(&e.tensor_more, "click", move |_| {
             me.more.set(me.more.get() + PAGE_ROWS);
             me.fill(&more);
@@ -76,7 +76,7 @@ impl Panel for Tensors {
         });
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         if what == Change::File {
             app.elements.tensor_filter.set_value("");
             self.more.set(0);

@@ -30,7 +30,7 @@ pub struct Theme;
 
 impl Panel for Theme {
     /// Restores the choice and connects the button; charts are redrawn when colours change.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         apply(app, stored(app));
         let click = app.clone();
         on(&app.elements.theme_button, "click", move |_| {

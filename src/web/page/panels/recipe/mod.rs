@@ -18,7 +18,7 @@ pub struct RecipeForm;
 
 impl Panel for RecipeForm {
     /// Builds the fields and listens to every control.
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         for field in FIELDS {
             build(app, field);
@@ -42,7 +42,7 @@ impl Panel for RecipeForm {
         sync(app);
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         match what {
             Change::File | Change::Reread | Change::Recipe | Change::Link => sync(app),
             Change::Importance | Change::ImportanceRefused => show_importance(app),

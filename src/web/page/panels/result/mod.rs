@@ -25,7 +25,7 @@ use web_sys::Blob;
 pub struct Result;
 
 impl Panel for Result {
-    fn connect(self: Rc<Self>, app: &Rc<App>) {
+    fn connect(&'static self, app: &Rc<App>) {
         let e = &app.elements;
         let click = app.clone();
         on(&e.compress_button, "click", move |_| start(&click));
@@ -54,7 +54,7 @@ impl Panel for Result {
         running::connect(app);
     }
 
-    fn changed(self: Rc<Self>, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &Rc<App>, what: Change) {
         match what {
             Change::File => {
                 show_onnx(app);
