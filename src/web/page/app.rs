@@ -9,7 +9,6 @@ use crate::web::pool::Pool;
 use crate::web::solver::Solver;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt::{self, Debug};
-use std::rc::{Rc, Weak};
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 use web_sys::{Document, Element, ResizeObserver, Window};
@@ -75,10 +74,10 @@ impl Change {
 /// what it needs of them it finds in the state, and what it does to them it says as a [`Change`].
 pub trait Panel {
     /// Builds what index.html leaves open, and listens to the panel's controls.
-    fn connect(&'static self, _app: &Rc<App>) {}
+    fn connect(&'static self, _app: &'static App) {}
 
     /// Shows what changed; the state is borrowed by nobody.
-    fn changed(&'static self, _app: &Rc<App>, _what: Change) {}
+    fn changed(&'static self, _app: &'static App, _what: Change) {}
 
     /// Draws the panel's charts, with the next frame after anything changed.
     fn draw(&self, _app: &App) {}
@@ -115,18 +114,17 @@ pub struct App {
     panels: OnceCell<Vec<&'static dyn Panel>>,
     sizes: OnceCell<ResizeObserver>,
     is_paint_asked: Cell<bool>,
-    me: Weak<App>,
 }
 
 impl App {
-    /// A page without panels yet.
+    /// A page without panels yet, which lives as long as the tab.
     pub fn new(
         window: Window,
         document: Document,
         pool: Pool<Weights>,
         [solver, sweeper]: [Solver; 2],
-    ) -> Rc<Self> {
-        Rc::new_cyclic(|me| Self {
+    ) -> &'static Self {
+        Box::leak(Box::new(Self {
             elements: Elements::find(&document),
             window,
             document,
@@ -139,12 +137,11 @@ impl App {
             panels: OnceCell::new(),
             sizes: OnceCell::new(),
             is_paint_asked: Cell::new(false),
-            me: me.clone(),
-        })
+        }))
     }
 
     /// Connects the panels, which hear of changes in this order.
-    pub fn connect(self: &Rc<Self>, panels: Vec<&'static dyn Panel>) {
+    pub fn connect(&'static self, panels: Vec<&'static dyn Panel>) {
         self.watch_sizes();
         for panel in self.panels.get_or_init(|| panels) {
             panel.connect(self);
@@ -152,7 +149,7 @@ impl App {
     }
 
     /// Tells every panel what changed, and draws the charts again.
-    pub fn changed(self: &Rc<Self>, what: Change) {
+    pub fn changed(&'static self, what: Change) {
         for panel in self.panels.get().into_iter().flatten() {
             panel.changed(self, what);
         }
@@ -165,13 +162,8 @@ impl App {
     }
 
     /// Charts are drawn again when their places in the page change size.
-    fn watch_sizes(&self) {
-        let me = self.me.clone();
-        let resized = Closure::<dyn FnMut()>::new(move || {
-            if let Some(app) = me.upgrade() {
-                app.paint();
-            }
-        });
+    fn watch_sizes(&'static self) {
+        let resized = Closure::<dyn FnMut()>::new(move || self.paint());
         if let Ok(observer) = ResizeObserver::new(resized.as_ref().unchecked_ref()) {
             let _ = self.sizes.set(observer);
         }
@@ -186,17 +178,14 @@ impl App {
     }
 
     /// Draws the charts with the next frame, once however often it is asked.
-    pub fn paint(&self) {
+    pub fn paint(&'static self) {
         if self.is_paint_asked.replace(true) {
             return;
         }
-        let me = self.me.clone();
         let frame = Closure::once_into_js(move || {
-            if let Some(app) = me.upgrade() {
-                app.is_paint_asked.set(false);
-                for panel in app.panels.get().into_iter().flatten() {
-                    panel.draw(&app);
-                }
+            self.is_paint_asked.set(false);
+            for panel in self.panels.get().into_iter().flatten() {
+                panel.draw(self);
             }
         });
         if let Some(frame) = frame.dyn_ref() {
@@ -205,7 +194,7 @@ impl App {
     }
 
     /// Shows the front page, the bench or an archive.
-    pub fn show_view(&self, view: &str) {
+    pub fn show_view(&'static self, view: &str) {
         if let Some(body) = self.document.body() {
             set(&body, "data-view", view);
         }

@@ -4,15 +4,13 @@ use super::app::App;
 use super::{download, flow};
 use crate::web::jobs::{Answer, Job, Target};
 use crate::web::pool::unexpected;
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::Blob;
 
 /// Decodes a compressed file into another format and offers it.
-pub fn decode(app: &Rc<App>, blob: Blob, name: &str, target: Target) {
+pub fn decode(app: &'static App, blob: Blob, name: &str, target: Target) {
     let named = format!("{}.decoded.{}", download::stem(name), target.extension());
     let flow = flow::begin(app, &format!("Decoding to {named}"));
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result =
             app.pool.run(Job::Decode { file: blob.into(), target }).await.and_then(|answer| match answer {
@@ -21,8 +19,8 @@ pub fn decode(app: &Rc<App>, blob: Blob, name: &str, target: Target) {
                 }
                 _ => Err(unexpected()),
             });
-        let result = result.map(|file| hand_out(&app, &named, &file, target));
-        flow::conclude(&app, flow, result);
+        let result = result.map(|file| hand_out(app, &named, &file, target));
+        flow::conclude(app, flow, result);
     });
 }
 

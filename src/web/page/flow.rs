@@ -6,10 +6,9 @@ use super::app::{App, Change};
 use super::{format, notice};
 use crate::web::dom::{set, set_text, show};
 use crate::web::pool::{Failure, Outcome};
-use std::rc::Rc;
 
 /// Reports how a flow ended.
-pub fn conclude(app: &Rc<App>, flow: u32, result: Outcome<()>) {
+pub fn conclude(app: &'static App, flow: u32, result: Outcome<()>) {
     if app.work.flow.get() != flow {
         return;
     }
@@ -84,7 +83,7 @@ pub fn check(app: &App, flow: u32) -> Outcome<()> {
 }
 
 /// Stops whatever is in progress, at once.
-pub fn cancel(app: &Rc<App>) {
+pub fn cancel(app: &'static App) {
     if !is_working(app) {
         return;
     }

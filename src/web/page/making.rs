@@ -9,12 +9,11 @@ use crate::recipe::Recipe;
 use crate::web::jobs::{Answer, Context, Job};
 use crate::web::pool::{Outcome, unexpected};
 use js_sys::{Array, Uint8Array};
-use std::rc::Rc;
 use wasm_bindgen::JsValue;
 
 /// The open file, the recipe as it can be carried out, and its line as the user has set it: the importance that it asks for is
 /// read first, where it is not there yet.
-pub async fn wish(app: &Rc<App>, flow: u32) -> Outcome<(OpenFile, Recipe, String)> {
+pub async fn wish(app: &'static App, flow: u32) -> Outcome<(OpenFile, Recipe, String)> {
     if let Some(problem) = app.state.borrow().problem() {
         return Err(problem.to_string().into());
     }

@@ -31,8 +31,8 @@ use super::dom::{on, set_text};
 use super::pool::{News, Pool};
 use super::solver::Solver;
 use app::{App, Change};
-use std::cell::RefCell;
-use std::rc::{Rc, Weak};
+use std::cell::Cell;
+use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Document, Element, HtmlInputElement, KeyboardEvent, Window};
 
@@ -53,13 +53,12 @@ pub fn start(window: &Window) {
 fn start_in(window: Window, document: Document) -> Result<(), String> {
     let workers = window.navigator().hardware_concurrency().clamp(1.0, MOST_WORKERS) as usize;
     // Workers are started before there is a page to tell of them.
-    let page: Rc<RefCell<Weak<App>>> = Rc::default();
-    let told = |page: &Rc<RefCell<Weak<App>>>| page.borrow().upgrade();
+    let page: Rc<Cell<Option<&'static App>>> = Rc::default();
     let pool = {
         let page = page.clone();
-        Pool::new(workers, move |news| match (told(&page), news) {
-            (Some(app), News::Death(sentence)) => notice::error(&app, &sentence),
-            (Some(app), News::Progress(done, total)) => flow::progress(&app, done, total),
+        Pool::new(workers, move |news| match (page.get(), news) {
+            (Some(app), News::Death(sentence)) => notice::error(app, &sentence),
+            (Some(app), News::Progress(done, total)) => flow::progress(app, done, total),
             (None, _) => {}
         })
     };
@@ -67,38 +66,35 @@ fn start_in(window: Window, document: Document) -> Result<(), String> {
     let solver = || {
         let page = page.clone();
         Solver::new(move |sentence| {
-            if let Some(app) = told(&page) {
+            if let Some(app) = page.get() {
                 app.changed(Change::SolverLost);
-                notice::error(&app, &sentence);
+                notice::error(app, &sentence);
             }
         })
     };
     let app = App::new(window, document, pool, [solver()?, solver()?]);
-    *page.borrow_mut() = Rc::downgrade(&app);
+    page.set(Some(app));
     app.running.connect(&app.document);
     app.connect(panels::all());
-    connect_keys(&app);
+    connect_keys(app);
     app.show_view("front");
-    // Handlers hold the page for as long as the tab lives.
-    std::mem::forget(app);
     Ok(())
 }
 
-fn connect_keys(app: &Rc<App>) {
+fn connect_keys(app: &'static App) {
     let main = app.elements.main.clone();
     on(&app.elements.skip, "click", move |_| {
         let _ = main.focus();
     });
-    let pressed = app.clone();
     on(&app.document, "keydown", move |event| {
         if let Some(event) = event.dyn_ref::<KeyboardEvent>() {
-            press(&pressed, event);
+            press(app, event);
         }
     });
 }
 
 /// Single keys outside fields, so that nothing is taken from typing.
-fn press(app: &Rc<App>, event: &KeyboardEvent) {
+fn press(app: &'static App, event: &KeyboardEvent) {
     let on_bench = app.is_on_bench();
     if event.key() == "Escape" {
         flow::cancel(app);

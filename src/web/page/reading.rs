@@ -21,19 +21,18 @@ use web_sys::Blob;
 const MOST_DEATHS: u32 = 3;
 
 /// Opens a weight file or a compressed file.
-pub fn open(app: &Rc<App>, blob: Blob, name: String, parts: Vec<Part>) {
+pub fn open(app: &'static App, blob: Blob, name: String, parts: Vec<Part>) {
     let flow = flow::begin(app, &format!("Opening {name}"));
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = open_flow(&app, flow, blob, &name, parts).await.map_err(|failure| match failure {
+        let result = open_flow(app, flow, blob, &name, parts).await.map_err(|failure| match failure {
             Failure::Sentence(sentence) => Failure::Sentence(format!("{name}: {sentence}")),
             Failure::Cancelled => Failure::Cancelled,
         });
-        flow::conclude(&app, flow, result);
+        flow::conclude(app, flow, result);
     });
 }
 
-async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<Part>) -> Outcome<()> {
+async fn open_flow(app: &'static App, flow: u32, blob: Blob, name: &str, parts: Vec<Part>) -> Outcome<()> {
     match app.pool.run(Job::Open { file: blob.clone().into(), parts: parts.clone() }).await? {
         Answer::Archive(found) => {
             flow::check(app, flow)?;
@@ -89,7 +88,7 @@ async fn open_flow(app: &Rc<App>, flow: u32, blob: Blob, name: &str, parts: Vec<
 /// A model with those of its files that hold tensors of it, and the names of the others: files dropped together need not belong
 /// together.
 async fn own_parts(
-    app: &Rc<App>,
+    app: &'static App,
     opened: Opened,
     blob: Blob,
     parts: Vec<Part>,
@@ -120,7 +119,7 @@ async fn own_parts(
 }
 
 /// Reads the whole file once; on failure the workers go back to the file that was open.
-async fn analyse(app: &Rc<App>, flow: u32, file: OpenFile) -> Outcome<OpenFile> {
+async fn analyse(app: &'static App, flow: u32, file: OpenFile) -> Outcome<OpenFile> {
     let result = sketch(app, flow, file).await;
     if result.is_err() && flow::check(app, flow).is_ok() {
         restore_context(app);
@@ -134,7 +133,7 @@ pub fn restore_context(app: &App) {
     app.pool.tell_anew(context);
 }
 
-async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFile> {
+async fn sketch(app: &'static App, flow: u32, mut file: OpenFile) -> Outcome<OpenFile> {
     // Curves that are still being solved answer a question that nobody asks any more.
     if app.sweeper.restart()? {
         app.state.borrow_mut().solvers.is_sweeper_empty = true;
@@ -186,7 +185,7 @@ async fn sketch(app: &Rc<App>, flow: u32, mut file: OpenFile) -> Outcome<OpenFil
 }
 
 /// Makes a sketched file the open one. What was computed for the one before stays, as such, until its successor is there.
-fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
+fn adopt(app: &'static App, file: OpenFile, fresh: bool) {
     {
         let mut state = app.state.borrow_mut();
         let was_weighed = state.file.as_ref().is_some_and(|file| !fresh && file.importance.is_some());
@@ -212,7 +211,7 @@ fn adopt(app: &Rc<App>, file: OpenFile, fresh: bool) {
 }
 
 /// Goes on with what other work has put off: importance that is awaited, or a sweeper that has nothing to solve.
-pub fn resume(app: &Rc<App>) {
+pub fn resume(app: &'static App) {
     let (awaited, is_open) = {
         let state = app.state.borrow();
         let is_awaited = state.importance() == Standing::Awaited && state.problem().is_none();
@@ -222,10 +221,9 @@ pub fn resume(app: &Rc<App>) {
         _ if !is_open => {}
         Some((_, name)) => {
             let flow = flow::begin(app, &format!("Reading importance from {name}"));
-            let app = app.clone();
             wasm_bindgen_futures::spawn_local(async move {
-                let result = read_importance(&app, flow).await;
-                flow::conclude(&app, flow, result);
+                let result = read_importance(app, flow).await;
+                flow::conclude(app, flow, result);
             });
         }
         None if app.state.borrow().solvers.is_sweeper_empty => refill(app),
@@ -235,7 +233,7 @@ pub fn resume(app: &Rc<App>) {
 
 /// Reads the importance that the recipe asks for, within a flow. Where it cannot serve, the recipe goes on without and the page
 /// says why.
-pub async fn read_importance(app: &Rc<App>, flow: u32) -> Outcome<()> {
+pub async fn read_importance(app: &'static App, flow: u32) -> Outcome<()> {
     let (file, (blob, name)) = {
         let state = app.state.borrow();
         match (state.file.clone(), state.wish.importance_file.clone()) {
@@ -276,7 +274,7 @@ fn misfit(name: &str, sentence: &str) -> String {
 }
 
 /// The user stopped what was under way: importance that is not read goes back to what was read before it.
-pub fn put_back(app: &Rc<App>) {
+pub fn put_back(app: &'static App) {
     {
         let mut state = app.state.borrow_mut();
         if state.importance() != Standing::Awaited || state.file.is_none() {
@@ -297,7 +295,7 @@ pub fn put_back(app: &Rc<App>) {
 }
 
 /// A file with its importance matched and surveyed, not sketched yet.
-async fn weigh(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<OpenFile> {
+async fn weigh(app: &'static App, flow: u32, mut file: OpenFile, blob: Blob) -> Outcome<OpenFile> {
     let recipe = app.state.borrow().wish.recipe.clone();
     file.importance = None;
     app.pool.tell_anew(file.context());
@@ -328,7 +326,7 @@ async fn weigh(app: &Rc<App>, flow: u32, mut file: OpenFile, blob: Blob) -> Outc
 }
 
 /// Reads the open file again for a sweeper that was stopped.
-pub fn refill(app: &Rc<App>) {
+pub fn refill(app: &'static App) {
     if flow::is_working(app) {
         // What is under way fills it, or says at its end that it is empty still.
         return;
@@ -338,7 +336,7 @@ pub fn refill(app: &Rc<App>) {
 }
 
 /// Reads the open file again, after a solver was lost with its session; a file that keeps killing solvers is left alone.
-pub fn reopen(app: &Rc<App>) {
+pub fn reopen(app: &'static App) {
     let Some(file) = app.state.borrow().file.clone() else { return };
     let deaths = {
         let solvers = &mut app.state.borrow_mut().solvers;
@@ -351,11 +349,10 @@ pub fn reopen(app: &Rc<App>) {
     read_again(app, file);
 }
 
-fn read_again(app: &Rc<App>, file: OpenFile) {
+fn read_again(app: &'static App, file: OpenFile) {
     let flow = flow::begin(app, &format!("Reading {} again", file.name));
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = analyse(&app, flow, file).await.map(|file| adopt(&app, file, false));
-        flow::conclude(&app, flow, result);
+        let result = analyse(app, flow, file).await.map(|file| adopt(app, file, false));
+        flow::conclude(app, flow, result);
     });
 }

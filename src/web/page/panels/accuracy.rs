@@ -9,7 +9,6 @@ use crate::web::dom::{detail, dispatch, on, set};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::{notice, reading};
 use js_sys::{Array, Object, Reflect};
-use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::File;
 
@@ -19,60 +18,55 @@ pub struct Accuracy;
 
 impl Panel for Accuracy {
     /// Connects both directions.
-    fn connect(&'static self, app: &Rc<App>) {
-        let told = app.clone();
+    fn connect(&'static self, app: &'static App) {
         on(&app.document, "accuracy-hello", move |_| {
-            if let Some(body) = told.document.body() {
+            if let Some(body) = app.document.body() {
                 set(&body, "data-accuracy", "ready");
             }
-            tell(&told);
+            tell(app);
         });
-        let asked = app.clone();
         on(&app.document, "accuracy-recipe", move |event| {
             let line = detail(&event).as_string().unwrap_or_default();
             match Recipe::from_line(&line) {
                 Ok(found) => {
                     {
                         // Importance is what the page has loaded, whatever the line says of it.
-                        let recipe = &mut asked.state.borrow_mut().wish.recipe;
+                        let recipe = &mut app.state.borrow_mut().wish.recipe;
                         let importance = recipe.importance.clone();
                         *recipe = Recipe { importance, ..found };
                     }
-                    asked.changed(Change::Recipe);
+                    app.changed(Change::Recipe);
                 }
-                Err(error) => notice::error(&asked, &error.to_string()),
+                Err(error) => notice::error(app, &error.to_string()),
             }
         });
-        let asked = app.clone();
         on(&app.document, "accuracy-importance", move |event| {
             if let Ok(file) = detail(&event).dyn_into::<File>() {
-                asked.state.borrow_mut().weigh_by(file, DEFAULT_SOURCE);
-                asked.changed(Change::Recipe);
-                asked.changed(Change::Importance);
+                app.state.borrow_mut().weigh_by(file, DEFAULT_SOURCE);
+                app.changed(Change::Recipe);
+                app.changed(Change::Importance);
             }
         });
-        let asked = app.clone();
         on(&app.document, "sample-open", move |event| {
             let files = Array::from(&detail(&event));
             let mut files = files.iter().filter_map(|file| file.dyn_into().ok());
             if let Some(file) = files.next() {
-                open_sample(&asked, file, files.next());
+                open_sample(app, file, files.next());
             }
         });
-        let asked = app.clone();
         on(&app.document, "sample-failed", move |event| {
-            notice::error(&asked, &detail(&event).as_string().unwrap_or_default());
+            notice::error(app, &detail(&event).as_string().unwrap_or_default());
         });
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if app.asks(what) || what == Change::Methods {
             tell(app);
         }
     }
 }
 
-fn open_sample(app: &Rc<App>, file: File, curvature: Option<File>) {
+fn open_sample(app: &'static App, file: File, curvature: Option<File>) {
     if let Some(curvature) = curvature {
         let mut state = app.state.borrow_mut();
         // A recipe that was chosen, by a link or by hand, stays what it is.

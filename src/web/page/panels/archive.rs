@@ -7,7 +7,6 @@ use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::state::OpenArchive;
 use crate::web::page::{decoding, flow, format, ledger, notice};
 use crate::web::pool::unexpected;
-use std::rc::Rc;
 
 /// Most tensors in the table.
 const MOST_ROWS: usize = 5000;
@@ -17,31 +16,27 @@ const MOST_ROWS: usize = 5000;
 pub struct Archive;
 
 impl Panel for Archive {
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
-        let click = app.clone();
-        on(&e.archive_verify, "click", move |_| check(&click));
+        on(&e.archive_verify, "click", move |_| check(app));
         let targets = [
             (&e.archive_safetensors, Target::Safetensors),
             (&e.archive_npz, Target::Npz),
             (&e.archive_onnx, Target::Onnx),
         ];
         for (button, target) in targets {
-            let click = app.clone();
             on(button, "click", move |_| {
-                let open = click.state.borrow().archive.clone();
+                let open = app.state.borrow().archive.clone();
                 if let Some(open) = open {
-                    decoding::decode(&click, open.blob, &open.name, target);
+                    decoding::decode(app, open.blob, &open.name, target);
                 }
             });
         }
-        let click = app.clone();
-        on(&e.archive_back, "click", move |_| click.changed(Change::Bench));
-        let click = app.clone();
-        on(&e.archive_recipe, "click", move |_| use_recipe(&click));
+        on(&e.archive_back, "click", move |_| app.changed(Change::Bench));
+        on(&e.archive_recipe, "click", move |_| use_recipe(app));
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         let open = app.state.borrow().archive.clone().filter(|_| what == Change::Archive);
         if let Some(open) = open {
             show_archive(app, &open);
@@ -50,7 +45,7 @@ impl Panel for Archive {
 }
 
 /// Shows a compressed file in place of the bench.
-fn show_archive(app: &App, open: &OpenArchive) {
+fn show_archive(app: &'static App, open: &OpenArchive) {
     let OpenArchive { blob, name, archive } = open;
     let e = &app.elements;
     set_text(&e.archive_title, name);
@@ -102,10 +97,9 @@ fn fill_tensors(app: &App, archive: &jobs::Archive) {
     }
 }
 
-fn check(app: &Rc<App>) {
+fn check(app: &'static App) {
     let Some(open) = app.state.borrow().archive.clone() else { return };
     let flow = flow::begin(app, "Checking checksums");
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
         let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
             Answer::Checked(hash) => {
@@ -117,12 +111,12 @@ fn check(app: &Rc<App>) {
             }
             _ => Err(unexpected()),
         });
-        flow::conclude(&app, flow, result);
+        flow::conclude(app, flow, result);
     });
 }
 
 /// Takes the recipe for the next file, or for the one that is open behind.
-fn use_recipe(app: &Rc<App>) {
+fn use_recipe(app: &'static App) {
     let Some(open) = app.state.borrow().archive.clone() else { return };
     match Recipe::from_line(&open.archive.recipe) {
         Ok(found) => {

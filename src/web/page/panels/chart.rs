@@ -10,7 +10,6 @@ use crate::web::page::state::{State, quality, slot};
 use crate::web::page::{download, format, notice};
 use plotters_canvas::CanvasBackend;
 use std::cell::RefCell;
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, KeyboardEvent, MouseEvent};
 
@@ -38,26 +37,23 @@ pub struct Chart {
 
 impl Panel for Chart {
     /// Connects selects, pointer and keyboard.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
-        let changed = app.clone();
         on(&e.chart_rate, "change", move |_| {
-            let rate = Rate::from_id(&changed.elements.chart_rate.value());
-            changed.state.borrow_mut().view.rate = rate.unwrap_or(Rate::Coded);
-            changed.changed(Change::Measure);
+            let rate = Rate::from_id(&app.elements.chart_rate.value());
+            app.state.borrow_mut().view.rate = rate.unwrap_or(Rate::Coded);
+            app.changed(Change::Measure);
         });
-        let changed = app.clone();
         on(&e.chart_quality, "change", move |_| {
-            changed.state.borrow_mut().view.weighted = changed.elements.chart_quality.value() == "weighted";
-            changed.changed(Change::Measure);
+            app.state.borrow_mut().view.weighted = app.elements.chart_quality.value() == "weighted";
+            app.changed(Change::Measure);
         });
-        let click = app.clone();
-        on(&e.chart_svg, "click", move |_| save(&click));
+        on(&e.chart_svg, "click", move |_| save(app));
         app.redraw_with(&e.chart_canvas);
         self.connect_pointer(app);
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if matches!(what, Change::File | Change::Reread) {
             let weighted = app.state.borrow().view.weighted;
             app.elements.chart_quality.set_value(if weighted { "weighted" } else { "sqnr" });
@@ -70,29 +66,29 @@ impl Panel for Chart {
 }
 
 impl Chart {
-    fn connect_pointer(&'static self, app: &Rc<App>) {
+    fn connect_pointer(&'static self, app: &'static App) {
         let e = &app.elements;
-        let (me, moved) = (self, app.clone());
+        let me = self;
         on(&e.chart, "pointermove", move |event| {
             if let Some(event) = event.dyn_ref::<MouseEvent>() {
-                me.choose(&moved, me.hit(&moved, event), false);
+                me.choose(app, me.hit(app, event), false);
             }
         });
         for kind in ["pointerleave", "blur"] {
-            let (me, left) = (self, app.clone());
-            on(&e.chart, kind, move |_| me.choose(&left, None, false));
+            let me = self;
+            on(&e.chart, kind, move |_| me.choose(app, None, false));
         }
-        let (me, clicked) = (self, app.clone());
+        let me = self;
         on(&e.chart, "click", move |event| {
             if let Some(event) = event.dyn_ref::<MouseEvent>() {
-                me.choose(&clicked, me.hit(&clicked, event), false);
-                me.adopt(&clicked);
+                me.choose(app, me.hit(app, event), false);
+                me.adopt(app);
             }
         });
-        let (me, pressed) = (self, app.clone());
+        let me = self;
         on(&e.chart, "keydown", move |event| {
             if let Some(event) = event.dyn_ref::<KeyboardEvent>()
-                && me.press(&pressed, &event.key())
+                && me.press(app, &event.key())
             {
                 event.prevent_default();
             }
@@ -192,7 +188,7 @@ impl Chart {
     }
 
     /// Moves by keyboard; whether the key was one of ours.
-    fn press(&self, app: &Rc<App>, key: &str) -> bool {
+    fn press(&self, app: &'static App, key: &str) -> bool {
         let (chosen, lengths) = {
             let view = self.view.borrow();
             (view.chosen, view.curves.iter().map(|curve| curve.points.len()).collect::<Vec<_>>())
@@ -244,7 +240,7 @@ impl Chart {
     }
 
     /// Makes the chosen point the recipe.
-    fn adopt(&self, app: &Rc<App>) {
+    fn adopt(&self, app: &'static App) {
         let chosen = {
             let view = self.view.borrow();
             point_of(&view).and_then(|(curve, point)| {

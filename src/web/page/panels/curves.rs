@@ -11,7 +11,6 @@ use crate::web::page::latest::Latest;
 use crate::web::page::state::{Answered, POINTS, slot};
 use crate::web::page::{download, form, format};
 use crate::web::pool::Failure;
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlInputElement};
 
@@ -23,11 +22,10 @@ pub struct Curves {
 
 impl Panel for Curves {
     /// Builds the method toggles and connects them.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         for (slot, method) in methods::METHODS.iter().enumerate() {
             append(&app.elements.method_toggles, &toggle(app, slot, method));
         }
-        let toggled = app.clone();
         on(&app.elements.method_toggles, "change", move |event| {
             let input = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
             let Some((input, id)) =
@@ -36,26 +34,24 @@ impl Panel for Curves {
                 return;
             };
             {
-                let methods = &mut toggled.state.borrow_mut().view.methods;
+                let methods = &mut app.state.borrow_mut().view.methods;
                 if input.checked() {
                     methods.insert(id)
                 } else {
                     methods.remove(&id)
                 };
             }
-            toggled.changed(Change::Methods);
+            app.changed(Change::Methods);
         });
-        let rows = app.clone();
-        on(&app.elements.chart_details, "toggle", move |_| fill_table(&rows));
-        let click = app.clone();
+        on(&app.elements.chart_details, "toggle", move |_| fill_table(app));
         on(&app.elements.chart_csv, "click", move |_| {
-            let state = click.state.borrow();
+            let state = app.state.borrow();
             let name = state.file.as_ref().map_or("curves", |file| download::stem(&file.name));
-            download::text(&click, &format!("{name}.curves.csv"), &sweep_csv(&state.drawn()));
+            download::text(app, &format!("{name}.curves.csv"), &sweep_csv(&state.drawn()));
         });
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if matches!(what, Change::Methods | Change::Curve) {
             fill_table(app);
         }
@@ -65,10 +61,9 @@ impl Panel for Curves {
                 state.question().is_some() && !state.solvers.is_sweeper_empty
             };
         if is_asked && self.asking.want() {
-            let app = app.clone();
             wasm_bindgen_futures::spawn_local(async move {
                 while self.asking.next() {
-                    ask_all(&app).await;
+                    ask_all(app).await;
                 }
             });
         }
@@ -92,7 +87,7 @@ fn toggle(app: &App, slot: usize, method: &Method) -> Element {
 }
 
 /// Asks for one missing curve after the other, looking afresh each time at what is wanted.
-async fn ask_all(app: &Rc<App>) {
+async fn ask_all(app: &'static App) {
     let mut refused: Vec<String> = Vec::new();
     loop {
         let Some((method, question)) = app.state.borrow().next_curve(&refused) else { break };
@@ -112,7 +107,7 @@ async fn ask_all(app: &Rc<App>) {
 }
 
 /// Keeps an answer, if it answers what is asked by now.
-fn keep(app: &Rc<App>, method: &Method, asked: String, sweep: Sweep) {
+fn keep(app: &'static App, method: &Method, asked: String, sweep: Sweep) {
     {
         let mut state = app.state.borrow_mut();
         if state.curve_question(method).as_ref() != Some(&asked) {

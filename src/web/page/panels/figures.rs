@@ -5,14 +5,13 @@ use crate::web::dom::{set, set_text};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::format::{decimals, significant};
 use crate::web::page::state::{Standing, State, quality};
-use std::rc::Rc;
 
 /// The strip of figures.
 #[derive(Debug)]
 pub struct Figures;
 
 impl Panel for Figures {
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if app.asks(what) || matches!(what, Change::Overlay | Change::Result | Change::Measure) {
             show(app);
         }

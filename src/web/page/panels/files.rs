@@ -14,7 +14,6 @@ use crate::web::page::{flow, format, notice, reading};
 use crate::web::pool::Failure;
 use js_sys::Array;
 use std::cell::RefCell;
-use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, DataTransfer, DragEvent, Element, File, FileList};
 
@@ -30,7 +29,7 @@ pub struct Files {
 
 impl Panel for Files {
     /// Connects buttons, inputs and dropping.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
         for button in [&e.open_button, &e.choose_button] {
             let input = e.file_input.clone();
@@ -38,18 +37,18 @@ impl Panel for Files {
         }
         let input = e.importance_input.clone();
         on(&e.importance_button, "click", move |_| input.click());
-        let (me, chosen) = (self, app.clone());
-        on(&e.file_input, "change", move |_| me.take(&chosen, chosen.elements.file_input.files(), false));
-        let (me, chosen) = (self, app.clone());
+        let me = self;
+        on(&e.file_input, "change", move |_| me.take(app, app.elements.file_input.files(), false));
+        let me = self;
         on(&e.importance_input, "change", move |_| {
-            me.take(&chosen, chosen.elements.importance_input.files(), true);
+            me.take(app, app.elements.importance_input.files(), true);
         });
         self.connect_drop(app);
-        let (me, closed) = (self, app.clone());
-        on(&e.purpose, "close", move |_| me.answered(&closed));
+        let me = self;
+        on(&e.purpose, "close", move |_| me.answered(app));
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         match what {
             Change::File | Change::Reread | Change::Bench => show_bench(app),
             Change::Importance | Change::Link => {
@@ -69,26 +68,24 @@ impl Panel for Files {
 }
 
 impl Files {
-    fn connect_drop(&'static self, app: &Rc<App>) {
-        let over = app.clone();
+    fn connect_drop(&'static self, app: &'static App) {
         on(&app.document, "dragover", move |event| {
             event.prevent_default();
-            show(&over.elements.drop_veil, !on_importance_zone(&over, &event));
-            mark_zone(&over, on_importance_zone(&over, &event));
+            show(&app.elements.drop_veil, !on_importance_zone(app, &event));
+            mark_zone(app, on_importance_zone(app, &event));
         });
-        let leave = app.clone();
         on(&app.document, "dragleave", move |event| {
             // Leaving the window, and not merely an element inside it, has nowhere to go.
             if event.dyn_ref::<DragEvent>().is_some_and(|drag| drag.related_target().is_none()) {
-                show(&leave.elements.drop_veil, false);
-                mark_zone(&leave, false);
+                show(&app.elements.drop_veil, false);
+                mark_zone(app, false);
             }
         });
-        let (me, dropped) = (self, app.clone());
+        let me = self;
         on(&app.document, "drop", move |event| {
             event.prevent_default();
-            show(&dropped.elements.drop_veil, false);
-            mark_zone(&dropped, false);
+            show(&app.elements.drop_veil, false);
+            mark_zone(app, false);
             let files =
                 event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
             if event
@@ -96,13 +93,13 @@ impl Files {
                 .and_then(DragEvent::data_transfer)
                 .is_some_and(|data| has_folder(&data))
             {
-                return notice::error(&dropped, "That is a folder; drop the files in it.");
+                return notice::error(app, "That is a folder; drop the files in it.");
             }
-            me.take(&dropped, files, on_importance_zone(&dropped, &event));
+            me.take(app, files, on_importance_zone(app, &event));
         });
     }
 
-    fn take(&'static self, app: &Rc<App>, files: Option<FileList>, as_importance: bool) {
+    fn take(&'static self, app: &'static App, files: Option<FileList>, as_importance: bool) {
         let Some(files) = files else { return };
         let Some(file) = files.item(0) else { return };
         let name = file.name();
@@ -130,11 +127,11 @@ impl Files {
 
     /// Files beside an open model are told apart by what they hold: samples to run it on, importance of its weights, another
     /// model in its place. Arrays that may be any of them are asked about.
-    fn sort(&'static self, app: &Rc<App>, files: Vec<File>) {
+    fn sort(&'static self, app: &'static App, files: Vec<File>) {
         let name = files.first().map(File::name).unwrap_or_default();
         let flow = flow::begin(app, &format!("Opening {name}"));
         reading::restore_context(app);
-        let (me, app) = (self, app.clone());
+        let me = self;
         wasm_bindgen_futures::spawn_local(async move {
             let mut told = Vec::new();
             for file in &files {
@@ -145,15 +142,15 @@ impl Files {
                     _ => Purpose::Model,
                 });
             }
-            if flow::check(&app, flow).is_err() {
+            if flow::check(app, flow).is_err() {
                 return;
             }
-            flow::conclude(&app, flow, Ok(()));
+            flow::conclude(app, flow, Ok(()));
             match (told.as_slice(), files.as_slice()) {
-                (all, _) if all.iter().all(|purpose| *purpose == Purpose::Samples) => run_on(&app, &files),
-                ([Purpose::Importance(source)], [file]) => weigh_by(&app, file, source),
-                ([Purpose::Unclear], [file]) => me.ask(&app, file),
-                _ => open_joined(&app, files),
+                (all, _) if all.iter().all(|purpose| *purpose == Purpose::Samples) => run_on(app, &files),
+                ([Purpose::Importance(source)], [file]) => weigh_by(app, file, source),
+                ([Purpose::Unclear], [file]) => me.ask(app, file),
+                _ => open_joined(app, files),
             }
         });
     }
@@ -166,7 +163,7 @@ impl Files {
         let _ = app.elements.purpose.show_modal();
     }
 
-    fn answered(&self, app: &Rc<App>) {
+    fn answered(&self, app: &'static App) {
         let Some(file) = self.asked.take() else { return };
         match app.elements.purpose.return_value().as_str() {
             "model" => open_joined(app, vec![file]),
@@ -178,7 +175,7 @@ impl Files {
 }
 
 /// Shows the open file, also after a compressed file stood in its place.
-fn show_bench(app: &App) {
+fn show_bench(app: &'static App) {
     summarise(app);
     app.state.borrow_mut().archive = None;
     app.show_view("bench");
@@ -218,7 +215,7 @@ fn mark_zone(app: &App, over: bool) {
     let _ = app.elements.importance_zone.class_list().toggle_with_force("over", over);
 }
 
-fn open_joined(app: &Rc<App>, files: Vec<File>) {
+fn open_joined(app: &'static App, files: Vec<File>) {
     match join(files) {
         Ok((blob, name, parts)) => reading::open(app, blob, name, parts),
         Err(sentence) => notice::error(app, &sentence),
@@ -232,7 +229,7 @@ fn run_on(app: &App, files: &[File]) {
 }
 
 /// Weighs the open model's errors by a file, as a source takes it.
-fn weigh_by(app: &Rc<App>, file: &File, source: &'static ImportanceSource) {
+fn weigh_by(app: &'static App, file: &File, source: &'static ImportanceSource) {
     let name = file.name();
     let before = {
         let state = app.state.borrow();
@@ -245,12 +242,11 @@ fn weigh_by(app: &Rc<App>, file: &File, source: &'static ImportanceSource) {
     }
     app.changed(Change::Recipe);
     let flow = flow::begin(app, &format!("Reading importance from {name}"));
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = reading::read_importance(&app, flow).await;
+        let result = reading::read_importance(app, flow).await;
         if result.is_ok() {
-            notice::link(&app, &format!("{name} was taken for importance: errors are weighed by it."));
-        } else if flow::check(&app, flow).is_ok() {
+            notice::link(app, &format!("{name} was taken for importance: errors are weighed by it."));
+        } else if flow::check(app, flow).is_ok() {
             // Nobody asked for it: what weighed before weighs again.
             {
                 let mut state = app.state.borrow_mut();
@@ -259,13 +255,13 @@ fn weigh_by(app: &Rc<App>, file: &File, source: &'static ImportanceSource) {
             }
             app.changed(Change::Recipe);
         }
-        flow::conclude(&app, flow, result);
+        flow::conclude(app, flow, result);
     });
 }
 
 /// Takes a recipe file, or says of another JSON file what it is.
-fn open_json(app: &Rc<App>, file: File) {
-    let (app, name) = (app.clone(), file.name());
+fn open_json(app: &'static App, file: File) {
+    let name = file.name();
     wasm_bindgen_futures::spawn_local(async move {
         let read = wasm_bindgen_futures::JsFuture::from(file.text()).await;
         let text = read.ok().and_then(|text| text.as_string()).unwrap_or_default();
@@ -274,8 +270,8 @@ fn open_json(app: &Rc<App>, file: File) {
                 app.state.borrow_mut().take_recipe(recipe, hash);
                 app.changed(Change::Link);
             }
-            Err(error) if text.contains("\"recipe\"") => notice::error(&app, &format!("{name}: {error}")),
-            Err(_) => reading::open(&app, file.into(), name, Vec::new()),
+            Err(error) if text.contains("\"recipe\"") => notice::error(app, &format!("{name}: {error}")),
+            Err(_) => reading::open(app, file.into(), name, Vec::new()),
         }
     });
 }

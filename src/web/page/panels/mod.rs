@@ -17,7 +17,6 @@ mod tensors;
 mod theme;
 
 use super::app::{App, Panel};
-use std::rc::Rc;
 
 /// Every panel; those with a state of their own are made here, and live as long as the tab.
 pub fn all() -> Vec<&'static dyn Panel> {
@@ -46,6 +45,6 @@ fn kept<P: Panel + Default>() -> &'static P {
 }
 
 /// Compresses the open file, as the panel's button does.
-pub fn compress(app: &Rc<App>) {
+pub fn compress(app: &'static App) {
     result::start(app);
 }

@@ -12,7 +12,6 @@ use crate::web::page::state::Answered;
 use crate::web::page::{download, form, format, notice};
 use crate::web::pool::{Failure, unexpected};
 use plotters_canvas::CanvasBackend;
-use std::rc::Rc;
 use web_sys::Element;
 
 /// Size of the SVG download in CSS pixels.
@@ -29,21 +28,18 @@ pub struct Overlay {
 
 impl Panel for Overlay {
     /// Connects the choice of tensor, the scale of counts and the download.
-    fn connect(&'static self, app: &Rc<App>) {
-        let chosen = app.clone();
+    fn connect(&'static self, app: &'static App) {
         on(&app.elements.overlay_tensor, "change", move |_| {
-            let index = chosen.elements.overlay_tensor.value().parse().ok();
-            chosen.state.borrow_mut().view.tensor = index;
-            chosen.changed(Change::Question);
+            let index = app.elements.overlay_tensor.value().parse().ok();
+            app.state.borrow_mut().view.tensor = index;
+            app.changed(Change::Question);
         });
-        let changed = app.clone();
-        on(&app.elements.overlay_log, "change", move |_| changed.paint());
-        let click = app.clone();
-        on(&app.elements.overlay_svg, "click", move |_| save(&click));
+        on(&app.elements.overlay_log, "change", move |_| app.paint());
+        on(&app.elements.overlay_svg, "click", move |_| save(app));
         app.redraw_with(&app.elements.overlay_canvas);
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if what == Change::File {
             fill_choice(app);
         }
@@ -77,15 +73,14 @@ impl Panel for Overlay {
 
 impl Overlay {
     /// Asks for what the newest question is. Once the slider rests, what it stands at is tried.
-    fn refresh(&'static self, app: &Rc<App>) {
+    fn refresh(&'static self, app: &'static App) {
         if !self.asking.want() {
             return;
         }
-        let app = app.clone();
         wasm_bindgen_futures::spawn_local(async move {
             while self.asking.next() {
-                if ask(&app, true).await && !self.asking.is_wanted() {
-                    ask(&app, false).await;
+                if ask(app, true).await && !self.asking.is_wanted() {
+                    ask(app, false).await;
                 }
             }
         });
@@ -93,7 +88,7 @@ impl Overlay {
 }
 
 /// Asks for the overlay and keeps it; whether it is the present question's, in haste.
-async fn ask(app: &Rc<App>, hasty: bool) -> bool {
+async fn ask(app: &'static App, hasty: bool) -> bool {
     let (recipe, tensor, asked) = {
         let state = app.state.borrow();
         (state.solvable(), state.view.tensor, state.overlay_question())
@@ -111,7 +106,7 @@ async fn ask(app: &Rc<App>, hasty: bool) -> bool {
 }
 
 /// Keeps an answer. A slider that moves shows where it has been: an answer to an earlier question is shown as that.
-fn keep(app: &Rc<App>, asked: String, overlay: report::Overlay) -> bool {
+fn keep(app: &'static App, asked: String, overlay: report::Overlay) -> bool {
     let is_current = app.state.borrow().overlay_question().as_ref() == Some(&asked);
     let is_hasty = is_current && overlay.hasty;
     let found_step = is_current && app.state.borrow_mut().take_step(overlay.point.parameter.clone());

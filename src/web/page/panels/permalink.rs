@@ -5,7 +5,6 @@ use crate::web::dom::{on, set_text};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::notice;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 
 /// Milliseconds between two writes: browsers refuse more than some hundred changes of the address in half a minute.
 const PAUSE: i32 = 300;
@@ -22,15 +21,15 @@ pub struct Permalink {
 
 impl Panel for Permalink {
     /// Follows the address, as it is and when the user edits it or pastes another link.
-    fn connect(&'static self, app: &Rc<App>) {
-        let (me, changed) = (self, app.clone());
-        on(&app.window, "hashchange", move |_| me.restore(&changed));
+    fn connect(&'static self, app: &'static App) {
+        let me = self;
+        on(&app.window, "hashchange", move |_| me.restore(app));
         self.restore(app);
-        let (me, click) = (self, app.clone());
-        on(&app.elements.copy_link, "click", move |_| me.copy(&click));
+        let me = self;
+        on(&app.elements.copy_link, "click", move |_| me.copy(app));
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if matches!(what, Change::File | Change::Reread | Change::Link) {
             judge(app);
         }
@@ -46,7 +45,7 @@ impl Panel for Permalink {
 
 impl Permalink {
     /// Takes the recipe from the address, if there is one.
-    fn restore(&self, app: &Rc<App>) {
+    fn restore(&self, app: &'static App) {
         let fragment = app.window.location().hash().unwrap_or_default();
         let fragment = fragment.trim_start_matches('#').to_owned();
         if !fragment.contains('=') || *self.fragment.borrow() == fragment {
@@ -83,36 +82,34 @@ impl Permalink {
     }
 
     /// Writes the recipe into the address, at once unless it was written a moment ago, and then when that moment is over.
-    fn write_soon(&'static self, app: &Rc<App>) {
+    fn write_soon(&'static self, app: &'static App) {
         if self.waits.get() {
             self.is_asked.set(true);
             return;
         }
         self.write(app);
         self.waits.set(true);
-        let (me, writer) = (self, app.clone());
+        let me = self;
         app.later(PAUSE, move |()| {
             me.waits.set(false);
             if me.is_asked.replace(false) {
-                me.write_soon(&writer);
+                me.write_soon(app);
             }
         });
     }
 
     /// Puts the link on the clipboard.
-    fn copy(&self, app: &Rc<App>) {
+    fn copy(&self, app: &'static App) {
         self.write(app);
         let href = app.window.location().href().unwrap_or_default();
         let promise = app.window.navigator().clipboard().write_text(&href);
-        let app = app.clone();
         wasm_bindgen_futures::spawn_local(async move {
             if wasm_bindgen_futures::JsFuture::from(promise).await.is_ok() {
                 set_text(&app.elements.copy_link, "Copied");
-                notice::announce(&app, "Link copied");
-                let back = app.clone();
-                app.later(1_500, move |()| set_text(&back.elements.copy_link, "Copy link"));
+                notice::announce(app, "Link copied");
+                app.later(1_500, move |()| set_text(&app.elements.copy_link, "Copy link"));
             } else {
-                notice::error(&app, "The browser did not allow copying; the link is in the address bar.");
+                notice::error(app, "The browser did not allow copying; the link is in the address bar.");
             }
         });
     }

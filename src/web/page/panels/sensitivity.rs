@@ -11,7 +11,6 @@ use crate::web::page::latest::Latest;
 use crate::web::page::state::{Answered, State};
 use crate::web::page::{download, format};
 use plotters_canvas::CanvasBackend;
-use std::rc::Rc;
 use web_sys::Element;
 
 /// Most bars that the chart makes room for.
@@ -30,22 +29,19 @@ pub struct Sensitivity {
 
 impl Panel for Sensitivity {
     /// Connects the choice of what bars show, the table and the download.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
-        let changed = app.clone();
         on(&e.sensitivity_show, "change", move |_| {
-            let e = &changed.elements;
+            let e = &app.elements;
             set(&e.sensitivity, "data-show", &e.sensitivity_show.value());
-            changed.paint();
+            app.paint();
         });
-        let opened = app.clone();
-        on(&e.sensitivity_details, "toggle", move |_| fill_table(&opened));
-        let click = app.clone();
-        on(&e.sensitivity_csv, "click", move |_| save(&click));
+        on(&e.sensitivity_details, "toggle", move |_| fill_table(app));
+        on(&e.sensitivity_csv, "click", move |_| save(app));
         app.redraw_with(&e.sensitivity_canvas);
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if app.asks(what) || matches!(what, Change::Overlay | Change::Result) {
             show_standing(app);
         }
@@ -79,21 +75,20 @@ impl Panel for Sensitivity {
 
 impl Sensitivity {
     /// Asks for the sensitivity of the newest recipe, one question at a time.
-    fn refresh(&'static self, app: &Rc<App>) {
+    fn refresh(&'static self, app: &'static App) {
         if !self.asking.want() {
             return;
         }
-        let app = app.clone();
         wasm_bindgen_futures::spawn_local(async move {
             while self.asking.next() {
-                ask(&app).await;
+                ask(app).await;
             }
         });
     }
 }
 
 /// Asks beside the curves. What cannot be solved is said by the overlay.
-async fn ask(app: &Rc<App>) {
+async fn ask(app: &'static App) {
     let (recipe, asked) = {
         let state = app.state.borrow();
         (state.solvable(), state.question().filter(|_| !state.solvers.is_sweeper_empty))

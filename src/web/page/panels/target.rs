@@ -9,24 +9,21 @@ use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::state::{OpenFile, POINTS};
 use crate::web::page::{flow, making, reading};
 use crate::web::pool::{Failure, Outcome, unexpected};
-use std::rc::Rc;
 
 /// The form of the target.
 #[derive(Debug)]
 pub struct TargetForm;
 
 impl Panel for TargetForm {
-    fn connect(&'static self, app: &Rc<App>) {
-        let chosen = app.clone();
-        on(&app.elements.target_kind, "change", move |_| choose(&chosen));
-        let submitted = app.clone();
+    fn connect(&'static self, app: &'static App) {
+        on(&app.elements.target_kind, "change", move |_| choose(app));
         on(&app.elements.target_form, "submit", move |event| {
             event.prevent_default();
-            start(&submitted);
+            start(app);
         });
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if app.asks(what) {
             forget(app);
         }
@@ -62,7 +59,7 @@ fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
     methods::METHODS.iter().filter(competes).collect()
 }
 
-fn start(app: &Rc<App>) {
+fn start(app: &'static App) {
     let e = &app.elements;
     let target = Target::read(&e.target_kind.value(), &e.target_amount.value());
     let recipe = app.state.borrow().wish.recipe.clone();
@@ -72,17 +69,16 @@ fn start(app: &Rc<App>) {
     };
     forget(app);
     let flow = flow::begin(app, "Finding a setting");
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = search(&app, flow, candidates).await;
-        if flow::check(&app, flow).is_ok() {
-            reading::restore_context(&app);
+        let result = search(app, flow, candidates).await;
+        if flow::check(app, flow).is_ok() {
+            reading::restore_context(app);
         }
-        flow::conclude(&app, flow, result);
+        flow::conclude(app, flow, result);
     });
 }
 
-async fn search(app: &Rc<App>, flow: u32, mut candidates: Candidates) -> Outcome<()> {
+async fn search(app: &'static App, flow: u32, mut candidates: Candidates) -> Outcome<()> {
     let (file, recipe, _) = making::wish(app, flow).await?;
     let wish = app.state.borrow().wish.recipe.clone();
     flow::stage(app, "Finding a setting");
@@ -127,7 +123,7 @@ async fn find(
 }
 
 /// Makes the answer the recipe, or says what can be had; `wish` is the recipe as it was when the search began.
-fn conclude(app: &Rc<App>, wish: &Recipe, candidates: &Candidates) {
+fn conclude(app: &'static App, wish: &Recipe, candidates: &Candidates) {
     let trial = match candidates.answer() {
         Ok(trial) => trial,
         Err(sentence) => return say(app, &sentence, true),

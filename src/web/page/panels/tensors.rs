@@ -10,7 +10,6 @@ use crate::web::page::format;
 use crate::web::page::state::State;
 use std::cell::{Cell, RefCell};
 use std::fmt::Write as _;
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlInputElement};
 
@@ -40,19 +39,19 @@ pub struct Tensors {
 
 impl Panel for Tensors {
     /// Connects filter, headings, check boxes and the button for more rows.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
-        let (me, filter) = (self, app.clone());
+        let me = self;
         on(&e.tensor_filter, "input", move |_| {
             me.more.set(0);
-            me.fill(&filter);
+            me.fill(app);
         });
-        let (me, more) = (self, app.clone());
+        let me = self;
         on(&e.tensor_more, "click", move |_| {
             me.more.set(me.more.get() + PAGE_ROWS);
-            me.fill(&more);
+            me.fill(app);
         });
-        let (me, sorted) = (self, app.clone());
+        let me = self;
         on(&e.tensor_table, "click", move |event| {
             let heading = event
                 .target()
@@ -61,22 +60,21 @@ impl Panel for Tensors {
                 .and_then(|heading| heading.get_attribute("data-sort"));
             if let Some(column) = heading {
                 me.reorder(column);
-                me.fill(&sorted);
+                me.fill(app);
             }
         });
-        let toggle = app.clone();
         on(&e.tensor_rows, "change", move |event| {
             let Some(input) = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
             else {
                 return;
             };
             if let Some(index) = input.get_attribute("data-tensor").and_then(|index| index.parse().ok()) {
-                select(&toggle, index, input.checked());
+                select(app, index, input.checked());
             }
         });
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         if what == Change::File {
             app.elements.tensor_filter.set_value("");
             self.more.set(0);
@@ -316,7 +314,7 @@ fn literal(name: &str) -> String {
 }
 
 /// Takes a tensor in or out by changing the recipe's patterns.
-fn select(app: &Rc<App>, index: usize, wanted: bool) {
+fn select(app: &'static App, index: usize, wanted: bool) {
     {
         let mut state = app.state.borrow_mut();
         let Some(rows) = state.file.as_ref().map(|file| file.rows.clone()) else { return };

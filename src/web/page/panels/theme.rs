@@ -2,7 +2,6 @@
 
 use crate::web::dom::{on, set};
 use crate::web::page::app::{App, Panel};
-use std::rc::Rc;
 
 const KEY: &str = "quantscope-colours";
 /// Choices in the order the button goes through them, with their names for people.
@@ -30,21 +29,19 @@ pub struct Theme;
 
 impl Panel for Theme {
     /// Restores the choice and connects the button; charts are redrawn when colours change.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         apply(app, stored(app));
-        let click = app.clone();
         on(&app.elements.theme_button, "click", move |_| {
-            let next = (stored(&click) + 1) % CHOICES.len();
-            if let (Ok(Some(storage)), Some((id, _))) = (click.window.local_storage(), CHOICES.get(next)) {
+            let next = (stored(app) + 1) % CHOICES.len();
+            if let (Ok(Some(storage)), Some((id, _))) = (app.window.local_storage(), CHOICES.get(next)) {
                 // A browser that stores nothing still shows the choice for as long as the page lives.
                 let _ = storage.set_item(KEY, id);
             }
-            apply(&click, next);
-            click.paint();
+            apply(app, next);
+            app.paint();
         });
         if let Ok(Some(query)) = app.window.match_media("(prefers-color-scheme: dark)") {
-            let change = app.clone();
-            on(&query, "change", move |_| change.paint());
+            on(&query, "change", move |_| app.paint());
             std::mem::forget(query);
         }
     }

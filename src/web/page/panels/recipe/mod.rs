@@ -8,7 +8,6 @@ use crate::web::dom::{append, fill_notes, make, on, part, set, set_text, show};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::form::{control, offer, put, show_problem, slot, value_of};
 use parameters::{method_of, show_settings};
-use std::rc::Rc;
 use wasm_bindgen::JsCast;
 use web_sys::Element;
 
@@ -18,31 +17,28 @@ pub struct RecipeForm;
 
 impl Panel for RecipeForm {
     /// Builds the fields and listens to every control.
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
         for field in FIELDS {
             build(app, field);
         }
-        let submitted = app.clone();
         on(&e.recipe_form, "submit", move |event| {
             event.prevent_default();
-            submitted.changed(Change::Question);
+            app.changed(Change::Question);
         });
-        let input = app.clone();
         on(&e.recipe_form, "input", move |event| {
             if let Some(target) = event.target().and_then(|target| target.dyn_into::<Element>().ok()) {
-                edited(&input, &target);
+                edited(app, &target);
             }
         });
         // What changed while its user was in a field is shown once they have left it.
-        let left = app.clone();
         on(&e.method_parameters, "focusout", move |_| {
-            show_settings(&left);
+            show_settings(app);
         });
         sync(app);
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         match what {
             Change::File | Change::Reread | Change::Recipe | Change::Link => sync(app),
             Change::Importance | Change::ImportanceRefused => show_importance(app),
@@ -177,7 +173,7 @@ fn show_importance(app: &App) {
 }
 
 /// Takes what the user did into the recipe.
-fn edited(app: &Rc<App>, target: &Element) {
+fn edited(app: &'static App, target: &Element) {
     if target.id().starts_with("target-") {
         // A target is no part of the recipe.
         return;

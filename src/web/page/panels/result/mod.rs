@@ -16,7 +16,6 @@ use crate::web::page::state::{Compressed, OpenFile};
 use crate::web::page::{decoding, download, flow, form, format, ledger, making, reading};
 use crate::web::pool::{Failure, Outcome, unexpected};
 use js_sys::Array;
-use std::rc::Rc;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
@@ -25,14 +24,12 @@ use web_sys::Blob;
 pub struct Result;
 
 impl Panel for Result {
-    fn connect(&'static self, app: &Rc<App>) {
+    fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
-        let click = app.clone();
-        on(&e.compress_button, "click", move |_| start(&click));
-        let click = app.clone();
+        on(&e.compress_button, "click", move |_| start(app));
         on(&e.download_qsz, "click", move |_| {
-            if let Some(made) = click.state.borrow().answers.compressed.clone() {
-                download::blob(&click, &made.name, &made.blob);
+            if let Some(made) = app.state.borrow().answers.compressed.clone() {
+                download::blob(app, &made.name, &made.blob);
             }
         });
         let targets = [
@@ -41,20 +38,18 @@ impl Panel for Result {
             (&e.download_onnx, Target::Onnx),
         ];
         for (button, target) in targets {
-            let click = app.clone();
             on(button, "click", move |_| {
-                let made = click.state.borrow().answers.compressed.clone();
+                let made = app.state.borrow().answers.compressed.clone();
                 if let Some(made) = made {
-                    decoding::decode(&click, made.blob, &made.name, target);
+                    decoding::decode(app, made.blob, &made.name, target);
                 }
             });
         }
-        let click = app.clone();
-        on(&e.download_recipe, "click", move |_| download_recipe(&click));
+        on(&e.download_recipe, "click", move |_| download_recipe(app));
         running::connect(app);
     }
 
-    fn changed(&'static self, app: &Rc<App>, what: Change) {
+    fn changed(&'static self, app: &'static App, what: Change) {
         match what {
             Change::File => {
                 show_onnx(app);
@@ -70,7 +65,7 @@ impl Panel for Result {
 }
 
 /// Compresses the open file with the current recipe; one with an error takes the user to the field that has it.
-pub fn start(app: &Rc<App>) {
+pub fn start(app: &'static App) {
     if app.state.borrow().file.is_none() {
         return;
     }
@@ -78,17 +73,16 @@ pub fn start(app: &Rc<App>) {
         return form::go_to_problem(app);
     }
     let flow = flow::begin(app, "Solving the recipe");
-    let app = app.clone();
     wasm_bindgen_futures::spawn_local(async move {
-        let result = compress(&app, flow).await;
-        if flow::check(&app, flow).is_ok() {
-            reading::restore_context(&app);
+        let result = compress(app, flow).await;
+        if flow::check(app, flow).is_ok() {
+            reading::restore_context(app);
         }
-        flow::conclude(&app, flow, result);
+        flow::conclude(app, flow, result);
     });
 }
 
-async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
+async fn compress(app: &'static App, flow: u32) -> Outcome<()> {
     let (file, wished, line) = making::wish(app, flow).await?;
     let is_open =
         Session::leaves_step_open(&wished) || app.state.borrow().wish.found_step.as_ref() == Some(&line);
@@ -114,7 +108,7 @@ async fn compress(app: &Rc<App>, flow: u32) -> Outcome<()> {
 }
 
 /// The step that was settled on is the recipe's from now on: in its field, in the link and in the figures.
-fn take_settled(app: &Rc<App>, outcome: &Report, line: &str) {
+fn take_settled(app: &'static App, outcome: &Report, line: &str) {
     {
         let mut state = app.state.borrow_mut();
         let settled = Recipe::from_line(&outcome.recipe).ok();
@@ -143,7 +137,13 @@ struct Attempt {
 }
 
 /// Carries out a recipe and shows what came of it.
-async fn attempt(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe, line: &str) -> Outcome<Attempt> {
+async fn attempt(
+    app: &'static App,
+    flow: u32,
+    file: &OpenFile,
+    recipe: Recipe,
+    line: &str,
+) -> Outcome<Attempt> {
     flow::stage(app, "Solving the recipe");
     let (context, tasks) = making::plan(app, flow, file, recipe).await?;
     flow::stage(app, "Compressing");
@@ -162,7 +162,7 @@ async fn attempt(app: &Rc<App>, flow: u32, file: &OpenFile, recipe: Recipe, line
     Ok(Attempt { blob, outcome, context, tasks })
 }
 
-async fn verify(app: &Rc<App>, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
+async fn verify(app: &'static App, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
     flow::stage(app, "Decoding and comparing");
     app.pool.tell_anew(context);
     let parts = Array::new();

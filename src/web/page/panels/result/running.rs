@@ -7,23 +7,20 @@ use crate::web::page::app::App;
 use crate::web::page::state::OpenFile;
 use crate::web::page::{flow, format};
 use crate::web::pool::Outcome;
-use std::rc::Rc;
 use web_sys::Blob;
 
 /// Connects the button.
-pub fn connect(app: &Rc<App>) {
-    let click = app.clone();
+pub fn connect(app: &'static App) {
     on(&app.elements.run_button, "click", move |_| {
         let (file, made) = {
-            let state = click.state.borrow();
+            let state = app.state.borrow();
             (state.file.clone(), state.answers.compressed.clone())
         };
         let (Some(file), Some(made)) = (file, made) else { return };
-        let flow = flow::begin(&click, "Running the network");
-        let app = click.clone();
+        let flow = flow::begin(app, "Running the network");
         wasm_bindgen_futures::spawn_local(async move {
-            let result = run(&app, flow, &file, &made.blob, true).await.map(|_| ());
-            flow::conclude(&app, flow, result);
+            let result = run(app, flow, &file, &made.blob, true).await.map(|_| ());
+            flow::conclude(app, flow, result);
         });
     });
 }
