@@ -454,7 +454,7 @@ pub fn finetune(
     let setup = validation.setup.clone();
     let show = |done: usize, of: usize| context.bars.count("retraining", done as u64, of as u64);
     let training = Training { setup: &setup, data: &train, range: range.clone() };
-    let tuned = retrain(&mut validation.evaluator, &recipe, training, schedule, &show, &|| true);
+    let tuned = retrain(&mut validation.evaluator, &recipe, &training, schedule, &show, &|| true);
     context.bars.clear();
     let tuned = tuned?;
     write_whole(output, &tuned.quantized.file)?;

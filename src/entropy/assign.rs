@@ -3,7 +3,7 @@
 //! Numbers mₙ are chosen on a grid to minimise Σ h·(w − m·step)² + λ·bits, with the bits of the very coder that will code
 //! them. With a trellis a Viterbi search keeps the cheapest path into every state; without one there is a single path.
 //! What a number is expected to be is taken from the cheapest path so far, for all states alike, so that a weight has four
-//! branches to price (two grids, two parities) however many states there are. Prices are those of the probabilities at
+//! branches to price (two grids, two parities) however many states there are. Rate costs are those of the probabilities at
 //! the last update: every row, and within long rows every `SEGMENT` weights, the best path so far is shown to the model,
 //! as the coder will see it.
 //!
@@ -15,8 +15,8 @@
 
 use super::Rows;
 use super::binary::{BitCosts, Model};
-use super::context::{Context, Prices, Quantized, code};
-use super::neighbours::{Around, Columns, Expectation, Path};
+use super::context::{Context, Quantized, RateCosts, code};
+use super::neighbours::{Columns, Neighbourhood, Path, Prediction};
 use super::predict::Predictor;
 use super::trellis::{STATES, Trellis};
 
@@ -39,18 +39,18 @@ pub struct Goal {
 
 /// The cheapest number of a branch, with its cost.
 #[derive(Debug, Clone, Copy)]
-struct Offer {
+struct BranchMetric {
     cost: f32,
     number: i32,
 }
 
-/// Offers by grid and parity.
-type Grids = [[Offer; 2]; 2];
+/// Branch metrics by grid and parity.
+type Grids = [[BranchMetric; 2]; 2];
 
 /// A weight's way back: for every state the parity that led to it, and the number of every branch, by the
 /// [class](Trellis::class) of the state it starts from.
 #[derive(Debug, Clone, Copy)]
-struct Back {
+struct Traceback {
     parities: u64,
     numbers: [[[i32; 2]; 2]; 4],
 }
@@ -107,7 +107,7 @@ impl<'a> Search<'a> {
         let numbering = self.context.numbering();
         let costs = BitCosts::new();
         let mut model = self.context.model();
-        let mut prices = Prices::new();
+        let mut prices = RateCosts::new();
         let mut columns = Columns::new(self.rows, self.values.len(), predictor);
         let mut path = Path::default();
         let [least, most] = self.ends;
@@ -120,23 +120,23 @@ impl<'a> Search<'a> {
             stale += 1;
             let around = columns.ahead(0);
             let expected = columns.expected(&around);
-            let expectation = around.expectation(path, expected, true, false);
+            let prediction = around.prediction(path, expected, true, false);
             let h = self.importance(i);
             let nearest = rounded(*x).clamp(least, most);
-            let towards = nearest + (expectation.centre - nearest).signum();
-            let mut best = Offer { cost: f32::INFINITY, number: 0 };
+            let towards = nearest + (prediction.centre - nearest).signum();
+            let mut best = BranchMetric { cost: f32::INFINITY, number: 0 };
             // What is exactly zero stays so, whatever the path would gain.
             let candidates =
-                if *x == 0.0 { [0; 4] } else { [nearest, towards, expectation.centre.clamp(least, most), 0] };
+                if *x == 0.0 { [0; 4] } else { [nearest, towards, prediction.centre.clamp(least, most), 0] };
             for number in candidates {
                 let off = x - number as f32;
-                let cost = h * off * off + self.bit * prices.of(false, &expectation, number);
+                let cost = h * off * off + self.bit * prices.of(false, &prediction, number);
                 if cost < best.cost {
-                    best = Offer { cost, number };
+                    best = BranchMetric { cost, number };
                 }
             }
             let number = best.number;
-            code(&mut model, false, &expectation, number);
+            code(&mut model, false, &prediction, number);
             path = path.then(number, expected, columns.pace());
             columns.push(number, around.base, expected, path);
             symbols.push(numbering.symbol(number).unwrap_or(0));
@@ -151,9 +151,9 @@ impl<'a> Search<'a> {
         h: f32,
         odd: bool,
         parity: i32,
-        expectation: &Expectation,
-        prices: &Prices,
-    ) -> Offer {
+        prediction: &Prediction,
+        prices: &RateCosts,
+    ) -> BranchMetric {
         let [least, most] = self.ends;
         let shift = i32::from(odd);
         // Even places 2j are the numbers 4j on the even grid and 4j − 1 (4j + 1 below zero) on the odd one, odd ones 4j + 2 and
@@ -168,7 +168,7 @@ impl<'a> Search<'a> {
         };
         let number_of = |place: i32| 2 * place - shift * place.signum();
         let one = place_near(x);
-        let centre = expectation.centre;
+        let centre = prediction.centre;
         let two = one + 2 * (centre - one).signum();
         // The expected place where it is of this parity, else zero or the one next to it.
         let three = match (centre & 1 == parity, parity) {
@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
                 }
             }
         };
-        let mut best = Offer { cost: f32::INFINITY, number: 0 };
+        let mut best = BranchMetric { cost: f32::INFINITY, number: 0 };
         // What is exactly zero stays so, whatever the path would gain: both grids have a zero, at place 0.
         let places = match (x == 0.0, parity) {
             (true, 0) => [0; 3],
@@ -192,28 +192,35 @@ impl<'a> Search<'a> {
         for place in places {
             let number = number_of(place);
             let off = x - number as f32;
-            let cost = h * off * off + self.bit * prices.of(odd, expectation, place);
+            let cost = h * off * off + self.bit * prices.of(odd, prediction, place);
             if cost < best.cost && number >= least && number <= most {
-                best = Offer { cost, number };
+                best = BranchMetric { cost, number };
             }
         }
         best
     }
 
-    /// The offers of a weight that is expected to be there.
+    /// The metrics of a weight that is expected to be there.
     #[inline(always)]
-    fn grids(&self, i: usize, around: &Around, path: Path, expected: i32, prices: &Prices) -> Grids {
+    fn grids(
+        &self,
+        i: usize,
+        around: &Neighbourhood,
+        path: Path,
+        expected: i32,
+        prices: &RateCosts,
+    ) -> Grids {
         let (x, h) = (self.values[i], self.importance(i));
         [false, true].map(|odd| {
-            let expectation = around.expectation(path, expected, false, odd);
-            [0, 1].map(|parity| self.branch(x, h, odd, parity, &expectation, prices))
+            let prediction = around.prediction(path, expected, false, odd);
+            [0, 1].map(|parity| self.branch(x, h, odd, parity, &prediction, prices))
         })
     }
 
     /// The cheapest path through the trellis, taken for good every [`COMMIT`] weights.
     fn run(&self, predictor: Predictor, symbols: &mut Vec<u16>) {
         let costs = BitCosts::new();
-        let mut prices = Prices::new();
+        let mut prices = RateCosts::new();
         let mut viterbi = Viterbi::new(self, predictor);
         let (mut committed, mut at, mut stale) = (0, 0, SEGMENT);
         let mut numbers: Vec<i32> = Vec::new();
@@ -248,7 +255,7 @@ struct Viterbi<'a> {
     /// Cost of the cheapest path into every state, over that of the cheapest of all.
     survivors: [f32; STATES],
     /// One step for every weight since the last that was taken for good.
-    back: Vec<Back>,
+    back: Vec<Traceback>,
     /// The parities that led to the states before the first of `back`.
     earlier: u64,
     /// The best path as the model has seen it, and the state it is in.
@@ -282,7 +289,7 @@ impl<'a> Viterbi<'a> {
     }
 
     /// Goes on by the weights of `range`, in one row; the state of the cheapest path.
-    fn extend(&mut self, range: std::ops::Range<usize>, prices: &Prices) -> u8 {
+    fn extend(&mut self, range: std::ops::Range<usize>, prices: &RateCosts) -> u8 {
         let states = self.trellis.states();
         let start = range.start;
         let mut next = self.survivors;
@@ -294,22 +301,22 @@ impl<'a> Viterbi<'a> {
             let expected = self.columns.expected(&around);
             let own = self.trellis.class(best, parities);
             let shared = self.search.grids(at, &around, path, expected, prices);
-            let mut offers = [shared; 4];
+            let mut metrics = [shared; 4];
             if self.looks_left
                 && let Some(left) = &left
             {
-                self.suppose_left((at, start), own, left, &around, prices, &mut offers);
+                self.suppose_left((at, start), own, left, &around, prices, &mut metrics);
             }
             parities = self.trellis.step(
                 &self.survivors,
                 parities,
-                &offers.map(|grids| grids.map(|g| g.map(|o| o.cost))),
+                &metrics.map(|grids| grids.map(|g| g.map(|o| o.cost))),
                 &mut next,
             );
             std::mem::swap(&mut self.survivors, &mut next);
-            let numbers = offers.map(|grids| grids.map(|grid| grid.map(|offer| offer.number)));
+            let numbers = metrics.map(|grids| grids.map(|grid| grid.map(|metric| metric.number)));
             let classes = self.parities();
-            self.back.push(Back { parities, numbers });
+            self.back.push(Traceback { parities, numbers });
             best = cheapest(&self.survivors[..states]);
             let (from, parity) = self.trellis.before(best, parities);
             let own = numbers[self.trellis.class(from, classes)];
@@ -322,7 +329,7 @@ impl<'a> Viterbi<'a> {
         best
     }
 
-    /// Offers of the weight `at` for every class of states by what the number to its left is in that class; those of the
+    /// Branch metrics of the weight `at` for every class of states by what the number to its left is in that class; those of the
     /// best path's class, `own`, are there.
     #[inline(always)]
     fn suppose_left(
@@ -330,9 +337,9 @@ impl<'a> Viterbi<'a> {
         (at, start): (usize, usize),
         own: usize,
         left: &Left,
-        around: &Around,
-        prices: &Prices,
-        offers: &mut [Grids; 4],
+        around: &Neighbourhood,
+        prices: &RateCosts,
+        metrics: &mut [Grids; 4],
     ) {
         let before = left.by_class;
         for class in 0..4 {
@@ -340,12 +347,12 @@ impl<'a> Viterbi<'a> {
                 continue;
             }
             if let Some(same) = (0..class).find(|other| before[*other] == before[class]) {
-                offers[class] = offers[same];
+                metrics[class] = metrics[same];
                 continue;
             }
             self.columns.suppose(at - 1 - start, before[class], left.base);
             let path = left.path.then(before[class], left.expected, self.columns.pace());
-            offers[class] = self.search.grids(at, around, path, self.columns.expected(around), prices);
+            metrics[class] = self.search.grids(at, around, path, self.columns.expected(around), prices);
         }
         self.columns.suppose(at - 1 - start, before[own], left.base);
     }
@@ -360,8 +367,8 @@ impl<'a> Viterbi<'a> {
             let place = trellis.place(state, *number).unwrap_or(0);
             let around = self.columns.ahead(0);
             let expected = self.columns.expected(&around);
-            let expectation = around.expectation(self.shown, expected, false, odd);
-            code(&mut self.model, odd, &expectation, place);
+            let prediction = around.prediction(self.shown, expected, false, odd);
+            code(&mut self.model, odd, &prediction, place);
             state = trellis.next(state, place);
             self.shown = self.shown.then(*number, expected, self.columns.pace());
             self.columns.push(*number, around.base, expected, self.shown);
@@ -402,7 +409,7 @@ fn rounded(x: f32) -> i32 {
 fn trace(
     trellis: &Trellis,
     mut state: u8,
-    back: &[Back],
+    back: &[Traceback],
     until: usize,
     earlier: u64,
     numbers: &mut Vec<i32>,

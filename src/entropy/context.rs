@@ -13,7 +13,7 @@ use super::binary::{BitCosts, Counting, Decisions, Decoder, Encoder, Model, ONE,
 use super::bits::{BitReader, BitWriter};
 use super::distance::{CLASSES, class_of, code_distance};
 use super::factors;
-use super::neighbours::{BUCKETS, Columns, Expectation, FRACTIONS, Path};
+use super::neighbours::{BUCKETS, Columns, FRACTIONS, Path, Prediction};
 use super::predict::{PACES, Predictor, RATES};
 use super::trellis::Trellis;
 use super::{CodeError, Rows, SymbolCode, check_alphabet, damaged, reserve};
@@ -149,16 +149,16 @@ pub struct Context {
 }
 
 /// What decisions cost, in bits, with the probabilities of now: by bucket of either grid and distance below
-/// [`PRICED`](Prices::PRICED), and the other two by context.
+/// [`PRICED`](RateCosts::PRICED), and the other two by context.
 #[derive(Debug)]
-pub(super) struct Prices {
+pub(super) struct RateCosts {
     /// Of a distance that is not zero, and of going on from the last one.
     distances: Vec<[f32; Self::PRICED]>,
     is_centre: Vec<[f32; 2]>,
     signs: Vec<[f32; 2]>,
 }
 
-impl Prices {
+impl RateCosts {
     /// Distances with a price of their own.
     const PRICED: usize = 16;
 
@@ -194,7 +194,7 @@ impl Prices {
 
     /// The price of the number at `place`.
     #[inline(always)]
-    pub(super) fn of(&self, odd: bool, expected: &Expectation, place: i32) -> f32 {
+    pub(super) fn of(&self, odd: bool, expected: &Prediction, place: i32) -> f32 {
         let is_centre = &self.is_centre[centre_context(odd, expected)];
         let off = place - expected.centre;
         if off == 0 {
@@ -214,19 +214,19 @@ impl Prices {
 
 /// The context of whether a number is at the expected place: zeros have a context of their own.
 #[inline(always)]
-fn centre_context(odd: bool, expected: &Expectation) -> usize {
+fn centre_context(odd: bool, expected: &Prediction) -> usize {
     let bucket = expected.bucket + if odd { BUCKETS } else { 0 };
     2 * (FRACTIONS * bucket + expected.fraction) + usize::from(expected.centre != 0)
 }
 
 /// The context of the side.
 #[inline(always)]
-fn sign_context(expected: &Expectation) -> usize {
+fn sign_context(expected: &Prediction) -> usize {
     SIGN + FRACTIONS * expected.bucket + expected.fraction
 }
 
 /// Codes the place of a number: the decisions of `place` when encoding, whatever `decisions` has when decoding.
-pub(super) fn code(decisions: &mut impl Decisions, odd: bool, expected: &Expectation, place: i32) -> i32 {
+pub(super) fn code(decisions: &mut impl Decisions, odd: bool, expected: &Prediction, place: i32) -> i32 {
     let off = place - expected.centre;
     if !decisions.bit(centre_context(odd, expected), off != 0) {
         return expected.centre;
@@ -259,8 +259,7 @@ fn walk<E>(
         let around = columns.ahead(0);
         let expected = columns.expected(&around);
         let odd = Trellis::is_odd(state);
-        let place =
-            code(decisions, odd, &around.expectation(path, expected, trellis.is_scalar(), odd), place);
+        let place = code(decisions, odd, &around.prediction(path, expected, trellis.is_scalar(), odd), place);
         let number = trellis.number(state, place);
         state = trellis.next(state, place);
         found(number)?;
@@ -405,7 +404,7 @@ impl Context {
             let number = if scalar { place } else { 2 * place };
             let around = columns.ahead(0);
             let expected = columns.expected(&around);
-            code(&mut trial, false, &around.expectation(path, expected, scalar, false), place);
+            code(&mut trial, false, &around.prediction(path, expected, scalar, false), place);
             path = path.then(number, expected, columns.pace());
             columns.push(number, around.base, expected, path);
         }

@@ -5,14 +5,14 @@
 //! input or output channel share a scale, and that is what the running means find.
 
 use super::Rows;
-use super::predict::{PACES, Predictor, REACH, Taps};
+use super::predict::{AdaptiveFilter, PACES, Predictor, REACH};
 
 /// Buckets of the expected distance: half octaves.
 pub(super) const BUCKETS: usize = 40;
 /// Shares of the distance from the expected value to the place nearest to it.
 pub(super) const FRACTIONS: usize = 4;
 
-/// Weights of what the expectation is made of: two to the left, one above, the row's and the column's running mean.
+/// Weights of what the prediction is made of: two to the left, one above, the row's and the column's running mean.
 const LEFT: u32 = 1;
 const LEFT_2: u32 = 1;
 const ABOVE: u32 = 1;
@@ -26,7 +26,7 @@ const MEAN_RATE: u32 = 4;
 
 /// What the next number's coding depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Expectation {
+pub(super) struct Prediction {
     /// Half octaves of the expected distance.
     pub bucket: usize,
     /// The place nearest to the expected value.
@@ -72,7 +72,7 @@ impl Path {
 #[derive(Debug)]
 pub(super) struct Columns {
     predictor: Predictor,
-    taps: Taps,
+    filter: AdaptiveFilter,
     length: usize,
     row_index: usize,
     /// How fast the columns' means move in this row, as a shift.
@@ -98,9 +98,9 @@ struct Above {
     mean_distance: u32,
 }
 
-/// What a number's expectation is made of apart from the path that leads to it.
+/// What a number's prediction is made of apart from the path that leads to it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Around {
+pub(super) struct Neighbourhood {
     pub column: usize,
     /// What the factors expect, in 1/64.
     pub base: i32,
@@ -116,7 +116,7 @@ impl Columns {
         let length = if rows.length < count { rows.length } else { 0 };
         Self {
             predictor,
-            taps: Taps::default(),
+            filter: AdaptiveFilter::default(),
             length,
             row_index: 0,
             column_rate: 2,
@@ -141,9 +141,9 @@ impl Columns {
 
     /// What is around the number `ahead` of the next, in the same row.
     #[inline(always)]
-    pub(super) fn ahead(&self, ahead: usize) -> Around {
+    pub(super) fn ahead(&self, ahead: usize) -> Neighbourhood {
         let column = self.column + ahead;
-        Around {
+        Neighbourhood {
             column,
             base: self.predictor.factors.expected(self.row_index, column),
             in_row: self.in_row + ahead,
@@ -154,16 +154,16 @@ impl Columns {
 
     /// The expected value in 1/64, by the numbers of this row that have been coded.
     #[inline(always)]
-    pub(super) fn expected(&self, around: &Around) -> i32 {
+    pub(super) fn expected(&self, around: &Neighbourhood) -> i32 {
         let before = |lag: u32| self.row.get(REACH + around.column - lag as usize).copied().unwrap_or(0);
         self.predict(around, before)
     }
 
     /// The expected value in 1/64, by what `before` says is left of the numbers of this row, by distance.
     #[inline]
-    pub(super) fn predict(&self, around: &Around, before: impl Fn(u32) -> i32) -> i32 {
+    pub(super) fn predict(&self, around: &Neighbourhood, before: impl Fn(u32) -> i32) -> i32 {
         let above = &around.above;
-        self.predictor.expected((around.column, around.base), above.left, above.mean, &self.taps, before)
+        self.predictor.expected((around.column, around.base), above.left, above.mean, &self.filter, before)
     }
 
     /// Takes it that the number `ahead` of the next, in the same row, will be `number`, until it is pushed.
@@ -183,7 +183,7 @@ impl Columns {
         if self.predictor.rate() > 0 {
             let (row, column) = (&self.row, self.column);
             let before = |lag: u32| row.get(REACH + column - lag as usize).copied().unwrap_or(0);
-            self.taps.learn(self.predictor.rate(), 64 * number - expected, before);
+            self.filter.learn(self.predictor.rate(), 64 * number - expected, before);
         }
         if let Some(above) = self.above.get_mut(self.column) {
             let distance = distance(number, expected);
@@ -211,10 +211,10 @@ impl Columns {
     }
 }
 
-impl Around {
+impl Neighbourhood {
     /// What to expect of the next number after `path`, where `expected` is its expected value in 1/64.
     #[inline(always)]
-    pub(super) fn expectation(&self, path: Path, expected: i32, scalar: bool, odd: bool) -> Expectation {
+    pub(super) fn prediction(&self, path: Path, expected: i32, scalar: bool, odd: bool) -> Prediction {
         let (up, column) = if self.first_row {
             (path.row, path.row)
         } else {
@@ -233,7 +233,7 @@ impl Around {
         let off = expected - 64 * number;
         let half = if scalar { 33 } else { 65 };
         let fraction = ((off.unsigned_abs() * FRACTIONS as u32 / half) as usize).min(FRACTIONS - 1);
-        Expectation { bucket, centre, below: off < 0, fraction }
+        Prediction { bucket, centre, below: off < 0, fraction }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Prediction: what a number is expected to be.
 //!
 //! Kernels are smooth, rows are mixtures of patterns, embeddings have columns with means: the signed value of a weight can be
-//! foretold in part. Three parts add up, each there only where it saves bits: a matrix of low rank (`super::factors`); of
+//! predicted in part. Three parts add up, each there only where it saves bits: a matrix of low rank (`super::factors`); of
 //! what that leaves, Σ cᵢ·xᵢ over earlier numbers of the row at fixed distances, the number above and the running mean of
 //! the column, with a set of coefficients for every position in a kernel, found by least squares and stored in 1/64; and of
 //! what both leave, a combination of the last `TAPS` that learns as it goes. Prediction decides nothing but contexts: it
@@ -33,7 +33,7 @@ const SHORTEST: usize = 256;
 /// Kernel sizes tried on matrices whose rows may be flattened feature maps.
 const FLATTENED: [usize; 5] = [4, 9, 16, 25, 49];
 
-/// The largest expectation, in 1/64: beyond every number.
+/// The largest prediction, in 1/64: beyond every number.
 const MOST: i32 = 1 << 23;
 
 /// Order of the exponential Golomb code of coefficients.
@@ -66,9 +66,9 @@ pub(super) const RATES: u32 = 4;
 
 /// The learning part: weights in 2⁻²⁰.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Taps([i32; TAPS]);
+pub(super) struct AdaptiveFilter([i32; TAPS]);
 
-impl Taps {
+impl AdaptiveFilter {
     /// What the last numbers, latest last, make of the next, in 1/64.
     #[inline]
     fn expected(&self, before: impl Fn(u32) -> i32) -> i32 {
@@ -138,7 +138,7 @@ impl Predictor {
         (column, base): (usize, i32),
         above: i32,
         mean: i32,
-        taps: &Taps,
+        filter: &AdaptiveFilter,
         before: impl Fn(u32) -> i32,
     ) -> i32 {
         let position = match self.positions.as_slice() {
@@ -155,7 +155,7 @@ impl Predictor {
             expected += (sum >> 4).clamp(-MOST, MOST);
         }
         if self.rate > 0 {
-            expected += taps.expected(before);
+            expected += filter.expected(before);
         }
         expected.clamp(-MOST, MOST)
     }

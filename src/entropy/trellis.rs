@@ -50,8 +50,8 @@ impl Trellis {
     }
 
     /// One step of a Viterbi search: from what the paths into every state cost to what those into the next states do, a number
-    /// costing `offers[class][grid][parity]`, by the class of the state it starts from, of which `before` are the parities. Bit s
-    /// of the result is the parity by which the cheaper path leads into state s.
+    /// costing `metrics[class][grid][parity]`, by the class of the state it starts from, of which `before` are the parities.
+    /// Bit s of the result is the parity by which the cheaper path leads into state s.
     ///
     /// The last tap is the state's lowest bit and feeds its highest, so even states lead to the lower half of the states and
     /// odd ones to the upper half, with either parity.
@@ -60,7 +60,7 @@ impl Trellis {
         &self,
         costs: &[f32; STATES],
         before: u64,
-        offers: &[[[f32; 2]; 2]; 4],
+        metrics: &[[[f32; 2]; 2]; 4],
         next: &mut [f32; STATES],
     ) -> u64 {
         const MASK: usize = STATES - 1;
@@ -68,8 +68,8 @@ impl Trellis {
         // What every state's branches cost, by parity.
         let mut branches = [[0.0f32; STATES]; 2];
         let [zeros, ones] = &mut branches;
-        if offers[0] == offers[1] && offers[0] == offers[2] && offers[0] == offers[3] {
-            let [even, odd] = offers[0];
+        if metrics[0] == metrics[1] && metrics[0] == metrics[2] && metrics[0] == metrics[3] {
+            let [even, odd] = metrics[0];
             for state in (0..2 * half).step_by(2) {
                 let (low, high) = (costs[state & MASK], costs[(state + 1) & MASK]);
                 (zeros[state & MASK], zeros[(state + 1) & MASK]) = (low + even[0], high + odd[0]);
@@ -78,9 +78,9 @@ impl Trellis {
         } else {
             for state in 0..2 * half {
                 let class = 2 * usize::from(state >= half) + (before >> state & 1) as usize;
-                let offer = &offers[class & 3][state & 1];
-                zeros[state & MASK] = costs[state & MASK] + offer[0];
-                ones[state & MASK] = costs[state & MASK] + offer[1];
+                let metric = &metrics[class & 3][state & 1];
+                zeros[state & MASK] = costs[state & MASK] + metric[0];
+                ones[state & MASK] = costs[state & MASK] + metric[1];
             }
         }
         let (feedback, parity) = (self.feedback & (half - 1), self.parity & (half - 1));
@@ -180,14 +180,14 @@ mod tests {
         for states in [4u32, 8, 16, 32, 64] {
             let trellis = Trellis::new(states).unwrap();
             let costs: [f32; STATES] = std::array::from_fn(|i| (i * 37 % 64) as f32);
-            let offers = [[1.0, 3.5], [2.25, 0.5]];
+            let metrics = [[1.0, 3.5], [2.25, 0.5]];
             let mut next = [0.0; STATES];
-            let parities = trellis.step(&costs, 0, &[offers; 4], &mut next);
+            let parities = trellis.step(&costs, 0, &[metrics; 4], &mut next);
             for to in 0..states as u8 {
                 let ways = (0..states as u8).flat_map(|from| [0, 1].map(|parity| (from, parity)));
                 let into = ways.filter(|(from, parity)| trellis.next(*from, *parity) == to);
                 let cost = |(from, parity): (u8, i32)| {
-                    costs[usize::from(from)] + offers[usize::from(Trellis::is_odd(from))][parity as usize]
+                    costs[usize::from(from)] + metrics[usize::from(Trellis::is_odd(from))][parity as usize]
                 };
                 let least = into.map(cost).fold(f32::INFINITY, f32::min);
                 assert_eq!(next[usize::from(to)], least);

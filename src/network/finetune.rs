@@ -63,7 +63,7 @@ pub struct Training<'a> {
 pub fn finetune(
     evaluator: &mut Evaluator,
     recipe: &Recipe,
-    training: Training,
+    training: &Training,
     schedule: Schedule,
     progress: &dyn Fn(usize, usize),
     go_on: GoOn,
@@ -211,7 +211,7 @@ mod tests {
         let tuned = finetune(
             &mut evaluator,
             &recipe,
-            Training { setup: &setup, data: &data, range: 0..samples },
+            &Training { setup: &setup, data: &data, range: 0..samples },
             schedule,
             &|_, _| (),
             &|| true,

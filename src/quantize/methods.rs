@@ -14,7 +14,7 @@ pub enum Needs {
     Cells,
     /// Pairs of weight and importance, where importance differs between weights.
     Pairs,
-    /// The weights themselves in the order of coding; what cells foretell is a preview.
+    /// The weights themselves in the order of coding; what cells predict is a preview.
     Rows,
 }
 

@@ -183,10 +183,10 @@ fn unsupported(node: &Node) -> NetworkError {
     }
 }
 
-/// How an operator is walked back.
+/// The backward pass of an operator.
 type Back = fn(&mut Step) -> Result<(), NetworkError>;
 
-fn back_of(operator: &str) -> Option<Back> {
+fn backward_of(operator: &str) -> Option<Back> {
     Some(match operator {
         "Conv" => conv::back,
         "Gemm" => linear::gemm,
@@ -233,7 +233,7 @@ pub struct Walk<'a> {
     needs: BTreeSet<String>,
     wanted: BTreeSet<String>,
     /// Nodes to be walked, in the graph's order.
-    cone: Vec<usize>,
+    reachable: Vec<usize>,
     constants: BTreeMap<String, Array>,
 }
 
@@ -262,30 +262,30 @@ impl<'a> Walk<'a> {
         }
         // Backwards: nodes that lead to a seed; for squared activations the linear layers, whatever follows them.
         let mut leads = seeds.clone();
-        let mut cone = Vec::new();
+        let mut reachable = Vec::new();
         for (index, node) in graph.nodes.iter().enumerate().rev() {
             let follows = node.outputs.iter().any(|output| leads.contains(output));
             let is_source = is_activations && is_linear(&node.operator);
             let needed = node.inputs.iter().any(|input| needs.contains(input));
             if needed && !is_flat(node) && (is_source || follows) {
-                if back_of(&node.operator).is_none() {
+                if backward_of(&node.operator).is_none() {
                     return Err(unsupported(node));
                 }
-                cone.push(index);
+                reachable.push(index);
                 leads.extend(node.inputs.iter().filter(|input| needs.contains(*input)).cloned());
             }
         }
-        cone.reverse();
-        let used = cone.iter().filter_map(|index| graph.nodes.get(*index)).flat_map(|node| &node.inputs);
+        reachable.reverse();
+        let used = reachable.iter().filter_map(|index| graph.nodes.get(*index)).flat_map(|node| &node.inputs);
         let used: BTreeSet<&String> = used.filter(|input| graph.constants.contains(*input)).collect();
         let constants =
             used.into_iter().filter_map(|name| Some((name.clone(), graph.constant(name)?))).collect();
-        Ok(Self { graph, purpose, needs, wanted: wanted.clone(), cone, constants })
+        Ok(Self { graph, purpose, needs, wanted: wanted.clone(), reachable, constants })
     }
 
     /// The names of the values that a forward run must give for the walk.
     pub fn values(&self) -> BTreeSet<String> {
-        let nodes = self.cone.iter().filter_map(|index| self.graph.nodes.get(*index));
+        let nodes = self.reachable.iter().filter_map(|index| self.graph.nodes.get(*index));
         let given: BTreeSet<&str> = self.graph.inputs.iter().map(|input| input.name.as_str()).collect();
         nodes
             .flat_map(|node| node.inputs.iter().chain(&node.outputs))
@@ -302,7 +302,7 @@ impl<'a> Walk<'a> {
     pub fn back(&self, values: &BTreeMap<String, Array>, seeds: Pairs) -> Result<Pairs, NetworkError> {
         let mut pairs = seeds;
         let mut found = Pairs::new();
-        for index in self.cone.iter().rev() {
+        for index in self.reachable.iter().rev() {
             let Some(node) = self.graph.nodes.get(*index) else { continue };
             let mut outputs: Vec<Option<Pair>> =
                 node.outputs.iter().map(|output| pairs.remove(output)).collect();
@@ -312,7 +312,7 @@ impl<'a> Walk<'a> {
             if outputs.iter().all(Option::is_none) {
                 continue;
             }
-            let Some(back) = back_of(&node.operator) else { return Err(unsupported(node)) };
+            let Some(back) = backward_of(&node.operator) else { return Err(unsupported(node)) };
             let mut step = Step {
                 node,
                 values,

@@ -152,7 +152,7 @@ impl State {
         let tuned = finetune(
             bench,
             &recipe,
-            Training { setup, data, range: teach.0..teach.1 },
+            &Training { setup, data, range: teach.0..teach.1 },
             schedule,
             progress,
             &|| true,
