@@ -20,7 +20,7 @@
 //!
 //! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
 //! - `checksum`, `number`, `order`, [`random`], `varint`: CRC-32; decimal numbers; sorting; random numbers; numbers as bytes.
-//! - [`formats`]: weight files; readers locate tensors, they do not load them.
+//! - [`formats`]: weight files, their readers and writers, and their table; readers locate tensors, they do not load them.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`number_format`]: values of few bits.
@@ -32,7 +32,6 @@
 //! - [`importance`]: what a weight's squared error is multiplied by.
 //! - [`purpose`]: what a file that is brought to an open model is for.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
-//! - [`export`]: decoded weights as safetensors and `.npz`.
 //! - [`engine`]: jobs: sketch, solve, encode, verify.
 //! - `network`: running ONNX networks: accuracy, curvature, fine-tuning; a feature, which the page loads apart.
 //! - [`plot`]: charts, drawn with any plotters backend.
@@ -43,7 +42,6 @@ pub mod code;
 pub mod container;
 pub mod engine;
 pub mod entropy;
-pub mod export;
 pub mod formats;
 pub mod histogram;
 pub mod importance;

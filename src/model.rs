@@ -3,7 +3,7 @@
 use crate::tensor::{Span, Storage, Tensor};
 use std::collections::BTreeMap;
 
-/// The kinds of weight file that can be read.
+/// The kinds of weight file; [`formats`](crate::formats) has a row for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum FileFormat {
     /// Hugging Face safetensors.
@@ -20,24 +20,6 @@ pub enum FileFormat {
     Onnx,
     /// Quantscope's own compressed container.
     Qsz,
-}
-
-/// Every kind of weight file that can be read, as sentences name them.
-pub const READABLE: &str = "safetensors, .npy, .npz, a PyTorch file or an ONNX model";
-
-impl FileFormat {
-    /// The format's name for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Npy => "NumPy .npy",
-            Self::Npz => "NumPy .npz",
-            Self::TorchZip => "PyTorch (zip)",
-            Self::TorchLegacy => "PyTorch (legacy pickle)",
-            Self::Onnx => "ONNX",
-            Self::Qsz => "Quantscope .qsz",
-        }
-    }
 }
 
 /// The tensors of one weight file, in the file's order.

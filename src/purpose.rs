@@ -95,8 +95,9 @@ fn is_raw_samples(source: &dyn Source) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::export::{TensorHeader, Writer};
+    use crate::formats::{Contents, TensorHeader, Writer};
     use crate::importance::sources::find;
+    use crate::model::FileFormat;
     use crate::tensor::Dtype;
 
     fn file(is_npz: bool, tensors: &[(&str, Dtype, &[u64], Vec<u8>)], metadata: &[(&str, &str)]) -> Vec<u8> {
@@ -109,11 +110,9 @@ mod tests {
             })
             .collect();
         let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let mut writer = if is_npz {
-            Writer::npz(Vec::new(), &headers).unwrap()
-        } else {
-            Writer::safetensors(Vec::new(), &headers, &metadata).unwrap()
-        };
+        let format = if is_npz { FileFormat::Npz } else { FileFormat::Safetensors };
+        let contents = Contents { metadata: &metadata, ..Contents::of(&headers) };
+        let mut writer = Writer::new(format, Vec::new(), &contents).unwrap();
         for (.., bytes) in tensors {
             writer.write(bytes).unwrap();
         }

@@ -1,7 +1,7 @@
 //! Roles: what the numbers of a tensor do in a network, and so whether rounding them is safe.
 //!
 //! A reader finds the role of every tensor once, with the reason for it: an ONNX model by the operators that read it
-//! (`formats::onnx_roles`), other files by names, shapes and neighbours (`formats::roles`). A recipe says which roles it
+//! (`formats::onnx::roles`), other files by names, shapes and neighbours (`formats::roles`). A recipe says which roles it
 //! quantizes; by default weights alone. A variance below zero, a Resize scale of 1.9995 or a rounded quantization scale
 //! breaks a network that a rounded weight does not.
 

@@ -7,6 +7,7 @@ mod support;
 use quantscope::code::Kind;
 use quantscope::engine::pipeline::Opened;
 use quantscope::engine::report::Outcome;
+use quantscope::model::FileFormat;
 use quantscope::quantize::Method;
 use quantscope::quantize::methods::METHODS;
 use quantscope::recipe::Recipe;
@@ -368,8 +369,9 @@ fn a_recipe_that_excludes_everything_is_lossless() {
             let (bytes, outcome) = compress(&path, None, line, 2);
             assert_eq!(outcome.point.weights, 0);
             let mut decoded = Vec::new();
+            let export = Export { format: FileFormat::Safetensors, template: None };
             let reader = open_container(&bytes).unwrap();
-            decode_to(&bytes, &reader, Export::Safetensors, &mut decoded, &mut |_| ()).unwrap();
+            decode_to(&bytes, &reader, export, &mut decoded, &mut |_| ()).unwrap();
             let weights =
                 |file: &[u8]| file[8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize..].to_vec();
             assert!(weights(&decoded) == weights(&source), "{name}: {line}");

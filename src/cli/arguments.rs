@@ -2,6 +2,7 @@
 
 use super::Failure;
 use crate::engine::targets::Target;
+use crate::formats::written_endings;
 use crate::importance::ImportanceChoice;
 use crate::importance::sources::DEFAULT_SOURCE;
 use crate::quantize::methods::METHODS;
@@ -94,15 +95,14 @@ pub enum Action {
         #[command(flatten)]
         check: CheckArguments,
     },
-    /// Decode a .qsz into .safetensors, .npz or .onnx, by the output's name
+    #[command(about = decode_about())]
     Decode {
         /// A .qsz
         file: PathBuf,
         /// The file to write
         #[arg(long, short)]
         output: PathBuf,
-        /// For .onnx: the model the weights came from; the output is its bytes with other weights in their places
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", help = template_help())]
         template: Option<PathBuf>,
     },
     /// Check a .qsz: every checksum, every block; with its source also that its recipe gives the same bytes again
@@ -238,6 +238,17 @@ const PAPER: &str = "paper";
 
 /// What is said of a parameter, and the methods of which it is said.
 type Saying = (String, Vec<&'static str>);
+
+fn decode_about() -> String {
+    format!("Decode a .qsz into {}, by the output's name", written_endings(None))
+}
+
+fn template_help() -> String {
+    let endings = written_endings(Some(true));
+    format!(
+        "For {endings}: the model the weights came from; the output is its bytes with other weights in their places"
+    )
+}
 
 /// The methods' parameters, each once, with its defaults and the methods that have them.
 fn method_parameters() -> Vec<(&'static str, String)> {

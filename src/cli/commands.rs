@@ -12,7 +12,8 @@ use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
 use crate::engine::targets::{Found, Target};
 use crate::engine::{self, AskedCurve, EngineError, Export};
-use crate::formats::{Limits, Source, escaped, shown};
+use crate::formats::{self, Limits, Source, Template, escaped, shown};
+use crate::model::FileFormat;
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
@@ -417,26 +418,12 @@ fn different(verification: Option<&Verification>) -> Result<(), Failure> {
 fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>) -> Result<(), Failure> {
     let inputs: Vec<&Path> = std::iter::once(file).chain(template).collect();
     refuse_harm(&[output], &inputs)?;
+    let format = format_of(output, template.is_some())?;
     let template = template.map(open_files).transpose()?;
-    let model = template.as_ref().map(|t| crate::formats::open(t, &Limits::default())).transpose()?;
-    let ending = output.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let export = match (ending.as_deref(), &template, &model) {
-        (Some("safetensors"), None, _) => Export::Safetensors,
-        (Some("npz"), None, _) => Export::Npz,
-        (Some("onnx"), Some(template), Some(model)) => Export::Onnx(template, model),
-        _ => {
-            let found = shown(&output.display().to_string());
-            return Err(Failure::Usage(format!(
-                "output: expected a name that ends in .safetensors or .npz, or in .onnx with --template, found {found}"
-            )));
-        }
-    };
-    let parts = match (&template, &model) {
-        (Some(template), Some(model)) => {
-            crate::export::onnx_parts(template, model).map_err(EngineError::from)?
-        }
-        _ => Vec::new(),
-    };
+    let model = template.as_ref().map(|t| formats::open(t, &Limits::default())).transpose()?;
+    let template = template.as_ref().zip(model.as_ref()).map(|(source, model)| Template { source, model });
+    let parts = template.map_or_else(|| Ok(Vec::new()), |template| format.parts(&template));
+    let (parts, export) = (parts.map_err(EngineError::from)?, Export { format, template });
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
     let total = decoded_bytes(&reader);
@@ -466,6 +453,20 @@ fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>
     let tensors = reader.manifest().tensors.len();
     let text = format!("{}: {tensors} tensors, {total} bytes of weights", output.display());
     context.say(&text, &json!({"tensors": tensors, "bytes": total}))
+}
+
+/// The format that an output's name asks for, which may need a template.
+fn format_of(output: &Path, has_template: bool) -> Result<FileFormat, Failure> {
+    let found = output.display().to_string();
+    let format = formats::written_as(&found).filter(|format| format.needs_template() == has_template);
+    format.ok_or_else(|| {
+        let (plain, into_template) =
+            (formats::written_endings(Some(false)), formats::written_endings(Some(true)));
+        let found = shown(&found);
+        Failure::Usage(format!(
+            "output: expected a name that ends in {plain}, or in {into_template} with --template, found {found}"
+        ))
+    })
 }
 
 fn decoded_bytes(reader: &crate::container::Reader) -> u64 {

@@ -10,9 +10,8 @@ use crate::code::Code;
 use crate::container::{
     Coding, Content, Entry, Granularity, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer,
 };
-use crate::export::{self, TensorHeader};
-use crate::formats::Source;
-use crate::model::Model;
+use crate::formats::{self, Contents, Source, Template, TensorHeader};
+use crate::model::{FileFormat, Model};
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::Checked;
 use crate::tensor::Tensor;
@@ -234,25 +233,13 @@ fn measured_point(
     }
 }
 
-/// A format for decoded weights.
-#[derive(Clone, Copy)]
-pub enum Export<'a> {
-    /// Hugging Face safetensors.
-    Safetensors,
-    /// A zip archive of `NumPy` arrays.
-    Npz,
-    /// The ONNX model that the weights came from, and what it holds.
-    Onnx(&'a dyn Source, &'a Model),
-}
-
-impl std::fmt::Debug for Export<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Safetensors => "Safetensors",
-            Self::Npz => "Npz",
-            Self::Onnx(..) => "Onnx",
-        })
-    }
+/// What decoded weights are written as.
+#[derive(Debug, Clone, Copy)]
+pub struct Export<'a> {
+    /// A format that can be written.
+    pub format: FileFormat,
+    /// The file that the weights came from, for a format that is written into it.
+    pub template: Option<Template<'a>>,
 }
 
 /// Decodes every tensor of a `.qsz` into a weight file with the original names, shapes and types; `done` hears of the decoded
@@ -273,11 +260,8 @@ pub fn decode_to(
         shape: entry.shape.clone(),
     };
     let headers: Vec<TensorHeader> = manifest.tensors.iter().map(header).collect();
-    let mut writer = match export {
-        Export::Safetensors => export::Writer::safetensors(out, &headers, &manifest.metadata)?,
-        Export::Npz => export::Writer::npz(out, &headers)?,
-        Export::Onnx(template, model) => export::Writer::onnx(out, &headers, template, model)?,
-    };
+    let contents = Contents { tensors: &headers, metadata: &manifest.metadata, template: export.template };
+    let mut writer = formats::Writer::new(export.format, out, &contents)?;
     let mut bytes = Vec::new();
     for index in 0..manifest.tensors.len() {
         let decoder = reader.decoder(index)?;

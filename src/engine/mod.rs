@@ -88,7 +88,7 @@ pub enum EngineError {
     Write(#[from] std::io::Error),
     /// The decoded weights cannot be written in the format asked for.
     #[error(transparent)]
-    Export(#[from] crate::export::ExportError),
+    Export(#[from] crate::formats::ExportError),
     /// A message between page and worker does not fit; a defect of ours.
     #[error("{}", Misfit)]
     Message,

@@ -1,23 +1,23 @@
 //! Files of other kinds, recognised to be named: what a wrong file actually is.
 
 use super::error::shown;
+use super::table::{Unopened, readable};
 use super::zip::Archive;
 use super::{FormatError, Source};
-use crate::model::READABLE;
 
 /// Bytes of a file's start that recognition looks at.
 pub(super) const HEAD_BYTES: u64 = 4096;
 
-/// What can be opened, for the end of a sentence; a placeholder of the table below for [`READABLE`].
+/// What can be opened, for the end of a sentence; a placeholder of the table below for [`readable`].
 const EXPECTED: &str = "";
 
 /// What to do about a file that is no weight file: choose one that is.
 pub(super) fn expected() -> String {
-    format!("expected {READABLE}")
+    format!("expected {}", readable())
 }
 
 /// Signatures at the start of a file: bytes, what the file is, what to do.
-const SIGNATURES: [(&[u8], &str, &str); 19] = [
+const SIGNATURES: [(&[u8], &str, &str); 18] = [
     (b"GGUF", "a GGUF file", "convert it to safetensors, or open the weights it was made from"),
     (
         b"\x89HDF\r\n\x1a\n",
@@ -39,7 +39,6 @@ const SIGNATURES: [(&[u8], &str, &str); 19] = [
     (b"\x00asm", "a WebAssembly module", EXPECTED),
     (b"PAR1", "a Parquet file", EXPECTED),
     (b"ARROW1", "an Arrow file", EXPECTED),
-    (b"\x89QSZ\r\n\x1a\n", "a compressed .qsz file", "decode it first to get at its weights"),
     (
         b"version https://git-lfs",
         "a Git LFS pointer, not the file itself",
@@ -48,7 +47,11 @@ const SIGNATURES: [(&[u8], &str, &str); 19] = [
 ];
 
 /// The kind of file that a signature gives away.
-pub(super) fn by_signature(source: &dyn Source, head: &[u8]) -> Option<FormatError> {
+pub(super) fn by_signature(file: &Unopened) -> Option<FormatError> {
+    let Unopened { source, head, archive, .. } = file;
+    if let Some(archive) = archive {
+        return Some(zip_without_arrays(archive));
+    }
     if head.is_empty() {
         return Some(FormatError::foreign("an empty file", expected()));
     }
@@ -69,7 +72,7 @@ pub(super) fn by_signature(source: &dyn Source, head: &[u8]) -> Option<FormatErr
         ));
     }
     if is_text(head) {
-        return Some(text(source, head));
+        return Some(text(*source, head));
     }
     None
 }
@@ -91,11 +94,7 @@ fn is_text(head: &[u8]) -> bool {
     !valid.is_empty()
         && words
         && valid.chars().all(|c| !c.is_control() || c.is_whitespace())
-        && !looks_pickled(head)
-}
-
-fn looks_pickled(head: &[u8]) -> bool {
-    super::pickle::is_pickle(head)
+        && !super::torch::is_pickle(head)
 }
 
 fn text(source: &dyn Source, head: &[u8]) -> FormatError {
@@ -118,7 +117,8 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
 }
 
 /// What to say of a file that nothing else recognised.
-pub(super) fn by_content(source: &dyn Source, head: &[u8]) -> FormatError {
+pub(super) fn by_content(file: &Unopened) -> FormatError {
+    let Unopened { source, head, .. } = file;
     if looks_like_saved_model(head) {
         return FormatError::foreign(
             "a TensorFlow SavedModel's graph",
@@ -171,7 +171,7 @@ fn looks_like_saved_model(head: &[u8]) -> bool {
 }
 
 /// What to say of a zip archive that holds neither arrays nor a `PyTorch` pickle.
-pub(super) fn zip_without_arrays(archive: &Archive) -> FormatError {
+fn zip_without_arrays(archive: &Archive) -> FormatError {
     let names: Vec<String> = archive.entries().iter().take(3).map(|entry| shown(&entry.name)).collect();
     let count = archive.entries().len();
     let keras = archive.find("model.weights.h5").is_some();

@@ -4,13 +4,8 @@
 //! file declares against the bytes that are there, and returns a [`Model`] of byte ranges. [`TensorReader`] then
 //! reads any range of one tensor's elements, in row-major order and little-endian whatever the file's own order.
 //!
-//! | kind | definition |
-//! |---|---|
-//! | safetensors | Hugging Face, format documentation of version 0.6 |
-//! | .npy, .npz | `NumPy` enhancement proposal 1, format versions 1.0 to 3.0 |
-//! | `PyTorch` zip | `torch.serialization`, version 1.6 and later |
-//! | ONNX | onnx.proto3 of version 1.16, external data included |
-//! | `PyTorch` legacy | `torch.serialization` before 1.6, magic number 0x1950a86a20f9469cfc6c, protocol 1001 |
+//! A format is a folder (or one reader of a folder), with its definition at the top, and a row of the table that everything
+//! else asks: how it is told, read and written. A [`Writer`] gives tensors to other programs.
 //!
 //! Other kinds are recognised and named, in [`FormatError::Foreign`]. Nothing in a file is ever executed: pickles are
 //! read by a machine that only builds inert values.
@@ -24,21 +19,17 @@ mod error;
 mod foreign;
 mod inflate;
 mod layout;
-mod npy;
-mod npz;
+mod numpy;
 mod numpy_type;
 mod onnx;
-pub(crate) mod onnx_raw;
-mod onnx_roles;
-#[cfg(feature = "network")]
-pub(crate) mod onnx_walk;
-mod pickle;
 mod protobuf;
 mod reader;
 mod roles;
 mod safetensors;
 mod source;
+mod table;
 mod torch;
+mod writer;
 mod zip;
 
 pub use error::FormatError;
@@ -47,67 +38,53 @@ pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
 pub(crate) use error::shown;
+#[cfg(feature = "network")]
+pub(crate) use onnx::walk as onnx_walk;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};
+#[cfg(feature = "cli")]
+pub(crate) use table::{written_as, written_endings};
+pub use writer::{Contents, ExportError, Template, TensorHeader, Writer};
 
-#[cfg(test)]
-pub(crate) use onnx::tests as tests_support;
-
-use crate::model::{FileFormat, Model};
+use crate::model::Model;
+use table::{FORMATS, Format, Unopened};
 
 /// Locates the tensors of the weight file `source`, whose kind is told by its content, and finds their roles.
 pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
-    let mut model = locate(source, limits)?;
-    if model.format != FileFormat::Onnx {
+    let file = Unopened::new(source, limits)?;
+    let row = tell(&file)?;
+    let mut model = (row.open)(&file)?;
+    if !row.tells_roles {
         roles::find(&mut model.tensors);
         roles::find(&mut model.extras);
     }
     Ok(model)
 }
 
-fn locate(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
-    let head = read_part(source, "the file's start", 0, source.len().min(foreign::HEAD_BYTES), u64::MAX)?;
-    if npy::is_npy(&head) {
-        return npy::open(source, limits);
+/// The format of a file, or what it is instead.
+fn tell(file: &Unopened) -> Result<&'static Format, FormatError> {
+    let told = |has_signature| {
+        FORMATS.iter().find(move |row| row.has_signature == has_signature && (row.is_told)(file))
+    };
+    if let Some(row) = told(true) {
+        return Ok(row);
     }
-    if zip::is_zip(&head) {
-        return open_zip(source, limits);
+    match foreign::by_signature(file) {
+        Some(foreign) => Err(foreign),
+        None => told(false).ok_or_else(|| foreign::by_content(file)),
     }
-    if let Some(foreign) = foreign::by_signature(source, &head) {
-        return Err(foreign);
-    }
-    if safetensors::is_safetensors(&head) {
-        return safetensors::open(source, limits);
-    }
-    if pickle::is_pickle(&head) {
-        return torch::open_pickle(source, limits);
-    }
-    if onnx::is_onnx(source) {
-        return onnx::open(source, limits);
-    }
-    Err(foreign::by_content(source, &head))
-}
-
-/// Whether a file of this name should be an ONNX model, which may come with other files; what it is, its content tells.
-pub fn is_named_onnx(name: &str) -> bool {
-    name.to_ascii_lowercase().ends_with(".onnx")
 }
 
 /// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to.
 pub fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
-    if onnx::is_onnx(source) { onnx::companions(source, limits) } else { Ok(Vec::new()) }
-}
-
-fn open_zip(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
-    let archive = zip::Archive::open(source, limits)?;
-    if let Some(pickle) = torch::find_pickle(&archive) {
-        return torch::open_zip(source, &archive, pickle, limits);
+    for companions in FORMATS.iter().filter_map(|row| row.companions) {
+        let found = companions(source, limits)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
     }
-    if archive.entries().iter().any(npz::is_array) {
-        return npz::open(source, &archive, limits);
-    }
-    Err(foreign::zip_without_arrays(&archive))
+    Ok(Vec::new())
 }
 
 /// `name` without the prefixes that wrappers such as `DataParallel`, `DistributedDataParallel`, Lightning and

@@ -17,8 +17,8 @@ use super::evaluate::{GoOn, Setup, classes};
 use super::graph::Node;
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
-use crate::export::{TensorHeader, Writer};
-use crate::formats::{self, Limits};
+use crate::formats::{self, Contents, Limits, TensorHeader, Writer};
+use crate::model::FileFormat;
 use crate::tensor::Dtype;
 use ndarray::ArrayD;
 use std::collections::{BTreeMap, BTreeSet};
@@ -518,7 +518,8 @@ impl Computed {
             metadata
                 .insert("quantscope.negative".to_owned(), format!("{negative} negative values stored as 0"));
         }
-        let mut writer = Writer::safetensors(Vec::new(), &headers, &metadata)?;
+        let contents = Contents { metadata: &metadata, ..Contents::of(&headers) };
+        let mut writer = Writer::new(FileFormat::Safetensors, Vec::new(), &contents)?;
         let mut bytes = Vec::new();
         for (_, _, values) in &self.tensors {
             bytes.clear();

@@ -5,7 +5,8 @@
 //! - Loss is softmax cross-entropy in nats; outputs that already are probabilities are taken as such.
 //! - Divergence is that of the quantized model's distribution from the float model's, Kullback and Leibler 1951, in nats.
 
-use crate::export::{ExportError, TensorHeader, Writer};
+use crate::formats::{Contents, ExportError, TensorHeader, Writer};
+use crate::model::FileFormat;
 use crate::tensor::Dtype;
 
 /// Two-sided 95 % quantile of the normal distribution.
@@ -76,7 +77,7 @@ impl Outputs {
             shape: vec![outputs.rows().len() as u64, outputs.classes as u64],
         };
         let headers: Vec<TensorHeader> = named.iter().map(header).collect();
-        let mut writer = Writer::npz(Vec::new(), &headers)?;
+        let mut writer = Writer::new(FileFormat::Npz, Vec::new(), &Contents::of(&headers))?;
         for (_, outputs) in named {
             let bytes: Vec<u8> = outputs.rows().flatten().flat_map(|x| x.to_le_bytes()).collect();
             writer.write(&bytes)?;

@@ -84,7 +84,7 @@ pub enum NetworkError {
     Engine(#[from] crate::engine::EngineError),
     /// The result could not be written.
     #[error(transparent)]
-    Export(#[from] crate::export::ExportError),
+    Export(#[from] crate::formats::ExportError),
     /// The user asked to stop.
     #[error("cancelled")]
     Cancelled,

@@ -1,9 +1,10 @@
 //! Execution, by rten.
 
 use super::{Array, Graph, NetworkError};
-use crate::export::{TensorHeader, Writer, onnx_parts};
-use crate::formats::{Limits, Part, Source, TensorReader, read_part};
-use crate::model::Model;
+use crate::formats::{
+    Contents, Limits, Part, Source, Template, TensorHeader, TensorReader, Writer, read_part,
+};
+use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
 use rten::{LoadErrorKind, ModelOptions, NodeId};
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, TensorProto};
@@ -57,8 +58,10 @@ impl ModelBytes {
             .iter()
             .map(|t| TensorHeader { name: t.name.clone(), dtype: t.dtype, shape: t.shape.clone() })
             .collect();
-        let parts = onnx_parts(self, model)?;
-        let mut writer = Writer::onnx(Vec::new(), &headers, self, model)?;
+        let template = Template { source: self, model };
+        let parts = FileFormat::Onnx.parts(&template)?;
+        let contents = Contents { template: Some(template), ..Contents::of(&headers) };
+        let mut writer = Writer::new(FileFormat::Onnx, Vec::new(), &contents)?;
         for tensor in &model.tensors {
             let mut bytes = Vec::new();
             TensorReader::new(self, tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;

@@ -3,6 +3,7 @@
 use super::protocol::{Kind, handle};
 use crate::engine::{Task, report};
 use crate::formats::Part;
+use crate::model::FileFormat;
 use crate::purpose::Purpose;
 use crate::recipe::Recipe;
 use serde::{Deserialize, Serialize};
@@ -113,8 +114,8 @@ pub enum Job {
         /// The compressed file, a `Blob`.
         #[serde(with = "handle")]
         file: JsValue,
-        /// What to write.
-        target: Target,
+        /// What to write; into the context's file, where the format asks for one.
+        format: FileFormat,
     },
     /// Check every checksum of a compressed file: [`Answer::Checked`].
     Check(#[serde(with = "handle")] JsValue),
@@ -174,28 +175,6 @@ pub enum Job {
     Seal,
     /// Sum up what [`Job::Verify`] gave, an array in task order: [`Answer::Verified`].
     Collect(#[serde(with = "handle")] JsValue),
-}
-
-/// What a compressed file is decoded into.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Target {
-    /// A .safetensors file.
-    Safetensors,
-    /// A .npz file.
-    Npz,
-    /// The context's ONNX model with other weights.
-    Onnx,
-}
-
-impl Target {
-    /// Extension of a file of this kind.
-    pub fn extension(self) -> &'static str {
-        match self {
-            Self::Safetensors => "safetensors",
-            Self::Npz => "npz",
-            Self::Onnx => "onnx",
-        }
-    }
 }
 
 /// What a job gave.

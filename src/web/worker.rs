@@ -2,14 +2,14 @@
 
 use super::archive;
 use super::blobs::BlobSource;
-use super::jobs::{Answer, Context, Job, Opened, Target, Weights};
+use super::jobs::{Answer, Context, Job, Opened, Weights};
 use super::message::{byte_lists, no_context, sentence, unpack};
 use super::protocol;
 use super::serve::{self, Serve};
 use super::session::Held;
 use crate::container::Reader;
 use crate::engine::{self, Export, Importance, Input, Plan, Task};
-use crate::formats::{self, Limits, Part};
+use crate::formats::{self, Limits, Part, Template};
 use crate::model::Model;
 use wasm_bindgen::JsValue;
 use web_sys::DedicatedWorkerGlobalScope;
@@ -117,15 +117,14 @@ impl Serve<Weights> for State {
                 bytes(engine::encode(files.input(), files.plan()?, &task))
             }
             Job::Verify(task) => self.verify(&task),
-            Job::Decode { file, target } => {
-                let export = match target {
-                    Target::Safetensors => Export::Safetensors,
-                    Target::Npz => Export::Npz,
-                    Target::Onnx => {
-                        let files = self.files()?;
-                        Export::Onnx(&files.source, &files.model)
-                    }
+            Job::Decode { file, format } => {
+                let template = if format.needs_template() {
+                    let files = self.files()?;
+                    Some(Template { source: &files.source, model: &files.model })
+                } else {
+                    None
                 };
+                let export = Export { format, template };
                 archive::decode(&file, export, progress)
             }
             Job::Check(file) => archive::check(&file, progress),

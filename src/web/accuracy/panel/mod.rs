@@ -12,7 +12,7 @@ mod tuning;
 
 use super::jobs::{Answer, Networks};
 use super::parts;
-use crate::formats::is_named_onnx;
+use crate::model::FileFormat;
 use crate::network::measure::Share;
 use crate::web::blobs::blob_from_bytes;
 use crate::web::dom::{self, on, set, set_text, show};
@@ -197,7 +197,7 @@ impl Panel {
             let Some(drag) = event.dyn_ref::<web_sys::DragEvent>() else { return };
             let files = array_of(drag.data_transfer().and_then(|data| data.files()));
             let (networks, data): (Vec<File>, Vec<File>) =
-                files.into_iter().partition(|f| is_named_onnx(&f.name()));
+                files.into_iter().partition(|f| FileFormat::Onnx.is_name_of(&f.name()));
             event.prevent_default();
             event.stop_propagation();
             show(&me.elements.drop_veil, false);
@@ -263,7 +263,7 @@ impl Panel {
     /// Shows what is there and what can be done with it.
     fn sync(&self) {
         let state = self.state.borrow();
-        let is_onnx = is_named_onnx(&state.open.name);
+        let is_onnx = FileFormat::Onnx.is_name_of(&state.open.name);
         let network = match (&state.network, is_onnx) {
             (Some(chosen), _) => chosen.name.clone(),
             (None, true) => format!("{} (the open file)", state.open.name),

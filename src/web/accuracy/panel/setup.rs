@@ -3,7 +3,8 @@
 use super::super::jobs::{Answer, Job};
 use super::Panel;
 use super::state::{Chosen, Data, Run, best};
-use crate::formats::{Part, is_named_onnx};
+use crate::formats::Part;
+use crate::model::FileFormat;
 use crate::network::evaluate::Setup;
 use crate::web::dom::{append, clear, make, set, show};
 use crate::web::pool::{Outcome, unexpected};
@@ -13,7 +14,7 @@ use web_sys::{Blob, CanvasRenderingContext2d, HtmlCanvasElement};
 
 /// A network of several files as one: the model first, the others behind it, and where each lies.
 fn joined(mut files: Vec<(String, Vec<u8>)>) -> (String, Vec<u8>, Vec<Part>) {
-    files.sort_by_key(|(name, _)| !is_named_onnx(name));
+    files.sort_by_key(|(name, _)| !FileFormat::Onnx.is_name_of(name));
     let parts = if files.len() > 1 {
         Part::list(files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)))
     } else {

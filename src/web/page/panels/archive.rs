@@ -1,8 +1,9 @@
 //! A compressed file that was opened: its ledger, recipe and tensors, its checksums, and the weights decoded.
 
+use crate::model::FileFormat;
 use crate::recipe::Recipe;
 use crate::web::dom::{append, clear, fact, make, on, set, set_text, show};
-use crate::web::jobs::{self, Answer, Job, Target};
+use crate::web::jobs::{self, Answer, Job};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::state::OpenArchive;
 use crate::web::page::{decoding, flow, format, ledger, notice};
@@ -19,16 +20,16 @@ impl Panel for Archive {
     fn connect(&'static self, app: &'static App) {
         let e = &app.elements;
         on(&e.archive_verify, "click", move |_| check(app));
-        let targets = [
-            (&e.archive_safetensors, Target::Safetensors),
-            (&e.archive_npz, Target::Npz),
-            (&e.archive_onnx, Target::Onnx),
+        let formats = [
+            (&e.archive_safetensors, FileFormat::Safetensors),
+            (&e.archive_npz, FileFormat::Npz),
+            (&e.archive_onnx, FileFormat::Onnx),
         ];
-        for (button, target) in targets {
+        for (button, format) in formats {
             on(button, "click", move |_| {
                 let open = app.state.borrow().archive.clone();
                 if let Some(open) = open {
-                    decoding::decode(app, open.blob, &open.name, target);
+                    decoding::decode(app, open.blob, &open.name, format);
                 }
             });
         }

@@ -1,8 +1,9 @@
 //! Files chosen and dropped: told apart, opened, and named at the top of the page.
 
-use crate::formats::{Part, is_named_onnx};
+use crate::formats::Part;
 use crate::importance::ImportanceSource;
 use crate::importance::sources::DEFAULT_SOURCE;
+use crate::model::FileFormat;
 use crate::purpose::Purpose;
 use crate::recipe::Recipe;
 use crate::web::blobs::sentence;
@@ -288,7 +289,7 @@ fn recipe_from(text: &str) -> Result<(Recipe, Option<String>), String> {
 
 /// Several files as one: an ONNX model, then the files of its external data.
 fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
-    if let Some(model) = files.iter().position(|file| is_named_onnx(&file.name())) {
+    if let Some(model) = files.iter().position(|file| FileFormat::Onnx.is_name_of(&file.name())) {
         files.swap(0, model);
     }
     let first = files.first().ok_or("no file was chosen")?;
@@ -296,7 +297,7 @@ fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
     if files.len() == 1 {
         return Ok((first.clone().into(), name, Vec::new()));
     }
-    if !is_named_onnx(&name) {
+    if !FileFormat::Onnx.is_name_of(&name) {
         return Err(
             "Open one weight file at a time, or an .onnx model together with the files of its external data."
                 .to_owned(),

@@ -10,7 +10,7 @@ use crate::model::FileFormat;
 use crate::quantize::grid::STEP;
 use crate::recipe::Recipe;
 use crate::web::dom::{clear, fact, fill_notes, on, set_text, show};
-use crate::web::jobs::{Answer, Context, Job, Target};
+use crate::web::jobs::{Answer, Context, Job};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::state::{Compressed, OpenFile};
 use crate::web::page::{decoding, download, flow, form, format, ledger, making, reading};
@@ -32,16 +32,16 @@ impl Panel for Result {
                 download::blob(app, &made.name, &made.blob);
             }
         });
-        let targets = [
-            (&e.download_safetensors, Target::Safetensors),
-            (&e.download_npz, Target::Npz),
-            (&e.download_onnx, Target::Onnx),
+        let formats = [
+            (&e.download_safetensors, FileFormat::Safetensors),
+            (&e.download_npz, FileFormat::Npz),
+            (&e.download_onnx, FileFormat::Onnx),
         ];
-        for (button, target) in targets {
+        for (button, format) in formats {
             on(button, "click", move |_| {
                 let made = app.state.borrow().answers.compressed.clone();
                 if let Some(made) = made {
-                    decoding::decode(app, made.blob, &made.name, target);
+                    decoding::decode(app, made.blob, &made.name, format);
                 }
             });
         }

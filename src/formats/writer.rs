@@ -1,13 +1,10 @@
-//! Decoded weights as files that other programs read: safetensors, `.npz`, and the ONNX model they came from.
+//! Decoded weights as files that other programs read.
 //!
-//! A [`Writer`] is told all tensors first and then takes their bytes in order, so nothing is held in memory.
+//! A [`Writer`] is told all tensors first and then takes their bytes in order, so nothing is held in memory. What a format writes
+//! around the bytes is its [`Frame`], beside its reader.
 
-mod npz;
-mod onnx;
-mod safetensors;
-
-use crate::formats::{FormatError, Part, Source, onnx_raw};
-use crate::model::Model;
+use super::{FormatError, Source};
+use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -68,6 +65,12 @@ pub enum ExportError {
         /// Bytes handed over.
         found: u64,
     },
+    /// The format cannot be written.
+    #[error("{0} files are read and not written")]
+    Unwritten(&'static str),
+    /// The format is written into a file that is not there.
+    #[error("{0} is written into the file that the weights came from, which is not open")]
+    NoTemplate(&'static str),
     /// The output could not be written.
     #[error("writing the decoded weights failed")]
     Io(#[from] std::io::Error),
@@ -75,17 +78,9 @@ pub enum ExportError {
 
 impl ExportError {
     /// The model to write the weights into cannot be read.
-    fn unreadable(error: FormatError) -> Self {
+    pub(super) fn unreadable(error: FormatError) -> Self {
         Self::Io(std::io::Error::other(error))
     }
-}
-
-/// The files that [`Writer::onnx`] writes one behind the other: those of the template, its model with its new length; none for a
-/// model on its own.
-pub fn onnx_parts(template: &dyn Source, model: &Model) -> Result<Vec<Part>, ExportError> {
-    let (_, len) = onnx_raw::edits(template, model).map_err(ExportError::unreadable)?;
-    let sizes = template.parts().iter().enumerate();
-    Ok(Part::list(sizes.map(|(at, part)| (part.name.clone(), if at == 0 { len } else { part.span.len }))))
 }
 
 /// A tensor about to be written.
@@ -100,64 +95,85 @@ pub struct TensorHeader {
 }
 
 impl TensorHeader {
-    fn size_bytes(&self) -> u64 {
+    /// Number of bytes of its elements.
+    pub(super) fn size_bytes(&self) -> u64 {
         self.shape.iter().product::<u64>() * self.dtype.size_bytes()
     }
 }
 
+/// The file that weights came from, for the formats whose writer gives that file with other weights.
+#[derive(Clone, Copy)]
+pub struct Template<'a> {
+    /// Its bytes.
+    pub source: &'a dyn Source,
+    /// Where its tensors lie.
+    pub model: &'a Model,
+}
+
+impl std::fmt::Debug for Template<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Template").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// What is about to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct Contents<'a> {
+    /// The tensors, in the order of their bytes.
+    pub tensors: &'a [TensorHeader],
+    /// Free text by key, for the formats that hold some.
+    pub metadata: &'a BTreeMap<String, String>,
+    /// The file to write them into.
+    pub template: Option<Template<'a>>,
+}
+
+impl<'a> Contents<'a> {
+    /// Tensors alone.
+    pub fn of(tensors: &'a [TensorHeader]) -> Self {
+        static NO_METADATA: BTreeMap<String, String> = BTreeMap::new();
+        Self { tensors, metadata: &NO_METADATA, template: None }
+    }
+}
+
+/// What a format writes around the bytes of tensors.
+pub(super) trait Frame {
+    /// Writes what stands before the bytes of `tensor`, the next in order.
+    fn open(&mut self, out: &mut dyn Write, tensor: &TensorHeader) -> Result<(), ExportError>;
+
+    /// Writes bytes of the open tensor; a call may end inside an element.
+    fn write(&mut self, out: &mut dyn Write, bytes: &[u8]) -> Result<(), ExportError>;
+
+    /// Writes what stands behind the open tensor, all of whose bytes were written.
+    fn close(&mut self, out: &mut dyn Write) -> Result<(), ExportError>;
+
+    /// Writes what stands behind all tensors.
+    fn finish(&mut self, out: &mut dyn Write) -> Result<(), ExportError>;
+}
+
 /// Writes tensors in the order they were announced.
-#[derive(Debug)]
 pub struct Writer<'a, W> {
     out: W,
     tensors: Vec<TensorHeader>,
     /// The tensor being written and how many of its bytes are.
     current: usize,
     written: u64,
-    container: Container<'a>,
+    frame: Box<dyn Frame + 'a>,
 }
 
-/// What lies around the tensors' bytes.
-#[derive(Debug)]
-enum Container<'a> {
-    /// Nothing behind the header.
-    Plain,
-    Npz(npz::Archive),
-    /// A model; whether the current tensor's bytes are wanted.
-    Onnx(onnx::Patch<'a>, bool),
+impl<W> std::fmt::Debug for Writer<'_, W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("current", &self.current).finish_non_exhaustive()
+    }
 }
 
 impl<'a, W: Write> Writer<'a, W> {
-    /// Starts a safetensors file.
-    pub fn safetensors(
-        mut out: W,
-        tensors: &[TensorHeader],
-        metadata: &BTreeMap<String, String>,
-    ) -> Result<Self, ExportError> {
-        out.write_all(&safetensors::header(tensors, metadata)?)?;
-        Ok(Self { out, tensors: tensors.to_vec(), current: 0, written: 0, container: Container::Plain })
-    }
-
-    /// Starts a `.npz` archive, its arrays stored without compression.
-    pub fn npz(out: W, tensors: &[TensorHeader]) -> Result<Self, ExportError> {
-        Self::started(out, tensors, Container::Npz(npz::Archive::new(tensors)?))
-    }
-
-    /// Starts the ONNX model `template`, which `model` locates, with other weights: the same tensors in the same order.
+    /// Starts a file of a format that can be written.
     ///
-    /// The output has the template's bytes outside the tensors, and its length, but where numbers of varying length become raw
-    /// data ([`onnx_parts`]).
-    pub fn onnx(
-        out: W,
-        tensors: &[TensorHeader],
-        template: &'a dyn Source,
-        model: &Model,
-    ) -> Result<Self, ExportError> {
-        let patch = onnx::Patch::new(template, model, tensors)?;
-        Self::started(out, tensors, Container::Onnx(patch, false))
-    }
-
-    fn started(out: W, tensors: &[TensorHeader], container: Container<'a>) -> Result<Self, ExportError> {
-        let mut writer = Self { out, tensors: tensors.to_vec(), current: 0, written: 0, container };
+    /// Into a template, tensors go in the template's order; the output has the template's bytes outside them, and its length but
+    /// where numbers of varying length become raw data ([`FileFormat::parts`]).
+    pub fn new(format: FileFormat, mut out: W, contents: &Contents<'a>) -> Result<Self, ExportError> {
+        let frame = (format.writes()?.start)(&mut out, contents)?;
+        let mut writer = Self { out, tensors: contents.tensors.to_vec(), current: 0, written: 0, frame };
         writer.open()?;
         writer.advance()?;
         Ok(writer)
@@ -172,13 +188,8 @@ impl<'a, W: Write> Writer<'a, W> {
             };
             let room = tensor.size_bytes() - self.written;
             let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX)));
-            if !matches!(self.container, Container::Onnx(_, false)) {
-                self.out.write_all(now)?;
-            }
+            self.frame.write(&mut self.out, now)?;
             self.written += now.len() as u64;
-            if let Container::Npz(archive) = &mut self.container {
-                archive.hash(now);
-            }
             bytes = later;
             self.advance()?;
         }
@@ -188,9 +199,7 @@ impl<'a, W: Write> Writer<'a, W> {
     /// Closes every tensor that is whole and opens the next.
     fn advance(&mut self) -> Result<(), ExportError> {
         while self.tensors.get(self.current).is_some_and(|tensor| tensor.size_bytes() == self.written) {
-            if let Container::Npz(archive) = &mut self.container {
-                archive.close(&mut self.out)?;
-            }
+            self.frame.close(&mut self.out)?;
             self.current += 1;
             self.written = 0;
             self.open()?;
@@ -200,12 +209,7 @@ impl<'a, W: Write> Writer<'a, W> {
 
     fn open(&mut self) -> Result<(), ExportError> {
         let Some(tensor) = self.tensors.get(self.current) else { return Ok(()) };
-        match &mut self.container {
-            Container::Plain => {}
-            Container::Npz(archive) => archive.open(&mut self.out, tensor)?,
-            Container::Onnx(patch, wanted) => *wanted = patch.open(&mut self.out, self.current)?,
-        }
-        Ok(())
+        self.frame.open(&mut self.out, tensor)
     }
 
     /// Ends the file; refused while a tensor lacks bytes.
@@ -217,11 +221,7 @@ impl<'a, W: Write> Writer<'a, W> {
             let found = sizes(self.tensors.get(..self.current).unwrap_or_default()) + self.written;
             return Err(ExportError::Length { expected, found });
         }
-        match std::mem::replace(&mut self.container, Container::Plain) {
-            Container::Plain => {}
-            Container::Npz(archive) => archive.finish(&mut self.out)?,
-            Container::Onnx(mut patch, _) => patch.finish(&mut self.out)?,
-        }
+        self.frame.finish(&mut self.out)?;
         self.out.flush()?;
         Ok(self.out)
     }
@@ -247,6 +247,19 @@ mod tests {
         ]
     }
 
+    fn start(format: FileFormat, tensors: &[TensorHeader]) -> Result<Writer<'_, Vec<u8>>, ExportError> {
+        Writer::new(format, Vec::new(), &Contents::of(tensors))
+    }
+
+    fn into_onnx<'a>(
+        tensors: &'a [TensorHeader],
+        source: &'a dyn Source,
+        model: &'a Model,
+    ) -> Result<Writer<'a, Vec<u8>>, ExportError> {
+        let contents = Contents { template: Some(Template { source, model }), ..Contents::of(tensors) };
+        Writer::new(FileFormat::Onnx, Vec::new(), &contents)
+    }
+
     fn check(file: &[u8], expected: &[(TensorHeader, Vec<u8>)]) {
         let model = open(&file, &Limits::default()).unwrap();
         assert_eq!(model.tensors.len(), expected.len());
@@ -268,9 +281,10 @@ mod tests {
         let headers: Vec<TensorHeader> = tensors.iter().map(|(h, _)| h.clone()).collect();
         let bytes = tensors.iter().flat_map(|(_, b)| b.clone()).collect::<Vec<u8>>();
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+        let contents = Contents { metadata: &metadata, ..Contents::of(&headers) };
         for piece in [1, 3, 8, 1000] {
-            let mut safetensors = Writer::safetensors(Vec::new(), &headers, &metadata).unwrap();
-            let mut npz = Writer::npz(Vec::new(), &headers).unwrap();
+            let mut safetensors = Writer::new(FileFormat::Safetensors, Vec::new(), &contents).unwrap();
+            let mut npz = Writer::new(FileFormat::Npz, Vec::new(), &contents).unwrap();
             for part in bytes.chunks(piece) {
                 safetensors.write(part).unwrap();
                 npz.write(part).unwrap();
@@ -285,28 +299,26 @@ mod tests {
     #[test]
     fn too_few_and_too_many_bytes_are_refused() {
         let header = TensorHeader { name: "a".to_owned(), dtype: Dtype::F32, shape: vec![2] };
-        let mut writer = Writer::npz(Vec::new(), std::slice::from_ref(&header)).unwrap();
+        let mut writer = start(FileFormat::Npz, std::slice::from_ref(&header)).unwrap();
         writer.write(&[0; 4]).unwrap();
         let sentence = writer.finish().unwrap_err().to_string();
         assert_eq!(sentence, "expected 8 bytes for the tensors announced, found 4");
-        let mut writer = Writer::safetensors(Vec::new(), &[header], &BTreeMap::new()).unwrap();
+        let mut writer = start(FileFormat::Safetensors, std::slice::from_ref(&header)).unwrap();
         assert!(writer.write(&[0; 9]).is_err());
     }
 
     #[test]
     fn a_type_that_a_format_lacks_is_named() {
         let tensor = |dtype| TensorHeader { name: "w".to_owned(), dtype, shape: vec![1] };
-        let sentence = Writer::npz(Vec::new(), &[tensor(Dtype::Bf16)]).unwrap_err().to_string();
+        let sentence = start(FileFormat::Npz, &[tensor(Dtype::Bf16)]).unwrap_err().to_string();
         assert_eq!(sentence, "tensor \"w\": .npz has no type for BF16; choose safetensors");
-        let sentence = Writer::safetensors(Vec::new(), &[tensor(Dtype::C128)], &BTreeMap::new())
-            .unwrap_err()
-            .to_string();
+        let sentence = start(FileFormat::Safetensors, &[tensor(Dtype::C128)]).unwrap_err().to_string();
         assert_eq!(sentence, "tensor \"w\": safetensors has no type for C128; choose .npz");
     }
 
     #[test]
     fn an_onnx_model_is_written_back_byte_for_byte_outside_its_weights() {
-        let bytes = crate::formats::tests_support::onnx(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
+        let bytes = crate::formats::onnx::tests::onnx(&[("a", &[1.0, 2.0]), ("b", &[3.0])]);
         let model = open(&bytes, &Limits::default()).unwrap();
         let header = |t: &crate::tensor::Tensor| TensorHeader {
             name: t.name.clone(),
@@ -315,14 +327,14 @@ mod tests {
         };
         let headers: Vec<TensorHeader> = model.tensors.iter().map(header).collect();
         let write = |values: &[f32], headers: &[TensorHeader]| {
-            let mut writer = Writer::onnx(Vec::new(), headers, &bytes, &model)?;
+            let mut writer = into_onnx(headers, &bytes, &model)?;
             for value in values {
                 writer.write(&value.to_le_bytes())?;
             }
             writer.finish()
         };
         assert_eq!(write(&[1.0, 2.0, 3.0], &headers).unwrap(), bytes);
-        let other = crate::formats::tests_support::onnx(&[("a", &[5.0, 6.0]), ("b", &[7.0])]);
+        let other = crate::formats::onnx::tests::onnx(&[("a", &[5.0, 6.0]), ("b", &[7.0])]);
         assert_eq!(write(&[5.0, 6.0, 7.0], &headers).unwrap(), other);
         assert!(write(&[5.0, 6.0], &headers).is_err());
         let mut wrong = headers.clone();
@@ -356,14 +368,16 @@ mod tests {
         let model = open(&before, &Limits::default()).unwrap();
         let header = |name: &str| TensorHeader { name: name.to_owned(), dtype: Dtype::F16, shape: vec![60] };
         let headers = ["a", "b", "c"].map(header);
-        let mut writer = Writer::onnx(Vec::new(), &headers, &before, &model).unwrap();
+        let mut writer = into_onnx(&headers, &before, &model).unwrap();
         for piece in values.repeat(3).chunks(7) {
             writer.write(piece).unwrap();
         }
         assert_eq!(writer.finish().unwrap(), after);
         let joined =
             crate::formats::Joined::new([("m.onnx".to_owned(), before), ("data".to_owned(), vec![1, 2])]);
-        let parts = onnx_parts(&joined, &open(&joined, &Limits::default()).unwrap()).unwrap();
+        let parts = FileFormat::Onnx
+            .parts(&Template { source: &joined, model: &open(&joined, &Limits::default()).unwrap() });
+        let parts = parts.unwrap();
         assert_eq!(parts.iter().map(|part| part.span.len).collect::<Vec<_>>(), [after.len() as u64, 2]);
     }
 }

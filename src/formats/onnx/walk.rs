@@ -3,8 +3,8 @@
 //! The messages are those of onnx.proto3 of ONNX 1.16. What is not known to be a message is bytes, and is stepped over. Cost: linear
 //! in the number of fields.
 
-use super::protobuf::{Value, Wire};
-use super::{FormatError, Source};
+use crate::formats::protobuf::{Value, Wire};
+use crate::formats::{FormatError, Source};
 use crate::tensor::Span;
 
 /// Messages inside messages, at most.

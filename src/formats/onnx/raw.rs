@@ -7,8 +7,8 @@
 //!
 //! Cost: linear in the fields of the messages that hold such numbers.
 
-use super::protobuf::{Value, Wire};
-use super::{FormatError, Source};
+use crate::formats::protobuf::{Value, Wire};
+use crate::formats::{FormatError, Source};
 use crate::model::Model;
 use crate::tensor::{Span, Storage};
 use crate::{order, varint};

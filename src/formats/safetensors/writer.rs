@@ -1,11 +1,42 @@
-//! The header of a safetensors file: its length in 8 bytes, then JSON, padded with spaces to a multiple of 8.
+//! Writes a safetensors file: its header is a length in 8 bytes, then JSON, padded with spaces to a multiple of 8.
 
-use super::{ExportError, TensorHeader};
+use crate::formats::writer::{Contents, ExportError, Frame, TensorHeader};
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;
+use std::io::Write;
+
+/// Nothing lies between the tensors' bytes, nor behind them.
+struct Plain;
+
+impl Frame for Plain {
+    fn open(&mut self, _: &mut dyn Write, _: &TensorHeader) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    fn write(&mut self, out: &mut dyn Write, bytes: &[u8]) -> Result<(), ExportError> {
+        Ok(out.write_all(bytes)?)
+    }
+
+    fn close(&mut self, _: &mut dyn Write) -> Result<(), ExportError> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &mut dyn Write) -> Result<(), ExportError> {
+        Ok(())
+    }
+}
+
+/// Starts a file: writes its header.
+pub(in crate::formats) fn start<'a>(
+    out: &mut dyn Write,
+    contents: &Contents<'a>,
+) -> Result<Box<dyn Frame + 'a>, ExportError> {
+    out.write_all(&header(contents.tensors, contents.metadata)?)?;
+    Ok(Box::new(Plain))
+}
 
 /// The file up to its first weight; tensors keep their order.
-pub fn header(tensors: &[TensorHeader], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, ExportError> {
+fn header(tensors: &[TensorHeader], metadata: &BTreeMap<String, String>) -> Result<Vec<u8>, ExportError> {
     // The text of a text cannot fail; of all of JSON the page needs no more than this.
     let text = |text: &str| serde_json::to_string(text).unwrap_or_default();
     let mut entries = Vec::with_capacity(tensors.len() + 1);

@@ -3,8 +3,8 @@
 //! Zip: PKWARE's application note 6.3.10; entries are stored, with their CRC-32 in a descriptor after the data because it is
 //! not known before. Arrays: the npy format 1.0. Sizes are known beforehand, so ZIP64 is used exactly where it is needed.
 
-use super::{ExportError, TensorHeader};
 use crate::checksum::Running;
+use crate::formats::writer::{Contents, ExportError, Frame, TensorHeader};
 use crate::tensor::Dtype;
 use std::io::Write;
 
@@ -18,14 +18,12 @@ const FLAGS: u16 = 0x0808;
 const DATE: u16 = 0x0021;
 
 /// The entries so far.
-#[derive(Debug)]
-pub struct Archive {
+struct Archive {
     entries: Vec<Entry>,
     offset: u64,
     checksum: Running,
 }
 
-#[derive(Debug)]
 struct Entry {
     name: String,
     size: u64,
@@ -79,30 +77,36 @@ fn npy_header(tensor: &TensorHeader) -> Vec<u8> {
     header
 }
 
-impl Archive {
-    pub fn new(tensors: &[TensorHeader]) -> Result<Self, ExportError> {
-        for tensor in tensors {
-            let found = tensor.name.len();
-            if found > LONGEST_NAME {
-                let name = crate::formats::shown(&tensor.name);
-                return Err(ExportError::Name { name, limit: LONGEST_NAME, found });
-            }
-            if descriptor(tensor.dtype).is_none() {
-                let (name, dtype) = (tensor.name.clone(), tensor.dtype.name());
-                return Err(ExportError::Dtype { name, format: ".npz", dtype, instead: "safetensors" });
-            }
+/// Starts an archive whose arrays are stored without compression; refused where it has no type or room for one of them.
+pub(in crate::formats) fn start<'a>(
+    _: &mut dyn Write,
+    contents: &Contents<'a>,
+) -> Result<Box<dyn Frame + 'a>, ExportError> {
+    for tensor in contents.tensors {
+        let found = tensor.name.len();
+        if found > LONGEST_NAME {
+            let name = crate::formats::shown(&tensor.name);
+            return Err(ExportError::Name { name, limit: LONGEST_NAME, found });
         }
-        Ok(Self { entries: Vec::new(), offset: 0, checksum: Running::default() })
+        if descriptor(tensor.dtype).is_none() {
+            let (name, dtype) = (tensor.name.clone(), tensor.dtype.name());
+            return Err(ExportError::Dtype { name, format: ".npz", dtype, instead: "safetensors" });
+        }
     }
+    Ok(Box::new(Archive { entries: Vec::new(), offset: 0, checksum: Running::default() }))
+}
 
-    fn put(&mut self, out: &mut impl Write, bytes: &[u8]) -> Result<(), ExportError> {
+impl Archive {
+    fn put(&mut self, out: &mut dyn Write, bytes: &[u8]) -> Result<(), ExportError> {
         out.write_all(bytes)?;
         self.offset += bytes.len() as u64;
         Ok(())
     }
+}
 
+impl Frame for Archive {
     /// Starts an array.
-    pub fn open(&mut self, out: &mut impl Write, tensor: &TensorHeader) -> Result<(), ExportError> {
+    fn open(&mut self, out: &mut dyn Write, tensor: &TensorHeader) -> Result<(), ExportError> {
         let header = npy_header(tensor);
         let size = header.len() as u64 + tensor.size_bytes();
         let entry = Entry { name: format!("{}.npy", tensor.name), size, offset: self.offset, crc: 0 };
@@ -123,19 +127,16 @@ impl Archive {
         self.put(out, &local)?;
         self.entries.push(entry);
         self.checksum = Running::default();
-        self.hash(&header);
-        out.write_all(&header)?;
-        Ok(())
+        self.write(out, &header)
     }
 
-    /// Takes in bytes of the open array.
-    pub fn hash(&mut self, bytes: &[u8]) {
+    fn write(&mut self, out: &mut dyn Write, bytes: &[u8]) -> Result<(), ExportError> {
         self.checksum.update(bytes);
-        self.offset += bytes.len() as u64;
+        self.put(out, bytes)
     }
 
     /// Ends the open array.
-    pub fn close(&mut self, out: &mut impl Write) -> Result<(), ExportError> {
+    fn close(&mut self, out: &mut dyn Write) -> Result<(), ExportError> {
         let crc = std::mem::take(&mut self.checksum).finish();
         let Some(entry) = self.entries.last_mut() else { return Ok(()) };
         entry.crc = crc;
@@ -152,7 +153,7 @@ impl Archive {
     }
 
     /// Writes the central directory.
-    pub fn finish(mut self, out: &mut impl Write) -> Result<(), ExportError> {
+    fn finish(&mut self, out: &mut dyn Write) -> Result<(), ExportError> {
         let start = self.offset;
         let mut directory = Vec::new();
         for entry in &self.entries {

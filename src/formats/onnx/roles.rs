@@ -253,7 +253,7 @@ impl Uses {
                 let (role, what) = role_at(operator, position, shape, is_matrix);
                 // A vector that is folded into a matrix scales it.
                 let role = if role == Role::Weight && shape.len() < 2 { Role::Norm } else { role };
-                let reason = Cow::Owned(format!("{what} of {}", super::shown(operator)));
+                let reason = Cow::Owned(format!("{what} of {}", crate::formats::shown(operator)));
                 Found { role, reason, inputs: inputs_at(operator, position, shape.len(), is_turned) }
             }
         }

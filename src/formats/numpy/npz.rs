@@ -3,27 +3,32 @@
 //! Arrays of element types that are not read (objects, text, dates) are left out with a note, as long as another is
 //! there to be read.
 
-use super::zip::{Archive, Entry};
-use super::{FormatError, Limits, Source, npy};
+use super::npy;
+use crate::formats::zip::Archive;
+use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;
 
 const SUFFIX: &str = ".npy";
 
-/// Whether `entry` is an array.
-pub(super) fn is_array(entry: &Entry) -> bool {
-    entry.name.ends_with(SUFFIX)
+/// Whether an archive holds an array.
+pub(in crate::formats) fn is_npz(archive: &Archive) -> bool {
+    archive.entries().iter().any(|entry| entry.name.ends_with(SUFFIX))
 }
 
 /// Locates the arrays of `archive`, in the order of its directory.
-pub(super) fn open(source: &dyn Source, archive: &Archive, limits: &Limits) -> Result<Model, FormatError> {
+pub(in crate::formats) fn open(
+    source: &dyn Source,
+    archive: &Archive,
+    limits: &Limits,
+) -> Result<Model, FormatError> {
     let (mut tensors, mut notes, mut unsupported) = (Vec::new(), Vec::new(), None);
     let mut is_partial = false;
     for entry in archive.entries() {
         let Some(name) = entry.name.strip_suffix(SUFFIX) else {
             is_partial = true;
-            notes.push(format!("{} is no array and was left out", super::error::shown(&entry.name)));
+            notes.push(format!("{} is no array and was left out", crate::formats::error::shown(&entry.name)));
             continue;
         };
         if tensors.len() as u64 >= limits.tensors {

@@ -1,14 +1,14 @@
-//! safetensors: eight bytes of header length, a JSON header, then the tensors' bytes without holes.
+//! Tells a safetensors file and locates its tensors.
 //!
-//! Definition: Hugging Face, safetensors format documentation and reference library, version 0.6. A file is accepted
+//! A file is accepted
 //! exactly when the reference library accepts it, up to three differences: duplicate names and the limits on tensors
 //! and rank are refused here, and element types of less than a byte (4- and 6-bit floats) are named as not supported.
 //! Cost: linear in the header, O(n log n) in the number of tensors.
 
-use super::error::shown;
-use super::layout::{Declared, check_unique, element_count, shape_text};
-use super::source::read_part;
-use super::{FormatError, Limits, Source};
+use crate::formats::error::shown;
+use crate::formats::layout::{Declared, check_unique, element_count, shape_text};
+use crate::formats::source::read_part;
+use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::order::sorted_by_key;
 use crate::tensor::{Dtype, Span, Storage, Tensor};
@@ -22,13 +22,13 @@ const LONGEST_HEADER: u64 = 100_000_000;
 const PREFIX_BYTES: u64 = 8;
 
 /// Whether a file that starts with `head` has a JSON object where a safetensors header would be.
-pub(super) fn is_safetensors(head: &[u8]) -> bool {
+pub(in crate::formats) fn is_safetensors(head: &[u8]) -> bool {
     let header = head.get(PREFIX_BYTES as usize..).unwrap_or_default();
     header.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// Locates the tensors of a safetensors file, in the order of its header.
-pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let prefix = read_part(source, "the safetensors header length", 0, PREFIX_BYTES, PREFIX_BYTES)?;
     let header_len = prefix.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let part = "the safetensors header";

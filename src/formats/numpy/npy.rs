@@ -4,10 +4,10 @@
 //! column-major order and both byte orders are read. Arrays of objects (pickles), strings, records, dates and
 //! extended-precision floats are named as not supported.
 
-use super::error::shown;
-use super::inflate::read_storage;
-use super::layout::{Declared, fortran_strides};
-use super::{FormatError, Limits, Source, numpy_type};
+use crate::formats::error::shown;
+use crate::formats::inflate::read_storage;
+use crate::formats::layout::{Declared, fortran_strides};
+use crate::formats::{FormatError, Limits, Source, numpy_type, torch};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Dtype, Span, Storage, Tensor};
 
@@ -21,17 +21,17 @@ pub(super) const RAW_NOTE: &str =
     "raw elements of two bytes are read as bfloat16, which NumPy has no name for";
 
 /// Whether a file that starts with `head` is a .npy file.
-pub(super) fn is_npy(head: &[u8]) -> bool {
+pub(in crate::formats) fn is_npy(head: &[u8]) -> bool {
     head.starts_with(MAGIC)
 }
 
 /// Locates the one array of a .npy file, called `array`.
-pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let storage = Storage::Stored(Span { offset: 0, len: source.len() });
     let part = "the .npy header of array";
     let (text, offset) = read_header(source, part, &storage, limits)?;
     if (Parser { part, rest: text.trim_ascii() }).header()?.descr.ends_with('O') {
-        return super::torch::open_object_array(source, offset, limits);
+        return torch::open_object_array(source, offset, limits);
     }
     let (tensor, rest) = locate(source, "array".to_owned(), storage, limits)?;
     let mut notes = Vec::new();
@@ -52,7 +52,7 @@ pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Model, Format
 }
 
 /// The array in `storage`, and how many bytes follow it.
-pub(super) fn locate(
+pub(in crate::formats) fn locate(
     source: &dyn Source,
     name: String,
     storage: Storage,

@@ -1,34 +1,21 @@
-//! `PyTorch` files: state dicts and checkpoints, as zip archives (1.6 and later) or legacy pickles.
+//! The walk over a pickled object that finds its tensors and names them by the keys on the way.
 //!
-//! Source: `torch.serialization` and `torch._utils` of `PyTorch` 2. A tensor is the call of a rebuilding function with a storage,
-//! an offset, sizes and strides; a storage is a persistent reference to bytes beside the pickle. A zip archive has one entry per
-//! storage. A legacy file is five pickles (magic number, protocol, system, object, storage keys) with the storages behind them, each
-//! as a count and its elements.
-//!
-//! Nested dictionaries, lists and objects flatten into dotted names. The weights are the tensors under a well-known
-//! key (`state_dict`, …) where there is one; an optimizer's state goes to the extras.
+//! Every value is visited where it can be reached, in order, without recursion; visits are bounded by the number of values, since
+//! references may multiply what a small pickle spells out.
 
-use super::error::shown;
-use super::layout::{Declared, check_unique, fortran_strides, mark_ties};
-use super::pickle::{self, Id, Pickle, Value};
-use super::source::read_part;
-use super::zip::{Archive, Entry};
-use super::{FormatError, Limits, Source, inflate::read_storage};
+use super::checkpoint::{is_state, split, tell_apart};
+use super::pickle::{Id, Pickle, Value};
+use super::storage::{StorageRef, torch_dtype};
+use crate::formats::error::shown;
+use crate::formats::layout::{Declared, check_unique, fortran_strides, mark_ties};
+use crate::formats::{FormatError, Limits, numpy_type};
 use crate::model::{FileFormat, Model};
-use crate::tensor::{Dtype, Span, Storage, Tensor};
+use crate::tensor::{Span, Storage, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-/// Keys of a checkpoint that its weights lie under, most telling first.
-const WEIGHT_KEYS: [&str; 8] =
-    ["state_dict", "model_state_dict", "model_state", "model", "net", "network", "module", "params"];
-/// Parts of a checkpoint that are not weights.
-const STATE_KEYS: [&str; 6] =
-    ["optimizer", "optimizer_state_dict", "optim", "optimizers", "optimizer_states", "scaler"];
 /// Attributes of a pickled module that only group what is below them.
 const MODULE_KEYS: [&str; 3] = ["_parameters", "_buffers", "_modules"];
-/// The first pickle of a legacy file holds 0x1950a86a20f9469cfc6c.
-const LEGACY_MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
 /// Deepest nesting that names are followed into.
 const DEEPEST: usize = 100;
 /// Most visits for each value of the pickle: one is what plain objects take, and references that multiply take no end.
@@ -41,265 +28,6 @@ const LONGEST_NAME: u64 = 4096;
 const MOST_WRAPPERS: usize = 8;
 /// Most short values, notes and names of unknown calls that are kept.
 const MOST_REMARKS: usize = 100;
-
-/// The pickle of a `PyTorch` archive.
-pub(super) fn find_pickle(archive: &Archive) -> Option<&Entry> {
-    let is_data = |name: &str| name == "data.pkl" || name.ends_with("/data.pkl");
-    archive.entries().iter().find(|entry| is_data(&entry.name))
-}
-
-/// Locates the tensors of a zip archive whose pickle is `entry`.
-pub(super) fn open_zip(
-    source: &dyn Source,
-    archive: &Archive,
-    entry: &Entry,
-    limits: &Limits,
-) -> Result<Model, FormatError> {
-    let prefix = entry.name.strip_suffix("data.pkl").unwrap_or_default();
-    let read = |entry: &Entry| {
-        let storage = entry.storage(source)?;
-        read_storage(source, &shown(&entry.name), &storage, 0, storage.len(), limits.header_bytes)
-    };
-    let pickle = pickle::read(&read(entry)?, 0)?;
-    let stored_at = match entry.storage(source)? {
-        Storage::Stored(span) => Some(span.offset),
-        _ => None,
-    };
-    let big_endian = match archive.find(&format!("{prefix}byteorder")) {
-        Some(entry) => read(entry)?.starts_with(b"big"),
-        None => false,
-    };
-    let in_folder = |folder: &str, key: &str| {
-        let name = format!("{prefix}{folder}/{key}");
-        let entry = archive.find(&name).ok_or_else(|| {
-            FormatError::damaged("the archive", format!("an entry {}", shown(&name)), "none of that name")
-        })?;
-        entry.storage(source)
-    };
-    let locate = |key: &str, _: u64| in_folder("data", key);
-    let mut walk = Walk::new(&pickle, limits, big_endian, stored_at, &locate)?;
-    let code = format!("{prefix}code/");
-    walk.is_partial |= archive.entries().iter().any(|entry| entry.name.starts_with(&code));
-    let constants = archive.find(&format!("{prefix}constants.pkl")).filter(|_| walk.tensors.is_empty());
-    let Some(constants) = constants else { return walk.model(FileFormat::TorchZip) };
-    // A frozen TorchScript: its weights are constants of the code.
-    let locate = |key: &str, _: u64| in_folder("constants", key);
-    let pickle = pickle::read(&read(constants)?, 0)?;
-    let mut walk = Walk::new(&pickle, limits, big_endian, None, &locate)?;
-    walk.is_partial = true;
-    walk.remarked("the weights are constants of a frozen TorchScript, numbered in its order");
-    walk.model(FileFormat::TorchZip)
-}
-
-/// Reads one pickle at `offset`, looking at as much of the file as it takes.
-fn pickle_at(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Pickle, FormatError> {
-    let rest = source.len().saturating_sub(offset);
-    let mut window = 1 << 16;
-    loop {
-        let len = rest.min(window);
-        let bytes = read_part(source, "the pickle", offset, len, limits.header_bytes)?;
-        match pickle::read(&bytes, offset) {
-            Err(FormatError::Truncated { .. }) if len < rest && len < limits.header_bytes => {
-                window = (window * 8).min(limits.header_bytes);
-            }
-            other => return other,
-        }
-    }
-}
-
-/// Locates the tensors of a legacy file; refuses other pickles.
-pub(super) fn open_pickle(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
-    let head = read_part(source, "the file's start", 0, source.len().min(32), 32)?;
-    // From protocol 4 on, a frame's opcode and its 8 bytes of length come first.
-    let start = if head.get(2) == Some(&0x95) { 11 } else { 2 };
-    if !(head.starts_with(b"\x80") && head.get(start..).is_some_and(|rest| rest.starts_with(LEGACY_MAGIC))) {
-        return Err(plain_pickle(source, limits));
-    }
-    let mut at = 0;
-    let mut pickles = Vec::new();
-    for _ in 0..5 {
-        let pickle = pickle_at(source, at, limits)?;
-        at += pickle.len as u64;
-        pickles.push(pickle);
-    }
-    let [_, protocol, system, object, keys] = pickles.as_slice() else {
-        unreachable!("five pickles were read")
-    };
-    if protocol.int(protocol.root) != Some(1001) {
-        let found = format!("{:?}", protocol.get(protocol.root));
-        return Err(FormatError::damaged("the legacy file's protocol", "1001", shown(&found)));
-    }
-    let big_endian = matches!(system.get(system.root), Value::Dict(items)
-        if items.iter().any(|(k, v)| system.text(*k) == Some("little_endian") && system.int(*v) == Some(0)));
-    let storages = legacy_storages(source, object, keys, at)?;
-    let locate = |key: &str, _: u64| {
-        storages.get(key).copied().map(Storage::Stored).ok_or_else(|| {
-            FormatError::damaged("the legacy file", format!("a storage {}", shown(key)), "none of that key")
-        })
-    };
-    Walk::new(object, limits, big_endian, None, &locate)?.model(FileFormat::TorchLegacy)
-}
-
-/// Where each storage of a legacy file lies: in the order of the keys, each after a count of its elements.
-fn legacy_storages(
-    source: &dyn Source,
-    object: &Pickle,
-    keys: &Pickle,
-    mut at: u64,
-) -> Result<BTreeMap<String, Span>, FormatError> {
-    let mut declared = BTreeMap::new();
-    for id in object.ids() {
-        if let Some(storage) = StorageRef::new(object, id) {
-            declared.entry(storage.key.to_owned()).or_insert((storage.dtype, storage.elements));
-        }
-    }
-    let order = keys.sequence(keys.root).unwrap_or_default();
-    let mut spans = BTreeMap::new();
-    for id in order {
-        let key = keys.text(*id).unwrap_or_default();
-        let part = format!("storage {}", shown(key));
-        let count = read_part(source, &part, at, 8, 8)?;
-        let count = count.first_chunk().map_or(0, |bytes| i64::from_le_bytes(*bytes));
-        let Some((dtype, elements)) = declared.get(key) else {
-            return Err(FormatError::damaged(
-                part,
-                "a storage that the object refers to",
-                "one that it does not",
-            ));
-        };
-        if u64::try_from(count) != Ok(*elements) {
-            let part = format!("{part} at byte {at}");
-            return Err(FormatError::damaged(part, format!("{elements} elements"), count.to_string()));
-        }
-        let size = dtype.map_or(Some(*elements), |dtype| elements.checked_mul(dtype.size_bytes()));
-        let offset = at + 8;
-        let found = source.len().saturating_sub(offset);
-        let len = size.filter(|len| *len <= found).ok_or(FormatError::Truncated {
-            part,
-            offset,
-            needed: size.unwrap_or(u64::MAX),
-            found,
-        })?;
-        spans.insert(key.to_owned(), Span { offset, len });
-        at = offset + len;
-    }
-    Ok(spans)
-}
-
-/// What to say of a pickle that is no `PyTorch` file.
-fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
-    match pickle_at(source, 0, limits) {
-        Ok(pickle) => {
-            let mut named = BTreeSet::new();
-            pickle.globals().for_each(|(module, name)| {
-                named.insert(format!("{module}.{name}"));
-            });
-            let named: Vec<String> = named.iter().take(3).map(|name| shown(name)).collect();
-            let names =
-                if named.is_empty() { String::new() } else { format!(" that names {}", named.join(", ")) };
-            FormatError::foreign(
-                format!("a Python pickle{names}"),
-                "nothing of it was run; only PyTorch's pickles have weights that can be located, so save a state dict with \
-                 torch.save or use safetensors",
-            )
-        }
-        Err(FormatError::Truncated { offset, .. }) => FormatError::foreign(
-            format!("a Python pickle cut short at byte {offset}"),
-            "download or save it again",
-        ),
-        Err(error) => FormatError::foreign(
-            format!("something that starts like a Python pickle and is none ({error})"),
-            super::foreign::expected(),
-        ),
-    }
-}
-
-/// The elements of a storage class.
-#[derive(Debug, Clone, Copy)]
-enum Elements {
-    Typed(Dtype),
-    /// Plain bytes: the tensor says what they are.
-    Untyped,
-}
-
-/// The elements of a storage class, such as `FloatStorage`.
-#[allow(clippy::match_same_arms)]
-fn storage_elements(name: &str) -> Option<Elements> {
-    Some(Elements::Typed(match name.strip_suffix("Storage")? {
-        "Double" => Dtype::F64,
-        "Float" => Dtype::F32,
-        "Half" => Dtype::F16,
-        "BFloat16" => Dtype::Bf16,
-        "Long" => Dtype::I64,
-        "Int" => Dtype::I32,
-        "Short" => Dtype::I16,
-        "Char" => Dtype::I8,
-        "Byte" => Dtype::U8,
-        "Bool" => Dtype::Bool,
-        "ComplexFloat" => Dtype::C64,
-        "ComplexDouble" => Dtype::C128,
-        "QInt8" => Dtype::I8,
-        "QUInt8" => Dtype::U8,
-        "QInt32" => Dtype::I32,
-        "Untyped" => return Some(Elements::Untyped),
-        _ => return None,
-    }))
-}
-
-/// The element type that torch calls this.
-fn torch_dtype(name: &str) -> Option<Dtype> {
-    Some(match name {
-        "float64" | "double" => Dtype::F64,
-        "float32" | "float" => Dtype::F32,
-        "float16" | "half" => Dtype::F16,
-        "bfloat16" => Dtype::Bf16,
-        "float8_e4m3fn" => Dtype::F8E4M3,
-        "float8_e5m2" => Dtype::F8E5M2,
-        "int64" | "long" => Dtype::I64,
-        "int32" | "int" => Dtype::I32,
-        "int16" | "short" => Dtype::I16,
-        "int8" => Dtype::I8,
-        "uint64" => Dtype::U64,
-        "uint32" => Dtype::U32,
-        "uint16" => Dtype::U16,
-        "uint8" => Dtype::U8,
-        "bool" => Dtype::Bool,
-        "complex64" => Dtype::C64,
-        "complex128" => Dtype::C128,
-        _ => return None,
-    })
-}
-
-/// A persistent reference to a storage: ('storage', class, key, device, number of elements), and before version 0.4
-/// a view of it: (key, first element, number of elements).
-struct StorageRef<'a> {
-    key: &'a str,
-    dtype: Option<Dtype>,
-    elements: u64,
-    /// First element of the view, which offsets count from.
-    first: i64,
-}
-
-impl<'a> StorageRef<'a> {
-    fn new(pickle: &'a Pickle, id: Id) -> Option<Self> {
-        let Value::Persistent(reference) = pickle.get(id) else { return None };
-        let [tag, class, key, _, elements, rest @ ..] = pickle.sequence(*reference)? else { return None };
-        if pickle.text(*tag) != Some("storage") {
-            return None;
-        }
-        let (_, class) = pickle.global(*class)?;
-        let dtype = match storage_elements(class)? {
-            Elements::Typed(dtype) => Some(dtype),
-            Elements::Untyped => None,
-        };
-        let first = match rest.first().and_then(|view| pickle.sequence(*view)) {
-            Some([_, first, ..]) => pickle.int(*first)?,
-            _ => 0,
-        };
-        let elements = u64::try_from(pickle.int(*elements)?).ok()?;
-        Some(Self { key: pickle.text(*key)?, dtype, elements, first })
-    }
-}
 
 /// The name of a value below another.
 #[derive(Debug, Clone, Copy)]
@@ -326,39 +54,25 @@ enum Visit {
     Leave(Id),
 }
 
-/// Locates the arrays of a dictionary that `numpy.save` pickled, whose pickle starts at `offset`.
-pub(super) fn open_object_array(
-    source: &dyn Source,
-    offset: u64,
-    limits: &Limits,
-) -> Result<Model, FormatError> {
-    let pickle = pickle_at(source, offset, limits)?;
-    let locate = |key: &str, _: u64| {
-        let found = format!("storage {}", shown(key));
-        Err(FormatError::damaged("the array of objects", "arrays of NumPy", found))
-    };
-    Walk::new(&pickle, limits, false, Some(offset), &locate)?.model(FileFormat::Npy)
-}
-
 /// Finds the tensors of a pickled object.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     pickle: &'a Pickle,
     limits: &'a Limits,
     big_endian: bool,
     locate: &'a dyn Fn(&str, u64) -> Result<Storage, FormatError>,
     /// Each with its key in the root's dictionary, if that is where it was found.
-    tensors: Vec<(Option<Id>, Tensor)>,
+    pub(super) tensors: Vec<(Option<Id>, Tensor)>,
     metadata: BTreeMap<String, String>,
     notes: Vec<String>,
     unknown: BTreeSet<String>,
-    is_partial: bool,
+    pub(super) is_partial: bool,
     visited: u64,
     /// Where the pickle's bytes lie in the file, if they do as they are.
     stored_at: Option<u64>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(
+    pub(super) fn new(
         pickle: &'a Pickle,
         limits: &'a Limits,
         big_endian: bool,
@@ -560,7 +274,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Keeps a note, once.
-    fn remarked(&mut self, note: &str) {
+    pub(super) fn remarked(&mut self, note: &str) {
         if !self.notes.iter().any(|known| known == note) {
             self.notes.push(note.to_owned());
         }
@@ -602,7 +316,7 @@ impl<'a> Walk<'a> {
         let Value::Object { arguments, state, .. } = self.pickle.get(*dtype) else { return None };
         let code = self.pickle.text(*self.pickle.sequence(*arguments)?.first()?)?;
         let order = state.and_then(|id| self.pickle.text(*self.pickle.sequence(id)?.get(1)?)).unwrap_or("<");
-        let (dtype, big_endian) = super::numpy_type::element_type(path, &format!("{order}{code}")).ok()?;
+        let (dtype, big_endian) = numpy_type::element_type(path, &format!("{order}{code}")).ok()?;
         let strides = (self.pickle.int(*is_fortran) == Some(1)).then(|| fortran_strides(&shape));
         let name = if path.is_empty() { "array".to_owned() } else { path.to_owned() };
         let storage = Storage::Stored(Span { offset: base + span.offset, len: span.len });
@@ -663,7 +377,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The model of what was found.
-    fn model(mut self, format: FileFormat) -> Result<Model, FormatError> {
+    pub(super) fn model(mut self, format: FileFormat) -> Result<Model, FormatError> {
         if !self.unknown.is_empty() {
             let names: Vec<String> = self.unknown.iter().take(5).cloned().collect();
             let more = if self.unknown.len() > 5 { " and others" } else { "" };
@@ -704,25 +418,6 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Keys of several types may read alike: the later ones get a number.
-fn tell_apart(tensors: &mut [Tensor]) {
-    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-    for tensor in tensors {
-        let count = seen.entry(tensor.name.clone()).or_insert(0);
-        *count += 1;
-        if *count > 1 {
-            tensor.name = format!("{}#{count}", tensor.name);
-        }
-    }
-}
-
-/// Whether a path leads into an optimizer's state.
-fn is_state(path: &str) -> bool {
-    let first = path.split('.').next().unwrap_or_default();
-    let bare = path.strip_prefix("state.").and_then(|rest| rest.split_once('.'));
-    STATE_KEYS.contains(&first) || bare.is_some_and(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()))
-}
-
 /// The key of the root's dictionary that a place lies under. Attributes of a root object are no such keys, and the
 /// first word of a flat name such as `model.layers.0.weight` is none either.
 fn root_key(place: &Rc<Place>) -> Option<Id> {
@@ -736,40 +431,11 @@ fn root_key(place: &Rc<Place>) -> Option<Id> {
     None
 }
 
-/// Weights and extras: the weights lie under the first well-known key of the root's dictionary that leads to a tensor,
-/// with that key removed from their names.
-fn split(
-    pickle: &Pickle,
-    tensors: Vec<(Option<Id>, Tensor)>,
-) -> (Vec<Tensor>, Vec<Tensor>, Option<&'static str>) {
-    let text = |key: &Option<Id>| key.and_then(|id| pickle.text(id)).unwrap_or_default();
-    let is_extra = |(key, tensor): &(Option<Id>, Tensor)| match text(key) {
-        "state" => is_state(&tensor.name),
-        key => STATE_KEYS.contains(&key),
-    };
-    let (state, rest): (Vec<_>, Vec<_>) = tensors.into_iter().partition(is_extra);
-    let bare = |tensors: Vec<(Option<Id>, Tensor)>| tensors.into_iter().map(|(_, tensor)| tensor).collect();
-    let is_below = |key: &str, (at, tensor): &(Option<Id>, Tensor)| {
-        text(at) == key && tensor.name.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'))
-    };
-    // A wrapper's prefix that all weights share is theirs to keep: only a key beside others, or a telling one, is a part.
-    let key = WEIGHT_KEYS.into_iter().find(|key| {
-        let below = rest.iter().filter(|tensor| is_below(key, tensor)).count();
-        below > 0 && (key.contains("state") || below < rest.len() || !state.is_empty())
-    });
-    let Some(key) = key else { return (bare(rest), bare(state), None) };
-    let (weights, mut extras): (Vec<_>, Vec<_>) = rest.into_iter().partition(|tensor| is_below(key, tensor));
-    let mut weights: Vec<Tensor> = bare(weights);
-    for tensor in &mut weights {
-        tensor.name = tensor.name.split_off(key.len() + 1);
-    }
-    extras.extend(state);
-    (weights, bare(extras), Some(key))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::pickle;
     use super::*;
+    use crate::tensor::Dtype;
 
     /// The tensors of a pickle whose storage `0` has 100 bytes.
     fn located(bytes: &[u8]) -> Result<Model, FormatError> {

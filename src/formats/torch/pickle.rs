@@ -4,8 +4,8 @@
 //! its arguments. Nothing is imported, looked up or run. Opcodes, values and nesting are bounded, and since values are indices
 //! into the arena, neither building nor dropping them recurses.
 
-use super::FormatError;
-use super::error::shown;
+use crate::formats::FormatError;
+use crate::formats::error::shown;
 use crate::tensor::Span;
 use std::rc::Rc;
 
@@ -100,7 +100,7 @@ impl Pickle {
 }
 
 /// Whether a file that starts with `head` may be a pickle: a protocol mark, or protocol 0's first opcodes.
-pub(super) fn is_pickle(head: &[u8]) -> bool {
+pub(in crate::formats) fn is_pickle(head: &[u8]) -> bool {
     match head {
         // Protocol 0 and 1 have no mark: an opening opcode, and no text that looks like words.
         [b'c', rest @ ..] => {
