@@ -50,8 +50,7 @@ impl Model {
     /// Whether a tensor of it lies in a part of the source.
     pub fn lies_in(&self, part: Span) -> bool {
         let inside = |tensor: &Tensor| {
-            let (Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. }) =
-                tensor.storage;
+            let span = tensor.storage.span();
             span.len > 0 && span.offset >= part.offset && span.offset - part.offset < part.len
         };
         self.tensors.iter().chain(&self.extras).any(inside)
@@ -65,7 +64,7 @@ impl Model {
                 let part = u128::from(span.len) * u128::from(tensor.size_bytes());
                 (part / u128::from(inflated_len.max(1))) as u64
             }
-            Storage::Varints { span, .. } => span.len,
+            Storage::Encoded { span, .. } => span.len,
             Storage::Stored(span) => span.len.min(tensor.size_bytes()),
         };
         // Tied tensors that the source stores twice count twice.

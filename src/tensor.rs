@@ -266,22 +266,38 @@ pub enum Storage {
         /// How many bytes they inflate to.
         inflated_len: u64,
     },
-    /// Protobuf varints, one for each element's bits.
-    Varints {
-        /// The varints.
+    /// Elements that have no bytes of their own: a code stands for one or a block of them.
+    Encoded {
+        /// The codes.
         span: Span,
+        /// What they are.
+        codec: Codec,
         /// Number of bytes of the elements they stand for.
         len: u64,
     },
 }
 
+/// A code for elements; [`formats`](crate::formats) has a row for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Codec {
+    /// Protobuf varints, one for each element's bits.
+    Varints,
+}
+
 impl Storage {
-    /// Number of bytes after inflation.
+    /// Where its bytes lie in the source, as they are there.
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::Stored(span) | Self::Deflated { span, .. } | Self::Encoded { span, .. } => *span,
+        }
+    }
+
+    /// Number of bytes after inflation and decoding.
     pub const fn len(&self) -> u64 {
         match self {
             Self::Stored(span) => span.len,
             Self::Deflated { inflated_len, .. } => *inflated_len,
-            Self::Varints { len, .. } => *len,
+            Self::Encoded { len, .. } => *len,
         }
     }
 

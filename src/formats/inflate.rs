@@ -155,7 +155,7 @@ pub(super) fn read_storage(
             Inflater::new(source, part.to_owned(), *span, *inflated_len).read_at(offset, &mut bytes)?;
             Ok(bytes)
         }
-        Storage::Varints { .. } => Err(FormatError::unsupported(part, "strided numbers of varying length")),
+        Storage::Encoded { .. } => Err(FormatError::unsupported(part, "strided elements that are encoded")),
     }
 }
 

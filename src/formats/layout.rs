@@ -167,16 +167,14 @@ pub(super) fn shape_text(shape: &[u64]) -> String {
 pub(super) fn mark_ties(tensors: &mut [Tensor]) {
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
     for (index, tensor) in tensors.iter_mut().enumerate() {
-        let (offset, deflated) = match tensor.storage {
-            Storage::Stored(span) | Storage::Varints { span, .. } => (span.offset, false),
-            Storage::Deflated { span, .. } => (span.offset, true),
-        };
+        let (start, deflated) =
+            (tensor.storage.span().offset, matches!(tensor.storage, Storage::Deflated { .. }));
         if tensor.is_empty() {
             continue;
         }
         let Tensor { offset: inside, dtype, shape, strides, .. } = &*tensor;
         let turned = (tensor.negated, tensor.conjugated);
-        let place = format!("{offset} {deflated} {inside} {} {shape:?} {strides:?} {turned:?}", dtype.name());
+        let place = format!("{start} {deflated} {inside} {} {shape:?} {strides:?} {turned:?}", dtype.name());
         match first.get(&place) {
             Some(origin) => tensor.same_as = Some(*origin),
             None => {

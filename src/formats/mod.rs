@@ -14,6 +14,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+mod codec;
 mod cursor;
 mod error;
 mod foreign;

@@ -1,13 +1,13 @@
 //! Reads ranges of a tensor's elements, in row-major order and little-endian whatever the file's own order.
 //!
 //! A contiguous tensor costs one positional read per range. A deflated one is inflated from the front and read on from where
-//! the last range ended. A strided one is rearranged once in memory, up to a limit.
+//! the last range ended. A strided one is rearranged and an encoded one decoded once in memory, up to a
+//! limit.
 
 use super::inflate::{Inflater, read_storage};
-use super::protobuf::Wire;
 use super::source::resize;
 use super::{FormatError, Limits, Source, error::shown};
-use crate::tensor::{Dtype, Span, Storage, Tensor};
+use crate::tensor::{Dtype, Storage, Tensor};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub struct TensorReader<'a> {
     tensor: Tensor,
     part: String,
     inflater: Option<Inflater<'a>>,
-    /// All elements in row-major order, once a strided tensor has been read.
+    /// All elements in row-major order, once a strided or encoded tensor has been read.
     rearranged: Option<Vec<u8>>,
     limits: Limits,
 }
@@ -92,17 +92,15 @@ impl<'a> TensorReader<'a> {
             self.copy_rearranged(from, buffer);
             return Ok(());
         }
-        let span = match self.tensor.storage {
-            Storage::Stored(span) | Storage::Deflated { span, .. } => span,
-            Storage::Varints { span, .. } => {
-                if self.rearranged.is_none() {
-                    self.rearranged = Some(self.varints(span)?);
-                }
-                self.copy_rearranged(from, buffer);
-                return Ok(());
+        if let Storage::Encoded { span, codec, .. } = self.tensor.storage {
+            if self.rearranged.is_none() {
+                let (tensor, limit) = (&self.tensor, self.limits.rearranged_bytes);
+                self.rearranged = Some(codec.decode(self.source, &self.part, span, tensor, limit)?);
             }
-        };
-        let offset = span.offset + at;
+            self.copy_rearranged(from, buffer);
+            return Ok(());
+        }
+        let offset = self.tensor.storage.span().offset + at;
         let read = self.source.read_at(offset, buffer);
         read.map_err(|source| FormatError::Io { part: self.part.clone(), offset, source })
     }
@@ -113,32 +111,6 @@ impl<'a> TensorReader<'a> {
         if let Some(wanted) = wanted {
             buffer.copy_from_slice(wanted);
         }
-    }
-
-    /// Elements that the file keeps as varints, each cut to an element's size.
-    fn varints(&self, mut span: Span) -> Result<Vec<u8>, FormatError> {
-        let size = self.tensor.dtype.size_bytes();
-        let total = self.tensor.len() * size;
-        let limit = self.limits.rearranged_bytes;
-        // An element takes at least a byte.
-        if total > limit.min(span.len.saturating_mul(size)) {
-            let expected = format!("{} numbers in {} bytes", self.tensor.len(), span.len);
-            return Err(FormatError::damaged(&self.part, expected, "fewer, or more than can be held"));
-        }
-        let mut wire = Wire::new(self.source, "typed data of an ONNX model");
-        let mut out = Vec::new();
-        while span.len > 0 && (out.len() as u64) < total {
-            let value = wire.varint(&mut span)?.to_le_bytes();
-            out.extend(value.get(..size as usize).unwrap_or_default());
-        }
-        if span.len > 0 || out.len() as u64 != total {
-            return Err(FormatError::damaged(
-                &self.part,
-                format!("{} numbers", self.tensor.len()),
-                "another count",
-            ));
-        }
-        Ok(out)
     }
 
     /// All elements in row-major order.
@@ -188,6 +160,7 @@ fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Span;
 
     fn tensor(shape: &[u64], strides: Option<&[i64]>, offset: u64) -> Tensor {
         Tensor {

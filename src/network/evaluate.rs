@@ -85,7 +85,7 @@ impl Evaluator {
     ) -> Result<Self, NetworkError> {
         let mut network = network;
         let mut places = formats::open(&network, &Limits::default())?;
-        if places.tensors.iter().any(|tensor| matches!(tensor.storage, Storage::Varints { .. })) {
+        if places.tensors.iter().any(|tensor| matches!(tensor.storage, Storage::Encoded { .. })) {
             network = network.raw(&places)?;
             places = formats::open(&network, &Limits::default())?;
         }

@@ -4,7 +4,7 @@ use super::roles::{Name, Scope};
 use crate::formats::error::shown;
 use crate::formats::layout::{Declared, element_count};
 use crate::formats::{FormatError, Limits, Source};
-use crate::tensor::{Dtype, Span, Storage};
+use crate::tensor::{Codec, Dtype, Span, Storage};
 use std::collections::BTreeMap;
 
 /// A tensor as the file declares it.
@@ -97,7 +97,7 @@ impl Found {
         let storage = if self.is_external {
             Storage::Stored(self.external_span(source, bytes)?)
         } else if let (Some(varints), None) = (self.varints, self.raw) {
-            Storage::Varints { span: varints, len: bytes }
+            Storage::Encoded { span: varints, codec: Codec::Varints, len: bytes }
         } else {
             Storage::Stored(self.raw.unwrap_or(Span { offset: 0, len: 0 }))
         };

@@ -10,7 +10,7 @@
 use crate::formats::protobuf::{Value, Wire};
 use crate::formats::{FormatError, Source};
 use crate::model::Model;
-use crate::tensor::{Span, Storage};
+use crate::tensor::{Codec, Span, Storage};
 use crate::{order, varint};
 
 /// `TensorProto.raw_data`, as a field with a length.
@@ -25,7 +25,7 @@ pub(crate) fn edits(source: &dyn Source, model: &Model) -> Result<(Vec<Edit>, u6
     let len = source.parts().first().map_or(source.len(), |part| part.span.len);
     let mut numbers: Vec<(Span, u64)> = Vec::new();
     for tensor in &model.tensors {
-        if let Storage::Varints { span, len } = tensor.storage {
+        if let Storage::Encoded { span, codec: Codec::Varints, len } = tensor.storage {
             numbers.push((span, len));
         }
     }

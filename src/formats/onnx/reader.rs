@@ -9,7 +9,7 @@ use crate::formats::protobuf::{Value, Wire};
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::order::into_sorted_by_key;
-use crate::tensor::{Span, Storage};
+use crate::tensor::Span;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -79,9 +79,7 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
         tensor.found = role;
     }
     // In the order of their bytes, so that a model with other weights can be written in one go.
-    let mut tensors = into_sorted_by_key(tensors, |tensor| match tensor.storage {
-        Storage::Stored(span) | Storage::Deflated { span, .. } | Storage::Varints { span, .. } => span.offset,
-    });
+    let mut tensors = into_sorted_by_key(tensors, |tensor| tensor.storage.span().offset);
     mark_ties(&mut tensors);
     let notes = left.notes();
     if tensors.is_empty() {

@@ -5,7 +5,7 @@ use super::raw::{Edit, edits};
 use crate::formats::writer::{Contents, ExportError, Frame, Template, TensorHeader};
 use crate::formats::{Part, Source, read_part, shown};
 use crate::model::{FileFormat, Model};
-use crate::tensor::{Dtype, Span, Storage};
+use crate::tensor::{Codec, Dtype, Span, Storage};
 use std::io::Write;
 
 /// Bytes copied at a time.
@@ -84,7 +84,8 @@ fn places(model: &Model, tensors: &[TensorHeader]) -> Result<Vec<Option<Span>>, 
         if expected != found {
             return Err(misfit(&header.name, expected, found));
         }
-        let (Storage::Stored(span) | Storage::Varints { span, .. }) = tensor.storage else {
+        let (Storage::Stored(span) | Storage::Encoded { span, codec: Codec::Varints, .. }) = tensor.storage
+        else {
             return Err(misfit(&header.name, "raw data".to_owned(), "deflated data".to_owned()));
         };
         if tensor.same_as.is_some() || span.len == 0 {
