@@ -198,8 +198,8 @@ impl FileFormat {
         self.writes().is_ok_and(|writes| writes.parts.is_some())
     }
 
-    /// The files that a [`Writer`](super::Writer) with this template writes one behind the other: those of the template, with their new
-    /// lengths; none for a file on its own.
+    /// The files that a [`Writer`](super::Writer) with this template writes one behind the other: those of the template, with their
+    /// new lengths; none for a file on its own.
     pub fn parts(self, template: &Template) -> Result<Vec<Part>, ExportError> {
         self.writes()?.parts.map_or_else(|| Ok(Vec::new()), |parts| parts(template))
     }

@@ -1,5 +1,5 @@
-//! Writes an ONNX model: the one that the weights came from, byte for byte, with other weights in their places; numbers of varying
-//! length become raw data.
+//! Writes an ONNX model: the one that the weights came from, byte for byte, with other weights in their places; numbers of
+//! varying length become raw data.
 
 use super::raw::{Edit, edits};
 use crate::formats::writer::{Contents, ExportError, Frame, Template, TensorHeader};
@@ -25,8 +25,8 @@ struct Patch<'a> {
     at: u64,
 }
 
-/// The files that [`start`] and what follows write one behind the other: those of the template, its model with its new length; none
-/// for a model on its own.
+/// The files that are written one behind the other: those of the template, its model with its new length; none for a model on its
+/// own.
 pub(in crate::formats) fn parts(template: &Template) -> Result<Vec<Part>, ExportError> {
     let Template { source, model } = *template;
     let (_, len) = edits(source, model).map_err(ExportError::unreadable)?;
