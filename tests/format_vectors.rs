@@ -5,7 +5,7 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use quantscope::code::Codebook;
+use quantscope::code::{Codebook, Scales};
 use quantscope::container::{BlockEncoding, encode_block};
 use quantscope::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, Trellis, planes,
@@ -127,7 +127,7 @@ fn levels(dtype: Dtype, levels: &[f32]) -> String {
     Codebook::of_levels(levels.to_vec(), false).unwrap().extend_elements(
         dtype,
         &symbols,
-        Default::default(),
+        Scales::default(),
         &mut elements,
     );
     let mut vector = Vector::new(&format!("levels as elements of type {}", dtype.name()));

@@ -4,6 +4,7 @@
 
 mod support;
 
+use quantscope::container::TensorBits;
 use quantscope::engine::open_container;
 use quantscope::engine::pipeline::Opened;
 use quantscope::formats::{self, Limits};
@@ -87,7 +88,7 @@ fn compressed(importance: Vec<u8>, line: &str) -> ([Vec<u8>; 2], Vec<String>) {
     let reader = open_container(&file).unwrap();
     let ledger = reader.ledger();
     let bytes = |bits: u64| (bits / 8) as usize;
-    let blocks = 9 + bytes(ledger.value_bits + ledger.position_bits + ledger.kept_bits + ledger.padding_bits);
+    let blocks = 9 + bytes(ledger.tensors.iter().map(TensorBits::total_bits).sum());
     let tables = blocks + bytes(ledger.manifest_bits);
     let end = tables + bytes(ledger.codebook_bits + ledger.table_bits);
     ([file[..blocks].to_vec(), file[tables..end].to_vec()], outcome.notes)

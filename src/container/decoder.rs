@@ -17,13 +17,52 @@ use std::sync::Arc;
 /// Decodes the blocks of one tensor.
 #[derive(Debug)]
 pub struct TensorDecoder<'a> {
-    pub(super) reader: &'a Reader,
+    reader: &'a Reader,
     /// The tensor that holds the elements.
-    pub(super) entry: &'a Entry,
+    entry: &'a Entry,
     /// The sections from its first block on.
-    pub(super) blocks: &'a [Section],
-    pub(super) table: Option<Arc<CodeTable>>,
-    pub(super) gaps: Option<GapTable>,
+    blocks: &'a [Section],
+    table: Option<Arc<CodeTable>>,
+    gaps: Option<GapTable>,
+}
+
+impl Reader {
+    /// A decoder of one tensor's blocks, with its tables at hand; a tensor that equals another decodes as that one.
+    pub fn decoder(&self, tensor: usize) -> Result<TensorDecoder<'_>, ContainerError> {
+        let entry = self.entry(tensor)?;
+        let tensor = if let Content::SameAs(of) = entry.content { of } else { tensor };
+        let entry = self.entry(tensor)?;
+        let first_block = self.first_blocks.get(tensor).copied().unwrap_or(0);
+        let blocks = self.blocks.get(first_block..).unwrap_or_default();
+        let Content::Quantized(coding) = entry.content else {
+            return Ok(TensorDecoder { reader: self, entry, blocks, table: None, gaps: None });
+        };
+        let table = Some(self.code_table(coding.code_table)?);
+        let gaps = coding.gap_table.map(|index| self.gap_table(index)).transpose()?;
+        Ok(TensorDecoder { reader: self, entry, blocks, table, gaps })
+    }
+
+    /// Appends the elements of a block to `bytes`, little-endian; to decode many, take a [`decoder`](Self::decoder).
+    pub fn decode_block(
+        &self,
+        source: &dyn Source,
+        tensor: usize,
+        block: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), ContainerError> {
+        self.decoder(tensor)?.decode_block(source, block, bytes)
+    }
+
+    /// Appends the symbols of a block of a quantized tensor to `symbols`.
+    pub fn symbols(
+        &self,
+        source: &dyn Source,
+        tensor: usize,
+        block: u64,
+        symbols: &mut Vec<u16>,
+    ) -> Result<(), ContainerError> {
+        self.decoder(tensor)?.symbols(source, block, symbols)
+    }
 }
 
 impl TensorDecoder<'_> {
@@ -40,18 +79,14 @@ impl TensorDecoder<'_> {
         bytes: &mut Vec<u8>,
     ) -> Result<(), ContainerError> {
         let stored = self.read(source, block)?;
-        match self.entry.content {
-            Content::Quantized(coding) => {
-                let mut symbols = Vec::new();
-                self.decode_symbols(&stored, block, &mut symbols)?;
-                self.look_up(coding, &stored, &symbols, block, bytes)
-            }
-            _ => {
-                let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
-                let part = (stored.encoding, stored.bytes.as_slice());
-                self.decode_elements(&stored, block, part, (self.entry.dtype, len, rows), bytes)
-            }
+        if let Content::Quantized(coding) = self.entry.content {
+            let mut symbols = Vec::new();
+            self.decode_symbols(&stored, block, &mut symbols)?;
+            return self.look_up(coding, &stored, &symbols, block, bytes);
         }
+        let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
+        let part = (stored.encoding, stored.bytes.as_slice());
+        self.decode_elements(&stored, block, part, (self.entry.dtype, len, rows), bytes)
     }
 
     /// Appends the symbols of a block of a quantized tensor to `symbols`.

@@ -4,7 +4,6 @@
 //! No length, offset or count is used before it has been checked, and every section's CRC-32 before its content.
 
 use super::block::BlockEncoding;
-use super::decoder::TensorDecoder;
 use super::deflate::inflated;
 use super::directory::{self, END_MAGIC, HEADER_BYTES, Kind, Section, TRAILER_BYTES};
 use super::manifest::Available;
@@ -23,9 +22,9 @@ pub struct Reader {
     manifest: Manifest,
     ledger: Ledger,
     /// Sections of blocks.
-    blocks: Vec<Section>,
+    pub(super) blocks: Vec<Section>,
     /// First block of each tensor in `blocks`.
-    first_blocks: Vec<usize>,
+    pub(super) first_blocks: Vec<usize>,
     codebooks: Records,
     code_tables: Records,
     gap_tables: Records,
@@ -134,43 +133,6 @@ impl Reader {
             .map_err(|source| undecodable(&format!("gap table {index}"), offset, source))
     }
 
-    /// A decoder of one tensor's blocks, with its tables at hand; a tensor that equals another decodes as that one.
-    pub fn decoder(&self, tensor: usize) -> Result<TensorDecoder<'_>, ContainerError> {
-        let entry = self.entry(tensor)?;
-        let tensor = if let Content::SameAs(of) = entry.content { of } else { tensor };
-        let entry = self.entry(tensor)?;
-        let first_block = self.first_blocks.get(tensor).copied().unwrap_or(0);
-        let blocks = self.blocks.get(first_block..).unwrap_or_default();
-        let Content::Quantized(coding) = entry.content else {
-            return Ok(TensorDecoder { reader: self, entry, blocks, table: None, gaps: None });
-        };
-        let table = Some(self.code_table(coding.code_table)?);
-        let gaps = coding.gap_table.map(|index| self.gap_table(index)).transpose()?;
-        Ok(TensorDecoder { reader: self, entry, blocks, table, gaps })
-    }
-
-    /// Appends the elements of a block to `bytes`, little-endian; to decode many, take a [`decoder`](Self::decoder).
-    pub fn decode_block(
-        &self,
-        source: &dyn Source,
-        tensor: usize,
-        block: u64,
-        bytes: &mut Vec<u8>,
-    ) -> Result<(), ContainerError> {
-        self.decoder(tensor)?.decode_block(source, block, bytes)
-    }
-
-    /// Appends the symbols of a block of a quantized tensor to `symbols`.
-    pub fn symbols(
-        &self,
-        source: &dyn Source,
-        tensor: usize,
-        block: u64,
-        symbols: &mut Vec<u16>,
-    ) -> Result<(), ContainerError> {
-        self.decoder(tensor)?.symbols(source, block, symbols)
-    }
-
     /// Checks the CRC-32 of every block; those of other sections were checked on opening.
     pub fn verify_checksums(&self, source: &dyn Source) -> Result<(), ContainerError> {
         for tensor in 0..self.manifest.tensors.len() {
@@ -186,7 +148,7 @@ impl Reader {
         Ok(())
     }
 
-    fn entry(&self, tensor: usize) -> Result<&Entry, ContainerError> {
+    pub(super) fn entry(&self, tensor: usize) -> Result<&Entry, ContainerError> {
         let count = self.manifest.tensors.len();
         self.manifest
             .tensors

@@ -111,7 +111,7 @@ impl<W: Write> Writer<W> {
             self.section("manifest", SectionKind::Manifest, &manifest)?;
         }
         let tables = std::mem::take(&mut self.tables);
-        self.records(SectionKind::Codebooks, tables.codebooks.iter().map(|codebook| codebook.to_bytes()))?;
+        self.records(SectionKind::Codebooks, tables.codebooks.iter().map(Codebook::to_bytes))?;
         self.records(SectionKind::CodeTables, tables.code_tables.iter().map(CodeTable::to_bytes))?;
         self.records(SectionKind::GapTables, tables.gap_tables.iter().map(GapTable::to_bytes))?;
 

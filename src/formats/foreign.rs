@@ -5,15 +5,20 @@ use super::table::{Unopened, readable};
 use super::zip::Archive;
 use super::{FormatError, Source};
 
-/// Bytes of a file's start that recognition looks at.
-pub(super) const HEAD_BYTES: u64 = 4096;
-
 /// What can be opened, for the end of a sentence; a placeholder of the table below for [`readable`].
 const EXPECTED: &str = "";
 
 /// What to do about a file that is no weight file: choose one that is.
-pub(super) fn expected() -> String {
+fn expected() -> String {
     format!("expected {}", readable())
+}
+
+/// An error of a reader, which does not know what else can be opened, with that where it leaves the hint open.
+pub(super) fn hinted(error: FormatError) -> FormatError {
+    match error {
+        FormatError::Foreign { found, hint } if hint.is_empty() => FormatError::foreign(found, expected()),
+        error => error,
+    }
 }
 
 /// Signatures at the start of a file: bytes, what the file is, what to do.

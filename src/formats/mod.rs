@@ -55,7 +55,7 @@ use table::{FORMATS, Format, Unopened};
 pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
     let file = Unopened::new(source, limits)?;
     let row = tell(&file)?;
-    let mut model = (row.open)(&file)?;
+    let mut model = (row.open)(&file).map_err(foreign::hinted)?;
     if !row.tells_roles {
         roles::find(&mut model.tensors);
         roles::find(&mut model.extras);

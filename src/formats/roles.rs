@@ -207,22 +207,32 @@ fn role_of(
     if is_constant(leaf) || (leaf == "bias" && shape.len() > 2 && dimensions >= 2) {
         return new(Role::Constant, "name of a constant or table");
     }
-    if leaf.contains("bias") || has("b beta shift", leaf) {
-        if dimensions < 2 {
-            return match (module.has_statistic || module.has_vector_weight && !module.has_matrix, leaf) {
-                (true, _) | (_, "beta" | "shift") => {
-                    new(Role::Norm, "shift beside the scale of a normalisation")
-                }
-                _ => new(Role::Bias, "name of a bias"),
-            };
-        }
-        if !leaf.contains("table") && leaf != "b" && shape.len() == 2 && leaf == "bias" {
-            return new(Role::Bias, "name of a bias");
-        }
+    let is_shift = leaf.contains("bias") || has("b beta shift", leaf);
+    if is_shift && dimensions < 2 {
+        return shift(leaf, module);
+    }
+    if leaf == "bias" && shape.len() == 2 {
+        return new(Role::Bias, "name of a bias");
     }
     if dimensions >= 2 {
         return new(Role::Weight, weight_reason(name, leaf, shape));
     }
+    vector(leaf, shape, module)
+}
+
+/// The role of what is added, by name.
+fn shift(leaf: &str, module: Module) -> Found {
+    match (module.has_statistic || module.has_vector_weight && !module.has_matrix, leaf) {
+        (true, _) | (_, "beta" | "shift") => {
+            Found::new(Role::Norm, "shift beside the scale of a normalisation")
+        }
+        _ => Found::new(Role::Bias, "name of a bias"),
+    }
+}
+
+/// The role of floats with one long side, whose names do not say that they are added.
+fn vector(leaf: &str, shape: &[u64], module: Module) -> Found {
+    let new = Found::new;
     match leaf {
         "weight" | "scale" | "gamma" | "g" | "weight_g" | "original0" | "layer_scale" | "ls1" | "ls2"
         | "lambda_1" => {

@@ -7,9 +7,12 @@
 use super::numpy::{npy, npz};
 use super::writer::{Contents, ExportError, Frame, Template};
 use super::zip::{Archive, is_zip};
-use super::{FormatError, Limits, Part, Source, foreign, numpy, onnx, read_part, safetensors, torch};
+use super::{FormatError, Limits, Part, Source, numpy, onnx, read_part, safetensors, torch};
 use crate::model::{FileFormat, Model};
 use std::io::Write;
+
+/// Bytes of a file's start that recognition looks at.
+const HEAD_BYTES: u64 = 4096;
 
 /// A file whose kind is to be told.
 pub(super) struct Unopened<'a> {
@@ -23,7 +26,7 @@ pub(super) struct Unopened<'a> {
 
 impl<'a> Unopened<'a> {
     pub(super) fn new(source: &'a dyn Source, limits: &'a Limits) -> Result<Self, FormatError> {
-        let len = source.len().min(foreign::HEAD_BYTES);
+        let len = source.len().min(HEAD_BYTES);
         let head = read_part(source, "the file's start", 0, len, u64::MAX)?;
         let archive = if is_zip(&head) { Some(Archive::open(source, limits)?) } else { None };
         Ok(Self { source, limits, head, archive })
@@ -40,7 +43,8 @@ pub(super) struct Format {
     id: FileFormat,
     /// What people call it.
     name: &'static str,
-    /// What a file of it is called in a list of what can be opened; empty where another row says it, and for what is no weight file.
+    /// What a file of it is called in a list of what can be opened; empty where another row says it, and for what is no
+    /// weight file.
     noun: &'static str,
     /// What names of its files end in, lower case, without the dot; several readers may share one, writers do not.
     extensions: &'static [&'static str],
@@ -198,8 +202,8 @@ impl FileFormat {
         self.writes().is_ok_and(|writes| writes.parts.is_some())
     }
 
-    /// The files that a [`Writer`](super::Writer) with this template writes one behind the other: those of the template, with their
-    /// new lengths; none for a file on its own.
+    /// The files that a [`Writer`](super::Writer) with this template writes one behind the other: those of the template,
+    /// with their new lengths; none for a file on its own.
     pub fn parts(self, template: &Template) -> Result<Vec<Part>, ExportError> {
         self.writes()?.parts.map_or_else(|| Ok(Vec::new()), |parts| parts(template))
     }

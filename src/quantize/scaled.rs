@@ -6,7 +6,7 @@
 //! and a [prediction](solve) from cells.
 //!
 //! Of a block of B weights, independent and distributed as the cells say, the largest magnitude is below m with the probability
-//! F(m)^B, F being that of one magnitude. The prediction takes [`QUANTILES`] such m, evenly spread in probability, each with the
+//! F(m)^B, F being that of one magnitude. The prediction takes `QUANTILES` such m, evenly spread in probability, each with the
 //! weights up to it. Cost: a pass over cells for each.
 
 use super::assemble::measured;

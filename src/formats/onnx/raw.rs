@@ -1,9 +1,9 @@
 //! Where an ONNX model is to be changed so that numbers of varying length become raw data.
 //!
-//! 16-bit floats may stand in `TensorProto.int32_data` (field 5, packed varints of 1 to 3 bytes each; onnx.proto3 of ONNX 1.16). Other
-//! values take another number of bytes there, and with them change the lengths of every message around. The numbers are therefore
-//! replaced by `raw_data` (field 9), two bytes each, and the lengths of the tensor, its graph and whatever they lie in are written
-//! anew; nothing else moves.
+//! 16-bit floats may stand in `TensorProto.int32_data` (field 5, packed varints of 1 to 3 bytes each; onnx.proto3 of ONNX
+//! 1.16). Other values take another number of bytes there, and with them change the lengths of every message around. The
+//! numbers are therefore replaced by `raw_data` (field 9), two bytes each, and the lengths of the tensor, its graph and
+//! whatever they lie in are written anew; nothing else moves.
 //!
 //! Cost: linear in the fields of the messages that hold such numbers.
 

@@ -2,8 +2,8 @@
 //!
 //! Operators are those of ONNX (Operators.md, operator set 22) and of `com.microsoft`. What only passes values on, such as
 //! Transpose, Cast or `DequantizeLinear`, is looked through; so are arithmetic of constants alone, the graphs inside `If`,
-//! and local functions. Of several readers the one that is most easily harmed decides. A tensor that an operator reads which is not known
-//! here has no role that could be told, and is kept.
+//! and local functions. Of several readers the one that is most easily harmed decides. A tensor that an operator reads
+//! which is not known here has no role that could be told, and is kept.
 //!
 //! Cost: O(n log n) in the number of inputs and outputs of nodes; four bytes for each, and every name once.
 
@@ -331,6 +331,9 @@ fn is_neutral(operator: &str) -> bool {
 /// Inputs of a row of the table: one for each bit, or all.
 const ALL: u16 = u16::MAX;
 
+/// Normalisations of a sum of two.
+const SKIP_NORMS: &str = "SkipLayerNormalization SkipSimplifiedLayerNormalization";
+
 /// What the numbers at inputs of operators do: operators, inputs (bit i for input i), role, and what they are. The first row that
 /// fits counts.
 const TABLE: &[(&str, u16, Role, &str)] = &[
@@ -370,8 +373,8 @@ const TABLE: &[(&str, u16, Role, &str)] = &[
         Role::Norm,
         "shift",
     ),
-    ("SkipLayerNormalization SkipSimplifiedLayerNormalization", 0b1100, Role::Norm, "scale or shift"),
-    ("SkipLayerNormalization SkipSimplifiedLayerNormalization", 1 << 4, Role::Bias, "bias"),
+    (SKIP_NORMS, 0b1100, Role::Norm, "scale or shift"),
+    (SKIP_NORMS, 1 << 4, Role::Bias, "bias"),
     ("EmbedLayerNormalization", 0b11100, Role::Weight, "embedding"),
     ("EmbedLayerNormalization", 0b110_0000, Role::Norm, "scale or shift"),
     ("BiasGelu FastGelu BiasSoftmax BiasAdd BiasSplitGelu", 0b10, Role::Bias, "bias"),

@@ -1,7 +1,7 @@
 //! Walks every message of an ONNX model by its lengths, before a reader that trusts them is let at it.
 //!
-//! The messages are those of onnx.proto3 of ONNX 1.16. What is not known to be a message is bytes, and is stepped over. Cost: linear
-//! in the number of fields.
+//! The messages are those of onnx.proto3 of ONNX 1.16. What is not known to be a message is bytes, and is stepped over.
+//! Cost: linear in the number of fields.
 
 use crate::formats::protobuf::{Value, Wire};
 use crate::formats::{FormatError, Source};
@@ -93,8 +93,8 @@ fn check_packed(wire: &mut Wire<'_>, packed: Packed, mut span: Span) -> Result<(
     }
 }
 
-/// Refuses a model any of whose messages or packed numbers leaves what is around it, and one with sparse tensors, which no runtime here
-/// reads.
+/// Refuses a model any of whose messages or packed numbers leaves what is around it, and one with sparse tensors, which
+/// no runtime here reads.
 pub(crate) fn walk(source: &dyn Source) -> Result<(), FormatError> {
     let mut wire = Wire::new(source, "the ONNX model");
     let mut agenda = vec![(Message::Model, Span { offset: 0, len: source.len() }, 0)];

@@ -6,7 +6,6 @@ use super::pickle_at;
 use super::storage::StorageRef;
 use super::walk::Walk;
 use crate::formats::error::shown;
-use crate::formats::foreign;
 use crate::formats::source::read_part;
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
@@ -118,7 +117,7 @@ fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
         ),
         Err(error) => FormatError::foreign(
             format!("something that starts like a Python pickle and is none ({error})"),
-            foreign::expected(),
+            "",
         ),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Source: `torch.serialization` and `torch._utils` of `PyTorch` 2. A tensor is the call of a rebuilding function with a storage,
 //! an offset, sizes and strides; a storage is a persistent reference to bytes beside the pickle. A zip archive has one entry per
-//! storage. A legacy file is five pickles (magic number, protocol, system, object, storage keys) with the storages behind them, each
-//! as a count and its elements.
+//! storage. A legacy file is five pickles (magic number, protocol, system, object, storage keys) with the storages behind
+//! them, each as a count and its elements.
 //!
 //! Nested dictionaries, lists and objects flatten into dotted names. The weights are the tensors under a well-known
 //! key (`state_dict`, …) where there is one; an optimizer's state goes to the extras.
