@@ -205,14 +205,18 @@ const PRUNINGS: &[Word] = &[
         ..word("threshold", "small magnitudes")
     },
 ];
-/// The best coder first.
+/// The coder that a recipe has unless it says otherwise, then the others from the last of their table.
 const CODERS: &[Word] = &{
-    let mut words = [word("", ""); Coder::ALL.len()];
-    let mut i = 0;
-    while i < words.len() {
-        let coder = Coder::ALL[words.len() - 1 - i];
-        words[i] = word(coder.id(), coder.title());
-        i += 1;
+    let first = super::DEFAULT_CODER;
+    let mut words = [word(first.id(), first.title()); Coder::ALL.len()];
+    let (mut row, mut next) = (words.len(), 1);
+    while row > 0 {
+        row -= 1;
+        let coder = Coder::ALL[row];
+        if coder as u8 != first as u8 {
+            words[next] = word(coder.id(), coder.title());
+            next += 1;
+        }
     }
     words
 };

@@ -52,6 +52,9 @@ pub struct Recipe {
     pub codebook: Option<String>,
 }
 
+/// The coder of a recipe that names none.
+const DEFAULT_CODER: Coder = Coder::Context;
+
 impl Default for Recipe {
     fn default() -> Self {
         Self {
@@ -63,7 +66,7 @@ impl Default for Recipe {
             pruning: Pruning::None,
             method: DEFAULT_METHOD.to_owned(),
             settings: BTreeMap::new(),
-            coder: Coder::Context,
+            coder: DEFAULT_CODER,
             positions: Positions::Symbols,
             finer: Vec::new(),
             codebook: None,
