@@ -3,7 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use quantscope::entropy::{CodeTable, Context, ContextCounts, Goal, Numbering, Rows, Trellis};
+use quantscope::entropy::{CodeTable, Context, ContextCounts, Goal, Numbering, Rows, SymbolCode, Trellis};
 use std::collections::BTreeMap;
 
 #[cfg(target_arch = "wasm32")]

@@ -13,12 +13,12 @@
 //! Cost: some dozen prices and one addition and comparison per state for each weight; 24 bytes of memory per weight, for
 //! `COMMIT` weights at a time.
 
-use super::Rows;
 use super::binary::{BitCosts, Model};
 use super::context::{Context, Quantized, RateCosts, code};
 use super::neighbours::{Columns, Neighbourhood, Path, Prediction};
 use super::predict::Predictor;
 use super::trellis::{STATES, Trellis};
+use super::{Rows, SymbolCode};
 
 /// Weights after which prices are looked up anew, at most.
 const SEGMENT: usize = 256;

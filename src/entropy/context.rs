@@ -314,11 +314,6 @@ impl Context {
         self
     }
 
-    /// Number of symbols.
-    pub fn alphabet(&self) -> usize {
-        self.alphabet
-    }
-
     /// How symbols are numbered.
     pub fn numbering(&self) -> Numbering {
         self.numbering
@@ -339,7 +334,8 @@ impl Context {
         self.count_by(symbols, rows, self.predictor(symbols, rows), counts);
     }
 
-    /// The same with the predictor that [`assign`](Self::assign) chose.
+    /// Appends the code of `symbols` to `out` by the predictor that [`assign`](Self::assign) chose; returns its number of bits, whole
+    /// bytes.
     pub fn count_by(&self, symbols: &[u16], rows: Rows, predictor: Predictor, counts: &mut ContextCounts) {
         let mut counting = Counting(vec![[0; 2]; CONTEXTS]);
         let mut next = symbols.iter();
@@ -411,11 +407,6 @@ impl Context {
         once + trial.bits * (numbers.len() as f32 / first.len() as f32)
     }
 
-    /// Appends the code of `symbols` to `out`; returns its number of bits, whole bytes.
-    pub fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
-        self.encode_by(symbols, rows, self.predictor(symbols, rows), out)
-    }
-
     /// The same with the predictor that [`assign`](Self::assign) chose.
     pub fn encode_by(
         &self,
@@ -446,9 +437,27 @@ impl Context {
         encoder.finish();
         Ok((out.len() - before) as u64 * 8)
     }
+}
 
-    /// Appends the `count` symbols that `bytes` holds, and nothing else, to `symbols`; returns the number of bits they took.
-    pub fn decode(
+impl SymbolCode for Context {
+    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
+        Self::even(counts.len(), Numbering { pruned: false, centre: 0 })
+    }
+
+    fn alphabet(&self) -> usize {
+        self.alphabet
+    }
+
+    fn predicted_bits(&self, counts: &[u64]) -> u64 {
+        let bits = crate::rate_distortion::entropy_bits(counts) * counts.iter().sum::<u64>() as f64;
+        libm::ceil(bits) as u64
+    }
+
+    fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
+        self.encode_by(symbols, rows, self.predictor(symbols, rows), out)
+    }
+
+    fn decode(
         &self,
         bytes: &[u8],
         count: usize,
@@ -479,7 +488,7 @@ impl Context {
         Ok(bytes.len() as u64 * 8)
     }
 
-    pub(super) fn write_table(&self, writer: &mut BitWriter) {
+    fn write_table(&self, writer: &mut BitWriter) {
         writer.write(u32::from(self.numbering.pruned), 1);
         writer.write(self.trellis.states().ilog2(), 3);
         writer.write_golomb(u32::from(self.numbering.centre), CENTRE_ORDER);
@@ -496,7 +505,7 @@ impl Context {
         writer.write_golomb(skipped, SKIP_ORDER);
     }
 
-    pub(super) fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
+    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
         let pruned = reader.read(1)? == 1;
         let states = 1 << reader.read(3)?;
         let trellis = Trellis::new(states)
@@ -520,43 +529,6 @@ impl Context {
             };
             at += 1;
         }
-    }
-}
-
-impl SymbolCode for Context {
-    fn of_counts(counts: &[u64]) -> Result<Self, CodeError> {
-        Self::even(counts.len(), Numbering { pruned: false, centre: 0 })
-    }
-
-    fn alphabet(&self) -> usize {
-        self.alphabet()
-    }
-
-    fn predicted_bits(&self, counts: &[u64]) -> u64 {
-        let bits = crate::rate_distortion::entropy_bits(counts) * counts.iter().sum::<u64>() as f64;
-        libm::ceil(bits) as u64
-    }
-
-    fn encode(&self, symbols: &[u16], rows: Rows, out: &mut Vec<u8>) -> Result<u64, CodeError> {
-        self.encode(symbols, rows, out)
-    }
-
-    fn decode(
-        &self,
-        bytes: &[u8],
-        count: usize,
-        rows: Rows,
-        symbols: &mut Vec<u16>,
-    ) -> Result<u64, CodeError> {
-        self.decode(bytes, count, rows, symbols)
-    }
-
-    fn write_table(&self, writer: &mut BitWriter) {
-        self.write_table(writer);
-    }
-
-    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
-        Self::read_table(alphabet, reader)
     }
 }
 

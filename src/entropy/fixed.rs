@@ -19,11 +19,6 @@ impl Fixed {
         Ok(Self { alphabet, width: ceil_log2(alphabet) })
     }
 
-    /// Number of symbols.
-    pub const fn alphabet(&self) -> usize {
-        self.alphabet
-    }
-
     /// Bits per symbol.
     pub const fn width(&self) -> u32 {
         self.width
@@ -70,7 +65,7 @@ impl SymbolCode for Fixed {
     }
 
     fn alphabet(&self) -> usize {
-        self.alphabet()
+        self.alphabet
     }
 
     fn predicted_bits(&self, counts: &[u64]) -> u64 {

@@ -11,7 +11,7 @@
 
 use super::bits::{BitReader, BitWriter};
 use super::huffman::Huffman;
-use super::{CodeError, damaged, reserve};
+use super::{CodeError, SymbolCode, damaged, reserve};
 
 /// The largest b.
 const MAX_GAP_BITS: u32 = 16;

@@ -66,11 +66,6 @@ impl Huffman {
         Self { lengths, codes, only, decoder }
     }
 
-    /// Number of symbols.
-    pub fn alphabet(&self) -> usize {
-        self.lengths.len()
-    }
-
     /// Code length of each symbol, in bits; `None` for symbols without a code.
     pub fn length(&self, symbol: u16) -> Option<u32> {
         match self.lengths.get(usize::from(symbol)) {
@@ -152,73 +147,6 @@ impl Huffman {
         let mut writer = BitWriter::new(&mut bytes);
         self.write_table(&mut writer);
         writer.finish()
-    }
-
-    /// Writes the code lengths, but not the size of the alphabet.
-    ///
-    /// One bit tells whether every symbol has a code; if not, exponential Golomb numbers of order 2 give the lengths of
-    /// runs of symbols with, without, with… a code, until the alphabet is covered. Then, unless one symbol alone has a
-    /// code: the length of the first in 5 bits, an order in 2 bits, and the difference of each length from the one
-    /// before, folded to 0, −1, 1, −2, 2…, as exponential Golomb numbers of that order.
-    pub fn write_table(&self, writer: &mut BitWriter<'_>) {
-        let has_code = |symbol: usize| self.lengths[symbol] > 0 || self.only == Some(symbol as u16);
-        let all = (0..self.alphabet()).all(has_code);
-        writer.write(u32::from(all), 1);
-        if !all {
-            let (mut symbol, mut present) = (0, true);
-            while symbol < self.alphabet() {
-                let run = (symbol..self.alphabet()).take_while(|s| has_code(*s) == present).count();
-                writer.write_golomb(run as u32, RUN_ORDER);
-                (symbol, present) = (symbol + run, !present);
-            }
-        }
-        let mut lengths = self.lengths.iter().filter(|length| **length > 0).map(|length| i32::from(*length));
-        let Some(first) = lengths.next() else { return };
-        let mut previous = first;
-        let differences: Vec<u32> =
-            lengths.map(|length| folded(length - std::mem::replace(&mut previous, length))).collect();
-        let cost = |order: &u32| differences.iter().map(|d| golomb_bits(*d, *order)).sum::<u32>();
-        let order = (0..4).min_by_key(cost).unwrap_or(0);
-        writer.write(first as u32, 5);
-        writer.write(order, 2);
-        for difference in differences {
-            writer.write_golomb(difference, order);
-        }
-    }
-
-    /// Reads the code lengths of an alphabet of this size.
-    pub fn read_table(alphabet: usize, reader: &mut BitReader<'_>) -> Result<Self, CodeError> {
-        check_alphabet(alphabet as u64)?;
-        let present = read_runs(alphabet, reader)?;
-        let mut lengths = vec![0; alphabet];
-        let mut symbols =
-            present.iter().enumerate().filter(|(_, present)| **present).map(|(symbol, _)| symbol);
-        let Some(first) = symbols.next() else {
-            return Err(damaged("Huffman table", "a symbol with a code", "none"));
-        };
-        let mut symbols = symbols.peekable();
-        if symbols.peek().is_none() {
-            return Ok(Self::from_lengths(lengths, Some(first as u16)));
-        }
-        let mut length = reader.read(5)?;
-        let order = reader.read(2)?;
-        let mut kraft = 0u64;
-        for (index, symbol) in std::iter::once(first).chain(symbols).enumerate() {
-            if index > 0 {
-                length = length.wrapping_add_signed(unfolded(reader.read_golomb(order)?));
-            }
-            if !(1..=MAX_LENGTH).contains(&length) {
-                return Err(damaged("Huffman table", "a code length of 1 to 24", length));
-            }
-            kraft += 1 << (MAX_LENGTH - length);
-            if let Some(slot) = lengths.get_mut(symbol) {
-                *slot = length as u8;
-            }
-        }
-        if kraft != 1 << MAX_LENGTH {
-            return Err(damaged("Huffman table", format!("a Kraft sum of {}", 1 << MAX_LENGTH), kraft));
-        }
-        Ok(Self::from_lengths(lengths, None))
     }
 }
 
@@ -421,7 +349,7 @@ impl SymbolCode for Huffman {
     }
 
     fn alphabet(&self) -> usize {
-        self.alphabet()
+        self.lengths.len()
     }
 
     fn predicted_bits(&self, counts: &[u64]) -> u64 {
@@ -443,12 +371,71 @@ impl SymbolCode for Huffman {
         self.decode(bytes, count, symbols)
     }
 
-    fn write_table(&self, writer: &mut BitWriter) {
-        self.write_table(writer);
+    /// Writes the code lengths, but not the size of the alphabet.
+    ///
+    /// One bit tells whether every symbol has a code; if not, exponential Golomb numbers of order 2 give the lengths of
+    /// runs of symbols with, without, with… a code, until the alphabet is covered. Then, unless one symbol alone has a
+    /// code: the length of the first in 5 bits, an order in 2 bits, and the difference of each length from the one
+    /// before, folded to 0, −1, 1, −2, 2…, as exponential Golomb numbers of that order.
+    fn write_table(&self, writer: &mut BitWriter<'_>) {
+        let has_code = |symbol: usize| self.lengths[symbol] > 0 || self.only == Some(symbol as u16);
+        let all = (0..self.alphabet()).all(has_code);
+        writer.write(u32::from(all), 1);
+        if !all {
+            let (mut symbol, mut present) = (0, true);
+            while symbol < self.alphabet() {
+                let run = (symbol..self.alphabet()).take_while(|s| has_code(*s) == present).count();
+                writer.write_golomb(run as u32, RUN_ORDER);
+                (symbol, present) = (symbol + run, !present);
+            }
+        }
+        let mut lengths = self.lengths.iter().filter(|length| **length > 0).map(|length| i32::from(*length));
+        let Some(first) = lengths.next() else { return };
+        let mut previous = first;
+        let differences: Vec<u32> =
+            lengths.map(|length| folded(length - std::mem::replace(&mut previous, length))).collect();
+        let cost = |order: &u32| differences.iter().map(|d| golomb_bits(*d, *order)).sum::<u32>();
+        let order = (0..4).min_by_key(cost).unwrap_or(0);
+        writer.write(first as u32, 5);
+        writer.write(order, 2);
+        for difference in differences {
+            writer.write_golomb(difference, order);
+        }
     }
 
-    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
-        Self::read_table(alphabet, reader)
+    /// Reads the code lengths of an alphabet of this size.
+    fn read_table(alphabet: usize, reader: &mut BitReader<'_>) -> Result<Self, CodeError> {
+        check_alphabet(alphabet as u64)?;
+        let present = read_runs(alphabet, reader)?;
+        let mut lengths = vec![0; alphabet];
+        let mut symbols =
+            present.iter().enumerate().filter(|(_, present)| **present).map(|(symbol, _)| symbol);
+        let Some(first) = symbols.next() else {
+            return Err(damaged("Huffman table", "a symbol with a code", "none"));
+        };
+        let mut symbols = symbols.peekable();
+        if symbols.peek().is_none() {
+            return Ok(Self::from_lengths(lengths, Some(first as u16)));
+        }
+        let mut length = reader.read(5)?;
+        let order = reader.read(2)?;
+        let mut kraft = 0u64;
+        for (index, symbol) in std::iter::once(first).chain(symbols).enumerate() {
+            if index > 0 {
+                length = length.wrapping_add_signed(unfolded(reader.read_golomb(order)?));
+            }
+            if !(1..=MAX_LENGTH).contains(&length) {
+                return Err(damaged("Huffman table", "a code length of 1 to 24", length));
+            }
+            kraft += 1 << (MAX_LENGTH - length);
+            if let Some(slot) = lengths.get_mut(symbol) {
+                *slot = length as u8;
+            }
+        }
+        if kraft != 1 << MAX_LENGTH {
+            return Err(damaged("Huffman table", format!("a Kraft sum of {}", 1 << MAX_LENGTH), kraft));
+        }
+        Ok(Self::from_lengths(lengths, None))
     }
 }
 

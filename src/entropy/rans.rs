@@ -87,11 +87,6 @@ impl Rans {
         Self { precision, symbols, buckets, bucket_shift }
     }
 
-    /// Number of symbols.
-    pub fn alphabet(&self) -> usize {
-        self.symbols.len()
-    }
-
     /// P: frequencies are out of 2^P.
     pub const fn precision(&self) -> u32 {
         self.precision
@@ -220,46 +215,6 @@ impl Rans {
         }
         Ok(symbol)
     }
-
-    /// Writes the frequencies, but not the size of the alphabet.
-    ///
-    /// P − 12 in 4 bits; then for each frequency the position of its top bit as a difference from the one before (from
-    /// P − 1 for the first), folded to 0, −1, 1, −2, 2…, in the exponential Golomb code of order 0, and its lower bits.
-    pub fn write_table(&self, writer: &mut BitWriter<'_>) {
-        writer.write(self.precision - PRECISIONS.start(), 4);
-        let mut previous = self.precision - 1;
-        for frequency in self.frequencies() {
-            let top = frequency.ilog2();
-            writer.write_golomb(folded(top as i32 - previous as i32), 0);
-            writer.write(frequency - (1 << top), top);
-            previous = top;
-        }
-    }
-
-    /// Reads the frequencies of an alphabet of this size.
-    pub fn read_table(alphabet: usize, reader: &mut BitReader<'_>) -> Result<Self, CodeError> {
-        check_alphabet(alphabet as u64)?;
-        let precision = reader.read(4)? + PRECISIONS.start();
-        if !PRECISIONS.contains(&precision) {
-            return Err(damaged("rANS table", "a precision of 12 to 20", precision));
-        }
-        let mut top = precision - 1;
-        let mut sum = 0u64;
-        let mut frequencies = Vec::with_capacity(alphabet);
-        for _ in 0..alphabet {
-            top = top.wrapping_add_signed(unfolded(reader.read_golomb(0)?));
-            if top > precision {
-                return Err(damaged("rANS table", format!("a top bit of 0 to {precision}"), top));
-            }
-            let frequency = reader.read(top)? | 1 << top;
-            sum += u64::from(frequency);
-            frequencies.push(frequency);
-        }
-        if sum != 1 << precision {
-            return Err(damaged("rANS table", format!("a sum of {}", 1 << precision), sum));
-        }
-        Ok(Self::from_frequencies(precision, &frequencies))
-    }
 }
 
 #[cold]
@@ -347,7 +302,7 @@ impl SymbolCode for Rans {
     }
 
     fn alphabet(&self) -> usize {
-        self.alphabet()
+        self.symbols.len()
     }
 
     fn predicted_bits(&self, counts: &[u64]) -> u64 {
@@ -362,12 +317,44 @@ impl SymbolCode for Rans {
         self.decode(bytes, count, symbols)
     }
 
-    fn write_table(&self, writer: &mut BitWriter) {
-        self.write_table(writer);
+    /// Writes the frequencies, but not the size of the alphabet.
+    ///
+    /// P − 12 in 4 bits; then for each frequency the position of its top bit as a difference from the one before (from
+    /// P − 1 for the first), folded to 0, −1, 1, −2, 2…, in the exponential Golomb code of order 0, and its lower bits.
+    fn write_table(&self, writer: &mut BitWriter<'_>) {
+        writer.write(self.precision - PRECISIONS.start(), 4);
+        let mut previous = self.precision - 1;
+        for frequency in self.frequencies() {
+            let top = frequency.ilog2();
+            writer.write_golomb(folded(top as i32 - previous as i32), 0);
+            writer.write(frequency - (1 << top), top);
+            previous = top;
+        }
     }
 
-    fn read_table(alphabet: usize, reader: &mut BitReader) -> Result<Self, CodeError> {
-        Self::read_table(alphabet, reader)
+    /// Reads the frequencies of an alphabet of this size.
+    fn read_table(alphabet: usize, reader: &mut BitReader<'_>) -> Result<Self, CodeError> {
+        check_alphabet(alphabet as u64)?;
+        let precision = reader.read(4)? + PRECISIONS.start();
+        if !PRECISIONS.contains(&precision) {
+            return Err(damaged("rANS table", "a precision of 12 to 20", precision));
+        }
+        let mut top = precision - 1;
+        let mut sum = 0u64;
+        let mut frequencies = Vec::with_capacity(alphabet);
+        for _ in 0..alphabet {
+            top = top.wrapping_add_signed(unfolded(reader.read_golomb(0)?));
+            if top > precision {
+                return Err(damaged("rANS table", format!("a top bit of 0 to {precision}"), top));
+            }
+            let frequency = reader.read(top)? | 1 << top;
+            sum += u64::from(frequency);
+            frequencies.push(frequency);
+        }
+        if sum != 1 << precision {
+            return Err(damaged("rANS table", format!("a sum of {}", 1 << precision), sum));
+        }
+        Ok(Self::from_frequencies(precision, &frequencies))
     }
 }
 
