@@ -82,10 +82,10 @@ for (const { id, model, accuracy } of samples) {
     assert.equal(await page.text(S.fileName), model);
     const measured = await rows(page);
     assert.ok(measured.length >= 30, `${measured.length} points`);
-    assert.ok(new Set(measured.map((row) => row[0])).size === 7, "seven methods");
+    assert.ok(new Set(measured.map((row) => row[0])).size === 8, "eight methods");
     assert.equal(await page.page.locator(`${A("pictures")} canvas`).count(), 10);
     // D8: what was measured ranks the methods.
-    assert.match(await page.text(A("ranking")), /^Measured at \d+\.\d\d bits per weight, best first: .+ %(, .+ %){6}\.$/);
+    assert.match(await page.text(A("ranking")), /^Measured at \d+\.\d\d bits per weight, best first: .+ %(, .+ %){7}\.$/);
     if (id === "lstm" || id === "resnet") assert.match(await page.text(A("parting")), /^Prediction and measurement part: \d+ of \d+ points/);
     await timed(page, click(page, "this"), `${id}, one recipe`);
     const said = await facts(page);
