@@ -335,6 +335,23 @@ pub struct Tensor {
 }
 
 impl Tensor {
+    /// A tensor whose elements begin where its storage does, little-endian and row-major, of which no more is known.
+    pub fn plain(name: String, shape: Vec<u64>, dtype: Dtype, storage: Storage) -> Self {
+        Self {
+            name,
+            shape,
+            dtype,
+            storage,
+            offset: 0,
+            strides: None,
+            big_endian: false,
+            negated: false,
+            conjugated: false,
+            same_as: None,
+            found: Found::default(),
+        }
+    }
+
     /// Number of elements; the reader that made the tensor has checked that it fits 64 bits.
     pub fn len(&self) -> u64 {
         self.shape.iter().product()

@@ -7,7 +7,7 @@
 //! The record is a byte of flags (bit 0: pruned; bits 1 and 2: the width of values) and the values, little-endian, as
 //! float32, or in half the bytes where every value keeps its exact bits.
 
-use super::{Decode, Kind, RateAware, Scales, malformed};
+use super::{Decode, Kind, RateAware, Scales, TYPES, malformed};
 use crate::entropy::{CodeError, MAX_ALPHABET, Numbering};
 use crate::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -17,9 +17,6 @@ pub const MAX_LEVELS: usize = 65_535;
 
 /// Weights searched side by side.
 const LANES: usize = 8;
-
-/// Ways to store values, by their number in the flags.
-const WIDTHS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 
 /// How a weight finds its level.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,7 +61,7 @@ impl Levels {
     /// Reads a record behind its kind.
     pub(super) fn read(record: &[u8]) -> Result<Self, CodeError> {
         let (flags, body) = record.split_first().ok_or_else(|| malformed("a byte of flags", "none"))?;
-        let width = WIDTHS.get(usize::from(flags >> 1)).copied();
+        let width = TYPES.get(usize::from(flags >> 1)).copied();
         let width = width.ok_or_else(|| malformed("flags below 7", flags))?;
         if !(body.len() as u64).is_multiple_of(width.size_bytes()) {
             return Err(malformed(
@@ -109,9 +106,9 @@ impl Decode for Levels {
     fn write(&self, record: &mut Vec<u8>) {
         let is_exact =
             |dtype: &Dtype| self.values.iter().all(|v| dtype.round_f32(*v).to_bits() == v.to_bits());
-        let width = (1..WIDTHS.len()).find(|width| WIDTHS.get(*width).is_some_and(is_exact)).unwrap_or(0);
+        let width = (1..TYPES.len()).find(|width| TYPES.get(*width).is_some_and(is_exact)).unwrap_or(0);
         record.push(u8::from(self.pruned) | (width as u8) << 1);
-        WIDTHS.get(width).unwrap_or(&Dtype::F32).extend_bytes(&self.values, record);
+        TYPES.get(width).unwrap_or(&Dtype::F32).extend_bytes(&self.values, record);
     }
 }
 

@@ -35,6 +35,9 @@ use crate::entropy::{CodeError, Context, Numbering, Predictor, Rows};
 use crate::tensor::Dtype;
 use serde::{Deserialize, Serialize};
 
+/// Types of values and scales, by their number in records.
+const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
+
 /// Bits of a level by the papers' formulas.
 const LEVEL_BITS: f64 = 32.0;
 

@@ -8,15 +8,13 @@
 //! The record is the number of the format's family, its bits, the number of the scales' type, and a varint, the elements
 //! of a block. Scales are in the container's blocks, in front of the symbols.
 
-use super::{Decode, Kind, Quantizer, Scales, malformed};
+use super::{Decode, Kind, Quantizer, Scales, TYPES, malformed};
 use crate::entropy::{CodeError, Numbering, Rows};
 use crate::number_format::{BITS, Family, numbered};
 use crate::tensor::Dtype;
 use crate::varint;
 use serde::{Deserialize, Serialize};
 
-/// Types of scales, by their number in the record.
-const TYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 /// Most elements that share a scale.
 pub const MOST_IN_BLOCK: u32 = 1 << 20;
 

@@ -176,9 +176,9 @@ impl Entry {
     }
 }
 
-/// Elements of a row of a tensor of this shape, which is all that shares an index of the leading axis; 0 where there are no rows,
-/// below rank 2.
-fn row_len(shape: &[u64]) -> u64 {
+/// Elements of a row of a tensor of this shape, which is all that shares an index of the leading axis, an output
+/// channel's weights; 0 where there are no rows, below rank 2.
+pub fn row_len(shape: &[u64]) -> u64 {
     match shape {
         [_, inner @ ..] if !inner.is_empty() => {
             inner.iter().fold(1, |product, dim| product.saturating_mul(*dim))

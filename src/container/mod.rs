@@ -66,7 +66,7 @@ pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};
-pub use manifest::{Coding, Content, Entry, Granularity, Manifest, block_weights, rows_of};
+pub use manifest::{Coding, Content, Entry, Granularity, Manifest, block_weights, row_len, rows_of};
 pub use reader::Reader;
 pub use writer::{Tables, Writer};
 

@@ -124,9 +124,7 @@ impl<W: Write> Assembler<W> {
         if let Some(Fate::Quantized { table, .. }) = self.plan.fates.get(task.tensor)
             && let Some(pool) = self.pools.get_mut(*table)
         {
-            let zero_symbol = usize::from(self.plan.has_zero_symbol());
-            let levels = encoded.measured.counts.get(zero_symbol..).unwrap_or_default();
-            pool.add(levels, encoded.measured.zeros, 1.0);
+            pool.add(&encoded.pool.levels, encoded.pool.zeros, 1.0);
         }
         self.next += 1;
         Ok(())

@@ -46,6 +46,11 @@ impl Pool {
         }
     }
 
+    /// Weights with the most frequent symbol.
+    pub fn most_frequent(&self) -> u64 {
+        self.levels.iter().copied().max().unwrap_or(0).max(self.zeros)
+    }
+
     /// Adds a solution's counts, `times` over.
     pub fn add(&mut self, counts: &[u64], pruned: u64, times: f64) {
         let scaled = |count: u64| (count as f64 * times).round_ties_even() as u64;

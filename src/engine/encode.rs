@@ -1,10 +1,12 @@
 //! The second map: a tensor's blocks to coded blocks, with what quantizing did to every weight.
 
 use super::blocks::BlockReader;
+use super::cost::Pool;
 use super::plan::{Fate, Plan};
 use super::{EngineError, Input, Task, pack};
+use crate::code::Assigned;
 use crate::container::{self, EncodedBlock};
-use crate::entropy::CodeTable;
+use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
 use serde::{Deserialize, Serialize};
 
 /// What a task of [`encode`] gives.
@@ -13,6 +15,8 @@ pub(super) struct Encoded {
     /// One per block that is not empty.
     pub blocks: Vec<EncodedBlock>,
     pub measured: Measured,
+    /// Its symbols, where their counts tell what they cost.
+    pub pool: Pool,
 }
 
 /// Sums over quantized weights, from their decoded values.
@@ -29,8 +33,6 @@ pub(super) struct Measured {
     pub source_zeros: u64,
     /// Of every block the weights with its most frequent value, summed.
     pub most_frequent: u64,
-    /// Number of weights per symbol of the tensor's code table.
-    pub counts: Vec<u64>,
 }
 
 impl Measured {
@@ -61,35 +63,6 @@ impl Measured {
         self.source_zeros += other.source_zeros;
         self.most_frequent += other.most_frequent;
     }
-
-    /// Counts the block's most frequent symbol; `scratch` is room for the counts.
-    fn add_most_frequent(&mut self, symbols: &[u16], scratch: &mut Vec<u32>) {
-        scratch.clear();
-        let mut most = 0;
-        for symbol in symbols {
-            let symbol = usize::from(*symbol);
-            if symbol >= scratch.len() {
-                scratch.resize(symbol + 1, 0);
-            }
-            if let Some(count) = scratch.get_mut(symbol) {
-                *count += 1;
-                most = most.max(*count);
-            }
-        }
-        self.most_frequent += u64::from(most);
-    }
-
-    fn count(&mut self, symbols: &[u16]) {
-        for symbol in symbols {
-            let symbol = usize::from(*symbol);
-            if symbol >= self.counts.len() {
-                self.counts.resize(symbol + 1, 0);
-            }
-            if let Some(count) = self.counts.get_mut(symbol) {
-                *count += 1;
-            }
-        }
-    }
 }
 
 /// Encodes one task of a [ready](Plan::is_ready) plan; linear time, memory for one block and its code.
@@ -98,7 +71,7 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
     let tensor = input.tensor(task)?;
     let mut blocks = BlockReader::new(input, plan, task)?;
     let mut encoded = Encoded::default();
-    let (mut symbols, mut decoded, mut scratch) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut symbols, mut decoded) = (Vec::new(), Vec::new());
     for range in task.blocks() {
         blocks.read(range.clone())?;
         let Fate::Quantized { table, .. } = *fate else {
@@ -120,22 +93,33 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
             *value = tensor.dtype.round_f32(*value);
         }
         encoded.measured.add(&blocks.values, &decoded, blocks.importance());
-        encoded.measured.add_most_frequent(&symbols, &mut scratch);
+        let mut counts = Pool::default();
+        counts.count(&symbols, plan.has_zero_symbol());
+        encoded.measured.zeros += counts.zeros;
+        encoded.measured.most_frequent += counts.most_frequent();
         if !plan.is_joint() {
-            encoded.measured.count(&symbols);
-        }
-        if plan.has_zero_symbol() {
-            encoded.measured.zeros += symbols.iter().filter(|symbol| **symbol == 0).count() as u64;
+            encoded.pool.add(&counts.levels, counts.zeros, 1.0);
         }
         let code = plan.tables.get(table).ok_or(EngineError::Message)?;
         let gaps = plan.gap_tables.get(table);
-        let block = match (code, assigned.predictor) {
-            (CodeTable::Context(context), Some(predictor)) => {
-                container::encode_block_by(&symbols, context, predictor, rows)?
-            }
-            _ => container::encode_block(&symbols, code, gaps, rows)?,
-        };
-        encoded.blocks.push(block.with_scales(assigned.scales)?);
+        encoded.blocks.push(encoded_block(&symbols, code, gaps, rows, assigned)?);
     }
     Ok(pack(&encoded))
+}
+
+/// The block of symbols that were assigned with what goes with them, which lie in their tensor as `rows` says.
+pub(super) fn encoded_block(
+    symbols: &[u16],
+    table: &CodeTable,
+    gaps: Option<&GapTable>,
+    rows: Rows,
+    assigned: Assigned,
+) -> Result<EncodedBlock, CodeError> {
+    let block = match (table, assigned.predictor) {
+        (CodeTable::Context(context), Some(predictor)) => {
+            container::encode_block_by(symbols, context, predictor, rows)?
+        }
+        _ => container::encode_block(symbols, table, gaps, rows)?,
+    };
+    block.with_scales(assigned.scales)
 }

@@ -164,7 +164,7 @@ impl Groups {
                     let (Some(sketch), Some(tensor)) = (sketches.get(*i), model.tensors.get(*i)) else {
                         continue;
                     };
-                    let row = super::sketch::row_len(&tensor.shape);
+                    let row = crate::container::row_len(&tensor.shape);
                     if recipe.scope == Scope::Channel && row > 0 {
                         let before = groups.len();
                         for pairs in sketch.rows.chunks(row as usize) {

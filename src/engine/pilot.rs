@@ -7,14 +7,15 @@
 //! Cost: that of encoding the sample, whatever the size of the file.
 
 use super::cost::Pool;
+use super::encode::encoded_block;
 use super::evaluate::Evaluated;
 use super::groups::{self, Groups};
 use super::plan::{Fate, Plan};
 use super::report::Point;
-use super::sketch::{TensorSketch, row_len};
+use super::sketch::TensorSketch;
 use super::{BLOCK_WEIGHTS, EngineError};
 use crate::code::Assigned;
-use crate::container::{encode_block, encode_block_by, rows_of};
+use crate::container::{row_len, rows_of};
 use crate::entropy::{CodeTable, Coder, Context, ContextCounts, Positions, Rows};
 use crate::model::Model;
 use crate::quantize::{Needs, Scope, methods};
@@ -158,23 +159,20 @@ fn code(
     symbols: &[u16],
     rows: Rows,
     context: Context,
-    assigned: Assigned,
+    mut assigned: Assigned,
 ) -> Result<Coded, EngineError> {
-    let (table, block) = if coder == Coder::Context {
-        let predictor = assigned.predictor.unwrap_or_else(|| context.predictor(symbols, rows));
+    let table = if coder == Coder::Context {
+        let predictor = assigned.predictor.take().unwrap_or_else(|| context.predictor(symbols, rows));
         let mut counts = ContextCounts::default();
         context.count_by(symbols, rows, predictor.clone(), &mut counts);
-        let context = context.starting_from(&counts);
-        let block = encode_block_by(symbols, &context, predictor, rows)?;
-        (CodeTable::Context(context), block)
+        assigned.predictor = Some(predictor);
+        CodeTable::Context(context.starting_from(&counts))
     } else {
         let mut pool = Pool::default();
         pool.count(symbols, false);
-        let table = CodeTable::new(coder, &pool.levels)?;
-        let block = encode_block(symbols, &table, None, rows)?;
-        (table, block)
+        CodeTable::new(coder, &pool.levels)?
     };
-    let block = block.with_scales(assigned.scales)?;
+    let block = encoded_block(symbols, &table, None, rows, assigned)?;
     Ok(Coded { bits: block.value_bits() + block.scale_bits(), table_bits: table.to_bytes().len() as u64 * 8 })
 }
 

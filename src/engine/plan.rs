@@ -152,6 +152,8 @@ impl Plan {
     /// Gives every selected tensor its groups; channels are solved in tasks of their own.
     fn place_in_groups(&mut self, model: &Model, groups: &Groups) {
         let in_channels = self.recipe.scope == Scope::Channel;
+        // A number format is the same for all.
+        let is_shared = self.recipe.scope == Scope::All || self.recipe.kind() == Kind::Scaled;
         let (mut next_group, mut next_table) = (0, 0);
         for (index, tensor) in model.tensors.iter().enumerate() {
             if let Some(same) = tensor.same_as {
@@ -162,14 +164,14 @@ impl Plan {
                 self.fates.push(Fate::Kept);
                 continue;
             }
-            let row = super::sketch::row_len(&tensor.shape);
+            let row = crate::container::row_len(&tensor.shape);
             let channels = if in_channels && row > 0 { tensor.len() / row } else { 1 };
             let group_len = tensor.len() / channels.max(1);
             self.fates.push(Fate::Quantized { first_group: next_group, group_len, table: next_table });
-            if self.recipe.scope != Scope::All {
+            if !is_shared {
                 next_group += channels as usize;
-                next_table += 1;
             }
+            next_table += usize::from(self.recipe.scope != Scope::All);
             if in_channels {
                 self.tasks.extend(channel_tasks(index, tensor, group_len));
                 self.pools.push(Counts::default());
@@ -236,11 +238,6 @@ impl Plan {
     /// Gives all selected tensors one number format, whose scales their weights decide.
     fn scale_blocks(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
         self.groups = vec![Code::Scaled(scaled::code(&self.recipe.settings)?)];
-        for fate in &mut self.fates {
-            if let Fate::Quantized { first_group, .. } = fate {
-                *first_group = 0;
-            }
-        }
         let tables = if self.recipe.scope == Scope::All { 1 } else { groups.selected.len() };
         self.pools.resize(tables, Counts::default());
         self.pass = Pass::Count;

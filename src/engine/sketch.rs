@@ -3,6 +3,7 @@
 use super::kept::Kept;
 use super::report::Stats;
 use super::{EngineError, Input, Task, pack};
+use crate::container::row_len;
 use crate::formats::{Limits, TensorReader};
 use crate::histogram::{Accumulator, Histogram};
 use serde::{Deserialize, Serialize};
@@ -101,11 +102,6 @@ thread_local! {
 /// Works with this thread's accumulator, so that many small tensors and channels share one index of 4 MiB.
 pub(super) fn with_accumulator<T>(work: impl FnOnce(&mut Accumulator) -> T) -> T {
     ACCUMULATOR.with_borrow_mut(work)
-}
-
-/// Elements per leading index: an output channel's weights; 0 where a channel is a single element.
-pub(super) fn row_len(shape: &[u64]) -> u64 {
-    shape.get(1..).filter(|inner| !inner.is_empty()).map_or(0, |inner| inner.iter().product())
 }
 
 impl BlockSketch {

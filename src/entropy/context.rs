@@ -334,8 +334,7 @@ impl Context {
         self.count_by(symbols, rows, self.predictor(symbols, rows), counts);
     }
 
-    /// Appends the code of `symbols` to `out` by the predictor that [`assign`](Self::assign) chose; returns its number of bits, whole
-    /// bytes.
+    /// The same with the predictor that [`assign`](Self::assign) chose.
     pub fn count_by(&self, symbols: &[u16], rows: Rows, predictor: Predictor, counts: &mut ContextCounts) {
         let mut counting = Counting(vec![[0; 2]; CONTEXTS]);
         let mut next = symbols.iter();
@@ -407,7 +406,8 @@ impl Context {
         once + trial.bits * (numbers.len() as f32 / first.len() as f32)
     }
 
-    /// The same with the predictor that [`assign`](Self::assign) chose.
+    /// Appends the code of `symbols` to `out` by the predictor that [`assign`](Self::assign) chose; returns its number of
+    /// bits, whole bytes.
     pub fn encode_by(
         &self,
         symbols: &[u16],

@@ -64,24 +64,16 @@ fn varints(source: &dyn Source, codes: &mut Span, size: u64, total: u64) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::role::Found;
     use crate::tensor::{Dtype, Storage};
 
     fn decoded(bytes: &[u8], count: u64, limit: u64) -> Result<Vec<u8>, String> {
         let span = Span { offset: 0, len: bytes.len() as u64 };
-        let tensor = Tensor {
-            name: "w".to_owned(),
-            shape: vec![count],
-            dtype: Dtype::F16,
-            storage: Storage::Encoded { span, codec: Codec::Varints, len: 2 * count },
-            offset: 0,
-            strides: None,
-            big_endian: false,
-            negated: false,
-            conjugated: false,
-            same_as: None,
-            found: Found::default(),
-        };
+        let tensor = Tensor::plain(
+            "w".to_owned(),
+            vec![count],
+            Dtype::F16,
+            Storage::Encoded { span, codec: Codec::Varints, len: 2 * count },
+        );
         let out = Codec::Varints.decode(&bytes.to_vec(), "tensor w", span, &tensor, limit);
         out.map_err(|error| error.to_string())
     }

@@ -3,7 +3,6 @@
 use super::error::shown;
 use super::{FormatError, Limits};
 use crate::order::by_name;
-use crate::role::Found;
 use crate::tensor::{Dtype, Storage, Tensor};
 use std::collections::BTreeMap;
 
@@ -57,19 +56,7 @@ impl Declared {
         }
         let big_endian = big_endian && dtype.size_bytes() > 1;
         let strides = if count == 0 { None } else { strides };
-        Ok(Tensor {
-            name,
-            shape,
-            dtype,
-            storage,
-            offset,
-            strides,
-            big_endian,
-            negated: false,
-            conjugated: false,
-            same_as: None,
-            found: Found::default(),
-        })
+        Ok(Tensor { offset, strides, big_endian, ..Tensor::plain(name, shape, dtype, storage) })
     }
 }
 

@@ -163,19 +163,9 @@ mod tests {
     use crate::tensor::Span;
 
     fn tensor(shape: &[u64], strides: Option<&[i64]>, offset: u64) -> Tensor {
-        Tensor {
-            name: "w".to_owned(),
-            shape: shape.to_vec(),
-            dtype: Dtype::U16,
-            storage: Storage::Stored(Span { offset: 4, len: 400 }),
-            offset,
-            strides: strides.map(<[i64]>::to_vec),
-            big_endian: false,
-            negated: false,
-            conjugated: false,
-            same_as: None,
-            found: crate::role::Found::default(),
-        }
+        let storage = Storage::Stored(Span { offset: 4, len: 400 });
+        let plain = Tensor::plain("w".to_owned(), shape.to_vec(), Dtype::U16, storage);
+        Tensor { offset, strides: strides.map(<[i64]>::to_vec), ..plain }
     }
 
     fn source() -> Vec<u8> {

@@ -288,19 +288,7 @@ mod tests {
     use crate::tensor::{Span, Storage};
 
     fn tensor(name: &str, dtype: Dtype, shape: &[u64]) -> Tensor {
-        Tensor {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            dtype,
-            storage: Storage::Stored(Span { offset: 0, len: 0 }),
-            offset: 0,
-            strides: None,
-            big_endian: false,
-            negated: false,
-            conjugated: false,
-            same_as: None,
-            found: Found::default(),
-        }
+        Tensor::plain(name.to_owned(), shape.to_vec(), dtype, Storage::Stored(Span { offset: 0, len: 0 }))
     }
 
     fn roles(tensors: &[(&str, Dtype, &[u64])]) -> Vec<Role> {

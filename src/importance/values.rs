@@ -155,17 +155,13 @@ mod tests {
 
     fn tensor(shape: &[u64], inputs: InputAxis) -> Tensor {
         Tensor {
-            name: "w".to_owned(),
-            shape: shape.to_vec(),
-            dtype: Dtype::F32,
-            storage: Storage::Stored(Span { offset: 0, len: 0 }),
-            offset: 0,
-            strides: None,
-            big_endian: false,
-            negated: false,
-            conjugated: false,
-            same_as: None,
             found: Found { inputs, ..Found::default() },
+            ..Tensor::plain(
+                "w".to_owned(),
+                shape.to_vec(),
+                Dtype::F32,
+                Storage::Stored(Span { offset: 0, len: 0 }),
+            )
         }
     }
 

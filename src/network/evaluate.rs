@@ -329,19 +329,12 @@ fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), Netw
         for block in 0..decoder.blocks() {
             decoder.decode_block(&file, block, &mut bytes).map_err(EngineError::from)?;
         }
-        let tensor = Tensor {
-            name: entry.name.clone(),
-            shape: entry.shape.clone(),
-            dtype: entry.dtype,
-            storage: Storage::Stored(crate::tensor::Span { offset: 0, len: bytes.len() as u64 }),
-            offset: 0,
-            strides: None,
-            big_endian: false,
-            negated: false,
-            conjugated: false,
-            same_as: None,
-            found: crate::role::Found::default(),
-        };
+        let tensor = Tensor::plain(
+            entry.name.clone(),
+            entry.shape.clone(),
+            entry.dtype,
+            Storage::Stored(crate::tensor::Span { offset: 0, len: bytes.len() as u64 }),
+        );
         take(&tensor, &bytes)?;
     }
     Ok(())

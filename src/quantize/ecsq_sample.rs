@@ -281,7 +281,7 @@ fn predict(sample: &[(f32, f32)], codebook: &Codebook, price: f64, total: u64) -
 }
 
 /// Counts scaled to sum to `total`, each rounded by less than one.
-fn scaled(counts: &[u64], total: u64) -> Vec<u64> {
+pub(super) fn scaled(counts: &[u64], total: u64) -> Vec<u64> {
     let sum: u128 = counts.iter().map(|count| u128::from(*count)).sum::<u128>().max(1);
     let mut passed: u128 = 0;
     counts

@@ -12,6 +12,7 @@
 //! order-0 entropy, and for a trellis the gain measured on a Gaussian. Cost of a prediction: a few passes over cells.
 
 use super::assemble::measured;
+use super::ecsq_sample::scaled;
 use super::uniform::deviation;
 use super::{
     Parameter, ParameterKind, Problem, QuantizeError, Quantizer, Rule, Settings, SettingsError, Solution,
@@ -181,14 +182,7 @@ fn on_sample(problem: &Problem, sample: &[(f32, f32)], quantizer: Quantizer) -> 
     let all = problem.histogram.total().count;
     let seen = counts.iter().sum::<u64>().max(1);
     let scale = all as f64 / seen as f64;
-    // Rounded along the running sum, so that they add up to all.
-    let mut so_far = 0u64;
-    let scaled = |count: &u64| {
-        let before = (u128::from(so_far) * u128::from(all) / u128::from(seen)) as u64;
-        so_far += count;
-        (u128::from(so_far) * u128::from(all) / u128::from(seen)) as u64 - before
-    };
-    let counts = counts.iter().map(scaled).collect();
+    let counts = scaled(&counts, all);
     Solution {
         quantizer,
         counts,
