@@ -18,9 +18,11 @@
 //!
 //! The crate reads from the top. Each module depends only on those above it:
 //!
-//! - [`role`], [`tensor`], [`model`]: what numbers do, element types, spans, a model as an ordered list of tensors.
+//! - [`role`], [`tensor`], [`anatomy`], [`model`]: what numbers do, element types, spans, what of a file changes with its
+//!   tensors, a model as an ordered list of them.
 //! - `checksum`, `number`, `order`, [`random`], `varint`: CRC-32; decimal numbers; sorting; random numbers; numbers as bytes.
 //! - [`formats`]: weight files, their readers and writers, and their table; readers locate tensors, they do not load them.
+//! - [`skeleton`]: a file without the numbers of its tensors, and where they go.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`number_format`]: values of few bits.
@@ -37,6 +39,7 @@
 //! - [`plot`]: charts, drawn with any plotters backend.
 //! - `cli`: the native program; `web`: the page and its workers.
 
+pub mod anatomy;
 mod checksum;
 pub mod code;
 pub mod container;
@@ -58,6 +61,7 @@ pub mod random;
 pub mod rate_distortion;
 pub mod recipe;
 pub mod role;
+pub mod skeleton;
 pub mod task;
 pub mod tensor;
 mod varint;

@@ -1,5 +1,6 @@
 //! A model as Quantscope sees it: an ordered list of tensors, with where they came from.
 
+use crate::anatomy::Anatomy;
 use crate::tensor::{Span, Storage, Tensor};
 use std::collections::BTreeMap;
 
@@ -37,9 +38,27 @@ pub struct Model {
     pub is_partial: bool,
     /// What a user should know about how the file was read, a sentence each.
     pub notes: Vec<String>,
+    /// The files that it was read from, one behind the other, with their lengths; the name of a single one is empty.
+    pub files: Vec<(String, u64)>,
+    /// What of the file changes with its tensors' numbers.
+    pub anatomy: Anatomy,
 }
 
 impl Model {
+    /// A model without a tensor, of which no more is known; [`formats::open`](crate::formats::open) adds its files.
+    pub fn empty(format: FileFormat) -> Self {
+        Self {
+            format,
+            tensors: Vec::new(),
+            extras: Vec::new(),
+            metadata: BTreeMap::new(),
+            is_partial: false,
+            notes: Vec::new(),
+            files: Vec::new(),
+            anatomy: Anatomy::default(),
+        }
+    }
+
     /// Bytes of the tensors with every float as a 32-bit one, tied weights counted once.
     pub fn float32_bytes(&self) -> u64 {
         let bytes =

@@ -88,9 +88,14 @@ fn tasks_of(model: &Model, weights: u64) -> Vec<Task> {
             continue;
         }
         let whole = Task { before, ..Task::whole(index, tensor) };
-        if tensor.is_sequential() { tasks.push(whole) } else { tasks.extend(whole.split(weights)) }
+        tasks.extend(cut(whole, tensor, weights));
     }
     tasks
+}
+
+/// A task cut into some of about `weights` elements each, unless its bytes must be read in order.
+pub(crate) fn cut(task: Task, tensor: &Tensor, weights: u64) -> Vec<Task> {
+    if tensor.is_sequential() { vec![task] } else { task.split(weights) }
 }
 
 /// Runs of tasks that are given to a worker together: of a file of many small tensors, telling one by one takes longer

@@ -362,6 +362,11 @@ impl Tensor {
         !matches!(self.storage, Storage::Stored(_)) || self.strides.is_some()
     }
 
+    /// Whether codes of blocks of elements stand for its elements: it was quantized before.
+    pub fn is_block_coded(&self) -> bool {
+        matches!(self.storage, Storage::Encoded { codec, .. } if codec.unit().is_some())
+    }
+
     /// Whether the tensor has no element.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

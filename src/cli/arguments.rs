@@ -6,7 +6,7 @@ use crate::formats::written_endings;
 use crate::importance::ImportanceChoice;
 use crate::importance::sources::DEFAULT_SOURCE;
 use crate::quantize::methods::METHODS;
-use crate::recipe::Recipe;
+use crate::recipe::{Carry, Recipe};
 use crate::recipe::fields::{FIELDS, Field};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -297,6 +297,14 @@ impl Args for RecipeArguments {
                     .help_heading("Recipe")
                     .help("Where importance comes from; --importance says what the file holds"),
             );
+        command = command.arg(
+            Arg::new("weights-only")
+                .long("weights-only")
+                .action(clap::ArgAction::SetTrue)
+                .conflicts_with("carry")
+                .help_heading("Recipe")
+                .help("The same as --carry weights: leave out what is no tensor, so that decoding gives weights and not the file"),
+        );
         for (field, help) in own_fields() {
             let arg = Arg::new(field.key).long(field.key).value_name(field.form());
             command = command.arg(arg.help_heading("Recipe").help(help));
@@ -319,8 +327,11 @@ impl FromArgMatches for RecipeArguments {
         let keys = own_fields()
             .map(|(field, _)| field.key)
             .chain(method_parameters().into_iter().map(|(key, _)| key));
-        let changes =
+        let mut changes: Vec<(String, String)> =
             keys.filter_map(|key| Some((key.to_owned(), matches.get_one::<String>(key)?.clone()))).collect();
+        if matches.get_flag("weights-only") {
+            changes.push(("carry".to_owned(), Carry::Weights.id().to_owned()));
+        }
         Ok(Self {
             importance_file: matches.get_one("importance-file").cloned(),
             base: matches.get_one("recipe").cloned(),

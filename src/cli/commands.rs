@@ -4,16 +4,15 @@ use super::arguments::{Action, Arguments, CheckArguments, RecipeArguments, read_
 use super::context::Context;
 use super::progress::Bars;
 use super::running::{Ran, Runner};
-use super::writing::{Split, refuse_harm, replace, write_whole};
-use super::{Failure, network, print};
+use super::writing::{refuse_harm, replace, write_whole};
+use super::{Failure, decode, network, print};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
 use crate::engine::targets::{Found, Target};
-use crate::engine::{self, AskedCurve, EngineError, Export};
-use crate::formats::{self, Limits, Source, Template, escaped, shown};
-use crate::model::FileFormat;
+use crate::engine::{self, AskedCurve, Digest, EngineError};
+use crate::formats::{Source, escaped, shown};
 use crate::plot::{self, Line, MARKERS, RateDistortion, SERIES_COLOURS, Sensitivity, Series, Theme};
 use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
@@ -44,7 +43,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             let goal = Goal { target, methods: &competing.methods, verify: !no_verify, check: &check };
             compress(&context, &file, &output, &recipe, &goal)
         }
-        Action::Decode { file, output, template } => decode(&context, &file, &output, template.as_deref()),
+        Action::Decode { file, output, template } => {
+            decode::decode(&context, &file, &output, template.as_deref())
+        }
         Action::Verify { file, source, importance_file } => {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
@@ -72,7 +73,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     }
 }
 
-fn open_source(path: &Path) -> Result<Files, Failure> {
+pub fn open_source(path: &Path) -> Result<Files, Failure> {
     Ok(open_files(path)?)
 }
 
@@ -180,7 +181,8 @@ fn inspect_container(context: &Context, source: &Files) -> Result<(), Failure> {
 /// How a container has a tensor, in words.
 fn stored_as(content: &Content, manifest: &Manifest) -> String {
     match content {
-        Content::Kept => "kept".to_owned(),
+        Content::Kept | Content::View(_) => "kept".to_owned(),
+        Content::Codes(..) => "kept as codes".to_owned(),
         Content::SameAs(index) => {
             format!("same as {}", manifest.tensors.get(*index).map_or("?", |entry| entry.name.as_str()))
         }
@@ -351,7 +353,7 @@ fn compress(
     }
     let opened = std::cell::RefCell::new(opened);
     let done = std::cell::RefCell::new(None);
-    let mut verification = None;
+    let (mut verification, mut given_back) = (None, Vec::new());
     let written = replace(
         output,
         |out| {
@@ -364,6 +366,7 @@ fn compress(
                 let verified = opened.borrow().verify(plan, &open_source(partial)?, &show)?;
                 different(Some(&verified))?;
                 verification = Some(verified);
+                given_back = decode::digests(context, &open_source(partial)?)?;
             }
             Ok(())
         },
@@ -371,7 +374,11 @@ fn compress(
     context.bars.clear();
     written?;
     let Some((outcome, _)) = done.into_inner() else { return Ok(()) };
-    let said = Compressed { outcome, verification, ran, found };
+    let is_same = outcome.point.weights == 0 && !given_back.is_empty() && {
+        given_back == engine::digests(&open_source(file)?, &given_back_name(file))?
+    };
+    let given_back = GivenBack { files: given_back, is_same };
+    let said = Compressed { outcome, verification, given_back, ran, found };
     context.say(&said.text(), &said.json(&asked))
 }
 
@@ -379,14 +386,40 @@ fn compress(
 struct Compressed {
     outcome: report::Outcome,
     verification: Option<Verification>,
+    given_back: GivenBack,
     ran: Option<Ran>,
     found: Option<(Target, Found)>,
+}
+
+/// The files that decoding gives back.
+struct GivenBack {
+    files: Vec<Digest>,
+    /// Whether they are those that were compressed.
+    is_same: bool,
+}
+
+impl GivenBack {
+    fn lines(&self) -> Vec<String> {
+        let same = if self.is_same { ", the source byte for byte" } else { "" };
+        let line = |file: &Digest| {
+            format!("decoding gives back  {}, {} bytes, SHA-256 {}{same}", shown(&file.name), file.bytes, file.sha256)
+        };
+        self.files.iter().map(line).collect()
+    }
+}
+
+/// The name that a file has in a compressed one.
+fn given_back_name(file: &Path) -> String {
+    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 impl Compressed {
     fn text(&self) -> String {
         let running = self.ran.as_ref().map(Ran::lines);
-        let text = print::outcome(&self.outcome, self.verification.as_ref(), running);
+        let mut text = print::outcome(&self.outcome, self.verification.as_ref(), running);
+        for line in self.given_back.lines() {
+            let _ = write!(text, "\n{line}");
+        }
         match &self.found {
             Some((_, found)) => format!("target               {}\n{text}", found.sentence),
             None => text,
@@ -395,7 +428,12 @@ impl Compressed {
 
     /// The same for programs; `asked` is the recipe before the target was met.
     fn json(&self, asked: &Recipe) -> serde_json::Value {
-        let mut json = json!({"outcome": self.outcome, "verification": self.verification});
+        let mut json = json!({
+            "outcome": self.outcome,
+            "verification": self.verification,
+            "gives_back": self.given_back.files,
+            "is_source": self.given_back.is_same,
+        });
         if let Some(object) = json.as_object_mut() {
             if let Some(ran) = &self.ran {
                 object.insert("check".to_owned(), ran.json());
@@ -415,64 +453,6 @@ fn different(verification: Option<&Verification>) -> Result<(), Failure> {
     }
 }
 
-fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>) -> Result<(), Failure> {
-    let inputs: Vec<&Path> = std::iter::once(file).chain(template).collect();
-    refuse_harm(&[output], &inputs)?;
-    let format = format_of(output, template.is_some())?;
-    let template = template.map(open_files).transpose()?;
-    let model = template.as_ref().map(|t| formats::open(t, &Limits::default())).transpose()?;
-    let template = template.as_ref().zip(model.as_ref()).map(|(source, model)| Template { source, model });
-    let parts = template.map_or_else(|| Ok(Vec::new()), |template| format.parts(&template));
-    let (parts, export) = (parts.map_err(EngineError::from)?, Export { format, template });
-    let source = open_source(file)?;
-    let reader = engine::open_container(&source)?;
-    let total = decoded_bytes(&reader);
-    let mut done = 0;
-    let mut tell = |bytes| {
-        done += bytes;
-        context.bars.show("decoding", done, total);
-    };
-    match parts.as_slice() {
-        [model, data @ ..] if !data.is_empty() => {
-            let beside = data.iter().map(|part| (output.with_file_name(&part.name), part.span.len));
-            let files: Vec<(PathBuf, u64)> =
-                std::iter::once((output.to_path_buf(), model.span.len)).chain(beside).collect();
-            let paths: Vec<&Path> = files.iter().map(|(path, _)| path.as_path()).collect();
-            refuse_harm(&paths, &inputs)?;
-            let mut out = Split::create(&files)?;
-            engine::decode_to(&source, &reader, export, &mut out, &mut tell)?;
-            out.finish()?;
-        }
-        _ => {
-            let write =
-                |out: &mut dyn std::io::Write| engine::decode_to(&source, &reader, export, out, &mut tell);
-            replace(output, write, |_| Ok(()))?;
-        }
-    }
-    context.bars.clear();
-    let tensors = reader.manifest().tensors.len();
-    let text = format!("{}: {tensors} tensors, {total} bytes of weights", output.display());
-    context.say(&text, &json!({"tensors": tensors, "bytes": total}))
-}
-
-/// The format that an output's name asks for, which may need a template.
-fn format_of(output: &Path, has_template: bool) -> Result<FileFormat, Failure> {
-    let found = output.display().to_string();
-    let format = formats::written_as(&found).filter(|format| format.needs_template() == has_template);
-    format.ok_or_else(|| {
-        let (plain, into_template) =
-            (formats::written_endings(Some(false)), formats::written_endings(Some(true)));
-        let found = shown(&found);
-        Failure::Usage(format!(
-            "output: expected a name that ends in {plain}, or in {into_template} with --template, found {found}"
-        ))
-    })
-}
-
-fn decoded_bytes(reader: &crate::container::Reader) -> u64 {
-    reader.manifest().tensors.iter().map(|entry| entry.len() * entry.dtype.size_bytes()).sum()
-}
-
 fn verify(
     context: &Context,
     file: &Path,
@@ -481,7 +461,7 @@ fn verify(
 ) -> Result<(), Failure> {
     let compressed = open_source(file)?;
     let reader = engine::open_container(&compressed)?;
-    let total = decoded_bytes(&reader);
+    let total = decode::decoded_bytes(&reader);
     let mut done = 0;
     let decoded_hash = engine::check_blocks(&compressed, &reader, &mut |bytes| {
         done += bytes;
@@ -490,11 +470,16 @@ fn verify(
     context.bars.clear();
     let decoded_hash = decoded_hash?;
     let tensors = reader.manifest().tensors.len();
+    let files = decode::digests(context, &compressed)?;
+    let given_back = GivenBack { files, is_same: false };
     let Some(source) = source else {
-        let text = format!(
-            "every checksum holds and every block of {tensors} tensors decodes\ndecoded hash         {decoded_hash}"
-        );
-        return context.say(&text, &json!({"tensors": tensors, "decoded_hash": decoded_hash}));
+        let mut lines = vec![
+            format!("every checksum holds and every block of {tensors} tensors decodes"),
+            format!("decoded hash         {decoded_hash}"),
+        ];
+        lines.extend(given_back.lines());
+        let json = json!({"tensors": tensors, "decoded_hash": decoded_hash, "gives_back": given_back.files});
+        return context.say(&lines.join("\n"), &json);
     };
     let recipe = Recipe::from_line(&reader.manifest().recipe).map_err(EngineError::from)?;
     let mut opened = context.open(source, importance, &recipe)?;

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod context;
+mod decode;
 mod network;
 mod print;
 mod progress;

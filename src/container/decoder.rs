@@ -27,11 +27,20 @@ pub struct TensorDecoder<'a> {
 }
 
 impl Reader {
-    /// A decoder of one tensor's blocks, with its tables at hand; a tensor that equals another decodes as that one.
+    /// A decoder of one tensor's blocks, with its tables at hand; a tensor that equals another decodes as that one. One that is
+    /// a view of the skeleton has no blocks: [`Restored`](crate::engine::Restored) reads it.
     pub fn decoder(&self, tensor: usize) -> Result<TensorDecoder<'_>, ContainerError> {
         let entry = self.entry(tensor)?;
         let tensor = if let Content::SameAs(of) = entry.content { of } else { tensor };
-        let entry = self.entry(tensor)?;
+        self.decoder_of(tensor, self.entry(tensor)?)
+    }
+
+    /// A decoder of the skeleton's blocks.
+    pub fn skeleton(&self) -> Result<TensorDecoder<'_>, ContainerError> {
+        self.decoder_of(self.manifest().tensors.len(), &self.manifest().skeleton)
+    }
+
+    fn decoder_of<'a>(&'a self, tensor: usize, entry: &'a Entry) -> Result<TensorDecoder<'a>, ContainerError> {
         let first_block = self.first_blocks.get(tensor).copied().unwrap_or(0);
         let blocks = self.blocks.get(first_block..).unwrap_or_default();
         let Content::Quantized(coding) = entry.content else {
@@ -71,7 +80,12 @@ impl TensorDecoder<'_> {
         self.entry.blocks()
     }
 
-    /// Appends the elements of a block to `bytes`, little-endian; after an error, part of them may be there.
+    /// What it decodes.
+    pub fn entry(&self) -> &Entry {
+        self.entry
+    }
+
+    /// Appends the elements of a block to `bytes`, little-endian, or its codes; after an error, part of them may be there.
     pub fn decode_block(
         &self,
         source: &dyn Source,
@@ -86,7 +100,7 @@ impl TensorDecoder<'_> {
         }
         let (len, rows) = (self.entry.block_len(block), self.entry.rows(block));
         let part = (stored.encoding, stored.bytes.as_slice());
-        self.decode_elements(&stored, block, part, (self.entry.dtype, len, rows), bytes)
+        self.decode_elements(&stored, block, part, (self.entry.stored_dtype(), len, rows), bytes)
     }
 
     /// Appends the symbols of a block of a quantized tensor to `symbols`.

@@ -40,6 +40,8 @@ pub struct Ledger {
     pub table_bits: u64,
     /// Elements of tensors kept as they were.
     pub kept_bits: u64,
+    /// What the source file holds beside tensors: its skeleton.
+    pub skeleton_bits: u64,
     /// The manifest: source, recipe, metadata, names, shapes.
     pub manifest_bits: u64,
     /// Header, directory with checksums, trailer.
@@ -51,7 +53,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The ledger of these sections and a directory of this length. `blocks` gives the number of blocks of each tensor.
+    /// The ledger of these sections and a directory of this length. `blocks` gives the number of blocks of each tensor; further
+    /// blocks are the skeleton's.
     pub(super) fn new(sections: &[Section], directory_bytes: u64, blocks: impl Iterator<Item = u64>) -> Self {
         let framing_bits = 8 * (HEADER_BYTES + directory_bytes + TRAILER_BYTES);
         let mut ledger = Self { framing_bits, ..Self::default() };
@@ -66,7 +69,7 @@ impl Ledger {
         }
         for section in rest {
             let row = match section.kind {
-                Kind::Block(_) => &mut ledger.kept_bits,
+                Kind::Block(_) => &mut ledger.skeleton_bits,
                 Kind::Manifest | Kind::DeflatedManifest => &mut ledger.manifest_bits,
                 Kind::Codebooks => &mut ledger.codebook_bits,
                 Kind::CodeTables | Kind::GapTables => &mut ledger.table_bits,
@@ -86,7 +89,7 @@ impl Ledger {
     }
 
     /// The rows with their names, in the order of a report.
-    pub const fn rows(&self) -> [(&'static str, u64); 9] {
+    pub const fn rows(&self) -> [(&'static str, u64); 10] {
         [
             ("values", self.value_bits),
             ("positions", self.position_bits),
@@ -94,6 +97,7 @@ impl Ledger {
             ("codebooks", self.codebook_bits),
             ("code tables", self.table_bits),
             ("kept tensors", self.kept_bits),
+            ("rest of the file", self.skeleton_bits),
             ("manifest", self.manifest_bits),
             ("framing", self.framing_bits),
             ("padding", self.padding_bits),

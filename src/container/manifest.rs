@@ -2,11 +2,15 @@
 
 use super::wire::{Cursor, put_string};
 use super::{BLOCK_WEIGHTS, ContainerError, Limits};
+use super::places::{read_checksums, read_place, write_checksums, write_place};
+use crate::anatomy::Checksum;
 use crate::entropy::Rows;
 use crate::model::FileFormat;
 use crate::role::Role;
-use crate::tensor::Dtype;
+use crate::skeleton::{Segment, View, segments};
+use crate::tensor::{Codec, Dtype, Span};
 use crate::varint;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Element types by their number in the file.
@@ -42,6 +46,9 @@ const FORMATS: [FileFormat; 7] = [
     FileFormat::Onnx,
 ];
 
+/// The skeleton in messages.
+const SKELETON: &str = "the bytes that are no tensor's";
+
 /// What a container says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
@@ -57,8 +64,15 @@ pub struct Manifest {
     pub recipe: String,
     /// Free text by key.
     pub metadata: BTreeMap<String, String>,
+    /// The files that are given back, with their lengths, the one to be opened first; none where the container holds weights
+    /// alone.
+    pub files: Vec<(String, u64)>,
+    /// Checksums in those files of bytes that may be other than before; in order, their spans disjoint.
+    pub checksums: Vec<Checksum>,
     /// The tensors, in order, with unique names.
     pub tensors: Vec<Entry>,
+    /// What holds the bytes of the files that no tensor and no checksum has; empty where there is no file.
+    pub skeleton: Entry,
 }
 
 impl Default for Manifest {
@@ -70,7 +84,10 @@ impl Default for Manifest {
             content_hash: 0,
             recipe: String::new(),
             metadata: BTreeMap::new(),
+            files: Vec::new(),
+            checksums: Vec::new(),
             tensors: Vec::new(),
+            skeleton: Entry::skeleton(0),
         }
     }
 }
@@ -88,13 +105,19 @@ pub struct Entry {
     pub role: Role,
     /// How the elements are held.
     pub content: Content,
+    /// Where its elements, or codes, go in the files that are given back.
+    pub place: Option<View>,
 }
 
 /// How the elements of a tensor are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// As they were, little-endian, row-major.
     Kept,
+    /// As the codes that stood for them, so many bytes.
+    Codes(Codec, u64),
+    /// In the skeleton, at this place of the files that are given back.
+    View(View),
     /// They equal those of an earlier tensor that is kept or quantized, of the same type and number.
     SameAs(usize),
     /// As symbols of a codebook.
@@ -129,9 +152,45 @@ pub struct Coding {
 }
 
 impl Entry {
+    /// A skeleton of so many bytes, as a tensor of bytes.
+    pub fn skeleton(len: u64) -> Self {
+        Self {
+            name: SKELETON.to_owned(),
+            shape: vec![len],
+            dtype: Dtype::U8,
+            role: Role::Other,
+            content: Content::Kept,
+            place: None,
+        }
+    }
+
+    /// The shape of what its blocks hold: of its elements, or of the bytes of its codes.
+    pub fn stored_shape(&self) -> Cow<'_, [u64]> {
+        match self.content {
+            Content::Codes(codec, len) => Cow::Owned(codes_shape(codec, len)),
+            _ => Cow::Borrowed(&self.shape),
+        }
+    }
+
+    /// The type of what its blocks hold.
+    pub const fn stored_dtype(&self) -> Dtype {
+        match self.content {
+            Content::Codes(..) => Dtype::U8,
+            _ => self.dtype,
+        }
+    }
+
+    /// Number of bytes of what its blocks hold, or of its elements where they are elsewhere.
+    pub fn stored_bytes(&self) -> u64 {
+        match self.content {
+            Content::Codes(_, len) => len,
+            _ => self.len().saturating_mul(self.dtype.size_bytes()),
+        }
+    }
+
     /// Number of elements.
     pub fn len(&self) -> u64 {
-        self.shape.iter().fold(1, |product, dim| product.saturating_mul(*dim))
+        elements(&self.shape)
     }
 
     /// Whether there is no element.
@@ -139,40 +198,54 @@ impl Entry {
         self.len() == 0
     }
 
-    /// Number of blocks that the elements are cut in: none for [`Content::SameAs`] and for no elements.
+    /// Number of blocks that its elements or codes are cut in: none where others hold them, and for none.
     pub fn blocks(&self) -> u64 {
-        if matches!(self.content, Content::SameAs(_)) {
-            0
-        } else {
-            self.len().div_ceil(block_weights(&self.shape))
+        if matches!(self.content, Content::SameAs(_) | Content::View(_)) {
+            return 0;
         }
+        let shape = self.stored_shape();
+        elements(&shape).div_ceil(block_weights(&shape))
     }
 
-    /// Number of elements in a block.
+    /// Number of elements, or bytes of codes, in a block.
     pub fn block_len(&self, block: u64) -> usize {
-        let whole = block_weights(&self.shape);
-        self.len().saturating_sub(block.saturating_mul(whole)).min(whole) as usize
+        let shape = self.stored_shape();
+        let whole = block_weights(&shape);
+        elements(&shape).saturating_sub(block.saturating_mul(whole)).min(whole) as usize
     }
 
     /// Where a block's elements lie among the tensor's rows: a row is all that shares an index of the leading axis.
     pub fn rows(&self, block: u64) -> Rows {
-        rows_of(&self.shape, block)
+        rows_of(&self.stored_shape(), block)
     }
 
     /// Number of codebooks that the elements use.
     pub fn codebooks(&self) -> u64 {
-        match self.content {
+        match &self.content {
             Content::Quantized(coding) => match coding.granularity {
                 Granularity::Tensor => 1,
                 Granularity::Channel => self.shape.first().copied().unwrap_or(1),
             },
-            Content::Kept | Content::SameAs(_) => 0,
+            _ => 0,
         }
     }
 
     /// The tensor in messages.
     pub(super) fn part(&self) -> String {
-        format!("tensor {:?}", self.name)
+        if self.name == SKELETON { SKELETON.to_owned() } else { format!("tensor {:?}", self.name) }
+    }
+}
+
+/// Number of elements of a tensor of this shape.
+fn elements(shape: &[u64]) -> u64 {
+    shape.iter().fold(1, |product, dim| product.saturating_mul(*dim))
+}
+
+/// The shape of so many bytes of codes: a row for each unit, where all are as long.
+pub fn codes_shape(codec: Codec, len: u64) -> Vec<u64> {
+    match codec.unit() {
+        Some(unit) if unit.bytes > 1 && len.is_multiple_of(unit.bytes) => vec![len / unit.bytes, unit.bytes],
+        _ => vec![len],
     }
 }
 
@@ -180,9 +253,7 @@ impl Entry {
 /// channel's weights; 0 where there are no rows, below rank 2.
 pub fn row_len(shape: &[u64]) -> u64 {
     match shape {
-        [_, inner @ ..] if !inner.is_empty() => {
-            inner.iter().fold(1, |product, dim| product.saturating_mul(*dim))
-        }
+        [_, inner @ ..] if !inner.is_empty() => elements(inner),
         _ => 0,
     }
 }
@@ -248,10 +319,19 @@ impl Manifest {
             if bytes.is_none_or(|bytes| bytes >= 1 << 63) {
                 return refused("fewer than 2^63 bytes".to_owned(), format!("shape {:?}", entry.shape));
             }
-            match entry.content {
+            match &entry.content {
                 Content::Kept => {}
-                Content::SameAs(of) => self.check_same(index, of)?,
-                Content::Quantized(coding) => entry.check_coding(coding, available)?,
+                Content::Codes(codec, len) => {
+                    if let Some(expected) = codec.misfit(entry.len(), *len) {
+                        return refused(expected, format!("{len} bytes"));
+                    }
+                }
+                Content::View(_) if self.files.is_empty() => {
+                    return refused("a file that it is a view of".to_owned(), "none".to_owned());
+                }
+                Content::View(_) => {}
+                Content::SameAs(of) => self.check_same(index, *of)?,
+                Content::Quantized(coding) => entry.check_coding(*coding, available)?,
             }
         }
         Ok(())
@@ -269,7 +349,7 @@ impl Manifest {
         };
         let same = other.dtype == entry.dtype
             && other.len() == entry.len()
-            && !matches!(other.content, Content::SameAs(_));
+            && matches!(other.content, Content::Kept | Content::Quantized(_));
         if same {
             return Ok(());
         }
@@ -316,7 +396,7 @@ impl Entry {
         Ok(())
     }
 
-    /// Appends the tensor; docs/format.md, "Manifest".
+    /// Appends the tensor without its place; docs/format.md, "Manifest".
     fn write(&self, out: &mut Vec<u8>) {
         put_string(&self.name, out);
         out.push(number(&DTYPES, &self.dtype));
@@ -325,11 +405,19 @@ impl Entry {
             varint::put(*dim, out);
         }
         out.push(number(&Role::ALL, &self.role));
-        match self.content {
+        match &self.content {
             Content::Kept => out.push(0),
             Content::SameAs(of) => {
                 out.push(1);
-                varint::put(of as u64, out);
+                varint::put(*of as u64, out);
+            }
+            Content::Codes(codec, len) => {
+                out.extend([3, codec.number()]);
+                varint::put(*len, out);
+            }
+            Content::View(view) => {
+                out.push(4);
+                write_place(Some(view), 0, out);
             }
             Content::Quantized(coding) => {
                 out.push(2);
@@ -346,7 +434,7 @@ impl Entry {
         let dtype = numbered(cursor, &DTYPES, "an element type")?;
         let rank = cursor.varint()?;
         cursor.limited("the rank of a tensor", rank, limits.rank)?;
-        let shape = (0..rank).map(|_| cursor.varint()).collect::<Result<_, _>>()?;
+        let shape: Vec<u64> = (0..rank).map(|_| cursor.varint()).collect::<Result<_, _>>()?;
         let role = numbered(cursor, &Role::ALL, "a role")?;
         let content = match cursor.byte()? {
             0 => Content::Kept,
@@ -357,9 +445,14 @@ impl Entry {
                 code_table: index(cursor)?,
                 gap_table: index(cursor)?.checked_sub(1),
             }),
-            content => return Err(cursor.unsupported("tensor content 0, 1 or 2", &content.to_string())),
+            3 => Content::Codes(codec(cursor)?, cursor.varint()?),
+            4 => match read_place(cursor, &shape, 0)? {
+                Some(view) => Content::View(view),
+                None => return Err(cursor.damaged("a view", "none")),
+            },
+            content => return Err(cursor.unsupported("tensor content 0 to 4", &content.to_string())),
         };
-        Ok(Self { name, shape, dtype, role, content })
+        Ok(Self { name, shape, dtype, role, content, place: None })
     }
 }
 
@@ -373,6 +466,12 @@ fn numbered<T: Copy>(cursor: &mut Cursor<'_>, table: &[T], what: &str) -> Result
     let number = cursor.byte()?;
     let item = table.get(usize::from(number)).copied();
     item.ok_or_else(|| cursor.unsupported(&format!("{what} below {}", table.len()), &number.to_string()))
+}
+
+/// Takes the number of a codec.
+fn codec(cursor: &mut Cursor<'_>) -> Result<Codec, ContainerError> {
+    let number = cursor.byte()?;
+    Codec::from_number(number).ok_or_else(|| cursor.unsupported("a code of elements", &number.to_string()))
 }
 
 /// Takes an index.
@@ -402,9 +501,22 @@ impl Manifest {
             put_string(key, &mut out);
             put_string(text, &mut out);
         }
+        varint::put(self.files.len() as u64, &mut out);
+        for (name, len) in &self.files {
+            put_string(name, &mut out);
+            varint::put(*len, &mut out);
+        }
         varint::put(self.tensors.len() as u64, &mut out);
+        let mut end = 0;
         for entry in &self.tensors {
             entry.write(&mut out);
+            if !self.files.is_empty() {
+                write_place(entry.place.as_ref(), end, &mut out);
+                end = entry.place_end().unwrap_or(end);
+            }
+        }
+        if !self.files.is_empty() {
+            write_checksums(&self.checksums, &mut out);
         }
         Ok(out)
     }
@@ -417,12 +529,97 @@ impl Manifest {
         let content_hash = u128::from_le_bytes(cursor.array()?);
         let recipe = cursor.string()?.to_owned();
         let metadata = read_metadata(&mut cursor, limits)?;
+        let files = read_files(&mut cursor, limits)?;
         let count = cursor.varint()?;
         cursor.limited("the number of tensors", count, limits.tensors)?;
-        let tensors = (0..count).map(|_| Entry::read(&mut cursor, limits)).collect::<Result<_, _>>()?;
+        let (mut tensors, mut end) = (Vec::new(), 0);
+        for _ in 0..count {
+            let mut entry = Entry::read(&mut cursor, limits)?;
+            if !files.is_empty() {
+                entry.place = read_place(&mut cursor, &entry.shape, end)?;
+                end = entry.place_end().unwrap_or(end);
+            }
+            tensors.push(entry);
+        }
+        let checksums =
+            if files.is_empty() { Vec::new() } else { read_checksums(&mut cursor, limits.tensors)? };
         cursor.finish()?;
-        Ok(Self { source_name, source_format, source_bytes, content_hash, recipe, metadata, tensors })
+        let mut manifest = Self {
+            source_name,
+            source_format,
+            source_bytes,
+            content_hash,
+            recipe,
+            metadata,
+            files,
+            checksums,
+            tensors,
+            skeleton: Entry::skeleton(0),
+        };
+        if !manifest.files.is_empty() {
+            let (_, len) = manifest.segments().ok_or_else(|| {
+                cursor.damaged("places of tensors beside each other in the files", "others")
+            })?;
+            manifest.skeleton = Entry::skeleton(len);
+        }
+        Ok(manifest)
     }
+
+    /// Bytes of the files that are given back.
+    pub fn file_bytes(&self) -> u64 {
+        self.files.iter().map(|(_, len)| *len).fold(0, u64::saturating_add)
+    }
+
+    /// What the bytes of those files are, in order, and how many of them are in the skeleton; `None` where that makes no
+    /// file.
+    pub fn segments(&self) -> Option<(Vec<Segment>, u64)> {
+        let place = |(index, entry): (usize, &Entry)| {
+            Some((index, Span { offset: entry.place.as_ref()?.offset, len: entry.stored_bytes() }))
+        };
+        let places = self.tensors.iter().enumerate().filter_map(place);
+        segments(self.file_bytes(), places, &self.checksums)
+    }
+
+    /// What has blocks: the tensors, and the skeleton behind them.
+    pub fn holders(&self) -> impl Iterator<Item = &Entry> {
+        self.tensors.iter().chain([&self.skeleton])
+    }
+
+    /// A tensor, or the skeleton at the index behind them.
+    pub(super) fn holder(&self, index: usize) -> Option<&Entry> {
+        self.tensors.get(index).or_else(|| (index == self.tensors.len()).then_some(&self.skeleton))
+    }
+}
+
+impl Entry {
+    /// The byte behind its place.
+    fn place_end(&self) -> Option<u64> {
+        Some(self.place.as_ref()?.offset.wrapping_add(self.stored_bytes()))
+    }
+}
+
+fn read_files(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Vec<(String, u64)>, ContainerError> {
+    let count = cursor.varint()?;
+    cursor.limited("the number of files", count, limits.files)?;
+    let mut files: Vec<(String, u64)> = Vec::new();
+    let mut total = 0u64;
+    for index in 0..count {
+        let (name, len) = (cursor.string()?, cursor.varint()?);
+        // The first one's name is chosen by whoever decodes it.
+        if index > 0 && (!is_inside(name) || files.iter().any(|(other, _)| other == name)) {
+            return Err(cursor.damaged("another file's name inside the first one's folder", format!("{name:?}")));
+        }
+        let sum = total.checked_add(len).filter(|sum| *sum < 1 << 63);
+        total = sum.ok_or_else(|| cursor.damaged("files of fewer than 2^63 bytes", len))?;
+        files.push((name.to_owned(), len));
+    }
+    Ok(files)
+}
+
+/// Whether a file of this name is inside the folder that it is looked for in, on every system.
+fn is_inside(name: &str) -> bool {
+    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    !name.contains(['\\', ':', '\0']) && name.split('/').all(is_plain)
 }
 
 fn read_metadata(

@@ -26,6 +26,7 @@
 //!         dtype: Dtype::F32,
 //!         role: Role::Weight,
 //!         content: Content::Quantized(coding),
+//!         place: None,
 //!     }],
 //!     ..Manifest::default()
 //! };
@@ -57,6 +58,7 @@ mod error;
 mod ledger;
 mod manifest;
 mod medium;
+mod places;
 mod reader;
 mod records;
 mod wire;
@@ -66,7 +68,9 @@ pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use decoder::TensorDecoder;
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};
-pub use manifest::{Coding, Content, Entry, Granularity, Manifest, block_weights, row_len, rows_of};
+pub use manifest::{
+    Coding, Content, Entry, Granularity, Manifest, block_weights, codes_shape, row_len, rows_of,
+};
 pub use reader::Reader;
 pub use writer::{Tables, Writer};
 
@@ -94,6 +98,8 @@ pub struct Limits {
     pub rank: u64,
     /// Number of metadata entries.
     pub metadata: u64,
+    /// Number of files.
+    pub files: u64,
 }
 
 impl Default for Limits {
@@ -105,6 +111,7 @@ impl Default for Limits {
             tensors: 4_000_000,
             rank: 64,
             metadata: 65_536,
+            files: 65_536,
         }
     }
 }

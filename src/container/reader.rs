@@ -81,8 +81,7 @@ impl Reader {
             found: found.found,
         })?;
         let first_blocks = assign_blocks(&manifest, &blocks, manifest_at)?;
-        let ledger =
-            Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
+        let ledger = Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
         check_elements(&manifest, source.len(), manifest_at)?;
         let last_table = LastTable::default();
         Ok(Self { manifest, ledger, blocks, first_blocks, codebooks, code_tables, gap_tables, last_table })
@@ -135,8 +134,7 @@ impl Reader {
 
     /// Checks the CRC-32 of every block; those of other sections were checked on opening.
     pub fn verify_checksums(&self, source: &dyn Source) -> Result<(), ContainerError> {
-        for tensor in 0..self.manifest.tensors.len() {
-            let entry = self.entry(tensor)?;
+        for (tensor, entry) in self.manifest.holders().enumerate() {
             let first = self.first_blocks.get(tensor).copied().unwrap_or(0);
             for block in 0..entry.blocks() {
                 let part = format!("{}, block {block}", entry.part());
@@ -244,7 +242,7 @@ const LEAST_ELEMENTS: u64 = 1 << 26;
 
 /// Refuses a small file that decodes without end.
 fn check_elements(manifest: &Manifest, file_bytes: u64, offset: u64) -> Result<(), ContainerError> {
-    let elements = manifest.tensors.iter().map(Entry::len).fold(0, u64::saturating_add);
+    let elements = manifest.holders().map(Entry::len).fold(0, u64::saturating_add);
     let most = file_bytes.saturating_mul(ELEMENTS_PER_BYTE).max(LEAST_ELEMENTS);
     Cursor::new("manifest", offset, &[]).limited("the number of elements of all tensors", elements, most)
 }
@@ -253,7 +251,7 @@ fn check_elements(manifest: &Manifest, file_bytes: u64, offset: u64) -> Result<(
 fn assign_blocks(manifest: &Manifest, blocks: &[Section], offset: u64) -> Result<Vec<usize>, ContainerError> {
     let mut first_blocks = Vec::new();
     let mut next = 0usize;
-    for entry in &manifest.tensors {
+    for entry in manifest.holders() {
         first_blocks.push(next);
         let left = blocks.get(next..).unwrap_or_default();
         let count = usize::try_from(entry.blocks()).unwrap_or(usize::MAX);
@@ -284,11 +282,11 @@ fn assign_blocks(manifest: &Manifest, blocks: &[Section], offset: u64) -> Result
 /// Checks a block's encoding and length against its tensor; says what was expected, and found.
 fn check_block(entry: &Entry, block: u64, section: &Section) -> Result<(), (String, String)> {
     let elements = entry.block_len(block) as u64;
-    let kept = elements * entry.dtype.size_bytes();
+    let kept = elements * entry.stored_dtype().size_bytes();
     let Kind::Block(encoding) = section.kind else { return Ok(()) };
-    let (fits, longest) = match (entry.content, encoding) {
-        (Content::Kept, BlockEncoding::Stored) => (section.len == kept, kept),
-        (Content::Kept, BlockEncoding::Deflated | BlockEncoding::Planes) => (true, kept),
+    let (fits, longest) = match (&entry.content, encoding) {
+        (Content::Kept | Content::Codes(..), BlockEncoding::Stored) => (section.len == kept, kept),
+        (Content::Kept | Content::Codes(..), BlockEncoding::Deflated | BlockEncoding::Planes) => (true, kept),
         // A symbol takes at most 24 bits, as does a gap, and each filler for one zero or more.
         (Content::Quantized(Coding { gap_table: None, .. }), BlockEncoding::Symbols { .. })
         | (Content::Quantized(Coding { gap_table: Some(_), .. }), BlockEncoding::Gaps { .. }) => {

@@ -48,6 +48,10 @@ impl<W: Write> Writer<W> {
             expected: found.expected,
             found: found.found,
         })?;
+        let has_skeleton = manifest.segments().is_some_and(|(_, len)| len == manifest.skeleton.len());
+        if !has_skeleton && !manifest.files.is_empty() {
+            return Err(ContainerError::request("manifest", "a skeleton that fits its places", "another"));
+        }
         for entry in &manifest.tensors {
             check_codebooks(entry, &tables.codebooks)?;
         }
@@ -69,17 +73,17 @@ impl<W: Write> Writer<W> {
         block: u64,
         encoded: &EncodedBlock,
     ) -> Result<(), ContainerError> {
-        let Some(entry) = self.manifest.tensors.get(tensor).filter(|_| self.next == (tensor, block)) else {
+        let Some(entry) = self.manifest.holder(tensor).filter(|_| self.next == (tensor, block)) else {
             let (tensor_due, block_due) = self.next;
             let due = format!("block {block_due} of tensor {tensor_due}");
             return Err(ContainerError::request("block", due, format!("block {block} of tensor {tensor}")));
         };
         let part = format!("{}, block {block}", entry.part());
-        let fits = match (entry.content, encoded.encoding) {
-            (Content::Kept, BlockEncoding::Stored) => {
-                encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.dtype.size_bytes()
+        let fits = match (&entry.content, encoded.encoding) {
+            (Content::Kept | Content::Codes(..), BlockEncoding::Stored) => {
+                encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.stored_dtype().size_bytes()
             }
-            (Content::Kept, BlockEncoding::Deflated | BlockEncoding::Planes) => true,
+            (Content::Kept | Content::Codes(..), BlockEncoding::Deflated | BlockEncoding::Planes) => true,
             (Content::Quantized(coding), BlockEncoding::Symbols { .. } | BlockEncoding::Scaled { .. }) => {
                 coding.gap_table.is_none()
             }
@@ -97,7 +101,7 @@ impl<W: Write> Writer<W> {
 
     /// Writes manifest, tables, directory and trailer; returns the ledger and the output.
     pub fn finish(mut self) -> Result<(Ledger, W), ContainerError> {
-        if let Some(entry) = self.manifest.tensors.get(self.next.0) {
+        if let Some(entry) = self.manifest.holder(self.next.0) {
             let blocks = format!("{} blocks", entry.blocks());
             return Err(ContainerError::request(entry.part(), blocks, self.next.1));
         }
@@ -119,7 +123,7 @@ impl<W: Write> Writer<W> {
         self.put("directory", &directory)?;
         self.put("trailer", &directory::trailer(&directory))?;
         self.out.flush().map_err(|source| self.failed("trailer", source))?;
-        let blocks = self.manifest.tensors.iter().map(Entry::blocks);
+        let blocks = self.manifest.holders().map(Entry::blocks);
         let ledger = Ledger::new(&self.sections, directory.len() as u64, blocks);
         debug_assert_eq!(ledger.total_bits(), 8 * self.offset);
         Ok((ledger, self.out))
@@ -127,7 +131,7 @@ impl<W: Write> Writer<W> {
 
     /// Moves on to the next tensor that has a block left to write.
     fn skip_finished(&mut self) {
-        while self.manifest.tensors.get(self.next.0).is_some_and(|entry| self.next.1 >= entry.blocks()) {
+        while self.manifest.holder(self.next.0).is_some_and(|entry| self.next.1 >= entry.blocks()) {
             self.next = (self.next.0 + 1, 0);
         }
     }

@@ -5,6 +5,7 @@ use super::encode::{Encoded, Measured};
 use super::plan::Fate;
 use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
+use super::restore::{Restored, elements};
 use super::{EngineError, Plan, Session, unpack};
 use crate::code::Code;
 use crate::container::{
@@ -14,7 +15,7 @@ use crate::formats::{self, Contents, Source, Template, TensorHeader};
 use crate::model::{FileFormat, Model};
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::Checked;
-use crate::tensor::Tensor;
+use crate::tensor::{Storage, Tensor};
 use std::io::Write;
 
 /// Puts encoded tasks together into a `.qsz`.
@@ -70,6 +71,11 @@ impl<W: Write> Assembler<W> {
     ) -> Result<Self, EngineError> {
         let model = session.model();
         let recipe = plan.recipe.to_line();
+        let skeleton = plan.skeleton.as_ref();
+        let mut files = skeleton.map_or_else(Vec::new, |skeleton| skeleton.files.clone());
+        if let Some((first, _)) = files.first_mut().filter(|(first, _)| first.is_empty()) {
+            name.clone_into(first);
+        }
         let manifest = Manifest {
             source_name: name.to_owned(),
             source_format: model.format,
@@ -77,7 +83,10 @@ impl<W: Write> Assembler<W> {
             content_hash: session.hash_bits(),
             recipe: recipe.clone(),
             metadata: model.metadata.clone(),
+            files,
+            checksums: skeleton.map_or_else(Vec::new, |skeleton| skeleton.checksums.clone()),
             tensors: entries(model, plan),
+            skeleton: Entry::skeleton(skeleton.map_or(0, |skeleton| skeleton.len)),
         };
         let tables = Tables {
             codebooks: plan.codebooks(),
@@ -93,7 +102,7 @@ impl<W: Write> Assembler<W> {
             writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
             outcome: Outcome {
                 source_bytes,
-                covered_bytes: model.covered_bytes(source_bytes),
+                covered_bytes: if skeleton.is_some() { source_bytes } else { model.covered_bytes(source_bytes) },
                 float32_bytes: model.float32_bytes(),
                 parameters: model.parameters(),
                 recipe,
@@ -150,6 +159,11 @@ impl<W: Write> Assembler<W> {
 fn entries(model: &Model, plan: &Plan) -> Vec<Entry> {
     let content = |tensor: &Tensor, fate: &Fate| match *fate {
         Fate::Kept => Content::Kept,
+        Fate::Codes => match tensor.storage {
+            Storage::Encoded { span, codec, .. } => Content::Codes(codec, span.len),
+            _ => Content::Kept,
+        },
+        Fate::View(ref view) => Content::View(view.clone()),
         Fate::SameAs(index) => Content::SameAs(index),
         Fate::Quantized { first_group, group_len, table } => Content::Quantized(Coding {
             granularity: if group_len < tensor.len() { Granularity::Channel } else { Granularity::Tensor },
@@ -158,14 +172,16 @@ fn entries(model: &Model, plan: &Plan) -> Vec<Entry> {
             gap_table: plan.gap_tables.get(table).map(|_| table),
         }),
     };
-    let entry = |(tensor, fate): (&Tensor, &Fate)| Entry {
+    let place = |index: usize| plan.skeleton.as_ref()?.places.get(index)?.clone();
+    let entry = |(index, (tensor, fate)): (usize, (&Tensor, &Fate))| Entry {
         name: tensor.name.clone(),
         shape: tensor.shape.clone(),
         dtype: tensor.dtype,
         role: tensor.found.role,
         content: content(tensor, fate),
+        place: place(index),
     };
-    model.tensors.iter().zip(&plan.fates).map(entry).collect()
+    model.tensors.iter().zip(&plan.fates).enumerate().map(entry).collect()
 }
 
 /// What quality is made of, tensor by tensor.
@@ -260,15 +276,13 @@ pub fn decode_to(
     let headers: Vec<TensorHeader> = manifest.tensors.iter().map(header).collect();
     let contents = Contents { tensors: &headers, metadata: &manifest.metadata, template: export.template };
     let mut writer = formats::Writer::new(export.format, out, &contents)?;
-    let mut bytes = Vec::new();
+    let restored = Restored::new(file, reader)?;
     for index in 0..manifest.tensors.len() {
-        let decoder = reader.decoder(index)?;
-        for block in 0..decoder.blocks() {
-            bytes.clear();
-            decoder.decode_block(file, block, &mut bytes)?;
-            writer.write(&bytes)?;
+        elements(file, reader, restored.as_ref(), index, &mut |bytes| {
+            writer.write(bytes)?;
             done(bytes.len() as u64);
-        }
+            Ok(())
+        })?;
     }
     writer.finish()?;
     Ok(())
@@ -282,12 +296,13 @@ pub fn check_blocks(
 ) -> Result<String, EngineError> {
     let mut hasher = xxhash_rust::xxh3::Xxh3::new();
     let mut bytes = Vec::new();
-    for (index, entry) in reader.manifest().tensors.iter().enumerate() {
+    for (index, entry) in reader.manifest().holders().enumerate() {
         if matches!(entry.content, Content::SameAs(_)) {
             continue;
         }
-        let decoder = reader.decoder(index)?;
-        for block in 0..decoder.blocks() {
+        let is_tensor = index < reader.manifest().tensors.len();
+        let decoder = if is_tensor { reader.decoder(index)? } else { reader.skeleton()? };
+        for block in 0..entry.blocks() {
             bytes.clear();
             decoder.decode_block(file, block, &mut bytes)?;
             hasher.update(&xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes());

@@ -20,7 +20,7 @@ pub(super) struct BlockReader<'a> {
 
 impl<'a> BlockReader<'a> {
     pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
-        let tensor = input.tensor(task)?;
+        let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
         let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
         let importance_reader = match input.importance {
             Some((source, importance)) if plan.has_importance && quantized => {
@@ -29,7 +29,7 @@ impl<'a> BlockReader<'a> {
             _ => None,
         };
         Ok(Self {
-            tensor: TensorReader::new(input.source, tensor, &Limits::default())?,
+            tensor: TensorReader::new(input.source, &tensor, &Limits::default())?,
             importance_reader,
             dtype: tensor.dtype,
             factor: plan.importance_factor,

@@ -67,10 +67,16 @@ impl Measured {
 
 /// Encodes one task of a [ready](Plan::is_ready) plan; linear time, memory for one block and its code.
 pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
-    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    let tensor = input.tensor(task)?;
-    let mut blocks = BlockReader::new(input, plan, task)?;
     let mut encoded = Encoded::default();
+    let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
+    let Some(fate) = plan.fates.get(task.tensor) else {
+        for range in task.blocks().filter(|range| !range.is_empty()) {
+            let bytes = plan.skeleton_bytes(input, range)?;
+            encoded.blocks.push(EncodedBlock::kept(bytes, tensor.dtype, Rows::default())?);
+        }
+        return Ok(pack(&encoded));
+    };
+    let mut blocks = BlockReader::new(input, plan, task)?;
     let (mut symbols, mut decoded) = (Vec::new(), Vec::new());
     for range in task.blocks() {
         blocks.read(range.clone())?;

@@ -21,12 +21,24 @@ pub(super) enum Kept {
     FewValues,
     /// A handful of weights holds nearly all of its energy.
     Handful,
+    /// It shares bytes of the file with another.
+    Entangled,
+    /// It was quantized before.
+    Coded,
     /// Its numbers must not leave their domain, and the codebook or scale is not theirs alone.
     Domain,
 }
 
 impl Kept {
-    pub const ALL: [Self; 5] = [Self::NotFinite, Self::Few, Self::FewValues, Self::Handful, Self::Domain];
+    pub const ALL: [Self; 7] = [
+        Self::NotFinite,
+        Self::Few,
+        Self::FewValues,
+        Self::Handful,
+        Self::Entangled,
+        Self::Coded,
+        Self::Domain,
+    ];
 
     /// The reason, after "kept as they are, because".
     pub const fn reason(self) -> &'static str {
@@ -35,6 +47,8 @@ impl Kept {
             Self::Few => "they have too few weights to be worth a codebook",
             Self::FewValues => "their weights have at most four different values",
             Self::Handful => "a handful of outliers holds nearly all of their energy",
+            Self::Entangled => "they share bytes of the file with another tensor in another form",
+            Self::Coded => "they were quantized before",
             Self::Domain => "a codebook or scale shared with others could take them out of their domain",
         }
     }

@@ -11,6 +11,7 @@
 //! verify    file and .qsz ──tasks──▶ comparison bit by bit
 //! ```
 
+mod apart;
 mod assemble;
 mod blocks;
 mod cost;
@@ -26,6 +27,7 @@ pub mod pipeline;
 mod plan;
 pub mod quality;
 pub mod report;
+mod restore;
 mod selection;
 mod sensitivity;
 mod session;
@@ -44,6 +46,7 @@ pub use assemble::{
 };
 pub use encode::encode;
 pub use passes::{assignments, prepare};
+pub use restore::{Digest, Restored, digests};
 pub use plan::{Plan, levels_hash};
 pub use session::Session;
 pub use sketch::sketch;

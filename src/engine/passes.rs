@@ -131,7 +131,7 @@ impl Plan {
                 self.gap_tables.push(GapTable::new(&counts.gaps)?);
             }
         }
-        self.tasks = super::tasks(model);
+        self.take_apart(model);
         self.pass = Pass::Ready;
         Ok(())
     }

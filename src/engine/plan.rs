@@ -11,6 +11,7 @@ use crate::entropy::{
 use crate::model::Model;
 use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid, scaled};
 use crate::recipe::{Checked, Recipe};
+use crate::skeleton::{Skeleton, View};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -19,6 +20,10 @@ use std::ops::Range;
 pub(super) enum Fate {
     /// Its bytes are kept.
     Kept,
+    /// The codes that stand for its elements are kept.
+    Codes,
+    /// It is in the skeleton.
+    View(View),
     /// It is tied to an earlier tensor.
     SameAs(usize),
     /// It is quantized.
@@ -57,6 +62,8 @@ pub struct Plan {
     pub(super) has_importance: bool,
     pub(super) notes: Vec<String>,
     pub(super) weights: u64,
+    /// The file taken apart, where it is carried; once the plan is ready.
+    pub(super) skeleton: Option<Skeleton>,
     pub(super) tasks: Vec<Task>,
     pub(super) pass: Pass,
     /// What was counted for each code table.
@@ -118,6 +125,7 @@ impl Plan {
             has_importance: recipe.importance.source.is_some(),
             notes: notes.to_vec(),
             weights: groups.weights,
+            skeleton: None,
             tasks: Vec::new(),
             pass: Pass::Ready,
             pools: Vec::new(),

@@ -294,6 +294,8 @@ pub struct Verification {
     pub tensors: u64,
     /// Elements decoded.
     pub elements: u64,
+    /// Bytes of the file that are no tensor's, decoded.
+    pub skeleton_bytes: u64,
     /// Elements whose decoded value differs from the quantizer's output on the source, bit by bit.
     pub mismatches: u64,
     /// The first tensor with such an element.

@@ -9,7 +9,7 @@ use super::sketch::TensorSketch;
 use crate::code::Kind;
 use crate::model::Model;
 use crate::quantize::{Pruning, Scope};
-use crate::recipe::Recipe;
+use crate::recipe::{Carry, Recipe};
 use crate::role::Role;
 use crate::tensor::Tensor;
 
@@ -89,6 +89,12 @@ fn kept(tensor: &Tensor, sketch: &TensorSketch, recipe: &Recipe, kind: Kind) -> 
     };
     if sketch.oddity == Some(Kept::NotFinite) {
         return sketch.oddity;
+    }
+    if sketch.is_entangled && recipe.carry == Carry::File {
+        return Some(Kept::Entangled);
+    }
+    if tensor.is_block_coded() && !recipe.includes(&tensor.name) {
+        return Some(Kept::Coded);
     }
     let is_positive = sketch.stats.as_ref().is_some_and(|stats| stats.min >= 0.0);
     if tensor.found.role.has_domain() && is_positive && !own_codebook {

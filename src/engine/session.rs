@@ -125,6 +125,10 @@ impl Session {
     /// Completes statistics and the content hash once every task is absorbed.
     pub fn finish(&mut self) {
         self.tie_equal();
+        let entangled = crate::skeleton::without_place(&self.model);
+        for (sketch, is_entangled) in self.sketches.iter_mut().zip(entangled) {
+            sketch.is_entangled = is_entangled;
+        }
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         for (tensor, sketch) in self.model.tensors.iter().zip(&mut self.sketches) {
             if let Some(stats) = &mut sketch.stats {
@@ -326,6 +330,7 @@ impl Session {
             sample: Vec::new(),
             stats: sketch.stats.clone(),
             oddity: sketch.oddity,
+            is_entangled: sketch.is_entangled,
             hashes: Vec::new(),
         };
         self.sketches.iter().map(plain).collect()

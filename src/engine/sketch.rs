@@ -34,6 +34,8 @@ pub(super) struct TensorSketch {
     pub rows: Vec<(f32, f32)>,
     /// What speaks against quantizing it, once everything is absorbed.
     pub oddity: Option<Kept>,
+    /// Whether it has no place of its own in the file; see [`without_place`](crate::skeleton::without_place).
+    pub is_entangled: bool,
     pub hashes: Vec<u128>,
 }
 

@@ -16,6 +16,8 @@ struct Compared {
     elements: u64,
     mismatches: u64,
     tensor: String,
+    /// Whether these are bytes of the file that are no tensor's.
+    is_skeleton: bool,
     hashes: Vec<u128>,
     measured: Measured,
 }
@@ -29,8 +31,8 @@ pub fn verify(
     reader: &Reader,
     task: &Task,
 ) -> Result<Vec<u8>, EngineError> {
-    let fate = plan.fates.get(task.tensor).ok_or(EngineError::Message)?;
-    let tensor = input.tensor(task)?;
+    let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
+    let Some(fate) = plan.fates.get(task.tensor) else { return verify_skeleton(input, plan, file, reader, task) };
     let mut blocks = BlockReader::new(input, plan, task)?;
     let decoder = reader.decoder(task.tensor)?;
     let mut compared = Compared { tensor: tensor.name.clone(), ..Compared::default() };
@@ -70,6 +72,29 @@ pub fn verify(
     Ok(pack(&compared))
 }
 
+/// Compares blocks of the skeleton with the source.
+fn verify_skeleton(
+    input: Input,
+    plan: &Plan,
+    file: &dyn Source,
+    reader: &Reader,
+    task: &Task,
+) -> Result<Vec<u8>, EngineError> {
+    let decoder = reader.skeleton()?;
+    let mut compared = Compared { is_skeleton: true, ..Compared::default() };
+    let mut bytes = Vec::new();
+    for range in task.blocks().filter(|range| !range.is_empty()) {
+        let expected = plan.skeleton_bytes(input, range.clone())?;
+        bytes.clear();
+        decoder.decode_block(file, range.start / task.block, &mut bytes)?;
+        compared.elements += expected.len() as u64;
+        let different = expected.iter().zip(&bytes).filter(|(a, b)| a != b).count();
+        compared.mismatches += (different + expected.len().abs_diff(bytes.len())) as u64;
+        compared.hashes.push(xxhash_rust::xxh3::xxh3_128(&bytes));
+    }
+    Ok(pack(&compared))
+}
+
 /// Adds up what [`verify`] gave, in task order.
 pub fn collect_verification(parts: &[Vec<u8>]) -> Result<Verification, EngineError> {
     let mut total = Verification::default();
@@ -78,11 +103,17 @@ pub fn collect_verification(parts: &[Vec<u8>]) -> Result<Verification, EngineErr
     let mut last = None;
     for part in parts {
         let compared: Compared = unpack(part)?;
-        total.tensors += u64::from(last.as_ref() != Some(&compared.tensor));
-        total.elements += compared.elements;
+        if compared.is_skeleton {
+            total.skeleton_bytes += compared.elements;
+        } else {
+            total.tensors += u64::from(last.as_ref() != Some(&compared.tensor));
+            total.elements += compared.elements;
+        }
         total.mismatches += compared.mismatches;
         if compared.mismatches > 0 && total.first_mismatch.is_none() {
-            total.first_mismatch = Some(compared.tensor.clone());
+            let is_rest = compared.is_skeleton;
+            total.first_mismatch =
+                Some(if is_rest { "the rest of the file".to_owned() } else { compared.tensor.clone() });
         }
         compared.hashes.iter().for_each(|hash| hasher.update(&hash.to_le_bytes()));
         measured.merge(&compared.measured);

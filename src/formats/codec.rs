@@ -7,6 +7,15 @@ use super::protobuf::Wire;
 use super::{FormatError, Source};
 use crate::tensor::{Codec, Span, Tensor};
 
+/// What a code is made of: a block of elements, of as many bytes everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Unit {
+    /// Elements that it stands for.
+    pub(crate) elements: u64,
+    /// Its bytes.
+    pub(crate) bytes: u64,
+}
+
 /// How a code is read.
 struct Row {
     codec: Codec,
@@ -24,6 +33,44 @@ type Decode =
 static CODECS: [Row; 1] = [Row { codec: Codec::Varints, elements: 1, bytes: 1, decode: varints }];
 
 impl Codec {
+    /// Its number in a compressed file.
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Varints => 0,
+        }
+    }
+
+    /// The codec of this number.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        CODECS.iter().map(|row| row.codec).find(|codec| codec.number() == number)
+    }
+
+    /// Appends the little-endian elements of whole units to `out`; nothing for a codec without units.
+    pub(crate) fn decode_units(self, _codes: &[u8], _out: &mut Vec<u8>) {
+        match self {
+            Self::Varints => {}
+        }
+    }
+
+    /// Elements and bytes of a unit, where all have as many.
+    pub(crate) const fn unit(self) -> Option<Unit> {
+        match self {
+            Self::Varints => None,
+        }
+    }
+
+    /// What so many elements need, where so many bytes of codes cannot be theirs.
+    pub(crate) fn misfit(self, elements: u64, bytes: u64) -> Option<String> {
+        match self.unit() {
+            Some(unit) => {
+                let own = elements.div_ceil(unit.elements).saturating_mul(unit.bytes);
+                (own != bytes).then(|| format!("{own} bytes of codes"))
+            }
+            None => (bytes < elements || bytes > elements.saturating_mul(10))
+                .then(|| format!("1 to 10 bytes of codes for each of {elements} elements")),
+        }
+    }
+
     /// All elements of `tensor`, whose codes lie at `span`; refused beyond `limit` bytes, and where the codes are not as many.
     pub(super) fn decode(
         self,

@@ -22,6 +22,11 @@ impl<'a> Cursor<'a> {
         self.bytes.len() - self.at
     }
 
+    /// Where the next byte lies in the file.
+    pub(super) fn position(&self) -> u64 {
+        self.base + self.at as u64
+    }
+
     /// The next `count` bytes.
     pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], FormatError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
@@ -53,7 +58,7 @@ impl<'a> Cursor<'a> {
     fn truncated(&self, needed: u64) -> FormatError {
         FormatError::Truncated {
             part: self.part.to_owned(),
-            offset: self.base + self.at as u64,
+            offset: self.position(),
             needed,
             found: self.left() as u64,
         }

@@ -10,6 +10,7 @@ use super::error::shown;
 use super::inflate::check_ratio;
 use super::layout::check_unique;
 use super::source::read_part;
+use super::zip_anatomy::Number;
 use super::{FormatError, Limits, Source};
 use crate::order;
 use crate::tensor::{Span, Storage};
@@ -38,9 +39,15 @@ pub(super) struct Entry {
     pub(super) name: String,
     flags: u16,
     method: u16,
-    compressed: u64,
+    pub(super) compressed: u64,
     uncompressed: u64,
-    header_offset: u64,
+    pub(super) header_offset: u64,
+    pub(super) checksum: u32,
+    /// Where its checksum, its method, its compressed size and the offset of its header stand in the directory.
+    pub(super) checksum_at: u64,
+    pub(super) method_at: u64,
+    pub(super) compressed_at: Number,
+    pub(super) header_at: Number,
 }
 
 /// The files of an archive, in the order of its directory.
@@ -49,6 +56,10 @@ pub(super) struct Archive {
     entries: Vec<Entry>,
     /// Indices of `entries`, by name.
     by_name: Vec<usize>,
+    /// The numbers behind the directory that say where it and what is behind it lie, with where that is.
+    pub(super) targets: Vec<(Number, u64)>,
+    /// What to add to the archive's own offsets.
+    pub(super) base: u64,
 }
 
 impl Archive {
@@ -71,7 +82,7 @@ impl Archive {
         check_disjoint(&entries, span.offset)?;
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         let by_name = order::by_name(&names);
-        Ok(Self { entries, by_name })
+        Ok(Self { entries, by_name, targets: directory.targets, base: directory.base })
     }
 
     /// The files, without directories.
@@ -89,6 +100,11 @@ impl Archive {
 }
 
 impl Entry {
+    /// Whether its sizes and checksum stand behind its data, too.
+    pub(super) const fn has_descriptor(&self) -> bool {
+        self.flags & 8 != 0
+    }
+
     /// Where the entry's bytes are, after a look at its local header.
     pub(super) fn storage(&self, source: &dyn Source) -> Result<Storage, FormatError> {
         let part = format!("zip entry {}", shown(&self.name));
@@ -155,6 +171,7 @@ struct Directory {
     entries: u64,
     /// What to add to the archive's own offsets: the length of anything in front of it.
     base: u64,
+    targets: Vec<(Number, u64)>,
 }
 
 fn find_directory(source: &dyn Source) -> Result<Directory, FormatError> {
@@ -177,13 +194,20 @@ fn find_directory(source: &dyn Source) -> Result<Directory, FormatError> {
     let (disk, first_disk) = (cursor.u16()?, cursor.u16()?);
     let (_, entries) = (cursor.u16()?, cursor.u16()?);
     let (len, offset) = (cursor.u32()?, cursor.u32()?);
-    if let Some(directory) = find_zip64_directory(source, end_offset)? {
+    let offset_at = Number { at: end_offset + 16, bytes: 4 };
+    if let Some(mut directory) = find_zip64_directory(source, end_offset)? {
+        // Both records may say where the directory lies.
+        if offset != u32::MAX {
+            directory.targets.push((offset_at, directory.span.offset));
+        }
         return Ok(directory);
     }
     if disk != 0 || first_disk != 0 {
         return Err(FormatError::unsupported("the zip archive", "it is split over several files"));
     }
-    directory_before(end_offset, u64::from(len), u64::from(offset), u64::from(entries))
+    let mut directory = directory_before(end_offset, u64::from(len), u64::from(offset), u64::from(entries))?;
+    directory.targets.push((offset_at, directory.span.offset));
+    Ok(directory)
 }
 
 fn find_zip64_directory(source: &dyn Source, end_offset: u64) -> Result<Option<Directory>, FormatError> {
@@ -205,7 +229,11 @@ fn find_zip64_directory(source: &dyn Source, end_offset: u64) -> Result<Option<D
         if cursor.take(4)? == ZIP64_END {
             cursor.take(28)?;
             let (entries, len, start) = (cursor.u64()?, cursor.u64()?, cursor.u64()?);
-            return directory_before(offset, len, start, entries).map(Some);
+            let mut directory = directory_before(offset, len, start, entries)?;
+            let directory_at = Number { at: offset + 48, bytes: 8 };
+            let record_at = Number { at: locator_offset + 8, bytes: 8 };
+            directory.targets.extend([(directory_at, directory.span.offset), (record_at, offset)]);
+            return Ok(Some(directory));
         }
     }
     let part = format!("the zip64 locator at byte {locator_offset}");
@@ -227,35 +255,59 @@ fn directory_before(end: u64, len: u64, offset: u64, entries: u64) -> Result<Dir
         let expected = format!("at least {DIRECTORY_ENTRY_BYTES} bytes for each of {entries} entries");
         return Err(FormatError::damaged("the zip directory", expected, format!("{len} bytes")));
     }
-    Ok(Directory { span: Span { offset: start, len }, entries, base })
+    Ok(Directory { span: Span { offset: start, len }, entries, base, targets: Vec::new() })
 }
 
 fn read_entry(cursor: &mut Cursor<'_>, base: u64) -> Result<Entry, FormatError> {
+    let start = cursor.position();
     if cursor.take(4)? != DIRECTORY_ENTRY {
         return Err(FormatError::damaged("the zip directory", "an entry", "other bytes"));
     }
     cursor.take(4)?;
     let (flags, method) = (cursor.u16()?, cursor.u16()?);
-    cursor.take(8)?;
+    cursor.take(4)?;
+    let checksum = cursor.u32()?;
     let (compressed, uncompressed) = (cursor.u32()?, cursor.u32()?);
     let (name_len, extra_len, comment_len) = (cursor.u16()?, cursor.u16()?, cursor.u16()?);
     cursor.take(8)?;
     let header_offset = cursor.u32()?;
     let name = String::from_utf8_lossy(cursor.take(usize::from(name_len))?).into_owned();
+    let extra_at = cursor.position();
     let extra = cursor.take(usize::from(extra_len))?;
     cursor.take(usize::from(comment_len))?;
     let mut sizes = [u64::from(uncompressed), u64::from(compressed), u64::from(header_offset)];
-    read_zip64_sizes(extra, &mut sizes)?;
+    let narrow = |at| Number { at: start + at, bytes: 4 };
+    let mut at = [narrow(24), narrow(20), narrow(42)];
+    read_zip64_sizes(extra, extra_at, &mut sizes, &mut at)?;
     let [uncompressed, compressed, header_offset] = sizes;
+    let [_, compressed_at, header_at] = at;
     let header_offset = header_offset.checked_add(base).ok_or_else(|| {
         FormatError::damaged("the zip directory", "an addressable entry", format!("byte {header_offset}"))
     })?;
-    Ok(Entry { name, flags, method, compressed, uncompressed, header_offset })
+    Ok(Entry {
+        name,
+        flags,
+        method,
+        compressed,
+        uncompressed,
+        header_offset,
+        checksum,
+        checksum_at: start + 16,
+        method_at: start + 10,
+        compressed_at,
+        header_at,
+    })
 }
 
-/// Replaces those of `sizes` that are 2^32 - 1 by the 64-bit ones of the extra field 1, which has only those.
-fn read_zip64_sizes(extra: &[u8], sizes: &mut [u64; 3]) -> Result<(), FormatError> {
-    let mut cursor = Cursor::new("the extra fields of a zip entry", extra, 0);
+/// Replaces those of `sizes` that are 2^32 - 1 by the 64-bit ones of the extra field 1, which has only those, and where they
+/// stand; the extra fields begin at byte `start`.
+fn read_zip64_sizes(
+    extra: &[u8],
+    start: u64,
+    sizes: &mut [u64; 3],
+    places: &mut [Number; 3],
+) -> Result<(), FormatError> {
+    let mut cursor = Cursor::new("the extra fields of a zip entry", extra, start);
     while cursor.left() >= 4 {
         let (id, len) = (cursor.u16()?, usize::from(cursor.u16()?));
         if id != 1 {
@@ -266,9 +318,13 @@ fn read_zip64_sizes(extra: &[u8], sizes: &mut [u64; 3]) -> Result<(), FormatErro
             cursor.take(len)?;
             continue;
         }
-        let mut field = Cursor::new("the zip64 field of a zip entry", cursor.take(len)?, 0);
-        for size in sizes.iter_mut().filter(|size| **size == u64::from(u32::MAX)) {
-            *size = field.u64()?;
+        let field_at = cursor.position();
+        let mut field = Cursor::new("the zip64 field of a zip entry", cursor.take(len)?, field_at);
+        for (size, place) in sizes.iter_mut().zip(places.iter_mut()) {
+            if *size == u64::from(u32::MAX) {
+                *place = Number { at: field.position(), bytes: 8 };
+                *size = field.u64()?;
+            }
         }
     }
     Ok(())

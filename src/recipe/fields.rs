@@ -2,7 +2,7 @@
 //! links and recipe files, the program's flags, the page's form and `docs/recipe.md` come from it.
 
 use super::patterns::{finer_from, finer_text, patterns_from, patterns_text, roles_from, roles_text};
-use super::{Recipe, refused};
+use super::{Carry, Recipe, refused};
 use crate::entropy::{Coder, Positions};
 use crate::importance::ImportanceChoice;
 use crate::importance::sources::{self, DEFAULT_SOURCE, SOURCES};
@@ -223,6 +223,9 @@ const CODERS: &[Word] = &{
 const POSITIONS: &[Word] =
     &[word(Positions::Symbols.id(), "symbols"), word(Positions::Gaps.id(), "gaps between non-zeros")];
 
+const CARRIED: &[Word] =
+    &[word(Carry::File.id(), "the whole file"), word(Carry::Weights.id(), "weights alone")];
+
 /// The field that the method's own parameters stand behind.
 pub const METHOD: &str = "method";
 
@@ -423,6 +426,20 @@ pub const FIELDS: &[Field] = &[
         print: |recipe| finer_text(&recipe.finer),
         parse: |recipe, text| {
             recipe.finer = finer_from(text)?;
+            Ok(())
+        },
+    },
+    Field {
+        key: "carry",
+        title: "Holds",
+        summary: "What the compressed file holds: the whole file, so that decoding gives back the same kind of file, or its weights alone",
+        values: Values::Words(CARRIED),
+        default: None,
+        is_always_said: false,
+        standing: open,
+        print: |recipe| recipe.carry.id().to_owned(),
+        parse: |recipe, text| {
+            recipe.carry = Carry::from_id(text).ok_or_else(|| unknown("carry", text))?;
             Ok(())
         },
     },

@@ -48,6 +48,8 @@ pub struct Recipe {
     pub positions: Positions,
     /// For methods on grids: whose steps are finer than the others', or coarser.
     pub finer: Vec<Finer>,
+    /// What a compressed file holds.
+    pub carry: Carry,
     /// Hash of retrained codebooks that take the places of the method's own values; they are kept in a `.qsz`.
     pub codebook: Option<String>,
 }
@@ -69,8 +71,36 @@ impl Default for Recipe {
             coder: DEFAULT_CODER,
             positions: Positions::Symbols,
             finer: Vec::new(),
+            carry: Carry::File,
             codebook: None,
         }
+    }
+}
+
+/// What a compressed file holds beside quantized tensors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Carry {
+    /// The whole file: decoding gives back the same kind of file.
+    File,
+    /// Its tensors alone.
+    Weights,
+}
+
+impl Carry {
+    /// Each.
+    pub const ALL: [Self; 2] = [Self::File, Self::Weights];
+
+    /// Its name in recipes.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Weights => "weights",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|carry| carry.id() == id)
     }
 }
 

@@ -41,14 +41,7 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
     if tensor.dtype == Dtype::Bf16 {
         notes.push(RAW_NOTE.to_owned());
     }
-    Ok(Model {
-        format: FileFormat::Npy,
-        tensors: vec![tensor],
-        extras: Vec::new(),
-        metadata: std::collections::BTreeMap::new(),
-        is_partial: rest > 0,
-        notes,
-    })
+    Ok(Model { tensors: vec![tensor], is_partial: rest > 0, notes, ..Model::empty(FileFormat::Npy) })
 }
 
 /// The array in `storage`, and how many bytes follow it.

@@ -5,10 +5,10 @@
 
 use super::npy;
 use crate::formats::zip::Archive;
+use crate::formats::zip_anatomy::anatomy;
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
-use std::collections::BTreeMap;
 
 const SUFFIX: &str = ".npy";
 
@@ -53,15 +53,9 @@ pub(in crate::formats) fn open(
     if tensors.iter().any(|tensor| tensor.dtype == Dtype::Bf16) {
         notes.push(npy::RAW_NOTE.to_owned());
     }
+    let anatomy = anatomy(source, archive, &tensors, limits)?;
     match unsupported {
         Some(error) if tensors.is_empty() => Err(error),
-        _ => Ok(Model {
-            format: FileFormat::Npz,
-            tensors,
-            extras: Vec::new(),
-            metadata: BTreeMap::new(),
-            is_partial,
-            notes,
-        }),
+        _ => Ok(Model { tensors, is_partial, notes, anatomy, ..Model::empty(FileFormat::Npz) }),
     }
 }

@@ -89,7 +89,7 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
             "open the model that holds them",
         ));
     }
-    Ok(Model { format: FileFormat::Onnx, tensors, extras: Vec::new(), metadata, is_partial: true, notes })
+    Ok(Model { tensors, metadata, is_partial: true, notes, ..Model::empty(FileFormat::Onnx) })
 }
 
 /// Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.

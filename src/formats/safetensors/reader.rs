@@ -45,12 +45,9 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
     check_coverage(&header.entries, source.len() - data_offset)?;
     let tensors = header.entries.into_iter().map(|(name, entry)| locate(name, entry, data_offset, limits));
     Ok(Model {
-        format: FileFormat::Safetensors,
         tensors: tensors.collect::<Result<_, _>>()?,
-        extras: Vec::new(),
         metadata: header.metadata,
-        is_partial: false,
-        notes: Vec::new(),
+        ..Model::empty(FileFormat::Safetensors)
     })
 }
 

@@ -414,7 +414,14 @@ impl<'a> Walk<'a> {
             mark_ties(tensors);
         }
         let is_partial = self.is_partial || !self.unknown.is_empty();
-        Ok(Model { format, tensors, extras, metadata: self.metadata, is_partial, notes: self.notes })
+        Ok(Model {
+            tensors,
+            extras,
+            metadata: self.metadata,
+            is_partial,
+            notes: self.notes,
+            ..Model::empty(format)
+        })
     }
 }
 

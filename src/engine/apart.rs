@@ -1,0 +1,81 @@
+//! A plan's file taken apart: what of it is held how, and the tasks that encode all of it.
+
+use super::plan::{Fate, Plan};
+use super::{BLOCK_WEIGHTS, EngineError, Input, Task};
+use crate::container;
+use crate::formats::{Limits, TensorReader};
+use crate::model::Model;
+use crate::recipe::Carry;
+use crate::skeleton::{Form, Pieces, Skeleton};
+use crate::task::cut;
+use crate::tensor::{Dtype, Span, Storage, Tensor};
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// The skeleton as a tensor of bytes.
+fn skeleton_tensor(len: u64) -> Tensor {
+    Tensor::plain(String::new(), vec![len], Dtype::U8, Storage::Stored(Span { offset: 0, len }))
+}
+
+impl Plan {
+    /// Takes the file apart, now that it is known what is quantized, and lists the tasks that encode it.
+    pub(super) fn take_apart(&mut self, model: &Model) {
+        if self.recipe.carry == Carry::File {
+            match Skeleton::new(model, &|index| self.quantizes(index)) {
+                Ok(skeleton) => self.skeleton = Some(skeleton),
+                Err(reason) => self.notes.push(format!("only the weights are held, since {reason}")),
+            }
+        }
+        let forms = self.skeleton.as_ref().map_or(&[][..], |skeleton| &skeleton.forms);
+        for (index, (fate, tensor)) in self.fates.iter_mut().zip(&model.tensors).enumerate() {
+            if matches!(fate, Fate::Quantized { .. }) {
+                continue;
+            }
+            match (forms.get(index), tensor.storage) {
+                (Some(Form::View(view)), _) => *fate = Fate::View(view.clone()),
+                (Some(Form::Codes), _) | (None, Storage::Encoded { .. }) => *fate = Fate::Codes,
+                _ => {}
+            }
+        }
+        self.tasks = self.encoding_tasks(model);
+    }
+
+    fn encoding_tasks(&self, model: &Model) -> Vec<Task> {
+        let mut tasks = Vec::new();
+        let skeleton = self.skeleton.as_ref().map(|_| model.tensors.len());
+        for index in (0..model.tensors.len()).chain(skeleton) {
+            if let Some(tensor) = self.stored(model, index)
+                && !matches!(self.fates.get(index), Some(Fate::SameAs(_) | Fate::View(_)))
+            {
+                tasks.extend(cut(Task::whole(index, &tensor), &tensor, BLOCK_WEIGHTS));
+            }
+        }
+        tasks
+    }
+
+    /// What the blocks of a tensor hold, as a tensor: itself, or its codes; at the index behind them, the skeleton.
+    pub(super) fn stored<'a>(&self, model: &'a Model, index: usize) -> Option<Cow<'a, Tensor>> {
+        let Some(tensor) = model.tensors.get(index) else {
+            let skeleton = self.skeleton.as_ref().filter(|_| index == model.tensors.len())?;
+            return Some(Cow::Owned(skeleton_tensor(skeleton.len)));
+        };
+        match (self.fates.get(index)?, tensor.storage) {
+            (Fate::Codes, Storage::Encoded { span, codec, .. }) => {
+                let shape = container::codes_shape(codec, span.len);
+                let codes = Tensor::plain(tensor.name.clone(), shape, Dtype::U8, Storage::Stored(span));
+                Some(Cow::Owned(codes))
+            }
+            _ => Some(Cow::Borrowed(tensor)),
+        }
+    }
+
+    /// The bytes `range` of the skeleton.
+    pub(super) fn skeleton_bytes(&self, input: Input, range: Range<u64>) -> Result<Vec<u8>, EngineError> {
+        let skeleton = self.skeleton.as_ref().ok_or(EngineError::Message)?;
+        let pieces = Pieces::new(input.source, &skeleton.pieces);
+        let mut bytes = Vec::new();
+        TensorReader::new(&pieces, &skeleton_tensor(skeleton.len), &Limits::default())?
+            .read(range, &mut bytes)?;
+        Ok(bytes)
+    }
+}

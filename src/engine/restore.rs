@@ -1,0 +1,347 @@
+//! From a `.qsz` to the file that was compressed: its skeleton, with the decoded numbers of every tensor in their places.
+
+use super::EngineError;
+use crate::anatomy::Checksum;
+use crate::checksum::Running;
+use crate::container::{Content, Entry, Reader};
+use crate::formats::{Limits, Source, TensorReader};
+use crate::skeleton::{Segment, Target};
+use crate::tensor::{Span, Storage, Tensor};
+use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
+use std::io;
+
+/// The file that a container gives back.
+pub struct Restored<'a> {
+    file: &'a dyn Source,
+    reader: &'a Reader,
+    segments: Vec<Segment>,
+    /// The block of the skeleton that was read last.
+    block: RefCell<Option<(u64, Vec<u8>)>>,
+}
+
+impl std::fmt::Debug for Restored<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Restored").field("segments", &self.segments.len()).finish_non_exhaustive()
+    }
+}
+
+/// Takes bytes of a file, in order.
+type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), EngineError>;
+
+impl<'a> Restored<'a> {
+    /// The file of a container; `None` where it holds weights alone.
+    pub fn new(file: &'a dyn Source, reader: &'a Reader) -> Result<Option<Self>, EngineError> {
+        let manifest = reader.manifest();
+        if manifest.files.is_empty() {
+            return Ok(None);
+        }
+        let (segments, _) = manifest.segments().ok_or(EngineError::Message)?;
+        Ok(Some(Self { file, reader, segments, block: RefCell::new(None) }))
+    }
+
+    /// Writes the files one behind the other, and says what they are; `done` hears of bytes.
+    ///
+    /// Memory for a block, or for a tensor whose elements do not lie in row-major order. Bytes whose checksum stands before them
+    /// are decoded twice.
+    pub fn write(
+        &self,
+        out: &mut dyn io::Write,
+        done: &mut dyn FnMut(u64),
+    ) -> Result<Vec<Digest>, EngineError> {
+        let manifest = self.reader.manifest();
+        let (checksums, mut hashes) = (&manifest.checksums, Hashes::new(&manifest.files));
+        let mut known: Vec<Option<u32>> = vec![None; checksums.len()];
+        let mut running = None::<(usize, Running)>;
+        let mut at = 0;
+        for segment in &self.segments {
+            if let Target::Checksum(index) = segment.target {
+                let crc = match known.get(index).copied().flatten() {
+                    Some(crc) => crc,
+                    None => self.checksum(index)?,
+                };
+                known.get_mut(index).into_iter().for_each(|slot| *slot = Some(crc));
+                out.write_all(&crc.to_le_bytes())?;
+                hashes.update(&crc.to_le_bytes());
+            } else {
+                self.segment(segment, &mut |bytes| {
+                    out.write_all(bytes)?;
+                    hashes.update(bytes);
+                    done(bytes.len() as u64);
+                    sum(checksums, at, bytes, &mut running, &mut known);
+                    at += bytes.len() as u64;
+                    Ok(())
+                })?;
+            }
+            at = segment.span.offset + segment.span.len;
+        }
+        Ok(hashes.finish())
+    }
+
+    /// The checksum of this index, by decoding what it is of.
+    fn checksum(&self, index: usize) -> Result<u32, EngineError> {
+        let of = self.reader.manifest().checksums.get(index).ok_or(EngineError::Message)?.of;
+        let mut running = Running::default();
+        let end = of.offset + of.len;
+        let first = self.segments.partition_point(|own| own.span.offset + own.span.len <= of.offset);
+        for segment in self.segments.iter().skip(first).take_while(|own| own.span.offset < end) {
+            let span = segment.span;
+            let (from, to) = (span.offset.max(of.offset), (span.offset + span.len).min(end));
+            if let Target::Skeleton(at) = segment.target {
+                self.skeleton(at + (from - span.offset), to - from, &mut |bytes| {
+                    running.update(bytes);
+                    Ok(())
+                })?;
+            } else {
+                self.segment(segment, &mut |bytes| {
+                    running.update(bytes);
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(running.finish())
+    }
+
+    fn segment(&self, segment: &Segment, sink: Sink<'_>) -> Result<(), EngineError> {
+        match segment.target {
+            Target::Skeleton(at) => self.skeleton(at, segment.span.len, sink),
+            Target::Tensor(index) => self.tensor(index, sink),
+            Target::Checksum(_) => Ok(()),
+        }
+    }
+
+    /// Bytes of the skeleton.
+    fn skeleton(&self, mut at: u64, len: u64, sink: Sink<'_>) -> Result<(), EngineError> {
+        let (end, decoder) = (at + len, self.reader.skeleton()?);
+        let whole = decoder.entry().block_len(0).max(1) as u64;
+        while at < end {
+            let block = at / whole;
+            let mut cached = self.block.borrow_mut();
+            if cached.as_ref().is_none_or(|(index, _)| *index != block) {
+                let mut bytes = Vec::new();
+                decoder.decode_block(self.file, block, &mut bytes)?;
+                *cached = Some((block, bytes));
+            }
+            let bytes = cached.as_ref().map_or(&[][..], |(_, bytes)| bytes);
+            let from = (at - block * whole) as usize;
+            let to = bytes.len().min(usize::try_from(end - block * whole).unwrap_or(usize::MAX));
+            sink(bytes.get(from..to).ok_or(EngineError::Message)?)?;
+            at = block * whole + to as u64;
+        }
+        Ok(())
+    }
+
+    /// A tensor's numbers as they lie in the file.
+    fn tensor(&self, index: usize, sink: Sink<'_>) -> Result<(), EngineError> {
+        let decoder = self.reader.decoder(index)?;
+        let entry = self.reader.manifest().tensors.get(index).ok_or(EngineError::Message)?;
+        let place = entry.place.as_ref().ok_or(EngineError::Message)?;
+        let (dtype, is_code) = (entry.dtype, matches!(entry.content, Content::Codes(..)));
+        let mut bytes = Vec::new();
+        for block in 0..decoder.blocks() {
+            decoder.decode_block(self.file, block, &mut bytes)?;
+            if place.strides.is_none() {
+                if !is_code {
+                    place.encode(dtype, &mut bytes);
+                }
+                sink(&bytes)?;
+                bytes.clear();
+            }
+        }
+        if place.strides.is_some() {
+            place.encode(dtype, &mut bytes);
+            sink(&place.reorder(&entry.shape, dtype.size_bytes(), bytes))?;
+        }
+        Ok(())
+    }
+
+    /// The elements of a tensor that is a view of the skeleton.
+    fn view(&self, entry: &Entry, sink: Sink<'_>) -> Result<(), EngineError> {
+        let Content::View(view) = &entry.content else { return Err(EngineError::Message) };
+        let len = self.reader.manifest().file_bytes();
+        let storage = Storage::Stored(Span { offset: 0, len });
+        let tensor = view.tensor(&entry.name, &entry.shape, entry.dtype, storage);
+        let mut bytes = Vec::new();
+        TensorReader::new(self, &tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;
+        sink(&bytes)
+    }
+}
+
+/// What a file is: its name, its length and its SHA-256 (FIPS 180-4), hexadecimal, as `sha256sum` and others print it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Digest {
+    /// Its name.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: String,
+}
+
+/// Hashes files that come one behind the other.
+struct Hashes {
+    /// The files that are not begun, the last first.
+    left: Vec<(String, u64)>,
+    /// The one that is, with the bytes that are to come.
+    open: Option<(String, u64, u64, Box<Sha256>)>,
+    done: Vec<Digest>,
+}
+
+impl Hashes {
+    fn new(files: &[(String, u64)]) -> Self {
+        let mut hashes = Self { left: files.iter().rev().cloned().collect(), open: None, done: Vec::new() };
+        hashes.advance();
+        hashes
+    }
+
+    /// Closes the files that are complete, and opens the next.
+    fn advance(&mut self) {
+        while self.open.as_ref().is_none_or(|(_, _, to_come, _)| *to_come == 0) {
+            if let Some((name, bytes, _, hash)) = self.open.take() {
+                self.done.push(Digest { name, bytes, sha256: hexadecimal(&hash.finalize()) });
+            }
+            let Some((name, bytes)) = self.left.pop() else { return };
+            self.open = Some((name, bytes, bytes, Box::default()));
+        }
+    }
+
+    fn update(&mut self, mut bytes: &[u8]) {
+        while let Some((_, _, to_come, hash)) = self.open.as_mut().filter(|_| !bytes.is_empty()) {
+            let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(*to_come).unwrap_or(usize::MAX)));
+            hash.update(now);
+            *to_come -= now.len() as u64;
+            bytes = later;
+            self.advance();
+        }
+    }
+
+    fn finish(self) -> Vec<Digest> {
+        self.done
+    }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('?');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// What the files of a source are.
+pub fn digests(source: &dyn Source, name: &str) -> Result<Vec<Digest>, EngineError> {
+    const CHUNK: u64 = 1 << 20;
+    let parts = source.parts().iter().map(|part| (part.name.clone(), part.span.len));
+    let mut files: Vec<(String, u64)> = parts.collect();
+    if files.is_empty() {
+        files.push((name.to_owned(), source.len()));
+    }
+    let (mut hashes, mut at) = (Hashes::new(&files), 0);
+    while at < source.len() {
+        let len = CHUNK.min(source.len() - at);
+        hashes.update(&crate::formats::read_part(source, "the source", at, len, CHUNK)?);
+        at += len;
+    }
+    Ok(hashes.finish())
+}
+
+/// Adds bytes of the file, which begin at `at`, to the checksums that they are of.
+fn sum(
+    checksums: &[Checksum],
+    mut at: u64,
+    mut bytes: &[u8],
+    running: &mut Option<(usize, Running)>,
+    known: &mut [Option<u32>],
+) {
+    while !bytes.is_empty() {
+        let index = checksums.partition_point(|checksum| checksum.of.offset + checksum.of.len <= at);
+        let Some(of) = checksums.get(index).map(|checksum| checksum.of) else { return };
+        let skipped = of.offset.saturating_sub(at).min(bytes.len() as u64);
+        let left = (of.offset + of.len).saturating_sub(at + skipped).min(bytes.len() as u64 - skipped);
+        let (_, rest) = bytes.split_at(skipped as usize);
+        let (own, rest) = rest.split_at(left as usize);
+        if running.as_ref().is_none_or(|(of, _)| *of != index) {
+            *running = Some((index, Running::default()));
+        }
+        at += skipped + left;
+        if let Some((_, crc)) = running {
+            crc.update(own);
+        }
+        if at == of.offset + of.len
+            && let Some((_, crc)) = running.take()
+        {
+            let crc = crc.finish();
+            known.get_mut(index).into_iter().for_each(|slot| *slot = Some(crc));
+        }
+        bytes = rest;
+    }
+}
+
+/// The bytes of the skeleton where they lie in the file; zeros elsewhere.
+impl Source for Restored<'_> {
+    fn len(&self) -> u64 {
+        self.reader.manifest().file_bytes()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        buffer.fill(0);
+        let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len());
+        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let first = self.segments.partition_point(|own| own.span.offset + own.span.len <= offset);
+        for segment in self.segments.iter().skip(first).take_while(|own| own.span.offset < end) {
+            let Target::Skeleton(at) = segment.target else { continue };
+            let span = segment.span;
+            let (from, to) = (span.offset.max(offset), (span.offset + span.len).min(end));
+            let mut place = (from - offset) as usize;
+            self.skeleton(at + (from - span.offset), to - from, &mut |bytes| {
+                let slot = buffer.get_mut(place..place + bytes.len()).ok_or(EngineError::Message)?;
+                slot.copy_from_slice(bytes);
+                place += bytes.len();
+                Ok(())
+            })
+            .map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+}
+
+/// Hands over the elements of a tensor, little-endian and row-major, however the container holds them.
+///
+/// Memory for a block, or for all of a tensor that is a view or has codes of varying length.
+pub(super) fn elements(
+    file: &dyn Source,
+    reader: &Reader,
+    restored: Option<&Restored<'_>>,
+    index: usize,
+    sink: Sink<'_>,
+) -> Result<(), EngineError> {
+    let decoder = reader.decoder(index)?;
+    let entry = decoder.entry();
+    match (&entry.content, restored) {
+        (Content::View(_), Some(restored)) => return restored.view(entry, sink),
+        (Content::View(_), None) => return Err(EngineError::Message),
+        _ => {}
+    }
+    let (mut bytes, mut all) = (Vec::new(), Vec::new());
+    for block in 0..decoder.blocks() {
+        bytes.clear();
+        decoder.decode_block(file, block, &mut bytes)?;
+        match entry.content {
+            Content::Codes(codec, _) if codec.unit().is_none() => all.extend_from_slice(&bytes),
+            Content::Codes(codec, _) => {
+                let mut elements = Vec::new();
+                codec.decode_units(&bytes, &mut elements);
+                sink(&elements)?;
+            }
+            _ => sink(&bytes)?,
+        }
+    }
+    if let Content::Codes(codec, len) = entry.content
+        && codec.unit().is_none()
+    {
+        let size = entry.len().saturating_mul(entry.dtype.size_bytes());
+        let storage = Storage::Encoded { span: Span { offset: 0, len }, codec, len: size };
+        let tensor = Tensor::plain(entry.name.clone(), entry.shape.clone(), entry.dtype, storage);
+        let mut elements = Vec::new();
+        TensorReader::new(&all, &tensor, &Limits::default())?.read(0..tensor.len(), &mut elements)?;
+        sink(&elements)?;
+    }
+    Ok(())
+}
