@@ -1,7 +1,8 @@
 """A second decoder of .qsz files, written from docs/format.md: plain Python, no part of Quantscope.
 
     python3 experiments/qsz.py decode FILE.qsz ELEMENTS   the little-endian elements of all tensors, one after the other
-    python3 experiments/qsz.py check FOLDER               every FOLDER/*.qsz against the .elements file beside it
+    python3 experiments/qsz.py restore FILE.qsz OUTPUT    the files that it gives back, one after the other
+    python3 experiments/qsz.py check FOLDER               every FOLDER/*.qsz against the .elements and .file beside it
     python3 experiments/qsz.py vectors                    the test vectors of docs/format.md
 
 What this decoder and the document disagree on is a mistake in one of them. `qsz_coders.py` and `qsz_planes.py` are its coders.
@@ -32,7 +33,12 @@ ROUNDED = {"F16": (5, 10, 65504.0), "BF16": (8, 7, 3.3895313892515355e38), "F8_E
 
 Section = collections.namedtuple("Section", "tag offset length first checksum")
 Coding = collections.namedtuple("Coding", "codebook per_channel code_table gap_table")
-Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding")
+Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding codes view place")
+# Where elements lie: the first byte, how they differ from little-endian ones, and their strides.
+Place = collections.namedtuple("Place", "offset big_endian negated conjugated strides")
+Checksum = collections.namedtuple("Checksum", "start end places")
+# Elements and bytes of a unit of codes; none where codes vary in length.
+UNITS = {0: None}
 Codebook = collections.namedtuple("Codebook", "pruned values")
 # Of a codebook with scales: the type of the scales and the elements that share one.
 Scaled = collections.namedtuple("Scaled", "values dtype block")
@@ -179,6 +185,73 @@ def row_length(shape):
     return math.prod(shape[1:]) if len(shape) > 1 else 0
 
 
+def unfolded(number):
+    return number >> 1 if number % 2 == 0 else -(number >> 1) - 1
+
+
+def read_place(cursor, shape, end):
+    """A place, or none."""
+    flags = cursor.byte()
+    if flags == 0:
+        return None
+    expect(flags % 2 == 1 and flags < 32, "a place is of an unknown kind")
+    offset = (end + unfolded(cursor.varint())) % 2**64
+    strides = [unfolded(cursor.varint()) for _ in shape] if flags & 16 else None
+    return Place(offset, bool(flags & 2), bool(flags & 4), bool(flags & 8), strides)
+
+
+def turned(data, dtype, place):
+    """Little-endian elements as a place has them, or back, all but their order."""
+    size, is_complex = SIZES[dtype], dtype in ("C64", "C128")
+    part = size // 2 if is_complex else size
+    is_integer = dtype[0] in "IU"
+    parts = [data[i:i + part] for i in range(0, len(data), part)]
+    for i, number in enumerate(parts):
+        signs = (place.conjugated and is_complex and i % 2 == 1) + (place.negated and dtype not in ("BOOL", "F8_E8M0"))
+        if signs == 1 and is_integer:
+            number = (-int.from_bytes(number, "little") % 256**part).to_bytes(part, "little")
+        elif signs == 1:
+            number = number[:-1] + bytes([number[-1] ^ 0x80])
+        parts[i] = number[::-1] if place.big_endian else number
+    return b"".join(parts)
+
+
+def positions(shape, strides):
+    """Where each element goes, in row-major order."""
+    found = [0]
+    for count, stride in zip(shape, strides):
+        found = [at + i * stride for at in found for i in range(count)]
+    return found
+
+
+def laid_out(data, tensor):
+    """The elements of a tensor as they lie in its place."""
+    if tensor.codes:
+        return data
+    size, data = SIZES[tensor.dtype], turned(data, tensor.dtype, tensor.place)
+    if tensor.place.strides is None:
+        return data
+    out = bytearray(len(data))
+    for i, at in enumerate(positions(tensor.shape, tensor.place.strides)):
+        out[at * size:(at + 1) * size] = data[i * size:(i + 1) * size]
+    return bytes(out)
+
+
+def varint_codes(data, count, size):
+    """The elements of varints."""
+    cursor, elements = 0, []
+    for _ in range(count):
+        value = shift = 0
+        while True:
+            byte = data[cursor]
+            cursor, value, shift = cursor + 1, value | (byte & 127) << shift, shift + 7
+            if byte < 128:
+                break
+        elements.append((value % 256**size).to_bytes(size, "little"))
+    expect(cursor == len(data), "codes are left")
+    return b"".join(elements)
+
+
 def kept(how, data, dtype, rows, count):
     """Elements that are stored, deflated or in byte planes."""
     expect(how < 3, "elements are held in an unknown way")
@@ -255,16 +328,33 @@ class File:
         self.source_kind, self.source_name, self.source_bytes = cursor.byte(), cursor.string(), cursor.varint()
         self.content_hash, self.recipe = int.from_bytes(cursor.take(16), "little"), cursor.string()
         self.metadata = [(cursor.string(), cursor.string()) for _ in range(cursor.varint())]
-        self.tensors = [self.tensor(cursor) for _ in range(cursor.varint())]
+        self.files = [(cursor.string(), cursor.varint()) for _ in range(cursor.varint())]
+        self.tensors, end = [], 0
+        for _ in range(cursor.varint()):
+            tensor = self.tensor(cursor)
+            if self.files:
+                tensor = tensor._replace(place=read_place(cursor, tensor.shape, end))
+                end = tensor.place.offset + self.stored_bytes(tensor) if tensor.place else end
+            self.tensors.append(tensor)
+        self.checksums, end = [], 0
+        for _ in range(cursor.varint() if self.files else 0):
+            start = end + cursor.varint()
+            end, count = start + cursor.varint(), cursor.varint()
+            self.checksums.append(Checksum(start, end, [end + unfolded(cursor.varint()) for _ in range(count)]))
         cursor.finish()
+
+    @staticmethod
+    def stored_bytes(tensor):
+        """The bytes of what a tensor's blocks hold."""
+        return tensor.codes[1] if tensor.codes else math.prod(tensor.shape) * SIZES[tensor.dtype]
 
     @staticmethod
     def tensor(cursor):
         name, dtype = cursor.string(), DTYPES[cursor.byte()]
         shape = [cursor.varint() for _ in range(cursor.varint())]
         role, content = cursor.byte(), cursor.byte()
-        expect(role < 10 and content < 3, "a role or content is out of range")
-        same_as = coding = None
+        expect(role < 10 and content < 5, "a role or content is out of range")
+        same_as = coding = codes = view = None
         if content == 1:
             same_as = cursor.varint()
         elif content == 2:
@@ -272,23 +362,74 @@ class File:
             expect(granularity < 2, "a granularity is out of range")
             first, table, gaps = cursor.varint(), cursor.varint(), cursor.varint()
             coding = Coding(first, granularity == 1, table, gaps - 1 if gaps else None)
-        return Tensor(name, dtype, shape, same_as, coding)
+        elif content == 3:
+            codes = cursor.byte(), cursor.varint()
+        elif content == 4:
+            view = read_place(cursor, shape, 0)
+        return Tensor(name, dtype, shape, same_as, coding, codes, view, None)
 
-    def elements(self):
-        """The little-endian elements of each tensor."""
-        all_elements, blocks = [], iter(self.blocks)
-        for tensor in self.tensors:
-            if tensor.same_as is not None:
-                all_elements.append(all_elements[tensor.same_as])
+    def decoded(self):
+        """What the blocks of each tensor hold, and the skeleton behind them."""
+        all_stored, blocks = [], iter(self.blocks)
+        holes = sum(self.stored_bytes(tensor) for tensor in self.tensors if tensor.place)
+        holes += sum(4 * len(checksum.places) for checksum in self.checksums)
+        length = sum(length for _, length in self.files) - holes
+        skeleton = Tensor("", "U8", [length], None, None, None, None, None)
+        for tensor in self.tensors + [skeleton]:
+            if tensor.same_as is not None or tensor.view:
+                all_stored.append(b"" if tensor.view else all_stored[tensor.same_as])
                 continue
+            if tensor.codes:
+                unit = UNITS[tensor.codes[0]]
+                shape = [tensor.codes[1] // unit[1], unit[1]] if unit and unit[1] > 1 else [tensor.codes[1]]
+                tensor = Tensor("", "U8", shape, None, None, None, None, None)
             count, length = math.prod(tensor.shape), row_length(tensor.shape)
             whole = BLOCK - BLOCK % length if 1 <= length <= BLOCK else BLOCK
             parts = []
             for first in range(0, count, whole):
                 parts.append(self.block(next(blocks), tensor, first, min(whole, count - first)))
-            all_elements.append(b"".join(parts))
+            all_stored.append(b"".join(parts))
         expect(next(blocks, None) is None, "blocks are left")
-        return all_elements
+        return all_stored[:-1], all_stored[-1]
+
+    def elements(self):
+        """The little-endian elements of each tensor."""
+        all_stored, skeleton = self.decoded()
+        elements = []
+        for tensor, stored in zip(self.tensors, all_stored):
+            size = SIZES[tensor.dtype]
+            if tensor.codes:
+                expect(tensor.codes[0] == 0, "codes of blocks are not decoded here")
+                stored = varint_codes(stored, math.prod(tensor.shape), size)
+            elif tensor.view:
+                file = self.restored([b"\0" * len(stored) for stored in all_stored], skeleton)
+                strides = tensor.view.strides or [math.prod(tensor.shape[i + 1:]) for i in range(len(tensor.shape))]
+                starts = [tensor.view.offset + at * size for at in positions(tensor.shape, strides)]
+                stored = turned(b"".join(file[at:at + size] for at in starts), tensor.dtype, tensor.view)
+                if tensor.view.big_endian:  # Numbers are turned around before their signs are changed.
+                    data = b"".join(file[at:at + size] for at in starts)
+                    data = turned(data, tensor.dtype, Place(0, True, False, False, None))
+                    stored = turned(data, tensor.dtype, tensor.view._replace(big_endian=False))
+            elements.append(stored)
+        return elements
+
+    def restored(self, all_stored, skeleton):
+        """The files that are given back, one after the other."""
+        holes = [(tensor.place.offset, laid_out(stored, tensor)) for tensor, stored in zip(self.tensors, all_stored)
+                 if tensor.place]
+        holes += [(place, b"\0" * 4) for checksum in self.checksums for place in checksum.places]
+        out, taken = bytearray(), 0
+        for offset, data in sorted(hole for hole in holes if hole[1]):
+            gap = offset - len(out)
+            expect(gap >= 0, "places overlap")
+            out += skeleton[taken:taken + gap] + data
+            taken += gap
+        out += skeleton[taken:]
+        for checksum in self.checksums:
+            for place in checksum.places:
+                out[place:place + 4] = struct.pack("<I", zlib.crc32(out[checksum.start:checksum.end]))
+        expect(len(out) == sum(length for _, length in self.files), "the files have another length")
+        return bytes(out)
 
     def block(self, section, tensor, first, count):
         """The elements of a block."""
@@ -352,7 +493,11 @@ class File:
 def difference(path):
     """What is wrong with a file's decoding; nothing where it is right."""
     try:
-        found = b"".join(File(path.read_bytes()).elements())
+        file = File(path.read_bytes())
+        found = b"".join(file.elements())
+        restored = path.with_suffix(".file")
+        if restored.exists() and file.restored(*file.decoded()) != restored.read_bytes():
+            return f"{path.name}: other files"
     except Damaged as error:
         return f"{path.name}: {error}"
     except Exception as error:  # A mistake here must not hide what the other files do.
@@ -428,6 +573,9 @@ def main(arguments):
     match arguments:
         case ["decode", source, target]:
             Path(target).write_bytes(b"".join(File(Path(source).read_bytes()).elements()))
+        case ["restore", source, target]:
+            file = File(Path(source).read_bytes())
+            Path(target).write_bytes(file.restored(*file.decoded()))
         case ["check", folder]:
             report("files decode to their elements", *check(folder), start)
         case ["vectors"]:

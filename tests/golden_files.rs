@@ -9,8 +9,9 @@
 mod support;
 
 use quantscope::container::{Limits, Reader};
+use quantscope::engine::Restored;
 use quantscope::engine::pipeline::Opened;
-use quantscope::formats::Source;
+use quantscope::formats::{self, Source, TensorReader};
 use quantscope::quantize::{Scope, methods::METHODS};
 use quantscope::recipe::Recipe;
 use std::fmt::Write as _;
@@ -73,6 +74,21 @@ fn recipes() -> Vec<Recipe> {
     recipes
 }
 
+/// The file that a compressed one gives back, which holds the elements that it decodes to.
+fn restored(file: &dyn Source, elements: &[u8]) -> Vec<u8> {
+    let reader = Reader::open(file, Limits::default()).unwrap();
+    let mut bytes = Vec::new();
+    Restored::new(file, &reader).unwrap().unwrap().write(&mut bytes, &mut |_| ()).unwrap();
+    let model = formats::open(&bytes, &formats::Limits::default()).unwrap();
+    let mut read = Vec::new();
+    for tensor in &model.tensors {
+        let mut tensor_reader = TensorReader::new(&bytes, tensor, &formats::Limits::default()).unwrap();
+        tensor_reader.read(0..tensor.len(), &mut read).unwrap();
+    }
+    assert!(read == elements);
+    bytes
+}
+
 /// What a file decodes to: the elements of all tensors, in their order.
 fn decoded(file: &dyn Source) -> Vec<u8> {
     let reader = Reader::open(file, Limits::default()).unwrap();
@@ -96,10 +112,13 @@ fn whole_files_are_what_they_were() {
         let weighed = recipe.to_line().contains("importance=file").then_some(curvature.as_path());
         let mut opened = Opened::open(&model, weighed, &recipe, 1, &|_, _, _| ()).unwrap();
         let (file, ..) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
+        let elements = decoded(&file);
+        let restored = restored(&file, &elements);
         if let Some(folder) = &folder {
             let path = folder.join(format!("{:03}.qsz", found.lines().count()));
             std::fs::write(&path, &file).unwrap();
-            std::fs::write(path.with_extension("elements"), decoded(&file)).unwrap();
+            std::fs::write(path.with_extension("elements"), elements).unwrap();
+            std::fs::write(path.with_extension("file"), restored).unwrap();
         }
         let hash = xxhash_rust::xxh3::xxh3_128(&file);
         let _ = writeln!(found, "{hash:032x} {:5} {}", file.len(), recipe.to_line());

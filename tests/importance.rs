@@ -89,7 +89,7 @@ fn compressed(importance: Vec<u8>, line: &str) -> ([Vec<u8>; 2], Vec<String>) {
     let ledger = reader.ledger();
     let bytes = |bits: u64| (bits / 8) as usize;
     let blocks = 9 + bytes(ledger.tensors.iter().map(TensorBits::total_bits).sum());
-    let tables = blocks + bytes(ledger.manifest_bits);
+    let tables = blocks + bytes(ledger.skeleton_bits + ledger.manifest_bits);
     let end = tables + bytes(ledger.codebook_bits + ledger.table_bits);
     ([file[..blocks].to_vec(), file[tables..end].to_vec()], outcome.notes)
 }

@@ -6,8 +6,8 @@ use crate::formats::written_endings;
 use crate::importance::ImportanceChoice;
 use crate::importance::sources::DEFAULT_SOURCE;
 use crate::quantize::methods::METHODS;
-use crate::recipe::{Carry, Recipe};
 use crate::recipe::fields::{FIELDS, Field};
+use crate::recipe::{Carry, Recipe};
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
 

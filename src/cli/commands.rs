@@ -1,13 +1,13 @@
 //! What each command does.
 
 use super::arguments::{Action, Arguments, CheckArguments, RecipeArguments, read_recipe};
-use super::context::Context;
+use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
 use super::{Failure, decode, network, print};
 use crate::container::{Content, Granularity, Manifest};
-use crate::engine::native::{Files, open_files};
+use crate::engine::native::Files;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
 use crate::engine::targets::{Found, Target};
@@ -71,10 +71,6 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             context.say(table.trim_end(), &json!(METHODS.iter().map(|m| m.id).collect::<Vec<_>>()))
         }
     }
-}
-
-pub fn open_source(path: &Path) -> Result<Files, Failure> {
-    Ok(open_files(path)?)
 }
 
 fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {
@@ -402,7 +398,12 @@ impl GivenBack {
     fn lines(&self) -> Vec<String> {
         let same = if self.is_same { ", the source byte for byte" } else { "" };
         let line = |file: &Digest| {
-            format!("decoding gives back  {}, {} bytes, SHA-256 {}{same}", shown(&file.name), file.bytes, file.sha256)
+            format!(
+                "decoding gives back  {}, {} bytes, SHA-256 {}{same}",
+                shown(&file.name),
+                file.bytes,
+                file.sha256
+            )
         };
         self.files.iter().map(line).collect()
     }

@@ -3,7 +3,7 @@
 use super::Failure;
 use super::progress::Bars;
 use crate::engine::EngineError;
-use crate::engine::native::Files;
+use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::recipe::Recipe;
 use std::io::Write as _;
@@ -45,4 +45,9 @@ impl Context {
             _ => Ok(()),
         }
     }
+}
+
+/// Opens a file, with those that hold its data.
+pub fn open_source(path: &Path) -> Result<Files, Failure> {
+    Ok(open_files(path)?)
 }

@@ -1,8 +1,7 @@
 //! From a `.qsz` back to files: the one that was compressed, or its weights in a file of another format.
 
 use super::Failure;
-use super::commands::open_source;
-use super::context::Context;
+use super::context::{Context, open_source};
 use super::writing::{Split, refuse_harm, replace};
 use crate::container::Reader;
 use crate::engine::native::{Files, open_files};
@@ -13,12 +12,7 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 
 /// Decodes a `.qsz` into the file that `output` names.
-pub fn decode(
-    context: &Context,
-    file: &Path,
-    output: &Path,
-    template: Option<&Path>,
-) -> Result<(), Failure> {
+pub fn decode(context: &Context, file: &Path, output: &Path, template: Option<&Path>) -> Result<(), Failure> {
     let inputs: Vec<&Path> = std::iter::once(file).chain(template).collect();
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
@@ -63,7 +57,8 @@ fn give_back(
     let first = if output.is_dir() {
         // A name from a file that anyone may have made: its last part alone.
         let name = Path::new(own).file_name().filter(|_| !own.contains('\\'));
-        output.join(name.ok_or_else(|| Failure::Usage(format!("output: expected a name for {}", shown(own))))?)
+        output
+            .join(name.ok_or_else(|| Failure::Usage(format!("output: expected a name for {}", shown(own))))?)
     } else {
         output.to_path_buf()
     };

@@ -40,7 +40,11 @@ impl Reader {
         self.decoder_of(self.manifest().tensors.len(), &self.manifest().skeleton)
     }
 
-    fn decoder_of<'a>(&'a self, tensor: usize, entry: &'a Entry) -> Result<TensorDecoder<'a>, ContainerError> {
+    fn decoder_of<'a>(
+        &'a self,
+        tensor: usize,
+        entry: &'a Entry,
+    ) -> Result<TensorDecoder<'a>, ContainerError> {
         let first_block = self.first_blocks.get(tensor).copied().unwrap_or(0);
         let blocks = self.blocks.get(first_block..).unwrap_or_default();
         let Content::Quantized(coding) = entry.content else {

@@ -54,6 +54,7 @@ mod block;
 mod decoder;
 mod deflate;
 mod directory;
+mod entry;
 mod error;
 mod ledger;
 mod manifest;
@@ -66,11 +67,10 @@ mod writer;
 
 pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use decoder::TensorDecoder;
+pub use entry::{Coding, Content, Entry, Granularity, block_weights, codes_shape, row_len, rows_of};
 pub use error::ContainerError;
 pub use ledger::{Ledger, TensorBits};
-pub use manifest::{
-    Coding, Content, Entry, Granularity, Manifest, block_weights, codes_shape, row_len, rows_of,
-};
+pub use manifest::Manifest;
 pub use reader::Reader;
 pub use writer::{Tables, Writer};
 

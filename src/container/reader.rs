@@ -6,7 +6,7 @@
 use super::block::BlockEncoding;
 use super::deflate::inflated;
 use super::directory::{self, END_MAGIC, HEADER_BYTES, Kind, Section, TRAILER_BYTES};
-use super::manifest::Available;
+use super::entry::Available;
 use super::medium::{check_crc, read_bytes, read_section, undecodable};
 use super::records::Records;
 use super::wire::Cursor;
@@ -81,7 +81,8 @@ impl Reader {
             found: found.found,
         })?;
         let first_blocks = assign_blocks(&manifest, &blocks, manifest_at)?;
-        let ledger = Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
+        let ledger =
+            Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
         check_elements(&manifest, source.len(), manifest_at)?;
         let last_table = LastTable::default();
         Ok(Self { manifest, ledger, blocks, first_blocks, codebooks, code_tables, gap_tables, last_table })

@@ -116,6 +116,28 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// The number of `item` in the table of its kind; one that is refused where it is not there.
+pub(super) fn number<T: PartialEq>(table: &[T], item: &T) -> u8 {
+    table.iter().position(|other| other == item).map_or(u8::MAX, |number| number as u8)
+}
+
+/// Takes the number of an item of `table`, `what` in messages.
+pub(super) fn numbered<T: Copy>(
+    cursor: &mut Cursor<'_>,
+    table: &[T],
+    what: &str,
+) -> Result<T, ContainerError> {
+    let number = cursor.byte()?;
+    let item = table.get(usize::from(number)).copied();
+    item.ok_or_else(|| cursor.unsupported(&format!("{what} below {}", table.len()), &number.to_string()))
+}
+
+/// Takes an index.
+pub(super) fn index(cursor: &mut Cursor<'_>) -> Result<usize, ContainerError> {
+    let value = cursor.varint()?;
+    usize::try_from(value).map_err(|_| cursor.damaged("an index", value))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 use super::block::{BlockEncoding, EncodedBlock};
 use super::deflate::deflated;
 use super::directory::{self, Kind as SectionKind, Section};
-use super::manifest::Available;
+use super::entry::Available;
 use super::{Coding, ContainerError, Content, Entry, Granularity, Ledger, MAGIC, Manifest, VERSION};
 use crate::checksum::crc32;
 use crate::code::{Codebook, Kind};
@@ -81,7 +81,8 @@ impl<W: Write> Writer<W> {
         let part = format!("{}, block {block}", entry.part());
         let fits = match (&entry.content, encoded.encoding) {
             (Content::Kept | Content::Codes(..), BlockEncoding::Stored) => {
-                encoded.bytes.len() as u64 == entry.block_len(block) as u64 * entry.stored_dtype().size_bytes()
+                encoded.bytes.len() as u64
+                    == entry.block_len(block) as u64 * entry.stored_dtype().size_bytes()
             }
             (Content::Kept | Content::Codes(..), BlockEncoding::Deflated | BlockEncoding::Planes) => true,
             (Content::Quantized(coding), BlockEncoding::Symbols { .. } | BlockEncoding::Scaled { .. }) => {
@@ -123,7 +124,7 @@ impl<W: Write> Writer<W> {
         self.put("directory", &directory)?;
         self.put("trailer", &directory::trailer(&directory))?;
         self.out.flush().map_err(|source| self.failed("trailer", source))?;
-        let blocks = self.manifest.holders().map(Entry::blocks);
+        let blocks = self.manifest.tensors.iter().map(Entry::blocks);
         let ledger = Ledger::new(&self.sections, directory.len() as u64, blocks);
         debug_assert_eq!(ledger.total_bits(), 8 * self.offset);
         Ok((ledger, self.out))

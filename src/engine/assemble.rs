@@ -5,7 +5,7 @@ use super::encode::{Encoded, Measured};
 use super::plan::Fate;
 use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
-use super::restore::{Restored, elements};
+use super::restore::elements;
 use super::{EngineError, Plan, Session, unpack};
 use crate::code::Code;
 use crate::container::{
@@ -102,7 +102,11 @@ impl<W: Write> Assembler<W> {
             writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
             outcome: Outcome {
                 source_bytes,
-                covered_bytes: if skeleton.is_some() { source_bytes } else { model.covered_bytes(source_bytes) },
+                covered_bytes: if skeleton.is_some() {
+                    source_bytes
+                } else {
+                    model.covered_bytes(source_bytes)
+                },
                 float32_bytes: model.float32_bytes(),
                 parameters: model.parameters(),
                 recipe,
@@ -276,9 +280,8 @@ pub fn decode_to(
     let headers: Vec<TensorHeader> = manifest.tensors.iter().map(header).collect();
     let contents = Contents { tensors: &headers, metadata: &manifest.metadata, template: export.template };
     let mut writer = formats::Writer::new(export.format, out, &contents)?;
-    let restored = Restored::new(file, reader)?;
     for index in 0..manifest.tensors.len() {
-        elements(file, reader, restored.as_ref(), index, &mut |bytes| {
+        elements(file, reader, index, &mut |bytes| {
             writer.write(bytes)?;
             done(bytes.len() as u64);
             Ok(())

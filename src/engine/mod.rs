@@ -46,8 +46,8 @@ pub use assemble::{
 };
 pub use encode::encode;
 pub use passes::{assignments, prepare};
-pub use restore::{Digest, Restored, digests};
 pub use plan::{Plan, levels_hash};
+pub use restore::{Digest, Restored, Sink, digests, elements};
 pub use session::Session;
 pub use sketch::sketch;
 pub use sweep::AskedCurve;

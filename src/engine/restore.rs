@@ -26,8 +26,8 @@ impl std::fmt::Debug for Restored<'_> {
     }
 }
 
-/// Takes bytes of a file, in order.
-type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), EngineError>;
+/// Takes bytes, in order.
+pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), EngineError>;
 
 impl<'a> Restored<'a> {
     /// The file of a container; `None` where it holds weights alone.
@@ -207,7 +207,8 @@ impl Hashes {
 
     fn update(&mut self, mut bytes: &[u8]) {
         while let Some((_, _, to_come, hash)) = self.open.as_mut().filter(|_| !bytes.is_empty()) {
-            let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(*to_come).unwrap_or(usize::MAX)));
+            let (now, later) =
+                bytes.split_at(bytes.len().min(usize::try_from(*to_come).unwrap_or(usize::MAX)));
             hash.update(now);
             *to_come -= now.len() as u64;
             bytes = later;
@@ -305,19 +306,11 @@ impl Source for Restored<'_> {
 /// Hands over the elements of a tensor, little-endian and row-major, however the container holds them.
 ///
 /// Memory for a block, or for all of a tensor that is a view or has codes of varying length.
-pub(super) fn elements(
-    file: &dyn Source,
-    reader: &Reader,
-    restored: Option<&Restored<'_>>,
-    index: usize,
-    sink: Sink<'_>,
-) -> Result<(), EngineError> {
+pub fn elements(file: &dyn Source, reader: &Reader, index: usize, sink: Sink<'_>) -> Result<(), EngineError> {
     let decoder = reader.decoder(index)?;
     let entry = decoder.entry();
-    match (&entry.content, restored) {
-        (Content::View(_), Some(restored)) => return restored.view(entry, sink),
-        (Content::View(_), None) => return Err(EngineError::Message),
-        _ => {}
+    if matches!(entry.content, Content::View(_)) {
+        return Restored::new(file, reader)?.ok_or(EngineError::Message)?.view(entry, sink);
     }
     let (mut bytes, mut all) = (Vec::new(), Vec::new());
     for block in 0..decoder.blocks() {

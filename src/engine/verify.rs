@@ -32,7 +32,9 @@ pub fn verify(
     task: &Task,
 ) -> Result<Vec<u8>, EngineError> {
     let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
-    let Some(fate) = plan.fates.get(task.tensor) else { return verify_skeleton(input, plan, file, reader, task) };
+    let Some(fate) = plan.fates.get(task.tensor) else {
+        return verify_skeleton(input, plan, file, reader, task);
+    };
     let mut blocks = BlockReader::new(input, plan, task)?;
     let decoder = reader.decoder(task.tensor)?;
     let mut compared = Compared { tensor: tensor.name.clone(), ..Compared::default() };

@@ -32,7 +32,6 @@ mod table;
 mod torch;
 mod writer;
 mod zip;
-mod zip_anatomy;
 
 pub use error::FormatError;
 #[cfg(feature = "cli")]
@@ -62,7 +61,8 @@ pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> 
         roles::find(&mut model.extras);
     }
     let parts = source.parts().iter().map(|part| (part.name.clone(), part.span.len));
-    model.files = if source.parts().is_empty() { vec![(String::new(), source.len())] } else { parts.collect() };
+    model.files =
+        if source.parts().is_empty() { vec![(String::new(), source.len())] } else { parts.collect() };
     Ok(model)
 }
 

@@ -11,7 +11,7 @@ use super::{Array, Graph, Network, NetworkError};
 use crate::container::Reader;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::Outcome;
-use crate::engine::{EngineError, Plan, open_container};
+use crate::engine::{self, EngineError, Plan, open_container};
 use crate::formats::{self, Limits, Part, Source, TensorReader, matching_name, shown};
 use crate::importance::{ImportanceChoice, Values};
 use crate::model::Model;
@@ -324,11 +324,11 @@ type Take<'a> = dyn FnMut(&Tensor, &[u8]) -> Result<(), NetworkError> + 'a;
 fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), NetworkError> {
     let mut bytes = Vec::new();
     for (index, entry) in reader.manifest().tensors.iter().enumerate() {
-        let decoder = reader.decoder(index).map_err(EngineError::from)?;
         bytes.clear();
-        for block in 0..decoder.blocks() {
-            decoder.decode_block(&file, block, &mut bytes).map_err(EngineError::from)?;
-        }
+        engine::elements(&file, reader, index, &mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })?;
         let tensor = Tensor::plain(
             entry.name.clone(),
             entry.shape.clone(),

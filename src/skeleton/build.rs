@@ -126,10 +126,11 @@ impl Skeleton {
     /// Cost: that of sorting the tensors.
     pub fn new(model: &Model, is_quantized: &dyn Fn(usize) -> bool) -> Result<Self, &'static str> {
         let anatomy = &model.anatomy;
-        let decodes = model.tensors.iter().enumerate().any(|(index, tensor)| {
-            matches!(tensor.storage, Storage::Encoded { .. }) && is_quantized(index)
-        });
-        if decodes && !anatomy.edits_decode {
+        let decodes =
+            model.tensors.iter().enumerate().any(|(index, tensor)| {
+                matches!(tensor.storage, Storage::Encoded { .. }) && is_quantized(index)
+            });
+        if decodes && !(anatomy.edits_decode && !anatomy.edits.is_empty()) {
             return Err("a tensor that was quantized in the file's own way is quantized anew");
         }
         let edits = if decodes || !anatomy.edits_decode { anatomy.edits.as_slice() } else { &[] };
@@ -259,14 +260,15 @@ impl<'a> Walk<'a> {
         let offset = |index: &usize| self.model.tensors.get(*index).map_or(0, |tensor| tensor.offset);
         let tensors = order::sorted_by_key(tensors, |index| offset(index));
         let (mut gaps, start) = (part.gaps.iter().peekable(), self.target);
+        const UNKNOWN: &str = "a deflated part of it has bytes that are not known";
         let mut fill = |walk: &mut Self, end: u64| {
             while let Some((at, bytes)) = gaps.next_if(|(at, _)| *at < end) {
                 if start + at != walk.target {
-                    return Err("a deflated part of it has bytes that are not known");
+                    return Err(UNKNOWN);
                 }
                 walk.put(bytes);
             }
-            if start + end == walk.target { Ok(()) } else { Err("a deflated part of it has bytes that are not known") }
+            if start + end == walk.target { Ok(()) } else { Err(UNKNOWN) }
         };
         for index in tensors {
             let Some(tensor) = self.model.tensors.get(index) else { continue };
@@ -279,15 +281,12 @@ impl<'a> Walk<'a> {
     /// Where a byte of the source is in the file given back.
     fn mapped(&self, at: u64) -> u64 {
         let before = self.ends.partition_point(|(source, _)| *source <= at);
-        let (source, target) = before.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or_default();
+        let (source, target) =
+            before.checked_sub(1).and_then(|i| self.ends.get(i)).copied().unwrap_or_default();
         target + (at - source)
     }
 
-    fn finish(
-        mut self,
-        checksums: &[&Checksum],
-        without: &[bool],
-    ) -> Result<Skeleton, &'static str> {
+    fn finish(mut self, checksums: &[&Checksum], without: &[bool]) -> Result<Skeleton, &'static str> {
         let model = self.model;
         let total = model.files.iter().map(|(_, len)| *len).fold(0, u64::saturating_add);
         self.copy(total)?;

@@ -50,7 +50,8 @@ pub fn segments(
     for hole in holes {
         let gap = hole.span.offset.checked_sub(end)?;
         if gap > 0 {
-            segments.push(Segment { span: Span { offset: end, len: gap }, target: Target::Skeleton(skeleton) });
+            segments
+                .push(Segment { span: Span { offset: end, len: gap }, target: Target::Skeleton(skeleton) });
             skeleton += gap;
         }
         end = hole.span.offset.checked_add(hole.span.len)?;

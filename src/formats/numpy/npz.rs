@@ -4,8 +4,7 @@
 //! there to be read.
 
 use super::npy;
-use crate::formats::zip::Archive;
-use crate::formats::zip_anatomy::anatomy;
+use crate::formats::zip::{Archive, anatomy};
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;

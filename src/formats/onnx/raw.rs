@@ -7,6 +7,7 @@
 //!
 //! Cost: linear in the fields of the messages that hold such numbers.
 
+use crate::anatomy::Edit;
 use crate::formats::protobuf::{Value, Wire};
 use crate::formats::{FormatError, Source};
 use crate::model::Model;
@@ -15,9 +16,6 @@ use crate::{order, varint};
 
 /// `TensorProto.raw_data`, as a field with a length.
 const RAW_DATA: u64 = 9 << 3 | 2;
-
-/// Bytes of the model with what takes their place.
-pub(crate) type Edit = (Span, Vec<u8>);
 
 /// The numbers' new keys and lengths and those of the messages around them, in order, and the model's new length; nothing to do
 /// where no tensor of `model` has numbers of varying length.
@@ -37,7 +35,7 @@ pub(crate) fn edits(source: &dyn Source, model: &Model) -> Result<(Vec<Edit>, u6
     }
     let mut wire = Wire::new(source, "the ONNX model");
     let new_len = change(&mut wire, Span { offset: 0, len }, &numbers, &mut edits)?;
-    Ok((order::into_sorted_by_key(edits, |(span, _)| span.offset), new_len))
+    Ok((order::into_sorted_by_key(edits, |edit| edit.span.offset), new_len))
 }
 
 /// The new length of a message that holds these numbers.
@@ -63,6 +61,6 @@ fn change(
         varint::put(key, &mut head);
         varint::put(new, &mut head);
         len = len - (rest.offset - start) + head.len() as u64 + new;
-        edits.push((Span { offset: start, len: span.offset - start }, head));
+        edits.push(Edit { span: Span { offset: start, len: span.offset - start }, bytes: head });
     }
 }

@@ -4,6 +4,7 @@ use super::PART;
 use super::found::Found;
 use super::roles;
 use super::scan::{Scanned, scan};
+use crate::anatomy::Anatomy;
 use crate::formats::layout::{check_unique, mark_ties};
 use crate::formats::protobuf::{Value, Wire};
 use crate::formats::{FormatError, Limits, Source};
@@ -89,7 +90,10 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
             "open the model that holds them",
         ));
     }
-    Ok(Model { tensors, metadata, is_partial: true, notes, ..Model::empty(FileFormat::Onnx) })
+    let mut model = Model { tensors, metadata, is_partial: true, notes, ..Model::empty(FileFormat::Onnx) };
+    let (edits, _) = super::raw::edits(source, &model)?;
+    model.anatomy = Anatomy { edits, edits_decode: true, ..Anatomy::default() };
+    Ok(model)
 }
 
 /// Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.

@@ -1,7 +1,8 @@
 //! Writes an ONNX model: the one that the weights came from, byte for byte, with other weights in their places; numbers of
 //! varying length become raw data.
 
-use super::raw::{Edit, edits};
+use super::raw::edits;
+use crate::anatomy::Edit;
 use crate::formats::writer::{Contents, ExportError, Frame, Template, TensorHeader};
 use crate::formats::{Part, Source, read_part, shown};
 use crate::model::{FileFormat, Model};
@@ -129,7 +130,7 @@ impl Frame for Patch<'_> {
 
 impl Patch<'_> {
     fn copy(&mut self, out: &mut dyn Write, end: u64) -> Result<(), ExportError> {
-        while let Some((span, bytes)) = self.next.take_if(|(span, _)| span.offset < end) {
+        while let Some(Edit { span, bytes }) = self.next.take_if(|edit| edit.span.offset < end) {
             self.copy_as_it_is(out, span.offset)?;
             out.write_all(&bytes)?;
             self.at = span.offset + span.len;

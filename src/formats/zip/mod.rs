@@ -5,15 +5,19 @@
 //! entries are located; encrypted ones and other methods are named and refused when they are asked for.
 //! Two entries may not share bytes, which is how small archives are made to inflate without end.
 
-use super::cursor::Cursor;
-use super::error::shown;
-use super::inflate::check_ratio;
-use super::layout::check_unique;
-use super::source::read_part;
-use super::zip_anatomy::Number;
-use super::{FormatError, Limits, Source};
+mod anatomy;
+
+pub(super) use anatomy::anatomy;
+
+use crate::formats::cursor::Cursor;
+use crate::formats::error::shown;
+use crate::formats::inflate::check_ratio;
+use crate::formats::layout::check_unique;
+use crate::formats::source::read_part;
+use crate::formats::{FormatError, Limits, Source};
 use crate::order;
 use crate::tensor::{Span, Storage};
+use anatomy::Number;
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
 const DIRECTORY_ENTRY: &[u8] = b"PK\x01\x02";
@@ -29,42 +33,42 @@ const ZIP64_LOCATOR_BYTES: u64 = 20;
 const LONGEST_COMMENT: u64 = 0xffff;
 
 /// Whether a file that starts with `head` is a zip archive.
-pub(super) fn is_zip(head: &[u8]) -> bool {
+pub(in crate::formats) fn is_zip(head: &[u8]) -> bool {
     head.starts_with(LOCAL_HEADER) || head.starts_with(DIRECTORY_END)
 }
 
 /// One file of an archive.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) name: String,
+pub(in crate::formats) struct Entry {
+    pub(in crate::formats) name: String,
     flags: u16,
     method: u16,
-    pub(super) compressed: u64,
+    pub(in crate::formats) compressed: u64,
     uncompressed: u64,
-    pub(super) header_offset: u64,
-    pub(super) checksum: u32,
+    pub(in crate::formats) header_offset: u64,
+    pub(in crate::formats) checksum: u32,
     /// Where its checksum, its method, its compressed size and the offset of its header stand in the directory.
-    pub(super) checksum_at: u64,
-    pub(super) method_at: u64,
-    pub(super) compressed_at: Number,
-    pub(super) header_at: Number,
+    pub(in crate::formats) checksum_at: u64,
+    pub(in crate::formats) method_at: u64,
+    pub(in crate::formats) compressed_at: Number,
+    pub(in crate::formats) header_at: Number,
 }
 
 /// The files of an archive, in the order of its directory.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub(in crate::formats) struct Archive {
     entries: Vec<Entry>,
     /// Indices of `entries`, by name.
     by_name: Vec<usize>,
     /// The numbers behind the directory that say where it and what is behind it lie, with where that is.
-    pub(super) targets: Vec<(Number, u64)>,
+    pub(in crate::formats) targets: Vec<(Number, u64)>,
     /// What to add to the archive's own offsets.
-    pub(super) base: u64,
+    pub(in crate::formats) base: u64,
 }
 
 impl Archive {
     /// Reads the central directory of `source`.
-    pub(super) fn open(source: &dyn Source, limits: &Limits) -> Result<Self, FormatError> {
+    pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<Self, FormatError> {
         let directory = find_directory(source)?;
         let most = limits.tensors.saturating_mul(2).saturating_add(1024);
         if directory.entries > most {
@@ -86,12 +90,12 @@ impl Archive {
     }
 
     /// The files, without directories.
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub(in crate::formats) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
     /// The file called `name`.
-    pub(super) fn find(&self, name: &str) -> Option<&Entry> {
+    pub(in crate::formats) fn find(&self, name: &str) -> Option<&Entry> {
         let entry = |index: usize| self.entries.get(index);
         let at =
             self.by_name.binary_search_by(|i| entry(*i).map_or("", |e| e.name.as_str()).cmp(name)).ok()?;
@@ -101,12 +105,12 @@ impl Archive {
 
 impl Entry {
     /// Whether its sizes and checksum stand behind its data, too.
-    pub(super) const fn has_descriptor(&self) -> bool {
+    pub(in crate::formats) const fn has_descriptor(&self) -> bool {
         self.flags & 8 != 0
     }
 
     /// Where the entry's bytes are, after a look at its local header.
-    pub(super) fn storage(&self, source: &dyn Source) -> Result<Storage, FormatError> {
+    pub(in crate::formats) fn storage(&self, source: &dyn Source) -> Result<Storage, FormatError> {
         let part = format!("zip entry {}", shown(&self.name));
         if self.flags & 1 != 0 {
             return Err(FormatError::unsupported(part, "it is encrypted"));

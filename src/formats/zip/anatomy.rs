@@ -4,21 +4,21 @@
 //! Definition: PKWARE APPNOTE 6.3.10: local headers (4.3.7), data descriptors (4.3.9), the central directory (4.3.12 to 4.3.16)
 //! and its zip64 fields (4.5.3).
 
-use super::inflate::Inflater;
-use super::source::{allocate, read_part};
-use super::zip::{Archive, Entry};
-use super::{FormatError, Limits, Source};
+use super::{Archive, Entry};
 use crate::anatomy::{Anatomy, Checksum, Edit, Inflated};
+use crate::formats::inflate::Inflater;
+use crate::formats::source::{allocate, read_part};
+use crate::formats::{FormatError, Limits, Source};
 use crate::order;
 use crate::tensor::{Span, Storage, Tensor};
 
 /// A number of 32 or 64 bits in the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Number {
+pub(in crate::formats) struct Number {
     /// Where it stands.
-    pub(super) at: u64,
+    pub(in crate::formats) at: u64,
     /// Its bytes, 4 or 8.
-    pub(super) bytes: u64,
+    pub(in crate::formats) bytes: u64,
 }
 
 impl Number {
@@ -50,7 +50,7 @@ struct Holder<'a> {
 /// What of an archive changes with the tensors in it.
 ///
 /// Cost: a read of some bytes for each entry with a tensor, and inflating what lies before the last tensor of deflated ones.
-pub(super) fn anatomy(
+pub(in crate::formats) fn anatomy(
     source: &dyn Source,
     archive: &Archive,
     tensors: &[Tensor],
@@ -142,7 +142,9 @@ impl Holder<'_> {
         let len = source.len().saturating_sub(start).min(24);
         let Ok(bytes) = read_part(source, "a zip entry's descriptor", start, len, 24) else { return };
         let signature = if bytes.starts_with(b"PK\x07\x08") { 4 } else { 0 };
-        let Some((crc, rest)) = bytes.get(signature..).and_then(<[u8]>::split_first_chunk::<4>) else { return };
+        let Some((crc, rest)) = bytes.get(signature..).and_then(<[u8]>::split_first_chunk::<4>) else {
+            return;
+        };
         if u32::from_le_bytes(*crc) != self.entry.checksum {
             return;
         }
@@ -155,9 +157,7 @@ impl Holder<'_> {
 
     /// Makes a deflated entry a stored one.
     fn store(&self, around: &Around, len: u64, edits: &mut Vec<Edit>) {
-        edits.extend(
-            around.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }),
-        );
+        edits.extend(around.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }));
         edits.extend(around.sizes.iter().filter_map(|size| size.edit(len)));
     }
 
