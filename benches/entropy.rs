@@ -147,6 +147,7 @@ fn container(criterion: &mut Criterion) {
             dtype: Dtype::F32,
             role: Role::Weight,
             content,
+            place: None,
         };
         let tables = Tables {
             codebooks: vec![Codebook::of_levels((0..16u8).map(f32::from).collect(), false).unwrap()],

@@ -82,7 +82,6 @@ impl Manifest {
                 return refused("fewer than 2^63 bytes".to_owned(), format!("shape {:?}", entry.shape));
             }
             match &entry.content {
-                Content::Kept => {}
                 Content::Codes(codec, len) => {
                     if let Some(expected) = codec.misfit(entry.len(), *len) {
                         return refused(expected, format!("{len} bytes"));
@@ -91,9 +90,9 @@ impl Manifest {
                 Content::View(_) if self.files.is_empty() => {
                     return refused("a file that it is a view of".to_owned(), "none".to_owned());
                 }
-                Content::View(_) => {}
                 Content::SameAs(of) => self.check_same(index, *of)?,
                 Content::Quantized(coding) => entry.check_coding(*coding, available)?,
+                Content::Kept | Content::View(_) => {}
             }
         }
         Ok(())

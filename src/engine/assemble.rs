@@ -83,7 +83,7 @@ impl<W: Write> Assembler<W> {
             content_hash: session.hash_bits(),
             recipe: recipe.clone(),
             metadata: model.metadata.clone(),
-            files,
+            files: files.clone(),
             checksums: skeleton.map_or_else(Vec::new, |skeleton| skeleton.checksums.clone()),
             tensors: entries(model, plan),
             skeleton: Entry::skeleton(skeleton.map_or(0, |skeleton| skeleton.len)),
@@ -111,6 +111,7 @@ impl<W: Write> Assembler<W> {
                 parameters: model.parameters(),
                 recipe,
                 source_hash: session.hash(),
+                gives_back: files,
                 notes,
                 ..Outcome::default()
             },

@@ -283,6 +283,8 @@ pub struct Outcome {
     pub source_hash: String,
     /// XXH3-128 of the compressed file, hexadecimal.
     pub file_hash: String,
+    /// The files that decoding gives back, with their lengths; none where the file holds weights alone.
+    pub gives_back: Vec<(String, u64)>,
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
 }

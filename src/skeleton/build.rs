@@ -130,7 +130,8 @@ impl Skeleton {
             model.tensors.iter().enumerate().any(|(index, tensor)| {
                 matches!(tensor.storage, Storage::Encoded { .. }) && is_quantized(index)
             });
-        if decodes && !(anatomy.edits_decode && !anatomy.edits.is_empty()) {
+        let has_room = anatomy.edits_decode && !anatomy.edits.is_empty();
+        if decodes && !has_room {
             return Err("a tensor that was quantized in the file's own way is quantized anew");
         }
         let edits = if decodes || !anatomy.edits_decode { anatomy.edits.as_slice() } else { &[] };
@@ -192,6 +193,9 @@ fn changed(model: &Model, is_quantized: &dyn Fn(usize) -> bool) -> Vec<u64> {
     let starts: Vec<u64> = tensors.map(|(_, tensor)| start(tensor)).collect();
     order::sorted_by_key(&starts, |at| *at)
 }
+
+/// Why a deflated part cannot be written anew.
+const UNKNOWN: &str = "a deflated part of it has bytes that are not known";
 
 /// Goes through the source from front to back.
 struct Walk<'a> {
@@ -260,7 +264,6 @@ impl<'a> Walk<'a> {
         let offset = |index: &usize| self.model.tensors.get(*index).map_or(0, |tensor| tensor.offset);
         let tensors = order::sorted_by_key(tensors, |index| offset(index));
         let (mut gaps, start) = (part.gaps.iter().peekable(), self.target);
-        const UNKNOWN: &str = "a deflated part of it has bytes that are not known";
         let mut fill = |walk: &mut Self, end: u64| {
             while let Some((at, bytes)) = gaps.next_if(|(at, _)| *at < end) {
                 if start + at != walk.target {

@@ -32,7 +32,7 @@ impl Piece {
 /// A skeleton as a source of bytes.
 pub struct Pieces<'a> {
     source: &'a dyn Source,
-    pieces: &'a [Piece],
+    list: &'a [Piece],
     /// Where each piece ends.
     ends: Vec<u64>,
 }
@@ -45,13 +45,13 @@ impl<'a> Pieces<'a> {
             end += piece.len();
             end
         });
-        Self { source, pieces, ends: ends.collect() }
+        Self { source, list: pieces, ends: ends.collect() }
     }
 }
 
 impl std::fmt::Debug for Pieces<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pieces").field("pieces", &self.pieces.len()).finish_non_exhaustive()
+        f.debug_struct("Pieces").field("pieces", &self.list.len()).finish_non_exhaustive()
     }
 }
 
@@ -63,7 +63,7 @@ impl Source for Pieces<'_> {
     fn read_at(&self, offset: u64, mut buffer: &mut [u8]) -> io::Result<()> {
         let mut at = offset;
         let first = self.ends.partition_point(|end| *end <= offset);
-        for (piece, end) in self.pieces.iter().zip(&self.ends).skip(first) {
+        for (piece, end) in self.list.iter().zip(&self.ends).skip(first) {
             if buffer.is_empty() {
                 break;
             }

@@ -4,7 +4,8 @@ use super::blobs::{BlobSink, BlobSource};
 use super::jobs::{Answer, Archive, ArchiveTensor};
 use super::message::sentence;
 use crate::container::{Content, Entry, Reader};
-use crate::engine::{self, Export};
+use crate::engine::{self, Digest, Export, Restored};
+use crate::model::FileFormat;
 use wasm_bindgen::JsValue;
 
 /// Reads all but the blocks.
@@ -25,17 +26,22 @@ pub fn open(source: &BlobSource) -> Result<Archive, String> {
         source_hash: format!("{:032x}", manifest.content_hash),
         source_name: manifest.source_name.clone(),
         source_bytes: manifest.source_bytes,
+        files: manifest.files.clone(),
         parameters: engine::parameters(&reader),
         tensors: manifest.tensors.iter().enumerate().map(describe).collect(),
     })
 }
 
 fn stored(reader: &Reader, entry: &Entry) -> String {
-    match entry.content {
-        Content::Kept => "as it was".to_owned(),
+    match &entry.content {
+        Content::Kept | Content::View(_) => "as it was".to_owned(),
+        Content::Codes(..) => "as its codes were".to_owned(),
         Content::SameAs(origin) => {
-            let name =
-                reader.manifest().tensors.get(origin).map_or("another tensor", |origin| origin.name.as_str());
+            let name = reader
+                .manifest()
+                .tensors
+                .get(*origin)
+                .map_or("another tensor", |origin| origin.name.as_str());
             format!("the same as {name}")
         }
         Content::Quantized(coding) => {
@@ -58,24 +64,61 @@ fn decoded_bytes(reader: &Reader) -> u64 {
 pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
-    let (mut done, total) = (0, decoded_bytes(&reader));
+    let (mut done, total) = (0, decoded_bytes(&reader) + reader.manifest().file_bytes());
     let count = &mut |bytes: u64| {
         done += bytes;
         progress(done, total);
     };
-    engine::check_blocks(&source, &reader, count).map(Answer::Checked).map_err(sentence)
+    let hash = engine::check_blocks(&source, &reader, count).map_err(sentence)?;
+    let files = given_back(&source, &reader, count)?;
+    Ok(Answer::Checked { hash, files })
 }
 
-/// Decodes into a weight file of another format.
-pub fn decode(file: &JsValue, export: Export, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+/// What the files are that it gives back.
+pub fn digests(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
+    let source = BlobSource::new(file)?;
+    let reader = engine::open_container(&source).map_err(sentence)?;
+    let (mut done, total) = (0, reader.manifest().file_bytes());
+    let count = &mut |bytes: u64| {
+        done += bytes;
+        progress(done, total);
+    };
+    given_back(&source, &reader, count).map(Answer::Digests)
+}
+
+fn given_back(
+    source: &BlobSource,
+    reader: &Reader,
+    count: &mut dyn FnMut(u64),
+) -> Result<Vec<Digest>, String> {
+    match Restored::new(source, reader).map_err(sentence)? {
+        Some(restored) => restored.write(&mut std::io::sink(), count).map_err(sentence),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Decodes into a weight file of another format, or the files that were compressed.
+pub fn decode(
+    file: &JsValue,
+    format: Option<FileFormat>,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
     let (mut done, total) = (0, decoded_bytes(&reader));
     let count = &mut |bytes: u64| {
         done += bytes;
-        progress(done, total);
+        progress(done, total.max(done));
     };
     let mut sink = BlobSink::new();
-    engine::decode_to(&source, &reader, export, &mut sink, count).map_err(sentence)?;
-    Ok(Answer::Blob(sink.finish()?.into()))
+    let restored = Restored::new(&source, &reader).map_err(sentence)?;
+    let files = match (format, restored) {
+        (None, Some(restored)) => restored.write(&mut sink, count).map_err(sentence)?,
+        (format, _) => {
+            let export = Export { format: format.unwrap_or(FileFormat::Safetensors), template: None };
+            engine::decode_to(&source, &reader, export, &mut sink, count).map_err(sentence)?;
+            Vec::new()
+        }
+    };
+    Ok(Answer::Decoded { bytes: sink.finish()?.into(), files })
 }

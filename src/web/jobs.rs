@@ -1,7 +1,7 @@
 //! The words of the workers that read, solve and code weights.
 
 use super::protocol::{Kind, handle};
-use crate::engine::{Task, report};
+use crate::engine::{Digest, Task, report};
 use crate::formats::Part;
 use crate::model::FileFormat;
 use crate::purpose::Purpose;
@@ -109,14 +109,16 @@ pub enum Job {
     Encode(Task),
     /// Decode and compare: [`Answer::Bytes`].
     Verify(Task),
-    /// Decode a compressed file: [`Answer::Blob`].
+    /// Decode a compressed file: [`Answer::Decoded`].
     Decode {
         /// The compressed file, a `Blob`.
         #[serde(with = "handle")]
         file: JsValue,
-        /// What to write; into the context's file, where the format asks for one.
-        format: FileFormat,
+        /// What to write the weights as; else the files that were compressed are given back.
+        format: Option<FileFormat>,
     },
+    /// What a compressed file gives back: [`Answer::Digests`].
+    Digests(#[serde(with = "handle")] JsValue),
     /// Check every checksum of a compressed file: [`Answer::Checked`].
     Check(#[serde(with = "handle")] JsValue),
     /// Begin a session beside the current one: [`Answer::Stride`].
@@ -184,10 +186,23 @@ pub enum Answer {
     Done,
     /// Bytes for another worker.
     Bytes(#[serde(with = "handle")] JsValue),
-    /// A file for the user, a `Blob`.
-    Blob(#[serde(with = "handle")] JsValue),
+    /// What files are.
+    Digests(Vec<Digest>),
+    /// A decoded file, or several.
+    Decoded {
+        /// Their bytes one behind the other, a `Blob`.
+        #[serde(with = "handle")]
+        bytes: JsValue,
+        /// What the files are that are given back; none for a file of another format.
+        files: Vec<Digest>,
+    },
     /// Every checksum holds; the hash of what was decoded.
-    Checked(String),
+    Checked {
+        /// The hash of all decoded content.
+        hash: String,
+        /// What the files are that it gives back.
+        files: Vec<Digest>,
+    },
     /// A weight file.
     Opened(Opened),
     /// A compressed file of ours.
@@ -276,6 +291,8 @@ pub struct Archive {
     pub source_name: String,
     /// Size of the source file.
     pub source_bytes: u64,
+    /// The files that it gives back, with their lengths.
+    pub files: Vec<(String, u64)>,
     /// Number of float parameters.
     pub parameters: u64,
     /// The tensors.

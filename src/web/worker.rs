@@ -8,8 +8,8 @@ use super::protocol;
 use super::serve::{self, Serve};
 use super::session::Held;
 use crate::container::Reader;
-use crate::engine::{self, Export, Importance, Input, Plan, Task};
-use crate::formats::{self, Limits, Part, Template};
+use crate::engine::{self, Importance, Input, Plan, Task};
+use crate::formats::{self, Limits, Part};
 use crate::model::Model;
 use wasm_bindgen::JsValue;
 use web_sys::DedicatedWorkerGlobalScope;
@@ -117,16 +117,8 @@ impl Serve<Weights> for State {
                 bytes(engine::encode(files.input(), files.plan()?, &task))
             }
             Job::Verify(task) => self.verify(&task),
-            Job::Decode { file, format } => {
-                let template = if format.needs_template() {
-                    let files = self.files()?;
-                    Some(Template { source: &files.source, model: &files.model })
-                } else {
-                    None
-                };
-                let export = Export { format, template };
-                archive::decode(&file, export, progress)
-            }
+            Job::Decode { file, format } => archive::decode(&file, format, progress),
+            Job::Digests(file) => archive::digests(&file, progress),
             Job::Check(file) => archive::check(&file, progress),
             job => self.held.work(job),
         }

@@ -76,7 +76,7 @@ pub(in crate::formats) fn anatomy(
             let gaps = holder.gaps(source, &mut left)?;
             anatomy.inflated.push(Inflated { span, len: inflated_len, gaps });
             sizes.push((span, inflated_len));
-            holder.store(&around, inflated_len, &mut anatomy.edits);
+            around.store(inflated_len, &mut anatomy.edits);
         }
         anatomy.checksums.push(Checksum { of: span, at: around.checksums });
     }
@@ -103,6 +103,14 @@ impl Archive {
             }
         }
         Some(())
+    }
+}
+
+impl Around {
+    /// Makes a deflated entry a stored one of so many bytes.
+    fn store(&self, len: u64, edits: &mut Vec<Edit>) {
+        edits.extend(self.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }));
+        edits.extend(self.sizes.iter().filter_map(|size| size.edit(len)));
     }
 }
 
@@ -153,12 +161,6 @@ impl Holder<'_> {
         around.checksums.insert(around.checksums.len() - 1, at);
         let wide = rest.first_chunk().map(|b| u64::from_le_bytes(*b)) == Some(self.entry.compressed);
         around.sizes.push(Number { at: at + 4, bytes: if wide { 8 } else { 4 } });
-    }
-
-    /// Makes a deflated entry a stored one.
-    fn store(&self, around: &Around, len: u64, edits: &mut Vec<Edit>) {
-        edits.extend(around.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }));
-        edits.extend(around.sizes.iter().filter_map(|size| size.edit(len)));
     }
 
     /// The inflated bytes that no tensor holds; at most `left` in all.

@@ -21,15 +21,17 @@ impl Panel for Archive {
         let e = &app.elements;
         on(&e.archive_verify, "click", move |_| check(app));
         let formats = [
-            (&e.archive_safetensors, FileFormat::Safetensors),
-            (&e.archive_npz, FileFormat::Npz),
-            (&e.archive_onnx, FileFormat::Onnx),
+            (&e.archive_file, None),
+            (&e.archive_safetensors, Some(FileFormat::Safetensors)),
+            (&e.archive_npz, Some(FileFormat::Npz)),
         ];
         for (button, format) in formats {
             on(button, "click", move |_| {
                 let open = app.state.borrow().archive.clone();
                 if let Some(open) = open {
-                    decoding::decode(app, open.blob, &open.name, format);
+                    decoding::decode(app, open.blob, &open.name, format, |files| {
+                        say(app, &decoding::sentence(files));
+                    });
                 }
             });
         }
@@ -64,6 +66,7 @@ fn show_archive(app: &'static App, open: &OpenArchive) {
     fact("made from", &archive.source_name, "");
     fact("recipe", &archive.recipe, "wide");
     fact("content hash of the source", &archive.source_hash, "wide");
+    decoding::offer(&e.archive_file, &archive.files);
     set_text(&e.archive_verdict, "");
     e.archive_verdict.set_class_name("verdict");
     ledger::fill(app, &e.archive_ledger, &e.archive_bar, &archive.ledger);
@@ -98,16 +101,20 @@ fn fill_tensors(app: &App, archive: &jobs::Archive) {
     }
 }
 
+fn say(app: &App, verdict: &str) {
+    set_text(&app.elements.archive_verdict, verdict);
+    app.elements.archive_verdict.set_class_name("verdict good");
+}
+
 fn check(app: &'static App) {
     let Some(open) = app.state.borrow().archive.clone() else { return };
     let flow = flow::begin(app, "Checking checksums");
     wasm_bindgen_futures::spawn_local(async move {
         let result = app.pool.run(Job::Check(open.blob.into())).await.and_then(|answer| match answer {
-            Answer::Checked(hash) => {
-                let sentence =
-                    format!("Every checksum holds, and every block decodes. Decoded content {hash}.");
-                set_text(&app.elements.archive_verdict, &sentence);
-                app.elements.archive_verdict.set_class_name("verdict good");
+            Answer::Checked { hash, files } => {
+                let content = format!("Decoded content {hash}.");
+                let given = if files.is_empty() { content } else { decoding::sentence(&files) };
+                say(app, &format!("Every checksum holds, and every block decodes. {given}"));
                 Ok(())
             }
             _ => Err(unexpected()),

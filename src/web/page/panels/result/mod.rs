@@ -33,15 +33,17 @@ impl Panel for Result {
             }
         });
         let formats = [
-            (&e.download_safetensors, FileFormat::Safetensors),
-            (&e.download_npz, FileFormat::Npz),
-            (&e.download_onnx, FileFormat::Onnx),
+            (&e.download_file, None),
+            (&e.download_safetensors, Some(FileFormat::Safetensors)),
+            (&e.download_npz, Some(FileFormat::Npz)),
         ];
         for (button, format) in formats {
             on(button, "click", move |_| {
                 let made = app.state.borrow().answers.compressed.clone();
                 if let Some(made) = made {
-                    decoding::decode(app, made.blob, &made.name, format);
+                    decoding::decode(app, made.blob, &made.name, format, |files| {
+                        set_text(&app.elements.verdict_hash, &decoding::sentence(files));
+                    });
                 }
             });
         }
@@ -51,10 +53,7 @@ impl Panel for Result {
 
     fn changed(&'static self, app: &'static App, what: Change) {
         match what {
-            Change::File => {
-                show_onnx(app);
-                show(&app.elements.result, false);
-            }
+            Change::File => show(&app.elements.result, false),
             Change::Result => show_result(app),
             _ => {}
         }
@@ -104,7 +103,17 @@ async fn compress(app: &'static App, flow: u32) -> Outcome<()> {
         };
     }
     take_settled(app, &made.outcome, &line);
-    verify(app, flow, made.context, &made.tasks).await
+    verify(app, flow, made.context, &made.tasks).await?;
+    if made.outcome.gives_back.is_empty() {
+        return Ok(());
+    }
+    flow::stage(app, "Decoding the file once more, for its digest");
+    let Answer::Digests(files) = app.pool.run(Job::Digests(made.blob.into())).await? else {
+        return Err(unexpected());
+    };
+    flow::check(app, flow)?;
+    set_text(&app.elements.verdict_hash, &decoding::sentence(&files));
+    Ok(())
 }
 
 /// The step that was settled on is the recipe's from now on: in its field, in the link and in the figures.
@@ -188,6 +197,7 @@ fn show_result(app: &App) {
     for (term, text) in facts(report) {
         fact(&app.document, &e.result_facts, term, &text, "");
     }
+    decoding::offer(&e.download_file, &report.gives_back);
     fact(&app.document, &e.result_facts, "recipe", &report.recipe, "wide");
     let warnings =
         report.quality.iter().flat_map(Quality::warnings).map(|warning| format!("Warning: {warning}"));
@@ -242,8 +252,12 @@ fn show_verdict(app: &App, verification: &Verification) {
     let good = verification.mismatches == 0;
     let elements = format::count(verification.elements);
     let sentence = if good {
+        let rest = match verification.skeleton_bytes {
+            0 => String::new(),
+            bytes => format!(" and the {} of the file that are no tensor’s", format::bytes(bytes)),
+        };
         format!(
-            "Decoded {elements} elements of {} tensors: bit-identical to the quantizer’s output; {}.",
+            "Decoded {elements} elements of {} tensors{rest}: bit-identical to the quantizer’s output; {}.",
             verification.tensors,
             verification.error()
         )
@@ -266,14 +280,6 @@ fn show_stale(app: &App) {
         state.answers.compressed.as_ref().is_some_and(|made| made.line != state.wish.recipe.to_line())
     };
     show(&app.elements.result_stale, stale);
-}
-
-/// Offers ONNX only where the open file can be the template.
-fn show_onnx(app: &App) {
-    let is_onnx =
-        app.state.borrow().file.as_ref().is_some_and(|file| file.opened.format == FileFormat::Onnx.name());
-    show(&app.elements.download_onnx, is_onnx);
-    show(&app.elements.archive_onnx, is_onnx);
 }
 
 fn download_recipe(app: &App) {
