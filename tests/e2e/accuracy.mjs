@@ -1,5 +1,6 @@
 // Running networks in the page: samples, real networks, importance, retraining, cancelling, and data that do not fit.
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { folder, raw } from "./fixtures.mjs";
@@ -201,10 +202,25 @@ pageTest("an ONNX model comes back as one, byte for byte as the program writes i
   await page.recipe("kmeans", 16);
   await page.compress();
   const archive = await page.download(S.downloadCompressed, "resnet.qsz");
-  const decoded = await page.download("#download-onnx", "resnet.page.onnx");
-  await native("decode", archive, "--template", source, "-o", join(folder, "resnet.native.onnx"));
+  const decoded = await page.download("#download-file", "resnet.page.onnx");
+  await native("decode", archive, "-o", join(folder, "resnet.native.onnx"));
   assert.ok(readFileSync(decoded).equals(readFileSync(join(folder, "resnet.native.onnx"))));
   assert.equal(readFileSync(decoded).length, readFileSync(source).length);
+  const sha256 = createHash("sha256").update(readFileSync(decoded)).digest("hex");
+  assert.match(await page.text(S.verdictHash), new RegExp(`resnet.onnx, SHA-256 ${sha256}`));
+  await page.choose(archive);
+  await page.page.waitForSelector("#archive-file", { state: "visible" });
+  const again = await page.download("#archive-file", "resnet.again.onnx");
+  assert.ok(readFileSync(again).equals(readFileSync(decoded)));
+});
+
+pageTest("what is not quantized at all comes back byte for byte", { fetches }, async (page) => {
+  const source = repository("www/samples/lstm.onnx");
+  await page.open(source);
+  await page.page.fill("#exclude", "*");
+  await page.compress();
+  const decoded = await page.download("#download-file", "lstm.page.onnx");
+  assert.ok(readFileSync(decoded).equals(readFileSync(source)));
 });
 
 const external = real("onnx_external/mnist-external");
