@@ -32,6 +32,8 @@ pub struct Model {
     pub tensors: Vec<Tensor>,
     /// Tensors of the file that are no weights of the model, such as an optimizer's moments; names are full paths.
     pub extras: Vec<Tensor>,
+    /// The part of the file that the weights are, a key of its outermost dictionary; empty for all of it.
+    pub part: String,
     /// Free-text metadata of the file.
     pub metadata: BTreeMap<String, String>,
     /// Whether something that the file holds is in no tensor here: an array of text, code, a kind that is not read.
@@ -51,6 +53,7 @@ impl Model {
             format,
             tensors: Vec::new(),
             extras: Vec::new(),
+            part: String::new(),
             metadata: BTreeMap::new(),
             is_partial: false,
             notes: Vec::new(),

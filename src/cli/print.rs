@@ -145,6 +145,14 @@ pub fn outcome(
             outcome.source_bytes
         ));
     }
+    if let (count @ 1.., bytes) = outcome.others {
+        let fate = if outcome.gives_back.is_empty() {
+            "left out; without --weights-only they are held"
+        } else {
+            "held without loss; --weights-only leaves them out"
+        };
+        lines.push(format!("beside the weights   {count} tensors of other state, {bytes} bytes: {fate}"));
+    }
     if let Some(quality) = &outcome.quality {
         lines.push(format!("SQNR, worst tensor   {:.2} dB ({})", quality.worst_db, shown(&quality.worst)));
         lines

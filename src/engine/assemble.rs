@@ -112,6 +112,10 @@ impl<W: Write> Assembler<W> {
                 recipe,
                 source_hash: session.hash(),
                 gives_back: files,
+                others: (
+                    model.extras.len() as u64,
+                    model.extras.iter().map(Tensor::size_bytes).fold(0, u64::saturating_add),
+                ),
                 notes,
                 ..Outcome::default()
             },

@@ -110,7 +110,7 @@ impl<S: Source + Sync> Opened<S> {
         jobs: usize,
         progress: Progress,
     ) -> Result<Self, EngineError> {
-        let model = formats::open(&source, &Limits::default())?;
+        let model = formats::open_part(&source, &Limits::default(), &recipe.select)?;
         let loaded = match (importance, recipe.importance.source) {
             (Some(other_source), Some(wanted)) => {
                 let other = formats::open(&other_source, &Limits::default())?;

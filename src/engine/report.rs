@@ -285,6 +285,8 @@ pub struct Outcome {
     pub file_hash: String,
     /// The files that decoding gives back, with their lengths; none where the file holds weights alone.
     pub gives_back: Vec<(String, u64)>,
+    /// Tensors of other state than the weights, such as an optimizer's, and their bytes in the source.
+    pub others: (u64, u64),
     /// What the user should know, a sentence each.
     pub notes: Vec<String>,
 }

@@ -453,7 +453,7 @@ impl Session {
                 "a file of {} tensors of an optimizer's state, without weights",
                 self.model.extras.len()
             );
-            let hint = "open the file that holds the model's own weights";
+            let hint = "open the file that holds the model's own weights, or select a part of it";
             return Err(crate::formats::FormatError::foreign(found, hint).into());
         }
         let recipe = self.complete(recipe)?;

@@ -23,6 +23,7 @@ mod layout;
 mod numpy;
 mod numpy_type;
 mod onnx;
+mod parts;
 mod protobuf;
 mod reader;
 mod roles;
@@ -41,6 +42,7 @@ pub(crate) use error::quoted;
 pub(crate) use error::shown;
 #[cfg(feature = "network")]
 pub(crate) use onnx::walk as onnx_walk;
+pub use parts::other_parts;
 pub use reader::TensorReader;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};
@@ -53,9 +55,15 @@ use table::{FORMATS, Format, Unopened};
 
 /// Locates the tensors of the weight file `source`, whose kind is told by its content, and finds their roles.
 pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    open_part(source, limits, "")
+}
+
+/// As [`open`], with another [part](other_parts) of the file taken for the weights, unless it is none.
+pub fn open_part(source: &dyn Source, limits: &Limits, part: &str) -> Result<Model, FormatError> {
     let file = Unopened::new(source, limits)?;
     let row = tell(&file)?;
-    let mut model = (row.open)(&file).map_err(foreign::hinted)?;
+    let mut model = parts::select((row.open)(&file).map_err(foreign::hinted)?, part)?;
+    model.anatomy = (row.anatomy)(&file, &model)?;
     if !row.tells_roles {
         roles::find(&mut model.tensors);
         roles::find(&mut model.extras);

@@ -7,7 +7,8 @@
 use super::numpy::{npy, npz};
 use super::writer::{Contents, ExportError, Frame, Template};
 use super::zip::{Archive, is_zip};
-use super::{FormatError, Limits, Part, Source, numpy, onnx, read_part, safetensors, torch};
+use super::{FormatError, Limits, Part, Source, numpy, onnx, read_part, safetensors, torch, zip};
+use crate::anatomy::Anatomy;
 use crate::model::{FileFormat, Model};
 use std::io::Write;
 
@@ -52,6 +53,8 @@ pub(super) struct Format {
     pub(super) has_signature: bool,
     pub(super) is_told: fn(&Unopened) -> bool,
     pub(super) open: fn(&Unopened) -> Result<Model, FormatError>,
+    /// What of a file of it changes with its tensors' numbers, beside those numbers.
+    pub(super) anatomy: fn(&Unopened, &Model) -> Result<Anatomy, FormatError>,
     /// Whether its reader tells the tensors' roles by what uses them; else they are told by their names.
     pub(super) tells_roles: bool,
     /// The names of other files that hold data of one, sorted; none for a file of another kind.
@@ -75,6 +78,11 @@ type Parts = fn(&Template) -> Result<Vec<Part>, ExportError>;
 /// Starts a file.
 type Start = for<'a> fn(&mut dyn Write, &Contents<'a>) -> Result<Box<dyn Frame + 'a>, ExportError>;
 
+/// The anatomy of a file in which nothing changes but the numbers.
+fn nothing_more(_: &Unopened, _: &Model) -> Result<Anatomy, FormatError> {
+    Ok(Anatomy::default())
+}
+
 /// What files of `torch.save` are called, whatever wrote them.
 const TORCH_EXTENSIONS: &[&str] = &["pt", "pth", "th", "bin"];
 
@@ -88,6 +96,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: false,
         is_told: |file| safetensors::is_safetensors(&file.head),
         open: |file| safetensors::open(file.source, file.limits),
+        anatomy: nothing_more,
         tells_roles: false,
         companions: None,
         writes: Some(Writes { start: safetensors::start, parts: None }),
@@ -100,6 +109,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: true,
         is_told: |file| npy::is_npy(&file.head),
         open: |file| npy::open(file.source, file.limits),
+        anatomy: nothing_more,
         tells_roles: false,
         companions: None,
         writes: None,
@@ -113,6 +123,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().and_then(torch::find_pickle).is_some(),
         open: |file| torch::open_zip(file.source, file.archive()?, file.limits),
+        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
         tells_roles: false,
         companions: None,
         writes: None,
@@ -125,6 +136,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().is_some_and(npz::is_npz),
         open: |file| npz::open(file.source, file.archive()?, file.limits),
+        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
         tells_roles: false,
         companions: None,
         writes: Some(Writes { start: numpy::start, parts: None }),
@@ -137,6 +149,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: false,
         is_told: |file| torch::is_pickle(&file.head),
         open: |file| torch::open_pickle(file.source, file.limits),
+        anatomy: nothing_more,
         tells_roles: false,
         companions: None,
         writes: None,
@@ -149,6 +162,7 @@ pub(super) static FORMATS: [Format; 7] = [
         has_signature: false,
         is_told: |file| onnx::is_onnx(file.source),
         open: |file| onnx::open(file.source, file.limits),
+        anatomy: |file, model| onnx::anatomy(file.source, model),
         tells_roles: true,
         companions: Some(onnx::companions),
         writes: Some(Writes { start: onnx::start, parts: Some(onnx::parts) }),
@@ -164,6 +178,7 @@ pub(super) static FORMATS: [Format; 7] = [
         open: |_| {
             Err(FormatError::foreign("a compressed .qsz file", "decode it first to get at its weights"))
         },
+        anatomy: nothing_more,
         tells_roles: false,
         companions: None,
         writes: None,

@@ -430,6 +430,20 @@ pub const FIELDS: &[Field] = &[
         },
     },
     Field {
+        key: "select",
+        title: "Weights of",
+        summary: "The part of a checkpoint that is taken for the weights, as in ema: what lies under that key of the file",
+        values: Values::Text { form: "PART", nothing: "the model" },
+        default: None,
+        is_always_said: false,
+        standing: open,
+        print: |recipe| recipe.select.clone(),
+        parse: |recipe, text| {
+            text.trim().clone_into(&mut recipe.select);
+            Ok(())
+        },
+    },
+    Field {
         key: "carry",
         title: "Holds",
         summary: "What the compressed file holds: the whole file, so that decoding gives back the same kind of file, or its weights alone",

@@ -48,6 +48,8 @@ pub struct Recipe {
     pub positions: Positions,
     /// For methods on grids: whose steps are finer than the others', or coarser.
     pub finer: Vec<Finer>,
+    /// The part of a checkpoint that is taken for the weights; the one that the reader finds where it is empty.
+    pub select: String,
     /// What a compressed file holds.
     pub carry: Carry,
     /// Hash of retrained codebooks that take the places of the method's own values; they are kept in a `.qsz`.
@@ -71,6 +73,7 @@ impl Default for Recipe {
             coder: DEFAULT_CODER,
             positions: Positions::Symbols,
             finer: Vec::new(),
+            select: String::new(),
             carry: Carry::File,
             codebook: None,
         }

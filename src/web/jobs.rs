@@ -81,6 +81,8 @@ pub enum Job {
         file: JsValue,
         /// The files it joins, where it is several.
         parts: Vec<Part>,
+        /// The part of a checkpoint to take for the weights, if it has it.
+        select: String,
     },
     /// Tell what a file is for, beside the context's model: [`Answer::Told`].
     Tell(#[serde(with = "handle")] JsValue),
@@ -266,6 +268,10 @@ pub struct Opened {
     pub model: JsValue,
     /// The format's name.
     pub format: String,
+    /// The part of a checkpoint that is taken for the weights.
+    pub part: String,
+    /// Those that could be.
+    pub other_parts: Vec<String>,
     /// Number of tensors.
     pub tensors: usize,
     /// Number of float parameters.

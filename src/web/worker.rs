@@ -82,7 +82,7 @@ impl Serve<Weights> for State {
 
     fn work(&mut self, job: Job, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
         match job {
-            Job::Open { file, parts } => open(&file, parts),
+            Job::Open { file, parts, select } => open(&file, parts, &select),
             Job::Tell(file) => {
                 Ok(Answer::Told(crate::purpose::purpose(&BlobSource::new(&file)?, &self.files()?.model)))
             }
@@ -150,15 +150,21 @@ fn matched(importance: &Importance) -> Answer {
     }
 }
 
-fn open(file: &JsValue, parts: Vec<Part>) -> Result<Answer, String> {
+fn open(file: &JsValue, parts: Vec<Part>, select: &str) -> Result<Answer, String> {
     let source = BlobSource::new(file)?.of_parts(parts);
     if engine::is_container(&source) {
         return archive::open(&source).map(Answer::Archive);
     }
-    let model = formats::open(&source, &Limits::default()).map_err(sentence)?;
+    let mut model = formats::open(&source, &Limits::default()).map_err(sentence)?;
+    // A recipe may come from another file.
+    if formats::other_parts(&model).iter().any(|part| part == select) {
+        model = formats::open_part(&source, &Limits::default(), select).map_err(sentence)?;
+    }
     Ok(Answer::Opened(Opened {
         model: protocol::array_from_bytes(&engine::pack(&model)),
         format: model.format.name().to_owned(),
+        part: model.part.clone(),
+        other_parts: formats::other_parts(&model),
         tensors: model.tensors.len(),
         parameters: model.parameters(),
         float32_bytes: model.float32_bytes(),

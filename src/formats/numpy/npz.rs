@@ -4,7 +4,7 @@
 //! there to be read.
 
 use super::npy;
-use crate::formats::zip::{Archive, anatomy};
+use crate::formats::zip::Archive;
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
@@ -52,9 +52,8 @@ pub(in crate::formats) fn open(
     if tensors.iter().any(|tensor| tensor.dtype == Dtype::Bf16) {
         notes.push(npy::RAW_NOTE.to_owned());
     }
-    let anatomy = anatomy(source, archive, &tensors, limits)?;
     match unsupported {
         Some(error) if tensors.is_empty() => Err(error),
-        _ => Ok(Model { tensors, is_partial, notes, anatomy, ..Model::empty(FileFormat::Npz) }),
+        _ => Ok(Model { tensors, is_partial, notes, ..Model::empty(FileFormat::Npz) }),
     }
 }

@@ -17,7 +17,7 @@ mod writer;
 
 #[cfg(test)]
 pub(super) use reader::tests;
-pub(super) use reader::{companions, is_onnx, open};
+pub(super) use reader::{anatomy, companions, is_onnx, open};
 pub(super) use writer::{parts, start};
 
 /// What the file is called in errors.

@@ -90,10 +90,13 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
             "open the model that holds them",
         ));
     }
-    let mut model = Model { tensors, metadata, is_partial: true, notes, ..Model::empty(FileFormat::Onnx) };
-    let (edits, _) = super::raw::edits(source, &model)?;
-    model.anatomy = Anatomy { edits, edits_decode: true, ..Anatomy::default() };
-    Ok(model)
+    Ok(Model { tensors, metadata, is_partial: true, notes, ..Model::empty(FileFormat::Onnx) })
+}
+
+/// What of a model changes with its weights: the numbers of varying length become raw data.
+pub(in crate::formats) fn anatomy(source: &dyn Source, model: &Model) -> Result<Anatomy, FormatError> {
+    let (edits, _) = super::raw::edits(source, model)?;
+    Ok(Anatomy { edits, edits_decode: true, ..Anatomy::default() })
 }
 
 /// Names of constants count inside their own graph alone: where they clash, the nodes around them tell them apart.

@@ -4,7 +4,7 @@ use super::pickle;
 use super::walk::Walk;
 use crate::formats::error::shown;
 use crate::formats::inflate::read_storage;
-use crate::formats::zip::{Archive, Entry, anatomy};
+use crate::formats::zip::{Archive, Entry};
 use crate::formats::{FormatError, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Storage;
@@ -49,16 +49,12 @@ pub(in crate::formats) fn open_zip(
     let code = format!("{prefix}code/");
     walk.is_partial |= archive.entries().iter().any(|entry| entry.name.starts_with(&code));
     let constants = archive.find(&format!("{prefix}constants.pkl")).filter(|_| walk.tensors.is_empty());
-    let with_anatomy = |mut model: Model| {
-        model.anatomy = anatomy(source, archive, &model.tensors, limits)?;
-        Ok(model)
-    };
-    let Some(constants) = constants else { return with_anatomy(walk.model(FileFormat::TorchZip)?) };
+    let Some(constants) = constants else { return walk.model(FileFormat::TorchZip) };
     // A frozen TorchScript: its weights are constants of the code.
     let locate = |key: &str, _: u64| in_folder("constants", key);
     let pickle = pickle::read(&read(constants)?, 0)?;
     let mut walk = Walk::new(&pickle, limits, big_endian, None, &locate)?;
     walk.is_partial = true;
     walk.remarked("the weights are constants of a frozen TorchScript, numbered in its order");
-    with_anatomy(walk.model(FileFormat::TorchZip)?)
+    walk.model(FileFormat::TorchZip)
 }

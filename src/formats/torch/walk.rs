@@ -8,7 +8,7 @@ use super::pickle::{Id, Pickle, Value};
 use super::storage::{StorageRef, torch_dtype};
 use crate::formats::error::shown;
 use crate::formats::layout::{Declared, check_unique, fortran_strides, mark_ties};
-use crate::formats::{FormatError, Limits, numpy_type};
+use crate::formats::{FormatError, Limits, numpy_type, parts};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Span, Storage, Tensor};
 use std::collections::{BTreeMap, BTreeSet};
@@ -407,7 +407,7 @@ impl<'a> Walk<'a> {
         tell_apart(&mut tensors);
         tell_apart(&mut extras);
         if let Some(key) = key {
-            self.notes.push(format!("the weights are those under {key}"));
+            self.notes.push(parts::note(key));
         }
         for tensors in [&mut tensors, &mut extras] {
             check_unique("the tensor names", tensors.iter().map(|tensor| tensor.name.as_str()))?;
@@ -420,6 +420,7 @@ impl<'a> Walk<'a> {
             metadata: self.metadata,
             is_partial,
             notes: self.notes,
+            part: key.unwrap_or_default().to_owned(),
             ..Model::empty(format)
         })
     }

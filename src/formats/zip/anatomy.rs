@@ -9,6 +9,7 @@ use crate::anatomy::{Anatomy, Checksum, Edit, Inflated};
 use crate::formats::inflate::Inflater;
 use crate::formats::source::{allocate, read_part};
 use crate::formats::{FormatError, Limits, Source};
+use crate::model::Model;
 use crate::order;
 use crate::tensor::{Span, Storage, Tensor};
 
@@ -53,10 +54,10 @@ struct Holder<'a> {
 pub(in crate::formats) fn anatomy(
     source: &dyn Source,
     archive: &Archive,
-    tensors: &[Tensor],
+    model: &Model,
     limits: &Limits,
 ) -> Result<Anatomy, FormatError> {
-    let all: Vec<&Tensor> = tensors.iter().filter(|tensor| !tensor.is_empty()).collect();
+    let all: Vec<&Tensor> = model.tensors.iter().filter(|tensor| !tensor.is_empty()).collect();
     let all = order::sorted_by_key(&all, |tensor| tensor.storage.span().offset);
     let entries: Vec<&Entry> = archive.entries().iter().collect();
     let mut anatomy = Anatomy::default();

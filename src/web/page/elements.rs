@@ -12,6 +12,7 @@ elements! {
     }
     HtmlElement {
         purpose_name = "purpose-name",
+        part_field = "part-field",
         skip = "skip",
         main = "main",
         file_summary = "file-summary",
@@ -125,6 +126,7 @@ elements! {
         tensor_filter = "tensor-filter",
     }
     HtmlSelectElement {
+        part = "part",
         target_kind = "target-kind",
         chart_rate = "chart-rate",
         chart_quality = "chart-quality",

@@ -33,7 +33,8 @@ pub fn open(app: &'static App, blob: Blob, name: String, parts: Vec<Part>) {
 }
 
 async fn open_flow(app: &'static App, flow: u32, blob: Blob, name: &str, parts: Vec<Part>) -> Outcome<()> {
-    match app.pool.run(Job::Open { file: blob.clone().into(), parts: parts.clone() }).await? {
+    let select = app.state.borrow().wish.recipe.select.clone();
+    match app.pool.run(Job::Open { file: blob.clone().into(), parts: parts.clone(), select }).await? {
         Answer::Archive(found) => {
             flow::check(app, flow)?;
             app.state.borrow_mut().archive =
@@ -112,7 +113,8 @@ async fn own_parts(
         Vec::new()
     };
     let ignored = others.iter().map(|(_, part)| part.name.clone()).collect();
-    match app.pool.run(Job::Open { file: joined.clone().into(), parts: listed.clone() }).await? {
+    let select = opened.part;
+    match app.pool.run(Job::Open { file: joined.clone().into(), parts: listed.clone(), select }).await? {
         Answer::Opened(opened) => Ok((opened, joined, listed, ignored)),
         _ => Err(unexpected()),
     }
@@ -196,6 +198,9 @@ fn adopt(app: &'static App, file: OpenFile, fresh: bool) {
         if let Some(loaded) = &file.importance {
             let hash = loaded.choice.hash.clone();
             state.wish.recipe.importance.hash = hash;
+        }
+        if !state.wish.recipe.select.is_empty() && state.wish.recipe.select != file.opened.part {
+            state.wish.recipe.select.clear();
         }
         state.file = Some(file);
         state.archive = None;

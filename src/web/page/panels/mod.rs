@@ -8,6 +8,7 @@ mod figures;
 mod files;
 mod messages;
 mod overlay;
+mod parts;
 mod permalink;
 mod recipe;
 mod result;
@@ -25,6 +26,7 @@ pub fn all() -> Vec<&'static dyn Panel> {
         &messages::Messages,
         // First of those that hear of files: what is put off or lost is read before anything is asked of it.
         kept::<files::Files>(),
+        &parts::Parts,
         &recipe::RecipeForm,
         &result::Result,
         &target::TargetForm,

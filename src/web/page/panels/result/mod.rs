@@ -226,6 +226,11 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if left > 0 {
         facts.push(("not in it, stays in the source", format::bytes(left)));
     }
+    if let (count @ 1.., bytes) = report.others {
+        let fate = if report.gives_back.is_empty() { "left out" } else { "held without loss" };
+        let text = format!("{} tensors, {}, {fate}", format::count(count), format::bytes(bytes));
+        facts.push(("other state beside the weights", text));
+    }
     if let Some(quality) = &report.quality {
         facts.push(("SQNR of the worst tensor", decibels(quality.worst_db)));
         facts.push(("of the median tensor", decibels(quality.median_db)));
