@@ -101,6 +101,17 @@ impl Model {
         if is_whole { source_bytes } else { covered }
     }
 
+    /// Bytes of its files that are no tensor's.
+    pub fn bytes_beside(&self) -> u64 {
+        let files = self.files.iter().map(|(_, len)| *len).fold(0, u64::saturating_add);
+        let is_own = |tensor: &&Tensor| {
+            let origin = tensor.same_as.and_then(|index| self.tensors.get(index));
+            origin.is_none_or(|origin| origin.storage != tensor.storage)
+        };
+        let tensors = self.tensors.iter().filter(is_own).map(Tensor::stored_bytes);
+        files.saturating_sub(tensors.fold(0, u64::saturating_add))
+    }
+
     fn own(&self) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().filter(|tensor| tensor.same_as.is_none())
     }

@@ -372,6 +372,14 @@ impl Tensor {
         self.len() == 0
     }
 
+    /// Bytes that its elements, or the codes of them, take.
+    pub fn stored_bytes(&self) -> u64 {
+        match self.storage {
+            Storage::Encoded { span, .. } => span.len,
+            _ => self.size_bytes(),
+        }
+    }
+
     /// Size of the elements in bytes.
     pub fn size_bytes(&self) -> u64 {
         self.len() * self.dtype.size_bytes()

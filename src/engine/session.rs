@@ -13,7 +13,7 @@ use super::{EngineError, Importance, Plan, Task, sensitivity, sketch::BlockSketc
 use crate::code::Kind;
 use crate::model::Model;
 use crate::quantize::{Method, Pruning, Scope, Value, grid, methods};
-use crate::recipe::{Checked, Recipe};
+use crate::recipe::{Carry, Checked, Recipe};
 
 /// Weights in a sample, at most about twice this.
 const SAMPLE_WEIGHTS: u64 = 1 << 20;
@@ -482,13 +482,15 @@ impl Session {
         recipe.include.is_empty() || self.model.tensors.iter().all(|tensor| recipe.excludes(&tensor.name))
     }
 
-    /// Bits of the tensors that a recipe keeps, with an estimate of the names, and the model's float parameters.
+    /// Bits of the tensors that a recipe keeps and of what is no tensor, with an estimate of the names, and the model's float
+    /// parameters.
     fn kept_bits(&mut self, recipe: &Recipe) -> Result<(u64, u64), EngineError> {
         let parameters = self.model.float32_bytes() / 4;
         let selected = self.groups(recipe)?.selected.clone();
         let kept = self.model.tensors.iter().enumerate();
         let kept = kept.filter(|(i, t)| selected.binary_search(i).is_err() && t.same_as.is_none());
-        let bytes: u64 = kept.map(|(_, tensor)| tensor.size_bytes()).sum();
+        let bytes: u64 = kept.map(|(_, tensor)| tensor.stored_bytes()).sum();
+        let bytes = if recipe.carry == Carry::File { bytes + self.model.bytes_beside() } else { bytes };
         let names: u64 = self.model.tensors.iter().map(|t| t.name.len() as u64 + 24).sum();
         Ok(((bytes + names + 200) * 8, parameters))
     }

@@ -11,9 +11,9 @@ pub fn fill(app: &App, rows: &Element, bar: &Element, ledger: &[(String, u64)]) 
     let total: u64 = ledger.iter().map(|(_, bits)| bits).sum();
     clear(rows);
     clear(bar);
-    for (index, (part, bits)) in ledger.iter().enumerate().filter(|(_, (_, bits))| *bits > 0) {
+    for (index, (part, bits)) in ledger.iter().filter(|(_, bits)| *bits > 0).enumerate() {
         let share = *bits as f64 / total.max(1) as f64;
-        let colour = format!("s{}", index % 7);
+        let colour = format!("s{}", index % 8);
         append(rows, &row(app, part, *bits, share, &colour));
         let segment = make(&app.document, "span", &colour, "");
         set(&segment, "title", &format!("{part}: {}", format::percent(share)));

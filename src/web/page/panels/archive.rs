@@ -58,7 +58,9 @@ fn show_archive(app: &'static App, open: &OpenArchive) {
     fact("compressed file", &format::bytes(size), "");
     fact("float weights", &format::count(archive.parameters), "");
     let ratio = archive.parameters as f64 * 4.0 / size.max(1) as f64;
-    fact("against 32-bit weights", &format!("{}×", format::significant(ratio, 4)), "");
+    if ratio >= 1.0 {
+        fact("against 32-bit weights", &format!("{}×", format::significant(ratio, 4)), "");
+    }
     if archive.source_bytes > 0 {
         let ratio = archive.source_bytes as f64 / size.max(1) as f64;
         fact("against the source file", &format!("{}×", format::significant(ratio, 4)), "");
