@@ -21,6 +21,8 @@ pub enum FileFormat {
     Onnx,
     /// Quantscope's own compressed container.
     Qsz,
+    /// GGUF, of llama.cpp and ggml.
+    Gguf,
 }
 
 /// The tensors of one weight file, in the file's order.

@@ -279,9 +279,42 @@ pub enum Storage {
 
 /// A code for elements; [`formats`](crate::formats) has a row for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[allow(missing_docs)]
 pub enum Codec {
     /// Protobuf varints, one for each element's bits.
     Varints,
+    // The block-coded types of ggml, by their names there; elements are float32.
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q8_1,
+    Q2K,
+    Q3K,
+    Q4K,
+    Q5K,
+    Q6K,
+    Q8K,
+    Iq2Xxs,
+    Iq2Xs,
+    Iq3Xxs,
+    Iq1S,
+    Iq4Nl,
+    Iq3S,
+    Iq2S,
+    Iq4Xs,
+    Iq1M,
+    Tq1_0,
+    Tq2_0,
+    Mxfp4,
+    Nvfp4,
+    Q1_0,
+    Q2_0,
+    /// Signed integers of four bits, two in a byte as ONNX packs them; elements are of type I8.
+    Int4,
+    /// Integers of four bits, two in a byte as ONNX packs them; elements are of type U8.
+    Uint4,
 }
 
 impl Storage {
@@ -359,7 +392,13 @@ impl Tensor {
 
     /// Whether its bytes can only be read from front to back, or all at once.
     pub fn is_sequential(&self) -> bool {
-        !matches!(self.storage, Storage::Stored(_)) || self.strides.is_some()
+        // Units of fixed size can be decoded anywhere.
+        let anywhere = match self.storage {
+            Storage::Stored(_) => true,
+            Storage::Deflated { .. } => false,
+            Storage::Encoded { codec, .. } => codec != Codec::Varints,
+        };
+        !anywhere || self.strides.is_some()
     }
 
     /// Whether codes of blocks of elements stand for its elements: it was quantized before.

@@ -133,7 +133,6 @@ fn odd_and_valid_files_are_accepted() {
 #[test]
 fn files_of_other_kinds_are_named() {
     for (path, named) in [
-        ("stories260K/stories260K_q8_0.gguf", "a GGUF file"),
         ("mlperf_tiny/pretrainedResnet.h5", "an HDF5 file"),
         ("mnist_test/t10k-images-idx3-ubyte.gz", "a gzip file"),
         ("silero/LICENSE", "a text file"),

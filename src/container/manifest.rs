@@ -12,7 +12,7 @@ use crate::varint;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Kinds of source file by their number in the file.
-const FORMATS: [FileFormat; 7] = [
+const FORMATS: [FileFormat; 8] = [
     FileFormat::Safetensors,
     FileFormat::Npy,
     FileFormat::Npz,
@@ -20,6 +20,7 @@ const FORMATS: [FileFormat; 7] = [
     FileFormat::TorchLegacy,
     FileFormat::Qsz,
     FileFormat::Onnx,
+    FileFormat::Gguf,
 ];
 
 /// What a container says about itself.

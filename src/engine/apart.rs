@@ -33,6 +33,8 @@ impl Plan {
             }
             match (forms.get(index), tensor.storage) {
                 (Some(Form::View(view)), _) => *fate = Fate::View(view.clone()),
+                // Of a file that is not there nothing says that its codes were turned.
+                (None, Storage::Encoded { .. }) if tensor.big_endian => {}
                 (Some(Form::Codes), _) | (None, Storage::Encoded { .. }) => *fate = Fate::Codes,
                 _ => {}
             }

@@ -303,6 +303,11 @@ impl Source for Restored<'_> {
     }
 }
 
+/// Bytes of the elements that an entry stands for.
+fn size_bytes(entry: &Entry) -> u64 {
+    entry.len().saturating_mul(entry.dtype.size_bytes())
+}
+
 /// Hands over the elements of a tensor, little-endian and row-major, however the container holds them.
 ///
 /// Memory for a block, or for all of a tensor that is a view or has codes of varying length.
@@ -313,6 +318,8 @@ pub fn elements(file: &dyn Source, reader: &Reader, index: usize, sink: Sink<'_>
         return Restored::new(file, reader)?.ok_or(EngineError::Message)?.view(entry, sink);
     }
     let (mut bytes, mut all) = (Vec::new(), Vec::new());
+    let mut done = 0;
+    let is_big_endian = entry.place.as_ref().is_some_and(|place| place.big_endian);
     for block in 0..decoder.blocks() {
         bytes.clear();
         decoder.decode_block(file, block, &mut bytes)?;
@@ -320,7 +327,14 @@ pub fn elements(file: &dyn Source, reader: &Reader, index: usize, sink: Sink<'_>
             Content::Codes(codec, _) if codec.unit().is_none() => all.extend_from_slice(&bytes),
             Content::Codes(codec, _) => {
                 let mut elements = Vec::new();
+                if is_big_endian {
+                    codec.turn_units(&mut bytes);
+                }
                 codec.decode_units(&bytes, &mut elements);
+                // The last unit may stand for fewer.
+                let left = size_bytes(entry) - done;
+                elements.truncate(usize::try_from(left).unwrap_or(usize::MAX));
+                done += elements.len() as u64;
                 sink(&elements)?;
             }
             _ => sink(&bytes)?,
@@ -329,8 +343,7 @@ pub fn elements(file: &dyn Source, reader: &Reader, index: usize, sink: Sink<'_>
     if let Content::Codes(codec, len) = entry.content
         && codec.unit().is_none()
     {
-        let size = entry.len().saturating_mul(entry.dtype.size_bytes());
-        let storage = Storage::Encoded { span: Span { offset: 0, len }, codec, len: size };
+        let storage = Storage::Encoded { span: Span { offset: 0, len }, codec, len: size_bytes(entry) };
         let tensor = Tensor::plain(entry.name.clone(), entry.shape.clone(), entry.dtype, storage);
         let mut elements = Vec::new();
         TensorReader::new(&all, &tensor, &Limits::default())?.read(0..tensor.len(), &mut elements)?;

@@ -22,8 +22,7 @@ pub(super) fn hinted(error: FormatError) -> FormatError {
 }
 
 /// Signatures at the start of a file: bytes, what the file is, what to do.
-const SIGNATURES: [(&[u8], &str, &str); 18] = [
-    (b"GGUF", "a GGUF file", "convert it to safetensors, or open the weights it was made from"),
+const SIGNATURES: [(&[u8], &str, &str); 17] = [
     (
         b"\x89HDF\r\n\x1a\n",
         "an HDF5 file (Keras weights, perhaps)",

@@ -18,6 +18,7 @@ mod codec;
 mod cursor;
 mod error;
 mod foreign;
+mod gguf;
 mod inflate;
 mod layout;
 mod numpy;
@@ -88,7 +89,8 @@ fn tell(file: &Unopened) -> Result<&'static Format, FormatError> {
     }
 }
 
-/// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to.
+/// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to, the other
+/// parts of a split GGUF model. Parts are found by the name of the source's first part.
 pub fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
     for companions in FORMATS.iter().filter_map(|row| row.companions) {
         let found = companions(source, limits)?;

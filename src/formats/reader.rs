@@ -1,15 +1,19 @@
 //! Reads ranges of a tensor's elements, in row-major order and little-endian whatever the file's own order.
 //!
 //! A contiguous tensor costs one positional read per range. A deflated one is inflated from the front and read on from where
-//! the last range ended. A strided one is rearranged and an encoded one decoded once in memory, up to a
-//! limit.
+//! the last range ended. Of one in coded units those that cover the range are read, a few at a time. A strided one is
+//! rearranged and one of codes that vary in length decoded once in memory, up to a limit.
 
+use super::codec::Unit;
 use super::inflate::{Inflater, read_storage};
 use super::source::resize;
 use super::{FormatError, Limits, Source, error::shown};
-use crate::tensor::{Dtype, Storage, Tensor};
+use crate::tensor::{Codec, Dtype, Storage, Tensor};
 use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
 use std::ops::Range;
+
+/// Bytes of codes that are decoded at a time.
+const PIECE_BYTES: u64 = 1 << 14;
 
 /// Reads one tensor, range by range.
 pub struct TensorReader<'a> {
@@ -17,8 +21,10 @@ pub struct TensorReader<'a> {
     tensor: Tensor,
     part: String,
     inflater: Option<Inflater<'a>>,
-    /// All elements in row-major order, once a strided or encoded tensor has been read.
+    /// All elements in row-major order, once a tensor that is strided or of codes that vary in length has been read.
     rearranged: Option<Vec<u8>>,
+    /// Coded units, and the elements they stand for.
+    units: (Vec<u8>, Vec<u8>),
     limits: Limits,
 }
 
@@ -38,7 +44,8 @@ impl<'a> TensorReader<'a> {
             }
             _ => None,
         };
-        Ok(Self { source, tensor: tensor.clone(), part, inflater, rearranged: None, limits: *limits })
+        let units = (Vec::new(), Vec::new());
+        Ok(Self { source, tensor: tensor.clone(), part, inflater, rearranged: None, units, limits: *limits })
     }
 
     /// Appends the elements `range` (in row-major order) to `bytes`, little-endian.
@@ -57,7 +64,8 @@ impl<'a> TensorReader<'a> {
         resize(&self.part, bytes, start as u64 + len)?;
         let filled = bytes.get_mut(start..).unwrap_or_default();
         self.fill(range.start * size, filled)?;
-        if self.tensor.big_endian {
+        // Units are turned before they are decoded.
+        if self.tensor.big_endian && self.coded_units().is_none() {
             // A complex number is two numbers, each turned on its own.
             let parts = if matches!(self.tensor.dtype, Dtype::C64 | Dtype::C128) { 2 } else { 1 };
             filled.chunks_exact_mut((size / parts) as usize).for_each(<[u8]>::reverse);
@@ -92,10 +100,13 @@ impl<'a> TensorReader<'a> {
             self.copy_rearranged(from, buffer);
             return Ok(());
         }
-        if let Storage::Encoded { span, codec, .. } = self.tensor.storage {
+        if let Some((codec, unit)) = self.coded_units() {
+            return self.fill_from_units(codec, unit, from, buffer);
+        }
+        if let Storage::Encoded { span, .. } = self.tensor.storage {
             if self.rearranged.is_none() {
                 let (tensor, limit) = (&self.tensor, self.limits.rearranged_bytes);
-                self.rearranged = Some(codec.decode(self.source, &self.part, span, tensor, limit)?);
+                self.rearranged = Some(Codec::decode(self.source, &self.part, span, tensor, limit)?);
             }
             self.copy_rearranged(from, buffer);
             return Ok(());
@@ -103,6 +114,71 @@ impl<'a> TensorReader<'a> {
         let offset = self.tensor.storage.span().offset + at;
         let read = self.source.read_at(offset, buffer);
         read.map_err(|source| FormatError::Io { part: self.part.clone(), offset, source })
+    }
+
+    /// The code of a tensor that lies in units of fixed size.
+    fn coded_units(&self) -> Option<(Codec, Unit)> {
+        match self.tensor.storage {
+            Storage::Encoded { codec, .. } => codec.unit().map(|unit| (codec, unit)),
+            _ => None,
+        }
+    }
+
+    /// Fills `buffer` with the bytes of elements from byte `from` on, decoding the units that they lie in, a few at a time.
+    fn fill_from_units(
+        &mut self,
+        codec: Codec,
+        unit: Unit,
+        from: u64,
+        mut buffer: &mut [u8],
+    ) -> Result<(), FormatError> {
+        let unit_bytes = unit.elements * self.tensor.dtype.size_bytes();
+        let most = (PIECE_BYTES / unit.bytes).max(1);
+        let mut at = from;
+        let (mut codes, mut elements) = std::mem::take(&mut self.units);
+        while !buffer.is_empty() {
+            let first = at / unit_bytes;
+            let end = (at + buffer.len() as u64).div_ceil(unit_bytes);
+            codes.clear();
+            elements.clear();
+            self.read_units(first..end.min(first + most), &mut codes)?;
+            codec.decode_units(&codes, &mut elements);
+            let decoded = elements.get((at - first * unit_bytes) as usize..).unwrap_or_default();
+            let (now, later) = buffer.split_at_mut(buffer.len().min(decoded.len()));
+            if now.is_empty() {
+                let found = format!("{} of another", codec.name());
+                return Err(FormatError::damaged(&self.part, self.tensor.dtype.name(), found));
+            }
+            now.copy_from_slice(decoded.get(..now.len()).unwrap_or_default());
+            at += now.len() as u64;
+            buffer = later;
+        }
+        self.units = (codes, elements);
+        Ok(())
+    }
+
+    /// Appends coded units to `codes`, little-endian whatever the file's own order; refused where there are no such units.
+    pub(crate) fn read_units(&self, units: Range<u64>, codes: &mut Vec<u8>) -> Result<(), FormatError> {
+        let (span, count) = (self.tensor.storage.span(), units.end.saturating_sub(units.start));
+        let Some((codec, unit)) = self.coded_units().filter(|(_, unit)| units.end <= span.len / unit.bytes)
+        else {
+            let found = format!("units {} to {}", units.start, units.end);
+            return Err(FormatError::damaged(
+                &self.part,
+                format!("coded units in {} bytes", span.len),
+                found,
+            ));
+        };
+        let start = codes.len();
+        resize(&self.part, codes, start as u64 + count * unit.bytes)?;
+        let read = codes.get_mut(start..).unwrap_or_default();
+        let offset = span.offset + units.start * unit.bytes;
+        let failed = |source| FormatError::Io { part: self.part.clone(), offset, source };
+        self.source.read_at(offset, read).map_err(failed)?;
+        if self.tensor.big_endian {
+            codec.turn_units(read);
+        }
+        Ok(())
     }
 
     fn copy_rearranged(&self, from: u64, buffer: &mut [u8]) {

@@ -1,15 +1,16 @@
 //! The roles of a state dict's tensors, by names, shapes and neighbours.
 //!
-//! A name is a path of modules and a last word; the neighbours of a tensor are those of its own module. The words are those of
-//! PyTorch (`running_var`, `weight_hh_l0`), Flax (`kernel`, `scale`), Keras (`gamma`, `moving_mean`), the optimizers of each,
-//! and of formats for tensors that are quantized already: GPTQ and AWQ (`qweight`, `qzeros`, `scales`), bitsandbytes (`absmax`,
-//! `quant_map`), compressed-tensors and FP8 (`weight_scale`, `weight_scale_inv`). What no word tells, the shape does: two
-//! dimensions of more than one element make a matrix. What nothing tells is [`Role::Other`], which is kept.
+//! A name is a path of modules and a last word; the neighbours of a tensor are those of its own module. The words are those
+//! of PyTorch (`running_var`, `weight_hh_l0`), Flax (`kernel`, `scale`), Keras (`gamma`, `moving_mean`), the optimizers of
+//! each, of llama.cpp (`token_embd`, `rope_freqs`), and of formats for tensors that are quantized already: GPTQ and AWQ
+//! (`qweight`, `qzeros`, `scales`), bitsandbytes (`absmax`, `quant_map`), compressed-tensors and FP8 (`weight_scale`,
+//! `weight_scale_inv`). What no word tells, the shape does: two dimensions of more than one element make a matrix. What
+//! nothing tells is [`Role::Other`], which is kept.
 //!
 //! Cost: O(n log n) in the number of tensors, linear in the bytes of names.
 
 use crate::role::{Found, Role};
-use crate::tensor::{Dtype, Tensor};
+use crate::tensor::{Codec, Dtype, Storage, Tensor};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -41,7 +42,9 @@ pub(super) fn find(tensors: &mut [Tensor]) {
         }
         let Some(known) = modules.get_mut(place) else { continue };
         known.has_statistic |= is_statistic(leaf);
-        known.has_codes |= is_code(tensor.dtype) && tensor.len() > 1 && !is_count(leaf);
+        let is_code = is_code(tensor.dtype)
+            || matches!(tensor.storage, Storage::Encoded { codec, .. } if codec != Codec::Varints);
+        known.has_codes |= is_code && tensor.len() > 1 && !is_count(leaf);
         let is_main = has("weight scale gamma kernel w g", leaf);
         known.has_vector_weight |= is_main && spread(&tensor.shape) < 2;
         known.has_matrix |= is_main && spread(&tensor.shape) >= 2;
@@ -161,6 +164,11 @@ fn is_constant(leaf: &str) -> bool {
     )
 }
 
+/// Names of GGUF's tables, which end in `.weight` like everything there: factors of rotary frequencies.
+fn is_table(name: &str) -> bool {
+    name.ends_with("rope_freqs.weight") || name.contains("rope_factors_")
+}
+
 fn role_of(
     tensor: &Tensor,
     leaf: &str,
@@ -204,7 +212,7 @@ fn role_of(
     if tensor.len() <= 1 {
         return new(Role::Constant, "a single number");
     }
-    if is_constant(leaf) || (leaf == "bias" && shape.len() > 2 && dimensions >= 2) {
+    if is_constant(leaf) || is_table(name) || (leaf == "bias" && shape.len() > 2 && dimensions >= 2) {
         return new(Role::Constant, "name of a constant or table");
     }
     let is_shift = leaf.contains("bias") || has("b beta shift", leaf);
@@ -271,7 +279,11 @@ fn weight_reason(name: &str, leaf: &str, shape: &[u64]) -> &'static str {
     let lower = name.to_ascii_lowercase();
     if leaf.starts_with("weight_hh") || leaf.contains("recurrent") {
         "recurrent matrix"
-    } else if lower.contains("embed") || has("wte wpe", leaf) || lower.contains(".wte.") {
+    } else if lower.contains("embed")
+        || lower.contains("embd")
+        || has("wte wpe", leaf)
+        || lower.contains(".wte.")
+    {
         "embedding"
     } else if lower.contains("lora_") {
         "low-rank factor"
@@ -285,7 +297,7 @@ fn weight_reason(name: &str, leaf: &str, shape: &[u64]) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor::{Span, Storage};
+    use crate::tensor::Span;
 
     fn tensor(name: &str, dtype: Dtype, shape: &[u64]) -> Tensor {
         Tensor::plain(name.to_owned(), shape.to_vec(), dtype, Storage::Stored(Span { offset: 0, len: 0 }))

@@ -239,7 +239,8 @@ impl<'a> Walk<'a> {
         let Some(tensor) = self.model.tensors.get(index) else { return };
         let is_code = matches!(tensor.storage, Storage::Encoded { .. });
         let len = if is_code && !self.decodes { tensor.storage.span().len } else { tensor.size_bytes() };
-        let view = if is_code { View::default() } else { View::of(tensor, 0) };
+        let codes = View { big_endian: tensor.big_endian, ..View::default() };
+        let view = if is_code && !self.decodes { codes } else { View::of(tensor, 0) };
         if let Some(place) = self.places.get_mut(index) {
             *place = Some(View { offset: self.target, ..view });
         }
