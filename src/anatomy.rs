@@ -43,9 +43,20 @@ pub struct Anatomy {
     pub inflated: Vec<Inflated>,
     /// The checksums of bytes in which tensors lie, in the order of those bytes.
     pub checksums: Vec<Checksum>,
+    /// Whether more changes than is said here, as in an archive inside another.
+    pub is_unknown: bool,
 }
 
 impl Anatomy {
+    /// Takes in that of another file, which lies behind.
+    pub fn append(&mut self, other: Self) {
+        self.edits.extend(other.edits);
+        self.edits_decode |= other.edits_decode;
+        self.inflated.extend(other.inflated);
+        self.checksums.extend(other.checksums);
+        self.is_unknown |= other.is_unknown;
+    }
+
     /// Moves everything, for a file that lies `by` bytes into another.
     pub fn shift(&mut self, by: u64) {
         let spans = self.edits.iter_mut().map(|edit| &mut edit.span);

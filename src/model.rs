@@ -23,6 +23,12 @@ pub enum FileFormat {
     Qsz,
     /// GGUF, of llama.cpp and ggml.
     Gguf,
+    /// One model in several files of safetensors or `PyTorch`.
+    Shards,
+    /// A program that `torch.export` saved, with its weights.
+    TorchExport,
+    /// A zip archive with one weight file in it.
+    Zip,
 }
 
 /// The tensors of one weight file, in the file's order.
@@ -48,6 +54,9 @@ pub struct Model {
     pub anatomy: Anatomy,
 }
 
+/// Notes of the files of one model that are kept; what they say more is much the same.
+const MOST_NOTES: usize = 100;
+
 impl Model {
     /// A model without a tensor, of which no more is known; [`formats::open`](crate::formats::open) adds its files.
     pub fn empty(format: FileFormat) -> Self {
@@ -61,6 +70,33 @@ impl Model {
             notes: Vec::new(),
             files: Vec::new(),
             anatomy: Anatomy::default(),
+        }
+    }
+
+    /// Moves everything that has a position in the source `offset` bytes on: for a file that begins there in a larger source.
+    pub fn shift(&mut self, offset: u64) {
+        for tensor in self.tensors.iter_mut().chain(&mut self.extras) {
+            tensor.storage.shift(offset);
+        }
+        self.anatomy.shift(offset);
+    }
+
+    /// Takes in what another file of the same source holds, behind what is there; of metadata under one key, the first stays.
+    pub fn append(&mut self, other: Self) {
+        for (own, more) in [(&mut self.tensors, other.tensors), (&mut self.extras, other.extras)] {
+            let before = own.len();
+            let behind = |tensor: Tensor| Tensor { same_as: tensor.same_as.map(|at| at + before), ..tensor };
+            own.extend(more.into_iter().map(behind));
+        }
+        for (key, text) in other.metadata {
+            self.metadata.entry(key).or_insert(text);
+        }
+        self.is_partial |= other.is_partial;
+        self.anatomy.append(other.anatomy);
+        for note in other.notes {
+            if self.notes.len() < MOST_NOTES && !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
         }
     }
 

@@ -325,6 +325,15 @@ impl Storage {
         }
     }
 
+    /// Moves it `offset` bytes on in the source.
+    pub const fn shift(&mut self, offset: u64) {
+        match self {
+            Self::Stored(span) | Self::Deflated { span, .. } | Self::Encoded { span, .. } => {
+                span.offset = span.offset.saturating_add(offset);
+            }
+        }
+    }
+
     /// Number of bytes after inflation and decoding.
     pub const fn len(&self) -> u64 {
         match self {

@@ -6,8 +6,8 @@
 
 use super::Failure;
 use crate::engine::EngineError;
-use crate::engine::native::FileSource;
-use crate::formats::{self, FormatError, Limits, shown};
+use crate::engine::native::model_files;
+use crate::formats::{FormatError, shown};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -62,13 +62,12 @@ fn resolved(path: &Path) -> PathBuf {
     folder.join(path.file_name().unwrap_or_default())
 }
 
-/// A file with those that hold its data, as far as it says.
+/// A file with those that hold its data, as far as it says; those of a folder's model.
 fn with_companions(input: &Path) -> Vec<PathBuf> {
-    let mut files = vec![input.to_path_buf()];
-    let companions =
-        FileSource::open(input).ok().and_then(|f| formats::companions(&f, &Limits::default()).ok());
-    files.extend(companions.unwrap_or_default().iter().map(|name| input.with_file_name(name)));
-    files
+    match model_files(input) {
+        Ok(files) => files.into_iter().map(|(_, path)| path).collect(),
+        Err(_) => vec![input.to_path_buf()],
+    }
 }
 
 /// Refuses outputs that are inputs, or each other. Devices and pipes are no files that could be harmed.

@@ -12,7 +12,7 @@ use crate::varint;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Kinds of source file by their number in the file.
-const FORMATS: [FileFormat; 8] = [
+const FORMATS: [FileFormat; 11] = [
     FileFormat::Safetensors,
     FileFormat::Npy,
     FileFormat::Npz,
@@ -21,6 +21,9 @@ const FORMATS: [FileFormat; 8] = [
     FileFormat::Qsz,
     FileFormat::Onnx,
     FileFormat::Gguf,
+    FileFormat::Shards,
+    FileFormat::TorchExport,
+    FileFormat::Zip,
 ];
 
 /// What a container says about itself.

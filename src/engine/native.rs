@@ -2,8 +2,10 @@
 
 use super::{EngineError, Task};
 #[cfg(not(target_arch = "wasm32"))]
-use crate::formats::FormatError;
+use crate::formats::{self, FormatError, Limits};
 use std::collections::BTreeMap;
+#[cfg(not(target_arch = "wasm32"))]
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Results that may wait for their turn, per thread; it bounds memory whatever the number of tasks.
@@ -152,28 +154,66 @@ pub type Files = crate::formats::Joined<FileSource>;
 
 /// The last part of a path, as text.
 #[cfg(not(target_arch = "wasm32"))]
-pub fn file_name(path: &std::path::Path) -> String {
+pub fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-/// Opens a weight file, and beside it the files that it says hold its data.
+/// Opens a model with all files that it is in; see [`model_files`].
 #[cfg(not(target_arch = "wasm32"))]
-pub fn open_files(path: &std::path::Path) -> Result<Files, FormatError> {
-    let failed = |path: &std::path::Path, source| {
-        let part = path.display().to_string();
-        FormatError::Io { part, offset: 0, source }
-    };
+pub fn open_files(path: &Path) -> Result<Files, FormatError> {
+    let open = |(name, path): (String, PathBuf)| Ok((name, open_file(&path)?));
+    let files: Result<Vec<_>, FormatError> = model_files(path)?.into_iter().map(open).collect();
+    Ok(Files::new(files?))
+}
+
+/// The files that a model is in, with their names below its folder, the one to be opened first: that of `path` and those
+/// that it says hold its data, or all shards of a numbered set of which it is one. Of a folder, those of its one model.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn model_files(path: &Path) -> Result<Vec<(String, PathBuf)>, FormatError> {
+    let path = &if path.is_dir() { model_in(path)? } else { path.to_path_buf() };
     let name = file_name(path);
-    let first = FileSource::open(path).map_err(|error| failed(path, error))?;
-    let mut files = vec![(name, first)];
-    if let Some((_, model)) = files.first() {
-        for companion in crate::formats::companions(model, &crate::formats::Limits::default())? {
-            let beside = path.with_file_name(&companion);
-            let file = FileSource::open(&beside).map_err(|error| failed(&beside, error))?;
-            files.push((companion, file));
-        }
+    let beside = |name: String| {
+        let path = path.with_file_name(&name);
+        (name, path)
+    };
+    let companions = formats::companions(&open_file(path)?, &Limits::default())?;
+    if companions.is_empty() {
+        let set: Vec<_> = formats::set_of(&name).into_iter().map(beside).collect();
+        let is_whole = set.iter().all(|(_, path)| path.is_file());
+        return Ok(if is_whole { set } else { vec![(name, path.clone())] });
     }
-    Ok(Files::new(files))
+    let companions: Vec<_> = companions.into_iter().map(beside).collect();
+    let missing = companions.iter().filter(|(_, path)| !path.exists());
+    let missing: Vec<&str> = missing.map(|(name, _)| name.as_str()).collect();
+    if !missing.is_empty() {
+        return Err(FormatError::missing(path.display().to_string(), &missing));
+    }
+    Ok(std::iter::once((name, path.clone())).chain(companions).collect())
+}
+
+/// The one model of a folder: its index of shards, or its one weight file beside what that says holds its data.
+#[cfg(not(target_arch = "wasm32"))]
+fn model_in(folder: &Path) -> Result<PathBuf, FormatError> {
+    let failed = |source| FormatError::Io { part: folder.display().to_string(), offset: 0, source };
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    let files = entries.filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.is_file()));
+    let mut names: Vec<String> =
+        files.map(|path| file_name(&path)).filter(|name| !name.starts_with('.')).collect();
+    names.sort_unstable();
+    let mut found = formats::models(&names);
+    if found.len() > 1 {
+        let data_of =
+            |name: &&str| formats::companions(&open_file(&folder.join(name)).ok()?, &Limits::default()).ok();
+        let data: Vec<String> = found.iter().filter_map(data_of).flatten().collect();
+        found.retain(|name| !data.iter().any(|data| data == name));
+    }
+    Ok(folder.join(formats::only_model(&found)?))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn open_file(path: &Path) -> Result<FileSource, FormatError> {
+    let failed = |source| FormatError::Io { part: path.display().to_string(), offset: 0, source };
+    FileSource::open(path).map_err(failed)
 }
 
 /// A file opened for positional reads from any thread.
@@ -187,7 +227,7 @@ pub struct FileSource {
 #[cfg(not(target_arch = "wasm32"))]
 impl FileSource {
     /// Opens a file for reading.
-    pub fn open(path: &std::path::Path) -> std::io::Result<Self> {
+    pub fn open(path: &Path) -> std::io::Result<Self> {
         let file = std::fs::File::open(path)?;
         let meta = file.metadata()?;
         if meta.is_dir() {

@@ -96,7 +96,8 @@ impl Opened<Files> {
     ) -> Result<Self, EngineError> {
         let source = open_files(path)?;
         let importance = importance.map(open_files).transpose()?;
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        // That of the file, also where its folder was named.
+        let name = source.parts().first().map(|part| part.name.clone()).unwrap_or_default();
         Self::sketch((source, name), importance, recipe, jobs, progress)
     }
 }

@@ -73,6 +73,14 @@ pub enum FormatError {
         /// The file's name.
         file: String,
     },
+    /// Files that hold a part of the model are not there.
+    #[error("{part} needs {files} as well: they belong beside it, or are chosen together with it")]
+    Missing {
+        /// The file that names them.
+        part: String,
+        /// Their names.
+        files: String,
+    },
     /// The file is of another kind than the ones read here.
     #[error("this is {found}, not a weight file that can be read here: {hint}")]
     Foreign {
@@ -103,9 +111,43 @@ impl FormatError {
         Self::TooLarge { part: part.into(), declared, limit }
     }
 
+    /// Files that `part` names and that are not there.
+    pub(crate) fn missing(part: impl Into<String>, names: &[&str]) -> Self {
+        Self::Missing { part: part.into(), files: several(names) }
+    }
+
+    /// The same error, of a file inside the one that was opened.
+    #[must_use]
+    pub(crate) fn inside(mut self, file: &str) -> Self {
+        match &mut self {
+            Self::Io { part, .. }
+            | Self::Truncated { part, .. }
+            | Self::Damaged { part, .. }
+            | Self::TooLarge { part, .. }
+            | Self::Unsupported { part, .. }
+            | Self::Companion { part, .. }
+            | Self::Missing { part, .. }
+            | Self::Write { file: part, .. } => *part = format!("{}: {part}", shown(file)),
+            Self::Foreign { found, .. } => *found = format!("{}, which is {found}", shown(file)),
+        }
+        self
+    }
+
     /// A file of another kind.
     pub(crate) fn foreign(found: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Foreign { found: found.into(), hint: hint.into() }
+    }
+}
+
+/// Names as a sentence lists them, three at most: `a, b and c`, `a, b, c and 4 more`.
+pub(crate) fn several(names: &[&str]) -> String {
+    let mut words: Vec<String> = names.iter().take(3).map(|name| shown(name)).collect();
+    match names.len() {
+        4.. => format!("{} and {} more", words.join(", "), names.len() - words.len()),
+        _ => match words.pop() {
+            Some(last) if !words.is_empty() => format!("{} and {last}", words.join(", ")),
+            last => last.unwrap_or_default(),
+        },
     }
 }
 

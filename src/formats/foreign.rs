@@ -113,7 +113,7 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
     if start.starts_with('{') {
         return FormatError::foreign(
             "a JSON file",
-            "a model's configuration or index, perhaps; open the weight file beside it",
+            "a model's configuration, perhaps; open the weight file beside it",
         );
     }
     let bytes = source.len();

@@ -17,23 +17,28 @@
 mod codec;
 mod cursor;
 mod error;
+mod folder;
 mod foreign;
 mod gguf;
 mod inflate;
+mod inside;
 mod layout;
 mod numpy;
 mod numpy_type;
 mod onnx;
+mod pairs;
 mod parts;
 mod protobuf;
 mod reader;
 mod roles;
 mod safetensors;
+mod shards;
 mod source;
 mod table;
 mod torch;
 mod writer;
 mod zip;
+mod zipped;
 
 pub use error::FormatError;
 #[cfg(feature = "cli")]
@@ -41,10 +46,15 @@ pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
 pub(crate) use error::shown;
+pub use folder::models;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use folder::only_model;
 #[cfg(feature = "network")]
 pub(crate) use onnx::walk as onnx_walk;
 pub use parts::other_parts;
 pub use reader::TensorReader;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use shards::set_of;
 pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};
 #[cfg(feature = "cli")]
@@ -61,7 +71,38 @@ pub fn open(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> 
 
 /// As [`open`], with another [part](other_parts) of the file taken for the weights, unless it is none.
 pub fn open_part(source: &dyn Source, limits: &Limits, part: &str) -> Result<Model, FormatError> {
-    let file = Unopened::new(source, limits)?;
+    let mut model = match source.parts() {
+        // Of a kind that is whole in one file, the first is the model, whatever lies beside it.
+        [first, _, ..] if !is_in_several(source, limits)? => {
+            open_file(&source::Window::new(source, first.span), limits, part, Some(open_inside))?
+        }
+        _ => open_file(source, limits, part, Some(open_inside))?,
+    };
+    model.notes.extend(shards::note(source.parts()));
+    let parts = source.parts().iter().map(|part| (part.name.clone(), part.span.len));
+    model.files =
+        if source.parts().is_empty() { vec![(String::new(), source.len())] } else { parts.collect() };
+    Ok(model)
+}
+
+/// Whether a source of several files is of a kind that other files hold data of.
+fn is_in_several(source: &dyn Source, limits: &Limits) -> Result<bool, FormatError> {
+    let file = Unopened::new(source, limits, None)?;
+    Ok(FORMATS.iter().any(|row| row.companions.is_some() && (row.is_told)(&file)))
+}
+
+/// As [`open`], for a file that is inside another.
+fn open_inside(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    open_file(source, limits, "", None)
+}
+
+fn open_file(
+    source: &dyn Source,
+    limits: &Limits,
+    part: &str,
+    inside: Option<inside::Open>,
+) -> Result<Model, FormatError> {
+    let file = Unopened::new(source, limits, inside)?;
     let row = tell(&file)?;
     let mut model = parts::select((row.open)(&file).map_err(foreign::hinted)?, part)?;
     model.anatomy = (row.anatomy)(&file, &model)?;
@@ -69,9 +110,6 @@ pub fn open_part(source: &dyn Source, limits: &Limits, part: &str) -> Result<Mod
         roles::find(&mut model.tensors);
         roles::find(&mut model.extras);
     }
-    let parts = source.parts().iter().map(|part| (part.name.clone(), part.span.len));
-    model.files =
-        if source.parts().is_empty() { vec![(String::new(), source.len())] } else { parts.collect() };
     Ok(model)
 }
 
@@ -89,8 +127,8 @@ fn tell(file: &Unopened) -> Result<&'static Format, FormatError> {
     }
 }
 
-/// The names of other files that hold data of the weight file `source`, sorted: those an ONNX model refers to, the other
-/// parts of a split GGUF model. Parts are found by the name of the source's first part.
+/// The names of other files that hold data of the weight file `source`, sorted: those that an ONNX model or an index of
+/// shards refers to, the other parts of a split GGUF model. Parts are found by the name of the source's first part.
 pub fn companions(source: &dyn Source, limits: &Limits) -> Result<Vec<String>, FormatError> {
     for companions in FORMATS.iter().filter_map(|row| row.companions) {
         let found = companions(source, limits)?;

@@ -116,6 +116,49 @@ impl<S: Source> Source for Joined<S> {
     }
 }
 
+/// A part of a source, read as one of its own.
+pub(super) struct Window<'a> {
+    source: &'a dyn Source,
+    span: Span,
+}
+
+impl<'a> Window<'a> {
+    /// The bytes of `span`, which must lie inside the source.
+    pub(super) fn new(source: &'a dyn Source, span: Span) -> Self {
+        Self { source, span }
+    }
+}
+
+impl Source for Window<'_> {
+    fn len(&self) -> u64 {
+        self.span.len
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        match offset.checked_add(buffer.len() as u64) {
+            Some(end) if end <= self.span.len => self.source.read_at(self.span.offset + offset, buffer),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// A file that another one names, as a path below that one's folder; `None` for one that lies anywhere else.
+pub(super) fn below(name: &str) -> Option<&str> {
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let is_outside = name.is_empty()
+        || name.starts_with('/')
+        || name.contains(['\\', ':', '\0'])
+        || name.split('/').any(|step| step == ".." || step.is_empty());
+    if is_outside { None } else { Some(name) }
+}
+
+/// The part of a source that is the file `name`, a path or its last step, beside the first one.
+pub(super) fn companion<'a>(source: &'a dyn Source, name: &str) -> Option<&'a Part> {
+    let others = source.parts().get(1..).unwrap_or_default();
+    let find = |name: &str| others.iter().find(|part| part.name == name);
+    find(name).or_else(|| find(name.rsplit('/').next().unwrap_or_default()))
+}
+
 impl Source for Vec<u8> {
     fn len(&self) -> u64 {
         self.as_slice().len() as u64
@@ -188,6 +231,26 @@ pub(super) fn resize(part: &str, bytes: &mut Vec<u8>, len: u64) -> Result<(), Fo
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_window_ends_where_its_part_does() {
+        let bytes = vec![0u8, 1, 2, 3, 4];
+        let window = Window::new(&bytes, Span { offset: 1, len: 3 });
+        let mut read = [0; 3];
+        window.read_at(0, &mut read).unwrap();
+        assert_eq!((window.len(), read), (3, [1, 2, 3]));
+        for offset in [1, 3, u64::MAX] {
+            assert!(window.read_at(offset, &mut read).is_err(), "{offset}");
+        }
+    }
+
+    #[test]
+    fn names_of_files_lead_nowhere_but_below_the_folder() {
+        assert_eq!((below("a.bin"), below("./b/a.bin")), (Some("a.bin"), Some("b/a.bin")));
+        for outside in ["", "./", "../a", "b/../../a", "/a", "C:a", "C:\\a", "b\\a", "b//a", "a\0", "b/"] {
+            assert_eq!(below(outside), None, "{outside}");
+        }
+    }
 
     #[test]
     fn joined_files_read_as_one() {

@@ -4,10 +4,14 @@
 //! from it. A file's kind is told by its content alone: first by signatures, which no two kinds share; then, after the signatures
 //! of kinds that are only [recognised](super::foreign), by the form of what the file starts with.
 
+use super::inside::Open;
 use super::numpy::{npy, npz};
 use super::writer::{Contents, ExportError, Frame, Template};
 use super::zip::{Archive, is_zip};
-use super::{FormatError, Limits, Part, Source, gguf, numpy, onnx, read_part, safetensors, torch, zip};
+use super::zipped::{is_zipped, open_zipped};
+use super::{
+    FormatError, Limits, Part, Source, gguf, numpy, onnx, read_part, safetensors, shards, torch, zip,
+};
 use crate::anatomy::Anatomy;
 use crate::model::{FileFormat, Model};
 use std::io::Write;
@@ -23,14 +27,23 @@ pub(super) struct Unopened<'a> {
     pub(super) head: Vec<u8>,
     /// Its directory, where it is a zip archive.
     pub(super) archive: Option<Archive>,
+    /// How a file inside it is opened, unless it is itself inside one.
+    pub(super) inside: Option<Open>,
 }
 
 impl<'a> Unopened<'a> {
-    pub(super) fn new(source: &'a dyn Source, limits: &'a Limits) -> Result<Self, FormatError> {
-        let len = source.len().min(HEAD_BYTES);
+    pub(super) fn new(
+        source: &'a dyn Source,
+        limits: &'a Limits,
+        inside: Option<Open>,
+    ) -> Result<Self, FormatError> {
+        let first = source.parts().first().map_or(source.len(), |part| part.span.len);
+        let len = first.min(HEAD_BYTES);
         let head = read_part(source, "the file's start", 0, len, u64::MAX)?;
-        let archive = if is_zip(&head) { Some(Archive::open(source, limits)?) } else { None };
-        Ok(Self { source, limits, head, archive })
+        // Of several files the first may be one: that is for the reader of several to open.
+        let is_archive = is_zip(&head) && source.parts().len() < 2;
+        let archive = if is_archive { Some(Archive::open(source, limits)?) } else { None };
+        Ok(Self { source, limits, head, archive, inside })
     }
 
     /// Its directory; refused where it is no archive.
@@ -83,11 +96,32 @@ fn nothing_more(_: &Unopened, _: &Model) -> Result<Anatomy, FormatError> {
     Ok(Anatomy::default())
 }
 
+/// Of an archive inside an archive the outer one's alone: checksums of checksums are not reckoned.
+fn zipped_anatomy(file: &Unopened, model: &Model) -> Result<Anatomy, FormatError> {
+    let outer = zip::anatomy(file.source, file.archive()?, model, file.limits)?;
+    let is_unknown = model.anatomy != Anatomy::default();
+    Ok(Anatomy { is_unknown, ..outer })
+}
+
 /// What files of `torch.save` are called, whatever wrote them.
 const TORCH_EXTENSIONS: &[&str] = &["pt", "pth", "th", "bin"];
 
 /// Every format, in the order in which a file is asked whether it is one, signatures first.
-pub(super) static FORMATS: [Format; 8] = [
+pub(super) static FORMATS: [Format; 11] = [
+    // Before the kinds of its files, the first of which the source begins with where there is no index.
+    Format {
+        id: FileFormat::Shards,
+        name: "sharded safetensors or PyTorch",
+        noun: "",
+        extensions: &["index.json"],
+        has_signature: true,
+        is_told: |file| shards::is_index(&file.head) || shards::is_numbered(file.source.parts()),
+        open: |file| shards::open(file.source, &file.head, file.limits),
+        anatomy: |_, model| Ok(model.anatomy.clone()),
+        tells_roles: false,
+        companions: Some(shards::companions),
+        writes: None,
+    },
     Format {
         id: FileFormat::Safetensors,
         name: "safetensors",
@@ -110,6 +144,20 @@ pub(super) static FORMATS: [Format; 8] = [
         is_told: |file| npy::is_npy(&file.head),
         open: |file| npy::open(file.source, file.limits),
         anatomy: nothing_more,
+        tells_roles: false,
+        companions: None,
+        writes: None,
+    },
+    // Before other archives with a pickle, which may stand among its extra files.
+    Format {
+        id: FileFormat::TorchExport,
+        name: "PyTorch (torch.export)",
+        noun: "",
+        extensions: &["pt2"],
+        has_signature: true,
+        is_told: |file| file.archive.as_ref().is_some_and(torch::is_export),
+        open: |file| torch::open_export(file.source, file.archive()?, file.limits),
+        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
         tells_roles: false,
         companions: None,
         writes: None,
@@ -140,6 +188,20 @@ pub(super) static FORMATS: [Format; 8] = [
         tells_roles: false,
         companions: None,
         writes: Some(Writes { start: numpy::start, parts: None }),
+    },
+    // After the kinds that are archives themselves.
+    Format {
+        id: FileFormat::Zip,
+        name: "weight file in a zip archive",
+        noun: "",
+        extensions: &["zip"],
+        has_signature: true,
+        is_told: |file| file.archive.as_ref().is_some_and(|archive| is_zipped(archive, is_weight_name)),
+        open: |file| open_zipped(file.source, file.archive()?, is_weight_name, file.inside, file.limits),
+        anatomy: zipped_anatomy,
+        tells_roles: true,
+        companions: None,
+        writes: None,
     },
     Format {
         id: FileFormat::TorchLegacy,
@@ -239,10 +301,19 @@ impl FileFormat {
 
 impl Format {
     fn has_extension_of(&self, name: &str) -> bool {
-        let extension = name.rsplit_once('.').map(|(_, extension)| extension);
-        extension
-            .is_some_and(|extension| self.extensions.iter().any(|own| own.eq_ignore_ascii_case(extension)))
+        let is_ending = |own: &&str| {
+            let at = name.len().checked_sub(own.len() + 1);
+            let ending = at.and_then(|at| name.get(at..)?.strip_prefix('.'));
+            ending.is_some_and(|ending| ending.eq_ignore_ascii_case(own))
+        };
+        self.extensions.iter().any(is_ending)
     }
+}
+
+/// Whether a file of this name should be a weight file, whole and on its own.
+pub(super) fn is_weight_name(name: &str) -> bool {
+    let is_other = |row: &&Format| matches!(row.id, FileFormat::Zip | FileFormat::Shards);
+    FORMATS.iter().filter(|row| !is_other(row)).any(|row| row.has_extension_of(name))
 }
 
 /// The formats that can be written.
@@ -350,7 +421,7 @@ mod tests {
 
     /// The words of a text that start like an ending.
     fn endings(text: &str) -> BTreeSet<&str> {
-        let words = text.split(|c: char| c != '.' && !c.is_ascii_lowercase());
+        let words = text.split(|c: char| c != '.' && !c.is_ascii_lowercase() && !c.is_ascii_digit());
         words.filter_map(|word| word.strip_prefix('.')).filter(|word| !word.is_empty()).collect()
     }
 
@@ -360,7 +431,9 @@ mod tests {
         let front = page.lines().find(|line| line.contains(" to decode</p>")).unwrap();
         assert_eq!(endings(front), FORMATS.iter().flat_map(|row| row.extensions).copied().collect());
         let network = page.lines().find(|line| line.contains("id=\"accuracy-network-input\"")).unwrap();
-        assert!(endings(network).contains(FileFormat::Onnx.extension()), "{network}");
+        for row in FORMATS.iter().filter(|row| row.id == FileFormat::Onnx) {
+            assert!(row.extensions.iter().all(|ending| endings(network).contains(ending)), "{network}");
+        }
         for ending in written().map(FileFormat::extension) {
             for button in ["download", "archive"] {
                 assert!(page.contains(&format!("id=\"{button}-{ending}\"")), "{button} {ending}");

@@ -130,6 +130,9 @@ impl Skeleton {
             model.tensors.iter().enumerate().any(|(index, tensor)| {
                 matches!(tensor.storage, Storage::Encoded { .. }) && is_quantized(index)
             });
+        if anatomy.is_unknown && (0..model.tensors.len()).any(is_quantized) {
+            return Err("it is an archive inside another, whose checksums change");
+        }
         let has_room = anatomy.edits_decode && !anatomy.edits.is_empty();
         if decodes && !has_room {
             return Err("a tensor that was quantized in the file's own way is quantized anew");

@@ -3,6 +3,7 @@
 use super::roles::{Name, Scope};
 use crate::formats::error::shown;
 use crate::formats::layout::{Declared, element_count};
+use crate::formats::source::{below, companion};
 use crate::formats::{FormatError, Limits, Source};
 use crate::tensor::{Codec, Dtype, Span, Storage};
 use std::collections::BTreeMap;
@@ -74,16 +75,8 @@ impl Found {
         let Some(location) = self.external.get("location") else {
             return Err(FormatError::damaged(self.part(), expected, "none"));
         };
-        let name = location.strip_prefix("./").unwrap_or(location);
-        let outside = name.is_empty()
-            || name.starts_with('/')
-            || name.contains(['\\', ':', '\0'])
-            || name.split('/').any(|step| step == ".." || step.is_empty());
-        if outside {
-            Err(FormatError::damaged(self.part(), expected, shown(location)))
-        } else {
-            Ok(name.to_owned())
-        }
+        let name = below(location).map(str::to_owned);
+        name.ok_or_else(|| FormatError::damaged(self.part(), expected, shown(location)))
     }
 
     pub(super) fn locate(
@@ -113,10 +106,7 @@ impl Found {
 
     fn external_span(&self, source: &dyn Source, bytes: u64) -> Result<Span, FormatError> {
         let location = self.location()?;
-        let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-        let others = source.parts().get(1..).unwrap_or_default();
-        let exact = others.iter().find(|part| part.name == location);
-        let Some(file) = exact.or_else(|| others.iter().find(|part| part.name == base(&location))) else {
+        let Some(file) = companion(source, &location) else {
             return Err(FormatError::Companion { part: self.part(), file: shown(&location) });
         };
         let number = |key: &str, default: u64| match self.external.get(key) {

@@ -15,6 +15,11 @@ pub(in crate::formats) fn find_pickle(archive: &Archive) -> Option<&Entry> {
     archive.entries().iter().find(|entry| is_data(&entry.name))
 }
 
+/// Locates the tensors of a file that is a zip archive with a pickle.
+pub(in crate::formats) fn open_archive(source: &dyn Source, limits: &Limits) -> Result<Model, FormatError> {
+    open_zip(source, &Archive::open(source, limits)?, limits)
+}
+
 /// Locates the tensors of a zip archive with a pickle.
 pub(in crate::formats) fn open_zip(
     source: &dyn Source,

@@ -10,12 +10,14 @@
 
 mod archive;
 mod checkpoint;
+mod export;
 mod legacy;
 mod pickle;
 mod storage;
 mod walk;
 
-pub(super) use archive::{find_pickle, open_zip};
+pub(super) use archive::{find_pickle, open_archive, open_zip};
+pub(super) use export::{is_export, open_export};
 pub(super) use legacy::open_pickle;
 pub(super) use pickle::is_pickle;
 
