@@ -56,6 +56,30 @@ button.addEventListener("click", () => attempt(button, async () => {
   if (data) await measure(data);
 }));
 
+// A folder that was dropped, as the files in it and below; what is hidden stays so.
+const MOST_FILES = 10_000;
+const filesBelow = async (entries) => {
+  const [files, agenda] = [[], [...entries]];
+  for (const entry of agenda) {
+    if (entry.name.startsWith(".")) continue;
+    if (entry.isDirectory) {
+      const reader = entry.createReader();
+      for (let some; (some = await new Promise((done, failed) => reader.readEntries(done, failed))).length; ) agenda.push(...some);
+    } else {
+      files.push(await new Promise((done, failed) => entry.file(done, failed)));
+    }
+    if (agenda.length > MOST_FILES) throw new Error(`it holds more than ${MOST_FILES} files`);
+  }
+  return files.sort((a, b) => (a.name < b.name ? -1 : 1));
+};
+document.addEventListener("folder-dropped", async ({ detail }) => {
+  try {
+    say("folder-read", await filesBelow(detail));
+  } catch (error) {
+    say("sample-failed", `That folder could not be read: ${error.message}`);
+  }
+});
+
 // A sample: its network and curvature for the page; its digits once somebody wants it run.
 const file = async (name) => new File([await (await ask(`samples/${name}`)).blob()], name);
 const measure = async ({ model, data }) => say("accuracy-data", { files: [await file(data)], model });

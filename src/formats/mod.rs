@@ -45,6 +45,8 @@ pub use error::FormatError;
 pub(crate) use error::escaped;
 #[cfg(feature = "network")]
 pub(crate) use error::quoted;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use error::several;
 pub(crate) use error::shown;
 pub use folder::models;
 #[cfg(not(target_arch = "wasm32"))]

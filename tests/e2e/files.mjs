@@ -1,8 +1,8 @@
 // What is dropped is told apart: files that belong together, recipes, folders, importance that does not fit.
 import assert from "node:assert/strict";
-import { statSync } from "node:fs";
-import { join } from "node:path";
-import { folder, other, raw, small } from "./fixtures.mjs";
+import { readFileSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { folder, other, raw, sharded, small } from "./fixtures.mjs";
 import { native, pageTest, repository } from "./harness.mjs";
 import { S } from "./selectors.mjs";
 
@@ -11,7 +11,7 @@ pageTest("D11: files that an ONNX model does not refer to are not taken for its 
   await page.choose([small(), model, other()]);
   await page.opened(model);
   await page.page.waitForSelector(S.linkNotice, { state: "visible" });
-  assert.match(await page.text(S.linkNoticeText), /lstm\.onnx does not refer to them: small\.safetensors, other\.safetensors/);
+  assert.match(await page.text(S.linkNoticeText), /lstm\.onnx does not refer to them: small\.safetensors and other\.safetensors/);
   const shown = await page.text("#file-facts");
   await page.choose(model);
   await page.page.waitForSelector(S.linkNotice, { state: "hidden" });
@@ -54,16 +54,70 @@ pageTest("D19: a recipe that comes before its file waits for it", {}, async (pag
   await page.page.waitForFunction(() => new URLSearchParams(location.hash.slice(1)).get("k") === "6");
 });
 
-pageTest("D20: a folder is called one", {}, async (page) => {
+/// Drops a folder; a script cannot make one, so the browser's entries are stood in for.
+async function dropFolder(page, tree) {
+  await page.page.evaluate(([tree, zone]) => {
+    const entry = (name, content) => typeof content === "string"
+      ? { name, isDirectory: false, file: (done) => done(new File([Uint8Array.from(atob(content), (c) => c.charCodeAt(0))], name)) }
+      : { name, isDirectory: true, createReader: () => {
+          // As browsers do: some at a time, and none at the end.
+          const left = Object.entries(content).map(([name, content]) => entry(name, content));
+          return { readEntries: (done) => done(left.splice(0, 2)) };
+        } };
+    const original = DataTransferItem.prototype.webkitGetAsEntry;
+    DataTransferItem.prototype.webkitGetAsEntry = () => entry("model", tree);
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([], "model"));
+    document.querySelector(zone).dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: transfer }));
+    DataTransferItem.prototype.webkitGetAsEntry = original;
+  }, [tree, S.dropZone]);
+}
+
+pageTest("a model in shards is opened from its files, with or without their index, and from its folder", {}, async (page) => {
+  const [index, one, two] = sharded();
+  await page.choose([two, index, one]);
+  await page.opened(index);
+  assert.match(await page.text("#file-facts"), /^sharded safetensors or PyTorch · 13,824 weights in 2 tensors/);
+  await page.choose([two, one]);
+  await page.opened(one);
+  assert.match(await page.text("#file-facts"), /^sharded safetensors or PyTorch · 13,824 weights in 2 tensors/);
+  const base64 = (path) => readFileSync(path).toString("base64");
+  const shards = Object.fromEntries([index, one, two].map((path) => [basename(path), base64(path)]));
   await page.open(small());
-  await page.page.evaluate(() => {
-    // A script cannot make a folder to drop; the browser's own says no more of it than this.
-    DataTransferItem.prototype.webkitGetAsEntry = () => ({ isDirectory: true });
-  });
-  await page.drop(other());
-  await page.page.waitForSelector(S.notice, { state: "visible" });
-  assert.equal(await page.text(S.noticeText), "That is a folder; drop the files in it.");
-  assert.equal(await page.text(S.fileName), "small.safetensors");
+  await dropFolder(page, { ...shards, "README.md": btoa("words"), ".git": { hidden: btoa("x") }, more: { "config.json": btoa("{}") } });
+  await page.opened(index);
+  await page.recipe("kmeans", 5);
+  await page.compress();
+  await page.page.waitForSelector(S.linkNotice, { state: "visible" });
+  assert.match(await page.text(S.linkNoticeText), /does not refer to them: .*README\.md and config\.json\.$/);
+});
+
+pageTest("shards that are missing are named", {}, async (page) => {
+  const [index, one] = sharded();
+  await page.open(small());
+  for (const files of [[index], [index, one]]) {
+    await page.choose(files);
+    await page.page.waitForSelector(S.notice, { state: "visible" });
+    await page.page.waitForSelector(S.job, { state: "hidden" });
+    assert.match(await page.text(S.noticeText), /needs .*part-00002-of-00002\.safetensors as well/);
+    assert.equal(await page.text(S.fileName), "small.safetensors", "what was open stays open");
+  }
+  // One alone is a weight file, and says what it is a part of.
+  await page.choose(one);
+  await page.opened(one);
+  await page.page.waitForFunction(() => /part 1 of 2 of a model, which is whole with part-00002-of-00002\.safetensors/.test(document.body.textContent));
+});
+
+pageTest("D20: an empty folder and one of several models are called that", {}, async (page) => {
+  await page.open(small());
+  for (const [tree, sentence] of [
+    [{ empty: {} }, /^There is no file in that folder\.$/],
+    [{ "a.safetensors": btoa("x"), "b.npz": btoa("y") }, /^Open one model at a time/],
+  ]) {
+    await dropFolder(page, tree);
+    await page.page.waitForFunction((text) => new RegExp(text).test(document.querySelector("#notice-text").textContent), sentence.source);
+    assert.equal(await page.text(S.fileName), "small.safetensors");
+  }
 });
 
 pageTest("D26: importance that does not fit is named when compressing, with what to do", {}, async (page) => {

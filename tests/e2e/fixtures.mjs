@@ -64,6 +64,15 @@ export const small = () =>
 
 export const other = () => safetensors("other.safetensors", { "layer.weight": { shape: [96, 96], scale: 0.2 } }, 5);
 
+/// A model in two shards: the index, and each of them.
+export function sharded() {
+  const shapes = { "conv.weight": [64, 8, 3, 3], "fc.weight": [96, 96] };
+  const names = [1, 2].map((number) => `part-0000${number}-of-00002.safetensors`);
+  const paths = Object.entries(shapes).map(([tensor, shape], i) => safetensors(names[i], { [tensor]: { shape } }, i + 1));
+  const map = Object.fromEntries(Object.keys(shapes).map((tensor, i) => [tensor, names[i]]));
+  return [raw("part.safetensors.index.json", [JSON.stringify({ metadata: { total_size: 55296 }, weight_map: map })]), ...paths];
+}
+
 export const large = () => safetensors("large.safetensors", { "layer.weight": { shape: [12288, 1024], scale: 0.02 } }, 9);
 
 /// Files that lie, each in one way; the page must answer each with one sentence.

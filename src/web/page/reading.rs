@@ -4,7 +4,7 @@ use super::app::{App, Change};
 use super::state::{Answers, LoadedImportance, OpenFile, Standing};
 use super::{flow, notice};
 use crate::engine;
-use crate::formats::Part;
+use crate::formats::{Part, several};
 use crate::model::Model;
 use crate::web::blobs::sentence;
 use crate::web::jobs::{Answer, Context, Job, Opened};
@@ -75,10 +75,9 @@ async fn open_flow(app: &'static App, flow: u32, blob: Blob, name: &str, parts: 
             app.state.borrow_mut().wish.importance_problem.clone_from(&problem);
             adopt(app, file, true);
             if !ignored.is_empty() {
-                notice::link(
-                    app,
-                    &format!("Not taken, since {name} does not refer to them: {}.", ignored.join(", ")),
-                );
+                let ignored: Vec<&str> = ignored.iter().map(String::as_str).collect();
+                let ignored = several(&ignored);
+                notice::link(app, &format!("Not taken, since {name} does not refer to them: {ignored}."));
             }
             problem.map_or(Ok(()), |problem| Err(Failure::Sentence(problem)))
         }
@@ -107,11 +106,7 @@ async fn own_parts(
         slices.push(&slice);
     }
     let joined = Blob::new_with_blob_sequence(&slices).map_err(|error| sentence(&error))?;
-    let listed = if own.len() > 1 {
-        Part::list(own.iter().map(|(_, part)| (part.name.clone(), part.span.len)))
-    } else {
-        Vec::new()
-    };
+    let listed = Part::list(own.iter().map(|(_, part)| (part.name.clone(), part.span.len)));
     let ignored = others.iter().map(|(_, part)| part.name.clone()).collect();
     let select = opened.part;
     match app.pool.run(Job::Open { file: joined.clone().into(), parts: listed.clone(), select }).await? {

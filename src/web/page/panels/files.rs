@@ -1,13 +1,13 @@
 //! Files chosen and dropped: told apart, opened, and named at the top of the page.
 
-use crate::formats::Part;
+use crate::formats::{self, Part};
 use crate::importance::ImportanceSource;
 use crate::importance::sources::DEFAULT_SOURCE;
 use crate::model::FileFormat;
 use crate::purpose::Purpose;
 use crate::recipe::Recipe;
 use crate::web::blobs::sentence;
-use crate::web::dom::{dispatch, get, on, set_text, show};
+use crate::web::dom::{detail, dispatch, get, on, set_text, show};
 use crate::web::jobs::{Answer, Job};
 use crate::web::page::app::{App, Change, Panel};
 use crate::web::page::state::State;
@@ -87,42 +87,53 @@ impl Files {
             event.prevent_default();
             show(&app.elements.drop_veil, false);
             mark_zone(app, false);
-            let files =
-                event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer).and_then(|data| data.files());
-            if event
-                .dyn_ref::<DragEvent>()
-                .and_then(DragEvent::data_transfer)
-                .is_some_and(|data| has_folder(&data))
-            {
-                return notice::error(app, "That is a folder; drop the files in it.");
+            let data = event.dyn_ref::<DragEvent>().and_then(DragEvent::data_transfer);
+            if let Some(entries) = data.as_ref().and_then(with_folder) {
+                // What is in it, the boot script reads.
+                return dispatch(&app.document, "folder-dropped", &entries);
             }
-            me.take(app, files, on_importance_zone(app, &event));
+            me.take(app, data.and_then(|data| data.files()), on_importance_zone(app, &event));
+        });
+        let me = self;
+        on(&app.document, "folder-read", move |event| {
+            let files: Vec<File> =
+                Array::from(&detail(&event)).iter().filter_map(|file| file.dyn_into().ok()).collect();
+            if files.is_empty() {
+                return notice::error(app, "There is no file in that folder.");
+            }
+            me.take_files(app, files);
         });
     }
 
     fn take(&'static self, app: &'static App, files: Option<FileList>, as_importance: bool) {
         let Some(files) = files else { return };
-        let Some(file) = files.item(0) else { return };
-        let name = file.name();
-        if as_importance {
-            app.state.borrow_mut().wish.importance_file = Some((file.into(), name));
-            app.changed(Change::Importance);
-        } else if files.length() == 1
-            && name.to_ascii_lowercase().ends_with(".json")
-            && file.size() <= MOST_RECIPE_BYTES
-        {
-            open_json(app, file);
-        } else {
-            let files: Vec<File> = (0..files.length()).filter_map(|index| files.item(index)).collect();
-            if app.state.borrow().file.is_some() {
-                self.sort(app, files);
-            } else {
-                open_joined(app, files);
+        let files: Vec<File> = (0..files.length()).filter_map(|index| files.item(index)).collect();
+        match files.first() {
+            Some(file) if as_importance => {
+                let name = file.name();
+                app.state.borrow_mut().wish.importance_file = Some((file.clone().into(), name));
+                app.changed(Change::Importance);
             }
+            Some(_) => self.take_files(app, files),
+            None => {}
         }
         // The same file can be chosen again.
         for input in [&app.elements.file_input, &app.elements.importance_input] {
             input.set_value("");
+        }
+    }
+
+    /// Takes files for what they are.
+    fn take_files(&'static self, app: &'static App, files: Vec<File>) {
+        match files.as_slice() {
+            [file]
+                if file.name().to_ascii_lowercase().ends_with(".json")
+                    && file.size() <= MOST_RECIPE_BYTES =>
+            {
+                open_json(app, file.clone());
+            }
+            _ if app.state.borrow().file.is_some() => self.sort(app, files),
+            _ => open_joined(app, files),
         }
     }
 
@@ -198,13 +209,15 @@ fn summarise(app: &App) {
     app.document.set_title(&format!("{} – Quantscope", file.name));
 }
 
-/// Whether a folder is among what was dropped.
-fn has_folder(data: &DataTransfer) -> bool {
+/// What was dropped, as entries of file systems, if a folder is among it.
+fn with_folder(data: &DataTransfer) -> Option<Array> {
     let items = Array::from(&get(data, "items"));
-    items.iter().any(|item| {
-        let entry = get(&item, "webkitGetAsEntry").dyn_ref::<js_sys::Function>().map(|get| get.call0(&item));
-        matches!(entry, Some(Ok(entry)) if entry.is_object() && get(&entry, "isDirectory").is_truthy())
-    })
+    let entry = |item: JsValue| {
+        let entry = get(&item, "webkitGetAsEntry").dyn_ref::<js_sys::Function>()?.call0(&item).ok()?;
+        entry.is_object().then_some(entry)
+    };
+    let entries: Array = items.iter().filter_map(entry).collect();
+    entries.iter().any(|entry| get(&entry, "isDirectory").is_truthy()).then_some(entries)
 }
 
 fn on_importance_zone(app: &App, event: &web_sys::Event) -> bool {
@@ -287,24 +300,33 @@ fn recipe_from(text: &str) -> Result<(Recipe, Option<String>), String> {
     Ok((recipe, text("source_hash")))
 }
 
-/// Several files as one: an ONNX model, then the files of its external data.
+/// Several files as one, the model first: an ONNX model with the files of its external data, shards with or without their index,
+/// or a weight file beside others.
 fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
-    if let Some(model) = files.iter().position(|file| FileFormat::Onnx.is_name_of(&file.name())) {
-        files.swap(0, model);
-    }
-    let first = files.first().ok_or("no file was chosen")?;
-    let name = first.name();
-    if files.len() == 1 {
-        return Ok((first.clone().into(), name, Vec::new()));
-    }
-    if !FileFormat::Onnx.is_name_of(&name) {
+    let names: Vec<String> = files.iter().map(File::name).collect();
+    let models = formats::models(&names);
+    let model = match models.as_slice() {
+        _ if files.len() == 1 => names.first(),
+        [model] => names.iter().find(|name| name == model),
+        // What lies beside a network may be its data, whatever it is called.
+        _ => names.iter().find(|name| FileFormat::Onnx.is_name_of(name) && models.contains(&name.as_str())),
+    };
+    let Some(model) = model else {
         return Err(
-            "Open one weight file at a time, or an .onnx model together with the files of its external data."
+            "Open one model at a time: a weight file, all shards of one, or an .onnx model together with the files of its external data."
                 .to_owned(),
         );
+    };
+    if let Some(at) = names.iter().position(|name| name == model) {
+        files.swap(0, at);
     }
     let parts = Part::list(files.iter().map(|file| (file.name(), file.size() as u64)));
-    let all: Array = files.iter().map(JsValue::from).collect();
-    let blob = Blob::new_with_blob_sequence(&all).map_err(|error| sentence(&error))?;
-    Ok((blob, name, parts))
+    let blob = match files.as_slice() {
+        [file] => file.clone().into(),
+        files => {
+            let all: Array = files.iter().map(JsValue::from).collect();
+            Blob::new_with_blob_sequence(&all).map_err(|error| sentence(&error))?
+        }
+    };
+    Ok((blob, model.clone(), parts))
 }
