@@ -321,19 +321,35 @@ COMPRESSED = [
 ]
 
 
+def some_archives():
+    """Weight files in archives: one in a zip, and those of an exported program."""
+    file = safetensors([("w", "F32", [2, 3], floats(6))])
+    view = {"path_name": "weight_0", "is_param": True, "use_pickle": False, "tensor_meta": {
+        "dtype": 7, "sizes": [{"as_int": 2}, {"as_int": 3}], "strides": [{"as_int": 1}, {"as_int": 2}], "storage_offset": {"as_int": 0}}}
+    config = json.dumps({"config": {"w": view, "v": view}}).encode()
+    program = {"p/data/weights/model_weights_config.json": config, "p/data/weights/weight_0": floats(6)}
+    made = {}
+    for method, how in [(zipfile.ZIP_STORED, "stored"), (zipfile.ZIP_DEFLATED, "deflated")]:
+        made[f"zip-{how}"] = zipped({"m/w.safetensors": file, "m/config.json": b"{}"}, method)
+        made[f"pt2-{how}"] = zipped(program, method)
+    return made
+
+
 def pair(first, second):
     return struct.pack("<I", len(first)) + first + second
 
 
 def main(program, corpus, more=None):
     made = {target: {} for target in ["weights", "pair", "container", "recipe", "network"]}
-    for files in [some_safetensors(), some_numpy(), some_torch(), some_samples(), some_onnx()]:
+    for files in [some_safetensors(), some_numpy(), some_torch(), some_samples(), some_onnx(), some_archives()]:
         made["weights"].update(files)
     made["network"].update(some_onnx())
     made["pair"]["external"] = pair(external(), floats(4))
     made["pair"]["images-and-labels"] = pair(idx([5, 4, 4]), idx([5]))
     made["pair"]["batches"] = pair(*[bytes(3073)] * 2)
     made["pair"]["archives"] = pair(*[zipped({name: npy("<i8", (2,), bytes(16))}, zipfile.ZIP_STORED) for name in ["x.npy", "y.npy"]])
+    index = {"metadata": {"total_size": 24}, "weight_map": {"w": "data.bin"}}
+    made["pair"]["shards"] = pair(json.dumps(index).encode(), safetensors([("w", "F32", [2, 3], floats(6))]))
     made["recipe"].update({f"recipe-{i}": text.encode() for i, text in enumerate(RECIPES)})
     if more:
         kinds = {".onnx": ["weights", "network"], ".qsz": ["container"]}

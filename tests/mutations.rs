@@ -95,6 +95,15 @@ fn broken_files_are_refused_or_read() {
     try_all("MNIST's images", &idx(20, 3), 10_000, doors::samples);
     try_all("MNIST's images and labels", &pair(&idx(20, 3), &idx(20, 1)), 10_000, doors::pair);
     try_all("small.safetensors", &support::small_model(), 20_000, doors::weights);
+    let map = ["conv1.weight", "conv1.bias", "fc1.weight", "fc2.weight", "steps", "empty", "scale"]
+        .map(|name| format!("\"{name}\": \"data.bin\""));
+    let index = format!("{{\"weight_map\": {{{}}}}}", map.join(", "));
+    try_all("an index and its shard", &pair(index.as_bytes(), &support::small_model()), 10_000, doors::pair);
+    for name in ["export.pt2", "model_zip_of_safetensors.zip"] {
+        if let Some(path) = support::data(&format!("field/formats/{name}")) {
+            try_all(name, &std::fs::read(path).unwrap(), 6000, doors::weights);
+        }
+    }
     for name in
         ["pt_ckpt_ema.pt", "pt_qtensor.pt", "pt_qtensor_legacy.pt", "pt_sparse.pt", "pt_numpy_inside.pt"]
     {
