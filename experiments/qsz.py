@@ -38,7 +38,10 @@ Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding codes
 Place = collections.namedtuple("Place", "offset big_endian negated conjugated strides")
 Checksum = collections.namedtuple("Checksum", "start end places")
 # Elements and bytes of a unit of codes; none where codes vary in length.
-UNITS = {0: None}
+UNITS = {0: None, 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 36), 10: (256, 84),
+         11: (256, 110), 12: (256, 144), 13: (256, 176), 14: (256, 210), 15: (256, 292), 16: (256, 66),
+         17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
+         29: (256, 56), 34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18)}
 Codebook = collections.namedtuple("Codebook", "pruned values")
 # Of a codebook with scales: the type of the scales and the elements that share one.
 Scaled = collections.namedtuple("Scaled", "values dtype block")

@@ -311,10 +311,6 @@ pub enum Codec {
     Nvfp4,
     Q1_0,
     Q2_0,
-    /// Signed integers of four bits, two in a byte as ONNX packs them; elements are of type I8.
-    Int4,
-    /// Integers of four bits, two in a byte as ONNX packs them; elements are of type U8.
-    Uint4,
 }
 
 impl Storage {

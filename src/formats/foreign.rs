@@ -110,6 +110,12 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
             "perhaps a download that asked for a login; download the file itself",
         );
     }
+    if start.starts_with('{') && (start.contains("weightsManifest") || start.contains("modelTopology")) {
+        return FormatError::foreign("a TensorFlow.js model", "open the network that it was converted from");
+    }
+    if start.starts_with('<') && start.contains("<net ") {
+        return FormatError::foreign("an OpenVINO model", "open the network that it was converted from");
+    }
     if start.starts_with('{') {
         return FormatError::foreign(
             "a JSON file",
@@ -141,6 +147,12 @@ pub(super) fn by_content(file: &Unopened) -> FormatError {
             "export it anew, or its weights as safetensors",
         );
     }
+    if looks_like_msgpack(head) {
+        return FormatError::foreign(
+            "a msgpack file (Flax weights, perhaps)",
+            "save the weights as safetensors or .npz",
+        );
+    }
     let start: Vec<String> = head.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     let found = format!(
         "a file of {} bytes of a kind that is not known, starting with {}",
@@ -159,6 +171,17 @@ fn looks_like_core_ml(head: &[u8]) -> bool {
     let [0x0a, inner @ ..] = rest.get(digits..).unwrap_or_default() else { return false };
     let more = inner.iter().take_while(|byte| **byte & 0x80 != 0).count() + 1;
     inner.get(more) == Some(&0x0a)
+}
+
+/// A dictionary of msgpack whose first key is a name.
+fn looks_like_msgpack(head: &[u8]) -> bool {
+    let key = match head {
+        [0x81..=0x8f, key @ ..] | [0xde, _, _, key @ ..] | [0xdf, _, _, _, _, key @ ..] => key,
+        _ => return false,
+    };
+    let Some((len @ 0xa1..=0xbf, name)) = key.split_first() else { return false };
+    let name = name.get(..usize::from(len & 31));
+    name.is_some_and(|name| name.iter().all(|byte| byte.is_ascii_graphic()))
 }
 
 /// A protobuf whose first fields fit ONNX's `ModelProto`: IR version, then producer, graph or operator sets.
@@ -189,4 +212,31 @@ fn zip_without_arrays(archive: &Archive) -> FormatError {
         format!("{kind} that holds {listed}, neither a .npy array nor a data.pkl"),
         "open a weight file from inside it",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::formats::{Limits, open};
+
+    #[test]
+    fn kinds_that_are_not_read_are_called_by_their_names() {
+        let tfjs = br#"{"format": "layers-model", "weightsManifest": [{"paths": ["group1-shard1of1.bin"]}]}"#;
+        let openvino = b"<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\"><layers></layers></net>";
+        let kinds: [(&[u8], &str); 8] = [
+            (tfjs, "a TensorFlow.js model"),
+            (br#"{"model_type": "llama", "hidden_size": 64}"#, "a JSON file"),
+            (openvino, "an OpenVINO model"),
+            (b"\x81\xa6params\x82\xa7Dense_0\xc7\x10\x01", "a msgpack file"),
+            (b"\xde\x00\x01\xa1w\xc4\x04\x00\x00\x00\x00", "a msgpack file"),
+            (b"\x1c\x00\x00\x00TFL3\x14\x00", "a TensorFlow Lite model"),
+            (b"\x08\x04\x12\x0a\x0a\x08\x0a\x01x\x12\x03abc", "a Core ML model"),
+            (b"\x89HDF\r\n\x1a\n\x00", "an HDF5 file"),
+        ];
+        for (bytes, name) in kinds {
+            let sentence = open(&bytes, &Limits::default()).unwrap_err().to_string();
+            assert!(sentence.starts_with(&format!("this is {name}")), "{sentence}");
+        }
+        let sentence = open(&&b"\x81\xa6par\x00ms"[..], &Limits::default()).unwrap_err().to_string();
+        assert!(sentence.contains("of a kind that is not known"), "{sentence}");
+    }
 }

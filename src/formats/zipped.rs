@@ -58,7 +58,7 @@ pub(super) fn open_zipped(
     let others: Vec<&str> = others.filter(|other| *other != entry.name).collect();
     if !others.is_empty() {
         model.is_partial = true;
-        model.notes.push(format!("left out of the archive: {}", several(&others)));
+        model.notes.push(format!("beside it in the archive: {}", several(&others)));
     }
     model.format = FileFormat::Zip;
     Ok(model)

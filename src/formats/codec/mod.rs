@@ -39,8 +39,6 @@ struct Row {
 enum Decode {
     /// One after another: they vary in length, and one byte is the shortest.
     Varints,
-    /// Two integers of four bits in a byte, the low half first; the last byte may hold one.
-    Nibbles { is_signed: bool },
     /// Block by block into float32.
     Blocks {
         elements: u16,
@@ -73,7 +71,7 @@ const fn blocks(
 }
 
 /// Every code. `Q8_1` and `Q8_K` are what ggml multiplies with, and stand in no file that it writes.
-static CODECS: [Row; 30] = [
+static CODECS: [Row; 28] = [
     Row { codec: Codec::Varints, name: "varints", number: 0, decode: Decode::Varints },
     blocks(Codec::Q4_0, "Q4_0", 2, [32, 18, 32], blocks::q4_0),
     blocks(Codec::Q4_1, "Q4_1", 3, [32, 20, 32], blocks::q4_1),
@@ -102,8 +100,6 @@ static CODECS: [Row; 30] = [
     blocks(Codec::Nvfp4, "NVFP4", 40, [64, 36, 16], blocks::nvfp4),
     blocks(Codec::Q1_0, "Q1_0", 41, [128, 18, 128], blocks::q1_0),
     blocks(Codec::Q2_0, "Q2_0", 42, [64, 18, 64], blocks::q2_0),
-    Row { codec: Codec::Int4, name: "INT4", number: 128, decode: Decode::Nibbles { is_signed: true } },
-    Row { codec: Codec::Uint4, name: "UINT4", number: 129, decode: Decode::Nibbles { is_signed: false } },
 ];
 
 impl Codec {
@@ -132,7 +128,6 @@ impl Codec {
     pub(crate) fn unit(self) -> Option<Unit> {
         match self.row().decode {
             Decode::Varints => None,
-            Decode::Nibbles { .. } => Some(Unit { elements: 2, bytes: 1 }),
             Decode::Blocks { elements, bytes, .. } => {
                 Some(Unit { elements: u64::from(elements), bytes: u64::from(bytes) })
             }
@@ -156,10 +151,6 @@ impl Codec {
     pub(crate) fn decode_units(self, codes: &[u8], out: &mut Vec<u8>) {
         match self.row().decode {
             Decode::Varints => {}
-            Decode::Nibbles { is_signed } => {
-                let element = |nibble: u8| if is_signed { ((nibble << 4) as i8 >> 4) as u8 } else { nibble };
-                out.extend(codes.iter().flat_map(|byte| [element(byte & 15), element(byte >> 4)]));
-            }
             Decode::Blocks { elements, bytes, group, fill, .. } => {
                 let mut block = Block::new(usize::from(elements), usize::from(group));
                 for bytes in codes.chunks_exact(usize::from(bytes)) {

@@ -45,15 +45,6 @@ fn every_codec_has_one_row_name_and_number() {
     }
 }
 
-#[test]
-fn nibbles_are_two_in_a_byte_low_half_first() {
-    let (codes, mut signed, mut unsigned) = ([0x10, 0x7f, 0xe8], Vec::new(), Vec::new());
-    Codec::Int4.decode_units(&codes, &mut signed);
-    Codec::Uint4.decode_units(&codes, &mut unsigned);
-    assert_eq!(signed.iter().map(|byte| *byte as i8).collect::<Vec<_>>(), [0, 1, -1, 7, -8, -2]);
-    assert_eq!(unsigned, [0, 1, 15, 7, 8, 14]);
-}
-
 /// What llama.cpp's package decodes random blocks to, by CRC-32: what `experiments/gguf_blocks.py` prints.
 const DIGESTS: [(&str, u32); 27] = [
     ("Q4_0", 0xf977_1681),
@@ -292,4 +283,23 @@ fn what_is_no_whole_unit_is_left() {
     assert!(out.is_empty());
     codec.decode_units(&[0; 35], &mut out);
     assert_eq!(out, [0; 128]);
+}
+
+#[test]
+fn the_documented_table_of_codes_is_this_one() {
+    let mut table = "| number | name | elements and bytes of a unit |\n|---|---|---|\n".to_owned();
+    for row in &CODECS {
+        let unit = match row.codec.unit() {
+            Some(Unit { elements, bytes }) => format!("{elements}, {bytes}"),
+            None => "none: a varint for each element's bits, of 1 to 10 bytes and of any form".to_owned(),
+        };
+        table += &format!("| {} | {} | {unit} |\n", row.number, row.name);
+    }
+    assert!(include_str!("../../../docs/format.md").contains(&table), "{table}");
+    let decoder = include_str!("../../../experiments/qsz.py");
+    for row in &CODECS {
+        if let Some(Unit { elements, bytes }) = row.codec.unit() {
+            assert!(decoder.contains(&format!("{}: ({elements}, {bytes})", row.number)), "{}", row.name);
+        }
+    }
 }

@@ -27,7 +27,8 @@ pub(in crate::formats) fn open(
     for entry in archive.entries() {
         let Some(name) = entry.name.strip_suffix(SUFFIX) else {
             is_partial = true;
-            notes.push(format!("{} is no array and was left out", crate::formats::error::shown(&entry.name)));
+            notes
+                .push(format!("{} is no array, and was not read", crate::formats::error::shown(&entry.name)));
             continue;
         };
         if tensors.len() as u64 >= limits.tensors {
@@ -43,7 +44,7 @@ pub(in crate::formats) fn open(
             Ok((tensor, _)) => tensors.push(tensor),
             Err(error @ FormatError::Unsupported { .. }) => {
                 is_partial = true;
-                notes.push(format!("left out: {error}"));
+                notes.push(format!("not read: {error}"));
                 unsupported = unsupported.or(Some(error));
             }
             Err(error) => return Err(error),

@@ -212,7 +212,7 @@ fn described(
         let names: Vec<&str> = left_out.iter().map(String::as_str).collect();
         model
             .notes
-            .push(format!("left out, since they are pickled objects or of other types: {}", several(&names)));
+            .push(format!("not read, since they are pickled objects or of other types: {}", several(&names)));
     }
     Ok(model)
 }

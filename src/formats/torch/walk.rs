@@ -234,13 +234,15 @@ impl<'a> Walk<'a> {
                     // Integers, and for each channel a scale and a zero point.
                     let tensor = self.tensor(given.get(..4).unwrap_or_default(), &self.path(place)?)?;
                     self.tensors.push((root_key(place), tensor));
-                    self.remarked("the integers of quantized tensors are read as they are, the scales of channels beside them; single scales and zero points are left out");
+                    self.remarked("the integers of quantized tensors are read as they are, the scales of channels beside them; single scales and zero points are not");
                     self.is_partial = true;
                     let scales = given.get(4).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
                     return Ok(scales.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
                 }
                 ("torch._utils", "_rebuild_sparse_tensor" | "_rebuild_sparse_csr_tensor") => {
-                    self.remarked("the indices and values of sparse tensors are read as they are, their shapes left out");
+                    self.remarked(
+                        "the indices and values of sparse tensors are read as they are, their shapes are not",
+                    );
                     self.is_partial = true;
                     let parts = given.get(1).and_then(|id| self.pickle.sequence(*id)).unwrap_or_default();
                     return Ok(parts.iter().enumerate().map(|(i, id)| (Name::Index(i), *id)).collect());
@@ -269,7 +271,7 @@ impl<'a> Walk<'a> {
     fn left_out(&mut self, path: &str, why: &str) {
         self.is_partial = true;
         if self.notes.len() < MOST_REMARKS {
-            self.notes.push(format!("{} was left out: {why}", shown(path)));
+            self.notes.push(format!("{} was not read: {why}", shown(path)));
         }
     }
 
@@ -565,7 +567,7 @@ mod tests {
         let start = file.windows(4).position(|window| window == 1.5f32.to_le_bytes()).unwrap() as u64;
         assert_eq!(tensor.storage, Storage::Stored(Span { offset: 100 + start, len: 8 }));
         let sentence = model(None).unwrap_err().to_string();
-        assert!(sentence.contains("w was left out: a NumPy array"), "{sentence}");
+        assert!(sentence.contains("w was not read: a NumPy array"), "{sentence}");
         assert!(Walk::new(&pickle, &limits, false, None, &none).unwrap().is_partial);
     }
 

@@ -108,7 +108,7 @@ fn what_is_not_read_is_noted_and_what_lies_is_refused() {
     };
     let pickled = VIEW.replace(r#""use_pickle": false"#, r#""use_pickle": true"#);
     let model = with(&format!(r#"{{"config": {{"a": {VIEW}, "b": {pickled}}}}}"#)).unwrap();
-    assert_eq!(model.notes, ["left out, since they are pickled objects or of other types: b"]);
+    assert_eq!(model.notes, ["not read, since they are pickled objects or of other types: b"]);
     for (from, to, says) in [
         (
             "weight_0",
