@@ -175,13 +175,12 @@ fn looks_like_core_ml(head: &[u8]) -> bool {
 
 /// A dictionary of msgpack whose first key is a name.
 fn looks_like_msgpack(head: &[u8]) -> bool {
-    let key = match head {
-        [0x81..=0x8f, key @ ..] | [0xde, _, _, key @ ..] | [0xdf, _, _, _, _, key @ ..] => key,
-        _ => return false,
+    let ([0x81..=0x8f, key @ ..] | [0xde, _, _, key @ ..] | [0xdf, _, _, _, _, key @ ..]) = head else {
+        return false;
     };
     let Some((len @ 0xa1..=0xbf, name)) = key.split_first() else { return false };
     let name = name.get(..usize::from(len & 31));
-    name.is_some_and(|name| name.iter().all(|byte| byte.is_ascii_graphic()))
+    name.is_some_and(|name| name.iter().all(u8::is_ascii_graphic))
 }
 
 /// A protobuf whose first fields fit ONNX's `ModelProto`: IR version, then producer, graph or operator sets.

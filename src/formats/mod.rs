@@ -107,7 +107,9 @@ fn open_file(
     let file = Unopened::new(source, limits, inside)?;
     let row = tell(&file)?;
     let mut model = parts::select((row.open)(&file).map_err(foreign::hinted)?, part)?;
-    model.anatomy = (row.anatomy)(&file, &model)?;
+    if let Some(anatomy) = row.anatomy {
+        model.anatomy = anatomy(&file, &model)?;
+    }
     if !row.tells_roles {
         roles::find(&mut model.tensors);
         roles::find(&mut model.extras);

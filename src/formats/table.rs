@@ -66,8 +66,8 @@ pub(super) struct Format {
     pub(super) has_signature: bool,
     pub(super) is_told: fn(&Unopened) -> bool,
     pub(super) open: fn(&Unopened) -> Result<Model, FormatError>,
-    /// What of a file of it changes with its tensors' numbers, beside those numbers.
-    pub(super) anatomy: fn(&Unopened, &Model) -> Result<Anatomy, FormatError>,
+    /// What of a file of it changes with its tensors' numbers beside those numbers, if anything does.
+    pub(super) anatomy: Option<Anatomize>,
     /// Whether its reader tells the tensors' roles by what uses them; else they are told by their names.
     pub(super) tells_roles: bool,
     /// The names of other files that hold data of one, sorted; none for a file of another kind.
@@ -82,6 +82,9 @@ pub(super) struct Writes {
     parts: Option<Parts>,
 }
 
+/// Says what of a file changes.
+type Anatomize = fn(&Unopened, &Model) -> Result<Anatomy, FormatError>;
+
 /// Names files that belong to one.
 type Companions = fn(&dyn Source, &Limits) -> Result<Vec<String>, FormatError>;
 
@@ -90,11 +93,6 @@ type Parts = fn(&Template) -> Result<Vec<Part>, ExportError>;
 
 /// Starts a file.
 type Start = for<'a> fn(&mut dyn Write, &Contents<'a>) -> Result<Box<dyn Frame + 'a>, ExportError>;
-
-/// The anatomy of a file in which nothing changes but the numbers.
-fn nothing_more(_: &Unopened, _: &Model) -> Result<Anatomy, FormatError> {
-    Ok(Anatomy::default())
-}
 
 /// Of an archive inside an archive the outer one's alone: checksums of checksums are not reckoned.
 fn zipped_anatomy(file: &Unopened, model: &Model) -> Result<Anatomy, FormatError> {
@@ -117,7 +115,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| shards::is_index(&file.head) || shards::is_numbered(file.source.parts()),
         open: |file| shards::open(file.source, &file.head, file.limits),
-        anatomy: |_, model| Ok(model.anatomy.clone()),
+        anatomy: Some(|_, model| Ok(model.anatomy.clone())),
         tells_roles: false,
         companions: Some(shards::companions),
         writes: None,
@@ -130,7 +128,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: false,
         is_told: |file| safetensors::is_safetensors(&file.head),
         open: |file| safetensors::open(file.source, file.limits),
-        anatomy: nothing_more,
+        anatomy: None,
         tells_roles: false,
         companions: None,
         writes: Some(Writes { start: safetensors::start, parts: None }),
@@ -143,7 +141,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| npy::is_npy(&file.head),
         open: |file| npy::open(file.source, file.limits),
-        anatomy: nothing_more,
+        anatomy: None,
         tells_roles: false,
         companions: None,
         writes: None,
@@ -157,7 +155,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().is_some_and(torch::is_export),
         open: |file| torch::open_export(file.source, file.archive()?, file.limits),
-        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
+        anatomy: Some(|file, model| zip::anatomy(file.source, file.archive()?, model, file.limits)),
         tells_roles: false,
         companions: None,
         writes: None,
@@ -171,7 +169,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().and_then(torch::find_pickle).is_some(),
         open: |file| torch::open_zip(file.source, file.archive()?, file.limits),
-        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
+        anatomy: Some(|file, model| zip::anatomy(file.source, file.archive()?, model, file.limits)),
         tells_roles: false,
         companions: None,
         writes: None,
@@ -184,7 +182,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().is_some_and(npz::is_npz),
         open: |file| npz::open(file.source, file.archive()?, file.limits),
-        anatomy: |file, model| zip::anatomy(file.source, file.archive()?, model, file.limits),
+        anatomy: Some(|file, model| zip::anatomy(file.source, file.archive()?, model, file.limits)),
         tells_roles: false,
         companions: None,
         writes: Some(Writes { start: numpy::start, parts: None }),
@@ -198,7 +196,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| file.archive.as_ref().is_some_and(|archive| is_zipped(archive, is_weight_name)),
         open: |file| open_zipped(file.source, file.archive()?, is_weight_name, file.inside, file.limits),
-        anatomy: zipped_anatomy,
+        anatomy: Some(zipped_anatomy),
         tells_roles: true,
         companions: None,
         writes: None,
@@ -211,7 +209,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: false,
         is_told: |file| torch::is_pickle(&file.head),
         open: |file| torch::open_pickle(file.source, file.limits),
-        anatomy: nothing_more,
+        anatomy: None,
         tells_roles: false,
         companions: None,
         writes: None,
@@ -224,7 +222,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: false,
         is_told: |file| onnx::is_onnx(file.source),
         open: |file| onnx::open(file.source, file.limits),
-        anatomy: |file, model| onnx::anatomy(file.source, model),
+        anatomy: Some(|file, model| onnx::anatomy(file.source, model)),
         tells_roles: true,
         companions: Some(onnx::companions),
         writes: Some(Writes { start: onnx::start, parts: Some(onnx::parts) }),
@@ -237,7 +235,7 @@ pub(super) static FORMATS: [Format; 11] = [
         has_signature: true,
         is_told: |file| gguf::is_gguf(&file.head),
         open: |file| gguf::open(file.source, file.limits),
-        anatomy: nothing_more,
+        anatomy: None,
         tells_roles: false,
         companions: Some(gguf::companions),
         writes: None,
@@ -253,7 +251,7 @@ pub(super) static FORMATS: [Format; 11] = [
         open: |_| {
             Err(FormatError::foreign("a compressed .qsz file", "decode it first to get at its weights"))
         },
-        anatomy: nothing_more,
+        anatomy: None,
         tells_roles: false,
         companions: None,
         writes: None,

@@ -3,6 +3,7 @@
 use super::*;
 use crate::checksum::crc32;
 use crate::tensor::{Dtype, Storage};
+use std::fmt::Write as _;
 
 fn decoded(bytes: &[u8], count: u64, limit: u64) -> Result<Vec<u8>, String> {
     let span = Span { offset: 0, len: bytes.len() as u64 };
@@ -293,7 +294,7 @@ fn the_documented_table_of_codes_is_this_one() {
             Some(Unit { elements, bytes }) => format!("{elements}, {bytes}"),
             None => "none: a varint for each element's bits, of 1 to 10 bytes and of any form".to_owned(),
         };
-        table += &format!("| {} | {} | {unit} |\n", row.number, row.name);
+        let _ = writeln!(table, "| {} | {} | {unit} |", row.number, row.name);
     }
     assert!(include_str!("../../../docs/format.md").contains(&table), "{table}");
     let decoder = include_str!("../../../experiments/qsz.py");
