@@ -82,6 +82,12 @@ pub(super) struct Writes {
     parts: Option<Parts>,
 }
 
+/// Where networks are run, other weights are put into their models; the page gives back the models of compressed files.
+#[cfg(feature = "network")]
+const INTO_ONNX: Option<Writes> = Some(Writes { start: onnx::start, parts: Some(onnx::parts) });
+#[cfg(not(feature = "network"))]
+const INTO_ONNX: Option<Writes> = None;
+
 /// Says what of a file changes.
 type Anatomize = fn(&Unopened, &Model) -> Result<Anatomy, FormatError>;
 
@@ -225,7 +231,7 @@ pub(super) static FORMATS: [Format; 11] = [
         anatomy: Some(|file, model| onnx::anatomy(file.source, model)),
         tells_roles: true,
         companions: Some(onnx::companions),
-        writes: Some(Writes { start: onnx::start, parts: Some(onnx::parts) }),
+        writes: INTO_ONNX,
     },
     Format {
         id: FileFormat::Gguf,

@@ -76,6 +76,7 @@ pub enum ExportError {
     Io(#[from] std::io::Error),
 }
 
+#[cfg(feature = "network")]
 impl ExportError {
     /// The model to write the weights into cannot be read.
     pub(super) fn unreadable(error: FormatError) -> Self {

@@ -13,11 +13,13 @@ mod roles;
 mod scan;
 #[cfg(feature = "network")]
 pub(crate) mod walk;
+#[cfg(feature = "network")]
 mod writer;
 
 #[cfg(test)]
 pub(super) use reader::tests;
 pub(super) use reader::{anatomy, companions, is_onnx, open};
+#[cfg(feature = "network")]
 pub(super) use writer::{parts, start};
 
 /// What the file is called in errors.
