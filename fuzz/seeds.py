@@ -295,6 +295,41 @@ def some_samples():
     yield "cifar.bin", (b"\3" + bytes(i % 251 for i in range(3072))) * 2
 
 
+# GGUF
+
+# Number, elements and bytes of a block of every type of ggml.
+GGML_TYPES = [
+    (0, 1, 4), (1, 1, 2), (2, 32, 18), (3, 32, 20), (6, 32, 22), (7, 32, 24), (8, 32, 34), (9, 32, 36), (10, 256, 84), (11, 256, 110),
+    (12, 256, 144), (13, 256, 176), (14, 256, 210), (15, 256, 292), (16, 256, 66), (17, 256, 74), (18, 256, 98), (19, 256, 50),
+    (20, 32, 18), (21, 256, 110), (22, 256, 82), (23, 256, 136), (24, 1, 1), (27, 1, 8), (28, 1, 8), (29, 256, 56), (30, 1, 2),
+    (31, 32, 18), (34, 256, 54), (35, 256, 66), (39, 32, 17), (40, 64, 36), (41, 128, 18), (42, 64, 18),
+]
+
+
+def gguf(keys, tensors, order="<"):
+    text = lambda text: struct.pack(order + "Q", len(text)) + text.encode()
+    out = b"GGUF" + struct.pack(order + "IQQ", 3, len(tensors), len(keys))
+    out += b"".join(text(key) + struct.pack(order + "I", kind) + value for key, kind, value in keys)
+    data = b""
+    for name, kind, shape, content in tensors:
+        out += text(name) + struct.pack(order + "I", len(shape)) + struct.pack(f"{order}{len(shape)}Q", *shape)
+        out += struct.pack(order + "IQ", kind, len(data))
+        data += content + b"\0" * (-len(content) % 32)
+    return out + b"\0" * (-len(out) % 32) + data
+
+
+def some_gguf():
+    text = struct.pack("<Q", 5) + b"llama"
+    numbers = [(f"k{kind}", kind, bytes(range(1, size + 1))) for kind, size in enumerate([1, 1, 2, 2, 4, 4, 4, 1])]
+    array = struct.pack("<IQ", 8, 2) + text * 2
+    keys = [("general.architecture", 8, text), *numbers, ("tokens", 9, array), ("general.alignment", 4, struct.pack("<I", 32))]
+    blocks = [(f"blk.{kind}.w", kind, [elements, 2], bytes(range(1, size + 1)) * 2 if size < 256 else bytes(2 * size)) for kind, elements, size in GGML_TYPES]
+    yield "every-type.gguf", gguf(keys, blocks)
+    swapped = [blocks[0], *(block for block in blocks if block[1] in (2, 8, 12, 14, 39, 40))]
+    yield "big-endian.gguf", gguf([("split.count", 2, b"\0\1")], swapped, ">")
+    yield "part.gguf", gguf([("split.no", 2, b"\0\0"), ("split.count", 2, b"\2\0")], blocks[:1])
+
+
 # Recipes
 
 RECIPES = [
@@ -341,7 +376,7 @@ def pair(first, second):
 
 def main(program, corpus, more=None):
     made = {target: {} for target in ["weights", "pair", "container", "recipe", "network"]}
-    for files in [some_safetensors(), some_numpy(), some_torch(), some_samples(), some_onnx(), some_archives()]:
+    for files in [some_safetensors(), some_numpy(), some_torch(), some_samples(), some_onnx(), some_archives(), some_gguf()]:
         made["weights"].update(files)
     made["network"].update(some_onnx())
     made["pair"]["external"] = pair(external(), floats(4))

@@ -176,7 +176,8 @@ pub fn model_files(path: &Path) -> Result<Vec<(String, PathBuf)>, FormatError> {
         let path = path.with_file_name(&name);
         (name, path)
     };
-    let companions = formats::companions(&open_file(path)?, &Limits::default())?;
+    let named = Files::new([(name.clone(), open_file(path)?)]);
+    let companions = formats::companions(&named, &Limits::default())?;
     if companions.is_empty() {
         let set: Vec<_> = formats::set_of(&name).into_iter().map(beside).collect();
         let is_whole = set.iter().all(|(_, path)| path.is_file());

@@ -119,7 +119,11 @@ pub(super) static FORMATS: [Format; 11] = [
         noun: "",
         extensions: &["index.json"],
         has_signature: true,
-        is_told: |file| shards::is_index(&file.head) || shards::is_numbered(file.source.parts()),
+        // Split GGUF models are read by their own reader.
+        is_told: |file| {
+            let is_numbered = shards::is_numbered(file.source.parts()) && !gguf::is_gguf(&file.head);
+            is_numbered || shards::is_index(&file.head)
+        },
         open: |file| shards::open(file.source, &file.head, file.limits),
         anatomy: Some(|_, model| Ok(model.anatomy.clone())),
         tells_roles: false,

@@ -4,36 +4,21 @@ use super::header::{Header, Info, Split, is_gguf};
 use super::types::Type;
 use crate::formats::error::shown;
 use crate::formats::layout::{Declared, check_unique, element_count, shape_text};
+use crate::formats::shards::Member;
 use crate::formats::{FormatError, Limits, Part, Source, read_part};
 use crate::model::{FileFormat, Model};
 use crate::order::into_sorted_by_key;
 use crate::tensor::{Span, Storage, Tensor};
 
-/// Parts that names of five digits have room for.
-const MOST_PARTS: u64 = 99_999;
-
 /// The names of the other files of a split model, which its own name tells: a source of one named part.
-pub(in crate::formats) fn companions(
-    source: &dyn Source,
-    limits: &Limits,
-) -> Result<Vec<String>, FormatError> {
+pub(in crate::formats) fn companions(source: &dyn Source, _: &Limits) -> Result<Vec<String>, FormatError> {
     let Some(Part { name, span }) = source.parts().first() else { return Ok(Vec::new()) };
     if span.len < 4 || !is_gguf(&read_part(source, "the file's start", span.offset, 4, 4)?) {
         return Ok(Vec::new());
     }
-    let Split { number, count, .. } = Header::read(source, *span, limits, true)?.split;
-    if count > MOST_PARTS {
-        return Err(FormatError::too_large("GGUF key split.count", count, MOST_PARTS));
-    }
-    let others = (0..count).filter(|other| *other != number);
-    Ok(others.filter_map(|other| sibling(name, other, count)).collect())
-}
-
-/// The name of part `number` of so many, from the name of another; `None` where that does not say that it is a part.
-fn sibling(name: &str, number: u64, count: u64) -> Option<String> {
-    let stem = name.strip_suffix(&format!("-of-{count:05}.gguf"))?;
-    let prefix = stem.get(..stem.len().checked_sub(5)?)?;
-    Some(format!("{prefix}{:05}-of-{count:05}.gguf", number + 1))
+    let mut names = Member::of(name).map_or_else(Vec::new, |member| member.names());
+    names.retain(|other| other != name);
+    Ok(names)
 }
 
 /// Locates the tensors of a GGUF file, in the order of its header; those of a split model in the order of its parts.
@@ -67,7 +52,7 @@ pub(in crate::formats) fn open(source: &dyn Source, limits: &Limits) -> Result<M
     let notes = match dropped.first() {
         None => Vec::new(),
         Some(name) => vec![format!(
-            "{} tensors are of types that ggml dropped, such as {name}: their bytes are located and not decoded",
+            "tensors of types that ggml dropped, such as {name}, are carried as bytes and not decoded: {}",
             dropped.len()
         )],
     };
@@ -90,12 +75,13 @@ fn check_split(parts: &[(Header, &Part)]) -> Result<(), FormatError> {
         numbers.push(number);
     }
     // The first few that are missing are enough to say.
-    let missing = (0..count).filter(|number| !numbers.contains(number)).take(8);
-    let named = |number| {
-        let known = sibling(&file.name, number, count);
-        shown(&known.unwrap_or_else(|| format!("…-{:05}-of-{count:05}.gguf", number + 1)))
+    let names = Member::of(&file.name).map_or_else(Vec::new, |member| member.names());
+    let named = |number: u64| {
+        let known = names.get(number as usize).filter(|_| names.len() as u64 == count);
+        known.map_or_else(|| format!("…-{:05}-of-{count:05}.gguf", number + 1), |name| shown(name))
     };
-    let missing: Vec<String> = missing.map(named).collect();
+    let missing = (0..count).filter(|number| !numbers.contains(number)).take(8).map(named);
+    let missing: Vec<String> = missing.collect();
     if !missing.is_empty() {
         let part = format!("a GGUF model that is split over {count} files");
         let found = format!("all but {}", missing.join(", "));

@@ -5,7 +5,7 @@ use crate::formats::error::several;
 use crate::formats::{FormatError, Part};
 
 /// What names of shards end in.
-const ENDINGS: [&str; 4] = [".safetensors", ".bin", ".pt", ".pth"];
+const ENDINGS: [&str; 5] = [".safetensors", ".bin", ".pt", ".pth", ".gguf"];
 
 /// A file of a numbered set, by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
