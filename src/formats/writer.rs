@@ -3,7 +3,9 @@
 //! A [`Writer`] is told all tensors first and then takes their bytes in order, so nothing is held in memory. What a format writes
 //! around the bytes is its [`Frame`], beside its reader.
 
-use super::{FormatError, Source};
+#[cfg(feature = "network")]
+use super::FormatError;
+use super::Source;
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
 use std::collections::BTreeMap;

@@ -109,7 +109,7 @@ mod tests {
             "model-00000-of-00002.safetensors",
             "model-00003-of-00002.safetensors",
             "model-1-of-00002.safetensors",
-            "model-00001-of-00002.gguf",
+            "model-00001-of-00002.npz",
             "model-00001-of-99999.safetensors",
             "model-+1-of-02.safetensors",
             "model-00001-of-00002",
