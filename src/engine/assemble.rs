@@ -70,24 +70,7 @@ impl<W: Write> Assembler<W> {
         out: W,
     ) -> Result<Self, EngineError> {
         let model = session.model();
-        let recipe = plan.recipe.to_line();
-        let skeleton = plan.skeleton.as_ref();
-        let mut files = skeleton.map_or_else(Vec::new, |skeleton| skeleton.files.clone());
-        if let Some((first, _)) = files.first_mut().filter(|(first, _)| first.is_empty()) {
-            name.clone_into(first);
-        }
-        let manifest = Manifest {
-            source_name: name.to_owned(),
-            source_format: model.format,
-            source_bytes,
-            content_hash: session.hash_bits(),
-            recipe: recipe.clone(),
-            metadata: model.metadata.clone(),
-            files: files.clone(),
-            checksums: skeleton.map_or_else(Vec::new, |skeleton| skeleton.checksums.clone()),
-            tensors: entries(model, plan),
-            skeleton: Entry::skeleton(skeleton.map_or(0, |skeleton| skeleton.len)),
-        };
+        let manifest = manifest(session, plan, name, source_bytes);
         let tables = Tables {
             codebooks: plan.codebooks(),
             code_tables: plan.tables.clone(),
@@ -98,27 +81,25 @@ impl<W: Write> Assembler<W> {
             session.importance().filter(|_| plan.has_importance).map_or(&[][..], |i| i.notes()).to_vec(),
         );
         notes.extend_from_slice(plan.notes());
+        let is_whole = plan.skeleton.is_some();
+        let outcome = Outcome {
+            source_bytes,
+            covered_bytes: if is_whole { source_bytes } else { model.covered_bytes(source_bytes) },
+            float32_bytes: model.float32_bytes(),
+            parameters: model.parameters(),
+            recipe: manifest.recipe.clone(),
+            source_hash: session.hash(),
+            gives_back: manifest.files.clone(),
+            others: (
+                model.extras.len() as u64,
+                model.extras.iter().map(Tensor::size_bytes).fold(0, u64::saturating_add),
+            ),
+            notes,
+            ..Outcome::default()
+        };
         Ok(Self {
             writer: Writer::new(Hashed { out, hasher: Box::default(), bytes: 0 }, manifest, tables)?,
-            outcome: Outcome {
-                source_bytes,
-                covered_bytes: if skeleton.is_some() {
-                    source_bytes
-                } else {
-                    model.covered_bytes(source_bytes)
-                },
-                float32_bytes: model.float32_bytes(),
-                parameters: model.parameters(),
-                recipe,
-                source_hash: session.hash(),
-                gives_back: files,
-                others: (
-                    model.extras.len() as u64,
-                    model.extras.iter().map(Tensor::size_bytes).fold(0, u64::saturating_add),
-                ),
-                notes,
-                ..Outcome::default()
-            },
+            outcome,
             measured: Measured::default(),
             of_tensors: model.tensors.iter().map(|_| Measured::default()).collect(),
             pools: plan.tables.iter().map(|_| Pool::default()).collect(),
@@ -161,6 +142,27 @@ impl<W: Write> Assembler<W> {
         let quality = outcome.quality.clone().unwrap_or_default();
         outcome.point = measured_point(&self.plan, &self.measured, &quality, &self.pools, &ledger);
         Ok((out, outcome))
+    }
+}
+
+/// What the file says about itself.
+fn manifest(session: &Session, plan: &Plan, name: &str, source_bytes: u64) -> Manifest {
+    let (model, skeleton) = (session.model(), plan.skeleton.as_ref());
+    let mut files = skeleton.map_or_else(Vec::new, |skeleton| skeleton.files.clone());
+    if let Some((first, _)) = files.first_mut().filter(|(first, _)| first.is_empty()) {
+        name.clone_into(first);
+    }
+    Manifest {
+        source_name: name.to_owned(),
+        source_format: model.format,
+        source_bytes,
+        content_hash: session.hash_bits(),
+        recipe: plan.recipe.to_line(),
+        metadata: model.metadata.clone(),
+        files,
+        checksums: skeleton.map_or_else(Vec::new, |skeleton| skeleton.checksums.clone()),
+        tensors: entries(model, plan),
+        skeleton: Entry::skeleton(skeleton.map_or(0, |skeleton| skeleton.len)),
     }
 }
 

@@ -8,6 +8,9 @@ use super::{FormatError, Source};
 /// What can be opened, for the end of a sentence; a placeholder of the table below for [`readable`].
 const EXPECTED: &str = "";
 
+/// What to do about what a converter made.
+const CONVERTED: &str = "open the network that it was converted from";
+
 /// What to do about a file that is no weight file: choose one that is.
 fn expected() -> String {
     format!("expected {}", readable())
@@ -111,10 +114,10 @@ fn text(source: &dyn Source, head: &[u8]) -> FormatError {
         );
     }
     if start.starts_with('{') && (start.contains("weightsManifest") || start.contains("modelTopology")) {
-        return FormatError::foreign("a TensorFlow.js model", "open the network that it was converted from");
+        return FormatError::foreign("a TensorFlow.js model", CONVERTED);
     }
     if start.starts_with('<') && start.contains("<net ") {
-        return FormatError::foreign("an OpenVINO model", "open the network that it was converted from");
+        return FormatError::foreign("an OpenVINO model", CONVERTED);
     }
     if start.starts_with('{') {
         return FormatError::foreign(

@@ -1,6 +1,7 @@
 //! Parts of a checkpoint: its weights, averages of them, an optimizer's state. One of them is taken for the weights.
 //!
-//! A part is what lies under a key of the file's outermost dictionary; the names of tensors that are not the weights begin with it.
+//! A part is what lies under a key of the file's outermost dictionary; the names of tensors that are not the weights begin
+//! with it.
 
 use super::FormatError;
 use super::layout::mark_ties;

@@ -300,8 +300,8 @@ fn recipe_from(text: &str) -> Result<(Recipe, Option<String>), String> {
     Ok((recipe, text("source_hash")))
 }
 
-/// Several files as one, the model first: an ONNX model with the files of its external data, shards with or without their index, the
-/// parts of a split GGUF model, or a weight file beside others.
+/// Several files as one, the model first: an ONNX model with the files of its external data, shards with or without their
+/// index, the parts of a split GGUF model, or a weight file beside others.
 fn join(mut files: Vec<File>) -> Result<(Blob, String, Vec<Part>), String> {
     let names: Vec<String> = files.iter().map(File::name).collect();
     let models = formats::models(&names);
