@@ -18,15 +18,11 @@ pub fn models(names: &[String]) -> Vec<&str> {
     if !indices.is_empty() {
         return indices;
     }
-    let mut sets: Vec<Member> = Vec::new();
     let mut found = called(&|name| is_weight_name(name) || FileFormat::Zip.is_name_of(name));
+    let numbered: Vec<Member> = found.iter().filter_map(|name| Member::of(name)).collect();
     found.retain(|name| {
-        let Some(member) = Member::of(name) else { return true };
-        let is_new = !sets.iter().any(|set| set.is_beside(&member));
-        if is_new {
-            sets.push(member);
-        }
-        is_new
+        let is_before = |own: &Member, other: &Member| other.number < own.number && other.is_beside(own);
+        Member::of(name).is_none_or(|own| !numbered.iter().any(|other| is_before(&own, other)))
     });
     found
 }
@@ -61,7 +57,7 @@ mod tests {
             &["config.json", one, two, "m.safetensors.index.json", "training_args.bin"],
             &["m.safetensors.index.json"],
         );
-        check(&["README.md", two, one, "tokenizer.json"], &[two]);
+        check(&["README.md", two, one, "tokenizer.json"], &[one]);
         check(
             &[one, "n-00001-of-00002.safetensors", two, "w.npz"],
             &[one, "n-00001-of-00002.safetensors", "w.npz"],

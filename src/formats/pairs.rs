@@ -1,8 +1,18 @@
-//! An object of JSON as its members in the file's order, repeated names included.
+//! JSON beside weights: read as a text, and objects as their members in the file's order, repeated names included.
 
 use super::FormatError;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use super::error::shown;
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, Visitor};
 use std::marker::PhantomData;
+
+/// Reads the JSON of `part`, which should be `expected`.
+///
+/// It is read as a text, as the headers of safetensors are: the page then has one reader of JSON.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8], part: &str, expected: &str) -> Result<T, FormatError> {
+    let refused = |found: String| FormatError::damaged(part, expected, shown(&found));
+    let text = std::str::from_utf8(bytes).map_err(|error| refused(error.to_string()))?;
+    serde_json::from_str(text).map_err(|error| refused(error.to_string()))
+}
 
 /// Members that are kept; files made to hurt have more.
 const MOST_KEPT: usize = 4_000_000;

@@ -3,7 +3,7 @@
 use super::MOST_SHARDS;
 use crate::formats::error::shown;
 use crate::formats::layout::check_unique;
-use crate::formats::pairs::Pairs;
+use crate::formats::pairs::{self, Pairs};
 use crate::formats::source::{Part, below, companion, read_part};
 use crate::formats::{FormatError, Limits, Source};
 use crate::order::by_name;
@@ -45,9 +45,7 @@ impl Index {
     pub(super) fn read(source: &dyn Source, limits: &Limits) -> Result<Self, FormatError> {
         let len = source.parts().first().map_or(source.len(), |part| part.span.len);
         let bytes = read_part(source, PART, 0, len, limits.header_bytes)?;
-        let text: Text = serde_json::from_slice(&bytes).map_err(|error| {
-            FormatError::damaged(PART, "a weight_map from tensors to files", shown(&error.to_string()))
-        })?;
+        let text: Text = pairs::read(&bytes, PART, "a weight_map from tensors to files")?;
         let entries = text.weight_map.within("the number of tensors in the index", limits.tensors)?;
         check_unique(PART, entries.iter().map(|(name, _)| name.as_str()))?;
         if let Some((name, file)) = entries.iter().find(|(_, file)| below(file).is_none()) {

@@ -13,7 +13,7 @@ use super::archive::open_archive;
 use crate::formats::error::{several, shown};
 use crate::formats::inflate::read_storage;
 use crate::formats::layout::{Declared, check_unique, mark_ties};
-use crate::formats::pairs::Pairs;
+use crate::formats::pairs::{self, Pairs};
 use crate::formats::zip::{Archive, Entry};
 use crate::formats::{FormatError, Limits, Source, inside};
 use crate::model::{FileFormat, Model};
@@ -189,9 +189,7 @@ fn described(
         let storage = entry.storage(source)?;
         read_storage(source, &shown(&entry.name), &storage, 0, storage.len(), limits.header_bytes)
     };
-    let config: Config = serde_json::from_slice(&read(state.entry)?).map_err(|error| {
-        FormatError::damaged(&part, "JSON that describes tensors", shown(&error.to_string()))
-    })?;
+    let config: Config = pairs::read(&read(state.entry)?, &part, "JSON that describes tensors")?;
     let big_endian = match archive.find(&format!("{}byteorder", state.root)) {
         Some(entry) => read(entry)?.starts_with(b"big"),
         None => false,
