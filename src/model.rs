@@ -150,6 +150,17 @@ impl Model {
         files.saturating_sub(tensors.fold(0, u64::saturating_add))
     }
 
+    /// The first of the tensors that the one of this index equals: itself where it equals none.
+    pub fn origin(&self, mut index: usize) -> usize {
+        // What a tensor equals comes before it.
+        while let Some(earlier) =
+            self.tensors.get(index).and_then(|tensor| tensor.same_as).filter(|earlier| *earlier < index)
+        {
+            index = earlier;
+        }
+        index
+    }
+
     fn own(&self) -> impl Iterator<Item = &Tensor> {
         self.tensors.iter().filter(|tensor| tensor.same_as.is_none())
     }

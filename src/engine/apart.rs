@@ -39,6 +39,12 @@ impl Plan {
                 _ => {}
             }
         }
+        // What equals a tensor that is held as codes is held by itself, as elements.
+        let is_of_codes = |fate: &Fate| matches!(fate, Fate::SameAs(of) if matches!(self.fates.get(*of), Some(Fate::Codes)));
+        let of_codes: Vec<bool> = self.fates.iter().map(is_of_codes).collect();
+        for (fate, _) in self.fates.iter_mut().zip(of_codes).filter(|(_, is_of_codes)| *is_of_codes) {
+            *fate = Fate::Kept;
+        }
         self.tasks = self.encoding_tasks(model);
     }
 

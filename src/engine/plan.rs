@@ -164,8 +164,8 @@ impl Plan {
         let is_shared = self.recipe.scope == Scope::All || self.recipe.kind() == Kind::Scaled;
         let (mut next_group, mut next_table) = (0, 0);
         for (index, tensor) in model.tensors.iter().enumerate() {
-            if let Some(same) = tensor.same_as {
-                self.fates.push(Fate::SameAs(same));
+            if tensor.same_as.is_some() {
+                self.fates.push(Fate::SameAs(model.origin(index)));
                 continue;
             }
             if groups.selected.binary_search(&index).is_err() {
@@ -224,9 +224,9 @@ impl Plan {
             self.notes.push(format!("kept as they are, because no step suits their range: {names}"));
         }
         let one_table = self.recipe.scope == Scope::All;
-        for (tensor, grid) in model.tensors.iter().zip(of_tensor) {
+        for (index, (tensor, grid)) in model.tensors.iter().zip(of_tensor).enumerate() {
             let fate = match (tensor.same_as, grid) {
-                (Some(same), _) => Fate::SameAs(same),
+                (Some(_), _) => Fate::SameAs(model.origin(index)),
                 (None, None) => Fate::Kept,
                 (None, Some(grid)) => {
                     let first_group = self.groups.len();

@@ -169,9 +169,9 @@ impl Session {
     pub fn rows(&self) -> Vec<TensorRow> {
         let elements: u64 =
             self.model.tensors.iter().map(crate::tensor::Tensor::len).fold(0, u64::saturating_add);
-        let row = |(tensor, sketch): (&crate::tensor::Tensor, &TensorSketch)| {
-            let origin =
-                tensor.same_as.and_then(|i| Some((self.model.tensors.get(i)?, self.sketches.get(i)?)));
+        let row = |(index, (tensor, sketch)): (usize, (&crate::tensor::Tensor, &TensorSketch))| {
+            let origin = Some(self.model.origin(index)).filter(|origin| *origin != index);
+            let origin = origin.and_then(|i| Some((self.model.tensors.get(i)?, self.sketches.get(i)?)));
             let sketch = origin.map_or(sketch, |(_, sketch)| sketch);
             TensorRow {
                 name: tensor.name.clone(),
@@ -191,7 +191,7 @@ impl Session {
                 }),
             }
         };
-        self.model.tensors.iter().zip(&self.sketches).map(row).collect()
+        self.model.tensors.iter().zip(&self.sketches).enumerate().map(row).collect()
     }
 
     /// The recipe with what only the session knows filled in: the importance actually loaded, with its hash, and that the
