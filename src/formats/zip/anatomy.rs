@@ -41,6 +41,17 @@ struct Around {
     sizes: Vec<Number>,
 }
 
+impl Around {
+    /// Makes a deflated entry a stored one of so many bytes; none where that has no room.
+    fn store(&self, len: u64, edits: &mut Vec<Edit>) -> Option<()> {
+        edits.extend(self.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }));
+        self.sizes.iter().try_for_each(|size| {
+            edits.push(size.edit(len)?);
+            Some(())
+        })
+    }
+}
+
 /// An entry in which tensors lie.
 struct Holder<'a> {
     entry: &'a Entry,
@@ -61,7 +72,7 @@ pub(in crate::formats) fn anatomy(
     let all = order::sorted_by_key(&all, |tensor| tensor.storage.span().offset);
     let entries: Vec<&Entry> = archive.entries().iter().collect();
     let mut anatomy = Anatomy::default();
-    let (mut sizes, mut left) = (Vec::new(), limits.header_bytes);
+    let (mut sizes, mut left, mut is_writable) = (Vec::new(), limits.header_bytes, true);
     for entry in order::sorted_by_key(&entries, |entry| entry.header_offset) {
         // The header lies before the data; a tensor behind it and before the data's end lies in the entry.
         let Ok(storage) = entry.storage(source) else { continue };
@@ -77,11 +88,12 @@ pub(in crate::formats) fn anatomy(
             let gaps = holder.gaps(source, &mut left)?;
             anatomy.inflated.push(Inflated { span, len: inflated_len, gaps });
             sizes.push((span, inflated_len));
-            around.store(inflated_len, &mut anatomy.edits);
+            is_writable &= around.store(inflated_len, &mut anatomy.edits).is_some();
         }
         anatomy.checksums.push(Checksum { of: span, at: around.checksums });
     }
-    if !anatomy.inflated.is_empty() && archive.shift(&sizes, &mut anatomy.edits).is_none() {
+    is_writable &= anatomy.inflated.is_empty() || archive.shift(&sizes, &mut anatomy.edits).is_some();
+    if !is_writable {
         // An archive that would need longer numbers: nothing in it can be given back inflated.
         (anatomy.edits, anatomy.inflated) = (Vec::new(), Vec::new());
     }
@@ -100,7 +112,7 @@ impl Archive {
         for (number, target) in numbers.chain(self.targets.iter().copied()) {
             let new = moved(target);
             if new != target {
-                edits.push(number.edit(new - self.base)?);
+                edits.push(number.edit(new.checked_sub(self.base)?)?);
             }
         }
         Some(())
@@ -201,5 +213,125 @@ fn wide_size(header: &[u8], start: u64, compressed: u64) -> Option<Number> {
             return (value == compressed).then_some(Number { at: start + at as u64 + 12, bytes: 8 });
         }
         at += 4 + len;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::open;
+
+    /// A source of any length: zeros but for what is written in it.
+    struct Sparse {
+        len: u64,
+        written: Vec<(u64, Vec<u8>)>,
+    }
+
+    impl Source for Sparse {
+        fn len(&self) -> u64 {
+            self.len
+        }
+
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<()> {
+            for (slot, at) in buffer.iter_mut().zip(offset..) {
+                let inside = |(from, bytes): &(u64, Vec<u8>)| {
+                    bytes.get(usize::try_from(at.checked_sub(*from)?).ok()?).copied()
+                };
+                *slot = self.written.iter().find_map(inside).unwrap_or(0);
+            }
+            Ok(())
+        }
+    }
+
+    fn le16(number: u16) -> Vec<u8> {
+        number.to_le_bytes().to_vec()
+    }
+
+    fn le32(number: u64) -> Vec<u8> {
+        (number as u32).to_le_bytes().to_vec()
+    }
+
+    fn le64(number: u64) -> Vec<u8> {
+        number.to_le_bytes().to_vec()
+    }
+
+    /// The directory's record of a stored entry at 2^32 + `offset`, whose size does not fit 32 bits either.
+    fn record(name: &str, len: u64, offset: u64) -> Vec<u8> {
+        let extra = [le16(1), le16(24), le64(len), le64(len), le64(offset)].concat();
+        let start = [b"PK\x01\x02\x2d\0\x2d\0".to_vec(), vec![0; 8], le32(77), vec![0xff; 8]].concat();
+        let lens = [le16(name.len() as u16), le16(extra.len() as u16), vec![0; 10], vec![0xff; 4]].concat();
+        [start, lens, name.as_bytes().to_vec(), extra].concat()
+    }
+
+    fn local(name: &str, len: u64) -> Vec<u8> {
+        let extra = [le16(1), le16(16), le64(len), le64(len)].concat();
+        let start = [b"PK\x03\x04\x2d\0".to_vec(), vec![0; 8], le32(77), vec![0xff; 8]].concat();
+        [start, le16(name.len() as u16), le16(extra.len() as u16), name.as_bytes().to_vec(), extra].concat()
+    }
+
+    fn array(count: u64) -> Vec<u8> {
+        let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count},), }}");
+        let header = format!("{header:<117}\n");
+        [b"\x93NUMPY\x01\0".to_vec(), le16(118), header.into_bytes()].concat()
+    }
+
+    #[test]
+    fn checksums_of_archives_beyond_four_gigabytes_are_where_they_stand() {
+        let count = 1u64 << 31;
+        let len = 128 + 4 * count;
+        let data = 30 + 5 + 20;
+        let second = data + len;
+        let directory_at = second + data + 132;
+        let directory = [record("a.npy", len, 0), record("b.npy", 132, second)].concat();
+        let end_at = directory_at + directory.len() as u64;
+        let end =
+            [b"PK\x06\x06".to_vec(), le64(44), vec![0; 12], le64(2), le64(2), le64(directory.len() as u64)];
+        let end = [end.concat(), le64(directory_at), b"PK\x06\x07".to_vec(), le32(0), le64(end_at), le32(1)]
+            .concat();
+        let end = [end, b"PK\x05\x06".to_vec(), vec![0; 4], vec![0xff; 12], vec![0; 2]].concat();
+        let written = vec![
+            (0, [local("a.npy", len), array(count)].concat()),
+            (second, [local("b.npy", 132), array(1)].concat()),
+            (directory_at, directory.clone()),
+            (end_at, end.clone()),
+        ];
+        let source = Sparse { len: end_at + end.len() as u64, written };
+        let model = open(&source, &Limits::default()).unwrap();
+        assert_eq!((model.tensors.len(), model.tensors[0].len()), (2, count));
+        let half = directory.len() as u64 / 2;
+        let expected = [
+            Checksum { of: Span { offset: data, len }, at: vec![14, directory_at + 16] },
+            Checksum {
+                of: Span { offset: second + data, len: 132 },
+                at: vec![second + 14, directory_at + half + 16],
+            },
+        ];
+        assert_eq!(model.anatomy.checksums, expected);
+        assert!(model.anatomy.edits.is_empty() && model.anatomy.inflated.is_empty());
+    }
+
+    #[test]
+    fn a_size_that_has_no_room_is_not_written() {
+        let around = |bytes| Around {
+            checksums: vec![14],
+            methods: [8, 100],
+            sizes: vec![Number { at: 18, bytes: 8 }, Number { at: 110, bytes }],
+        };
+        let mut edits = Vec::new();
+        assert!(around(4).store(u64::from(u32::MAX), &mut edits).is_none());
+        edits.clear();
+        assert!(around(8).store(1 << 40, &mut edits).is_some());
+        assert_eq!(edits.len(), 4);
+        assert_eq!(edits[3], Edit { span: Span { offset: 110, len: 8 }, bytes: le64(1 << 40) });
+    }
+
+    #[test]
+    fn an_offset_before_its_archive_moves_nothing() {
+        // A deflated entry of 1000 bytes that are none once inflated, in an archive behind 900 others.
+        let number = Number { at: 2000, bytes: 8 };
+        let archive =
+            Archive { entries: Vec::new(), by_name: Vec::new(), targets: vec![(number, 1500)], base: 900 };
+        let sizes = [(Span { offset: 950, len: 1000 }, 0)];
+        assert!(archive.shift(&sizes, &mut Vec::new()).is_none());
     }
 }
