@@ -78,7 +78,7 @@ fn recipes() -> Vec<Recipe> {
 fn restored(file: &dyn Source, elements: &[u8]) -> Vec<u8> {
     let reader = Reader::open(file, Limits::default()).unwrap();
     let mut bytes = Vec::new();
-    Restored::new(file, &reader).unwrap().unwrap().write(&mut bytes, &mut |_| ()).unwrap();
+    Restored::new(file, &reader).unwrap().write(&mut bytes, &mut |_| ()).unwrap();
     let model = formats::open(&bytes, &formats::Limits::default()).unwrap();
     let mut read = Vec::new();
     for tensor in &model.tensors {

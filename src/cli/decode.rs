@@ -16,7 +16,7 @@ pub fn decode(context: &Context, file: &Path, output: &Path, template: Option<&P
     let inputs: Vec<&Path> = std::iter::once(file).chain(template).collect();
     let source = open_source(file)?;
     let reader = engine::open_container(&source)?;
-    let restored = Restored::new(&source, &reader)?;
+    let restored = Restored::new(&source, &reader);
     let manifest = reader.manifest();
     if let (Some(restored), None) = (&restored, template)
         && (output.is_dir() || manifest.source_format.is_name_of(&output.display().to_string()))
@@ -75,7 +75,7 @@ fn give_back(
     context.bars.clear();
     let line = |(index, file): (usize, &Digest)| {
         let path = if index == 0 { first.clone() } else { first.with_file_name(&file.name) };
-        format!("{}: {} bytes, SHA-256 {}", path.display(), file.bytes, file.sha256)
+        format!("{}: {} bytes, SHA-256 {}", shown(&path.display().to_string()), file.bytes, file.sha256)
     };
     let text = digests.iter().enumerate().map(line).collect::<Vec<_>>().join("\n");
     context.say(&text, &json!({"tensors": reader.manifest().tensors.len(), "bytes": total, "files": digests}))
@@ -130,7 +130,7 @@ pub fn decoded_bytes(reader: &Reader) -> u64 {
 /// What the files are that a `.qsz` gives back; none where it holds weights alone.
 pub fn digests(context: &Context, source: &Files) -> Result<Vec<Digest>, Failure> {
     let reader = engine::open_container(source)?;
-    let Some(restored) = Restored::new(source, &reader)? else { return Ok(Vec::new()) };
+    let Some(restored) = Restored::new(source, &reader) else { return Ok(Vec::new()) };
     let (mut done, total) = (0, reader.manifest().file_bytes());
     let written = restored.write(&mut std::io::sink(), &mut |bytes| {
         done += bytes;

@@ -336,6 +336,20 @@ fn codec(cursor: &mut Cursor<'_>) -> Result<Codec, ContainerError> {
 }
 
 impl Entry {
+    /// Whether its place, if it has one, takes exactly its elements, or its codes, which have no order of their own; the place of
+    /// a view says where it lies, and it has no other.
+    pub(super) fn fits_its_place(&self) -> bool {
+        let Some(place) = &self.place else { return true };
+        match self.content {
+            Content::View(_) => false,
+            Content::Codes(..) => {
+                let View { offset, big_endian, .. } = *place;
+                *place == View { offset, big_endian, ..View::default() }
+            }
+            _ => place.is_dense(&self.shape),
+        }
+    }
+
     /// The byte behind its place.
     pub(super) fn place_end(&self) -> Option<u64> {
         Some(self.place.as_ref()?.offset.wrapping_add(self.stored_bytes()))

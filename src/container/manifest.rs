@@ -6,7 +6,7 @@ use super::wire::{Cursor, numbered, put_string};
 use super::{ContainerError, Limits};
 use crate::anatomy::Checksum;
 use crate::model::FileFormat;
-use crate::skeleton::{Segment, segments};
+use crate::skeleton::{Segment, Target, misplaced, segments};
 use crate::tensor::Span;
 use crate::varint;
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,17 +85,19 @@ impl Manifest {
             if bytes.is_none_or(|bytes| bytes >= 1 << 63) {
                 return refused("fewer than 2^63 bytes".to_owned(), format!("shape {:?}", entry.shape));
             }
+            if !entry.fits_its_place() {
+                let expected = "a place that its elements fill in their order, or codes as they are";
+                return refused(expected.to_owned(), "another".to_owned());
+            }
             match &entry.content {
                 Content::Codes(codec, len) => {
                     if let Some(expected) = codec.misfit(entry.len(), *len) {
                         return refused(expected, format!("{len} bytes"));
                     }
                 }
-                Content::View(_) if self.files.is_empty() => {
-                    return refused("a file that it is a view of".to_owned(), "none".to_owned());
-                }
                 Content::SameAs(of) => self.check_same(index, *of)?,
                 Content::Quantized(coding) => entry.check_coding(*coding, available)?,
+                // Where a view lies is checked with the places.
                 Content::Kept | Content::View(_) => {}
             }
         }
@@ -191,10 +193,9 @@ impl Manifest {
             }
             tensors.push(entry);
         }
-        let checksums =
-            if files.is_empty() { Vec::new() } else { read_checksums(&mut cursor, limits.tensors)? };
+        let checksums = if files.is_empty() { Vec::new() } else { read_checksums(&mut cursor, count)? };
         cursor.finish()?;
-        let mut manifest = Self {
+        Ok(Self {
             source_name,
             source_format,
             source_bytes,
@@ -205,14 +206,7 @@ impl Manifest {
             checksums,
             tensors,
             skeleton: Entry::skeleton(0),
-        };
-        if !manifest.files.is_empty() {
-            let (_, len) = manifest.segments().ok_or_else(|| {
-                cursor.damaged("places of tensors beside each other in the files", "others")
-            })?;
-            manifest.skeleton = Entry::skeleton(len);
-        }
-        Ok(manifest)
+        })
     }
 
     /// Bytes of the files that are given back.
@@ -220,14 +214,36 @@ impl Manifest {
         self.files.iter().map(|(_, len)| *len).fold(0, u64::saturating_add)
     }
 
-    /// What the bytes of those files are, in order, and how many of them are in the skeleton; `None` where that makes no
-    /// file.
-    pub fn segments(&self) -> Option<(Vec<Segment>, u64)> {
+    /// What the bytes of those files are, in order, and how many of them are in the skeleton; refused where that makes no
+    /// file, or where a tensor is a view of anything but the skeleton.
+    pub(super) fn segments(&self) -> Result<(Vec<Segment>, u64), Contradiction> {
+        let refused = |part: String, expected: &str| {
+            Err(Contradiction { part, expected: expected.to_owned(), found: "another".to_owned() })
+        };
         let place = |(index, entry): (usize, &Entry)| {
             Some((index, Span { offset: entry.place.as_ref()?.offset, len: entry.stored_bytes() }))
         };
         let places = self.tensors.iter().enumerate().filter_map(place);
-        segments(self.file_bytes(), places, &self.checksums)
+        let Some((segments, len)) = segments(self.file_bytes(), places, &self.checksums) else {
+            let expected = "places of tensors and checksums beside each other in the files";
+            return refused("manifest".to_owned(), expected);
+        };
+        let is_skeleton = |span: &Span| {
+            let end = span.offset + span.len;
+            let first = segments.partition_point(|own| own.span.offset + own.span.len <= span.offset);
+            // Two runs of the skeleton have something else between them.
+            segments.get(first).is_some_and(|own| {
+                matches!(own.target, Target::Skeleton(_)) && end <= own.span.offset + own.span.len
+            })
+        };
+        for entry in &self.tensors {
+            let Content::View(view) = &entry.content else { continue };
+            let window = view.window(&entry.shape, entry.dtype.size_bytes());
+            if !window.is_some_and(|window| window.len == 0 || is_skeleton(&window)) {
+                return refused(entry.part(), "a view of bytes of the skeleton");
+            }
+        }
+        Ok((segments, len))
     }
 
     /// What has blocks: the tensors, and the skeleton behind them.
@@ -246,25 +262,17 @@ fn read_files(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<Vec<(String, u
     cursor.limited("the number of files", count, limits.files)?;
     let mut files: Vec<(String, u64)> = Vec::new();
     let mut total = 0u64;
-    for index in 0..count {
+    for _ in 0..count {
         let (name, len) = (cursor.string()?, cursor.varint()?);
-        // The first one's name is chosen by whoever decodes it.
-        if index > 0 && (!is_inside(name) || files.iter().any(|(other, _)| other == name)) {
-            return Err(
-                cursor.damaged("another file's name inside the first one's folder", format!("{name:?}"))
-            );
-        }
         let sum = total.checked_add(len).filter(|sum| *sum < 1 << 63);
         total = sum.ok_or_else(|| cursor.damaged("files of fewer than 2^63 bytes", len))?;
         files.push((name.to_owned(), len));
     }
-    Ok(files)
-}
-
-/// Whether a file of this name is inside the folder that it is looked for in, on every system.
-fn is_inside(name: &str) -> bool {
-    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    !name.contains(['\\', ':', '\0']) && name.split('/').all(is_plain)
+    match misplaced(&files) {
+        Some(name) => Err(cursor
+            .damaged("other files' names inside the first one's folder, each once", format!("{name:?}"))),
+        None => Ok(files),
+    }
 }
 
 fn read_metadata(

@@ -6,7 +6,7 @@
 use super::block::BlockEncoding;
 use super::deflate::inflated;
 use super::directory::{self, END_MAGIC, HEADER_BYTES, Kind, Section, TRAILER_BYTES};
-use super::entry::Available;
+use super::entry::{Available, Contradiction};
 use super::medium::{check_crc, read_bytes, read_section, undecodable};
 use super::records::Records;
 use super::wire::Cursor;
@@ -14,12 +14,15 @@ use super::{Coding, ContainerError, Content, Entry, Ledger, Limits, MAGIC, Manif
 use crate::code::Codebook;
 use crate::entropy::{CodeTable, GapTable};
 use crate::formats::Source;
+use crate::skeleton::Segment;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// An open container.
 #[derive(Debug, Clone)]
 pub struct Reader {
     manifest: Manifest,
+    /// What the bytes of the files that are given back are, in order.
+    segments: Vec<Segment>,
     ledger: Ledger,
     /// Sections of blocks.
     pub(super) blocks: Vec<Section>,
@@ -28,16 +31,44 @@ pub struct Reader {
     codebooks: Records,
     code_tables: Records,
     gap_tables: Records,
-    last_table: LastTable,
+    /// Tensors that follow each other often share a code table.
+    last_table: Last<CodeTable>,
+    /// Small runs of the skeleton that follow each other lie in one block.
+    last_block: Last<Vec<u8>>,
 }
 
-/// The code table that was built last: tensors that follow each other often share one.
-#[derive(Debug, Default)]
-struct LastTable(Mutex<Option<(usize, Arc<CodeTable>)>>);
+/// What was made last, by its index.
+#[derive(Debug)]
+struct Last<T>(Mutex<Option<(usize, Arc<T>)>>);
 
-impl Clone for LastTable {
+impl<T> Default for Last<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Clone for Last<T> {
     fn clone(&self) -> Self {
         Self::default()
+    }
+}
+
+impl<T> Last<T> {
+    /// What has this index, made anew where it is not what was made last.
+    fn get(
+        &self,
+        index: usize,
+        make: impl FnOnce() -> Result<T, ContainerError>,
+    ) -> Result<Arc<T>, ContainerError> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, made)) = &*last
+            && *at == index
+        {
+            return Ok(Arc::clone(made));
+        }
+        let made = Arc::new(make()?);
+        *last = Some((index, Arc::clone(&made)));
+        Ok(made)
     }
 }
 
@@ -51,7 +82,7 @@ impl Reader {
         let is_block = |section: &&Section| matches!(section.kind, Kind::Block(_));
         let blocks: Vec<Section> = sections.iter().take_while(is_block).copied().collect();
         let mut others = sections.iter().skip(blocks.len()).peekable();
-        let (manifest, manifest_at) = read_manifest(source, others.next(), start, limits)?;
+        let (mut manifest, manifest_at) = read_manifest(source, others.next(), start, limits)?;
         let mut records = |kind| match others.next_if(|section| section.kind == kind) {
             Some(section) => Records::read(source, section, limits),
             None => Ok(Records::default()),
@@ -74,23 +105,41 @@ impl Reader {
             code_tables: code_tables.len(),
             gap_tables: gap_tables.len(),
         };
-        manifest.check(available).map_err(|found| ContainerError::Damaged {
+        let damaged = |found: Contradiction| ContainerError::Damaged {
             part: found.part,
             offset: manifest_at,
             expected: found.expected,
             found: found.found,
-        })?;
+        };
+        manifest.check(available).map_err(damaged)?;
+        let (segments, skeleton) = manifest.segments().map_err(damaged)?;
+        manifest.skeleton = Entry::skeleton(skeleton);
         let first_blocks = assign_blocks(&manifest, &blocks, manifest_at)?;
         let ledger =
             Ledger::new(&sections, directory.len() as u64, manifest.tensors.iter().map(Entry::blocks));
         check_elements(&manifest, source.len(), manifest_at)?;
-        let last_table = LastTable::default();
-        Ok(Self { manifest, ledger, blocks, first_blocks, codebooks, code_tables, gap_tables, last_table })
+        Ok(Self {
+            manifest,
+            segments,
+            ledger,
+            blocks,
+            first_blocks,
+            codebooks,
+            code_tables,
+            gap_tables,
+            last_table: Last::default(),
+            last_block: Last::default(),
+        })
     }
 
     /// What the container says about itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// What the bytes of the files that are given back are, in order; none where it holds weights alone.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// What every bit of the file is for.
@@ -112,18 +161,20 @@ impl Reader {
 
     /// The code table of this index.
     pub fn code_table(&self, index: usize) -> Result<Arc<CodeTable>, ContainerError> {
-        let mut last = self.last_table.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, table)) = &*last
-            && *at == index
-        {
-            return Ok(Arc::clone(table));
-        }
-        let (offset, bytes) = self.code_tables.get("code table", index)?;
-        let table = CodeTable::from_bytes(bytes)
-            .map_err(|source| undecodable(&format!("code table {index}"), offset, source))?;
-        let table = Arc::new(table);
-        *last = Some((index, Arc::clone(&table)));
-        Ok(table)
+        self.last_table.get(index, || {
+            let (offset, bytes) = self.code_tables.get("code table", index)?;
+            CodeTable::from_bytes(bytes)
+                .map_err(|source| undecodable(&format!("code table {index}"), offset, source))
+        })
+    }
+
+    /// The bytes of a block of the skeleton.
+    pub fn skeleton_block(&self, source: &dyn Source, block: u64) -> Result<Arc<Vec<u8>>, ContainerError> {
+        self.last_block.get(usize::try_from(block).unwrap_or(usize::MAX), || {
+            let mut bytes = Vec::new();
+            self.skeleton()?.decode_block(source, block, &mut bytes)?;
+            Ok(bytes)
+        })
     }
 
     /// The gap table of this index.

@@ -3,7 +3,7 @@
 use super::block::{BlockEncoding, EncodedBlock};
 use super::deflate::deflated;
 use super::directory::{self, Kind as SectionKind, Section};
-use super::entry::Available;
+use super::entry::{Available, Contradiction};
 use super::{Coding, ContainerError, Content, Entry, Granularity, Ledger, MAGIC, Manifest, VERSION};
 use crate::checksum::crc32;
 use crate::code::{Codebook, Kind};
@@ -43,13 +43,13 @@ impl<W: Write> Writer<W> {
             code_tables: tables.code_tables.len() as u64,
             gap_tables: tables.gap_tables.len() as u64,
         };
-        manifest.check(available).map_err(|found| ContainerError::Request {
+        let requested = |found: Contradiction| ContainerError::Request {
             part: found.part,
             expected: found.expected,
             found: found.found,
-        })?;
-        let has_skeleton = manifest.segments().is_some_and(|(_, len)| len == manifest.skeleton.len());
-        if !has_skeleton && !manifest.files.is_empty() {
+        };
+        manifest.check(available).map_err(requested)?;
+        if manifest.segments().map_err(requested)?.1 != manifest.skeleton.len() {
             return Err(ContainerError::request("manifest", "a skeleton that fits its places", "another"));
         }
         for entry in &manifest.tensors {

@@ -3,26 +3,22 @@
 use super::EngineError;
 use crate::anatomy::Checksum;
 use crate::checksum::Running;
-use crate::container::{Content, Entry, Reader};
-use crate::formats::{Limits, Source, TensorReader};
-use crate::skeleton::{Segment, Target};
+use crate::container::{BLOCK_WEIGHTS, Content, Entry, Reader};
+use crate::formats::{FormatError, Limits, Source, TensorReader, shown};
+use crate::skeleton::{Segment, Target, View};
 use crate::tensor::{Span, Storage, Tensor};
 use sha2::{Digest as _, Sha256};
-use std::cell::RefCell;
 use std::io;
 
 /// The file that a container gives back.
 pub struct Restored<'a> {
     file: &'a dyn Source,
     reader: &'a Reader,
-    segments: Vec<Segment>,
-    /// The block of the skeleton that was read last.
-    block: RefCell<Option<(u64, Vec<u8>)>>,
 }
 
 impl std::fmt::Debug for Restored<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Restored").field("segments", &self.segments.len()).finish_non_exhaustive()
+        f.debug_struct("Restored").field("segments", &self.reader.segments().len()).finish_non_exhaustive()
     }
 }
 
@@ -31,13 +27,8 @@ pub type Sink<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), EngineError>;
 
 impl<'a> Restored<'a> {
     /// The file of a container; `None` where it holds weights alone.
-    pub fn new(file: &'a dyn Source, reader: &'a Reader) -> Result<Option<Self>, EngineError> {
-        let manifest = reader.manifest();
-        if manifest.files.is_empty() {
-            return Ok(None);
-        }
-        let (segments, _) = manifest.segments().ok_or(EngineError::Message)?;
-        Ok(Some(Self { file, reader, segments, block: RefCell::new(None) }))
+    pub fn new(file: &'a dyn Source, reader: &'a Reader) -> Option<Self> {
+        (!reader.manifest().files.is_empty()).then_some(Self { file, reader })
     }
 
     /// Writes the files one behind the other, and says what they are; `done` hears of bytes.
@@ -54,7 +45,7 @@ impl<'a> Restored<'a> {
         let mut known: Vec<Option<u32>> = vec![None; checksums.len()];
         let mut running = None::<(usize, Running)>;
         let mut at = 0;
-        for segment in &self.segments {
+        for segment in self.reader.segments() {
             if let Target::Checksum(index) = segment.target {
                 let crc = match known.get(index).copied().flatten() {
                     Some(crc) => crc,
@@ -83,8 +74,7 @@ impl<'a> Restored<'a> {
         let of = self.reader.manifest().checksums.get(index).ok_or(EngineError::Message)?.of;
         let mut running = Running::default();
         let end = of.offset + of.len;
-        let first = self.segments.partition_point(|own| own.span.offset + own.span.len <= of.offset);
-        for segment in self.segments.iter().skip(first).take_while(|own| own.span.offset < end) {
+        for segment in self.segments_from(of.offset).take_while(|own| own.span.offset < end) {
             let span = segment.span;
             let (from, to) = (span.offset.max(of.offset), (span.offset + span.len).min(end));
             if let Target::Skeleton(at) = segment.target {
@@ -102,6 +92,13 @@ impl<'a> Restored<'a> {
         Ok(running.finish())
     }
 
+    /// The runs of bytes from the one on that has this byte.
+    fn segments_from(&self, at: u64) -> impl Iterator<Item = &Segment> {
+        let segments = self.reader.segments();
+        let first = segments.partition_point(|own| own.span.offset + own.span.len <= at);
+        segments.iter().skip(first)
+    }
+
     fn segment(&self, segment: &Segment, sink: Sink<'_>) -> Result<(), EngineError> {
         match segment.target {
             Target::Skeleton(at) => self.skeleton(at, segment.span.len, sink),
@@ -112,17 +109,10 @@ impl<'a> Restored<'a> {
 
     /// Bytes of the skeleton.
     fn skeleton(&self, mut at: u64, len: u64, sink: Sink<'_>) -> Result<(), EngineError> {
-        let (end, decoder) = (at + len, self.reader.skeleton()?);
-        let whole = decoder.entry().block_len(0).max(1) as u64;
+        let (end, whole) = (at + len, BLOCK_WEIGHTS as u64);
         while at < end {
             let block = at / whole;
-            let mut cached = self.block.borrow_mut();
-            if cached.as_ref().is_none_or(|(index, _)| *index != block) {
-                let mut bytes = Vec::new();
-                decoder.decode_block(self.file, block, &mut bytes)?;
-                *cached = Some((block, bytes));
-            }
-            let bytes = cached.as_ref().map_or(&[][..], |(_, bytes)| bytes);
+            let bytes = self.reader.skeleton_block(self.file, block)?;
             let from = (at - block * whole) as usize;
             let to = bytes.len().min(usize::try_from(end - block * whole).unwrap_or(usize::MAX));
             sink(bytes.get(from..to).ok_or(EngineError::Message)?)?;
@@ -137,6 +127,11 @@ impl<'a> Restored<'a> {
         let entry = self.reader.manifest().tensors.get(index).ok_or(EngineError::Message)?;
         let place = entry.place.as_ref().ok_or(EngineError::Message)?;
         let (dtype, is_code) = (entry.dtype, matches!(entry.content, Content::Codes(..)));
+        let (size, limit) = (entry.stored_bytes(), Limits::default().rearranged_bytes);
+        if place.strides.is_some() && size > limit {
+            let part = format!("strided tensor {}, in bytes,", shown(&entry.name));
+            return Err(FormatError::too_large(part, size, limit).into());
+        }
         let mut bytes = Vec::new();
         for block in 0..decoder.blocks() {
             decoder.decode_block(self.file, block, &mut bytes)?;
@@ -150,20 +145,27 @@ impl<'a> Restored<'a> {
         }
         if place.strides.is_some() {
             place.encode(dtype, &mut bytes);
-            sink(&place.reorder(&entry.shape, dtype.size_bytes(), bytes))?;
+            let bytes = place.reorder(&entry.shape, dtype.size_bytes(), bytes);
+            sink(&bytes.ok_or(EngineError::Message)?)?;
         }
         Ok(())
     }
 
     /// The elements of a tensor that is a view of the skeleton.
-    fn view(&self, entry: &Entry, sink: Sink<'_>) -> Result<(), EngineError> {
-        let Content::View(view) = &entry.content else { return Err(EngineError::Message) };
+    fn view(&self, entry: &Entry, view: &View, sink: Sink<'_>) -> Result<(), EngineError> {
         let len = self.reader.manifest().file_bytes();
         let storage = Storage::Stored(Span { offset: 0, len });
         let tensor = view.tensor(&entry.name, &entry.shape, entry.dtype, storage);
-        let mut bytes = Vec::new();
-        TensorReader::new(self, &tensor, &Limits::default())?.read(0..tensor.len(), &mut bytes)?;
-        sink(&bytes)
+        let mut elements = TensorReader::new(self, &tensor, &Limits::default())?;
+        let (mut bytes, mut at) = (Vec::new(), 0);
+        while at < tensor.len() {
+            let end = tensor.len().min(at + BLOCK_WEIGHTS as u64);
+            bytes.clear();
+            elements.read(at..end, &mut bytes)?;
+            sink(&bytes)?;
+            at = end;
+        }
+        Ok(())
     }
 }
 
@@ -285,8 +287,7 @@ impl Source for Restored<'_> {
         buffer.fill(0);
         let end = offset.checked_add(buffer.len() as u64).filter(|end| *end <= self.len());
         let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let first = self.segments.partition_point(|own| own.span.offset + own.span.len <= offset);
-        for segment in self.segments.iter().skip(first).take_while(|own| own.span.offset < end) {
+        for segment in self.segments_from(offset).take_while(|own| own.span.offset < end) {
             let Target::Skeleton(at) = segment.target else { continue };
             let span = segment.span;
             let (from, to) = (span.offset.max(offset), (span.offset + span.len).min(end));
@@ -310,12 +311,12 @@ fn size_bytes(entry: &Entry) -> u64 {
 
 /// Hands over the elements of a tensor, little-endian and row-major, however the container holds them.
 ///
-/// Memory for a block, or for all of a tensor that is a view or has codes of varying length.
+/// Memory for a block, or for all of a tensor that is a strided view or has codes of varying length.
 pub fn elements(file: &dyn Source, reader: &Reader, index: usize, sink: Sink<'_>) -> Result<(), EngineError> {
     let decoder = reader.decoder(index)?;
     let entry = decoder.entry();
-    if matches!(entry.content, Content::View(_)) {
-        return Restored::new(file, reader)?.ok_or(EngineError::Message)?.view(entry, sink);
+    if let Content::View(view) = &entry.content {
+        return Restored { file, reader }.view(entry, view, sink);
     }
     let (mut bytes, mut all) = (Vec::new(), Vec::new());
     let mut done = 0;

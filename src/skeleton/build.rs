@@ -1,6 +1,7 @@
 //! Takes a model's file apart: what its skeleton is made of, and what lies where in the file that is given back.
 
-use super::map::CHECKSUM_BYTES;
+use super::files::misplaced;
+use super::map::{CHECKSUM_BYTES, segments};
 use super::{Piece, View};
 use crate::anatomy::{Checksum, Inflated};
 use crate::model::Model;
@@ -187,7 +188,7 @@ impl Skeleton {
 /// Where the bytes of the source begin that have other numbers than before, ascending.
 fn changed(model: &Model, is_quantized: &dyn Fn(usize) -> bool) -> Vec<u64> {
     // A tensor changes with the one that it equals.
-    let is_changed = |(index, tensor): &(usize, &Tensor)| is_quantized(tensor.same_as.unwrap_or(*index));
+    let is_changed = |(index, _): &(usize, &Tensor)| is_quantized(model.origin(*index));
     let start = |tensor: &Tensor| match tensor.storage {
         Storage::Stored(span) => span.offset + tensor.offset,
         _ => tensor.storage.span().offset,
@@ -241,13 +242,20 @@ impl<'a> Walk<'a> {
     fn place(&mut self, index: usize) {
         let Some(tensor) = self.model.tensors.get(index) else { return };
         let is_code = matches!(tensor.storage, Storage::Encoded { .. });
-        let len = if is_code && !self.decodes { tensor.storage.span().len } else { tensor.size_bytes() };
         let codes = View { big_endian: tensor.big_endian, ..View::default() };
         let view = if is_code && !self.decodes { codes } else { View::of(tensor, 0) };
         if let Some(place) = self.places.get_mut(index) {
             *place = Some(View { offset: self.target, ..view });
         }
-        self.target += len;
+        self.target += self.held_bytes(index);
+    }
+
+    /// Bytes of a tensor in the file given back.
+    fn held_bytes(&self, index: usize) -> u64 {
+        self.model.tensors.get(index).map_or(0, |tensor| match tensor.storage {
+            Storage::Encoded { span, .. } if !self.decodes => span.len,
+            _ => tensor.size_bytes(),
+        })
     }
 
     fn step(&mut self, span: Span, event: &Event) -> Result<(), &'static str> {
@@ -303,14 +311,25 @@ impl<'a> Walk<'a> {
             start += len;
             (own.clone(), end - first)
         });
-        let files = files.collect();
+        let files: Vec<(String, u64)> = files.collect();
+        if misplaced(&files).is_some() {
+            return Err("one of its files is called as none can be that is given back");
+        }
         let mapped = |checksum: &&Checksum| {
             let (start, end) =
                 (self.mapped(checksum.of.offset), self.mapped(checksum.of.offset + checksum.of.len));
             let at = checksum.at.iter().map(|at| self.mapped(*at)).collect();
             Checksum { of: Span { offset: start, len: end - start }, at }
         };
-        let checksums = checksums.iter().map(mapped).collect();
+        let checksums: Vec<Checksum> = checksums.iter().map(mapped).collect();
+        let place = |(index, place): (usize, &Option<View>)| {
+            Some((index, Span { offset: place.as_ref()?.offset, len: self.held_bytes(index) }))
+        };
+        let places = self.places.iter().enumerate().filter_map(place);
+        let len = self.pieces.iter().map(Piece::len).sum();
+        if segments(self.target, places, &checksums).is_none_or(|(_, skeleton)| skeleton != len) {
+            return Err("parts of it overlap");
+        }
         let form = |(index, tensor): (usize, &Tensor)| match tensor.storage {
             Storage::Encoded { .. } if !self.decodes => Form::Codes,
             Storage::Stored(span) if without.get(index) == Some(&true) => {
@@ -319,7 +338,6 @@ impl<'a> Walk<'a> {
             _ => Form::Elements,
         };
         let forms = model.tensors.iter().enumerate().map(form).collect();
-        let len = self.pieces.iter().map(Piece::len).sum();
         Ok(Skeleton { files, len, checksums, places: self.places, forms, pieces: self.pieces })
     }
 }

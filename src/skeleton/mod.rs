@@ -7,11 +7,13 @@
 //! as a view of the skeleton.
 
 mod build;
+mod files;
 mod map;
 mod pieces;
 mod view;
 
 pub use build::{Form, Skeleton, without_place};
+pub use files::misplaced;
 pub use map::{Segment, Target, segments};
 pub use pieces::{Piece, Pieces};
 pub use view::View;

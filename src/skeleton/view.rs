@@ -1,6 +1,6 @@
 //! How a tensor's elements lie in a file.
 
-use crate::tensor::{Dtype, Storage, Tensor};
+use crate::tensor::{Dtype, Span, Storage, Tensor};
 use ndarray::{ArrayViewMut, IxDyn, ShapeBuilder as _};
 use serde::{Deserialize, Serialize};
 
@@ -50,13 +50,29 @@ impl View {
             strides.iter().map(|stride| stride.unsigned_abs()).zip(shape.iter().copied()).collect();
         let axes = crate::order::sorted_by_key(&axes, |(stride, _)| *stride);
         let mut step = 1u64;
-        let forward = strides.len() == shape.len() && strides.iter().all(|stride| *stride >= 0);
-        forward
+        let is_forward = strides.len() == shape.len() && strides.iter().all(|stride| *stride >= 0);
+        is_forward
             && axes.iter().filter(|(_, count)| *count != 1).all(|(stride, count)| {
                 let fits = *stride == step;
                 step = step.saturating_mul(*count);
                 fits
             })
+    }
+
+    /// The bytes that elements of this shape, of `size` bytes each, reach over; `None` where strides are negative, are not one for
+    /// each dimension, or lead beyond 2^64 bytes.
+    pub fn window(&self, shape: &[u64], size: u64) -> Option<Span> {
+        let count = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
+        let Some(strides) = self.strides.as_ref().filter(|_| count > 0) else {
+            let len = count.checked_mul(size)?;
+            return self.offset.checked_add(len).map(|_| Span { offset: self.offset, len });
+        };
+        let mut axes = strides.iter().zip(shape).filter(|(_, count)| **count > 1);
+        let last = axes.try_fold(0u64, |last, (stride, count)| {
+            last.checked_add(u64::try_from(*stride).ok()?.checked_mul(count - 1)?)
+        })?;
+        let len = last.checked_add(1)?.checked_mul(size).filter(|_| strides.len() == shape.len())?;
+        self.offset.checked_add(len).map(|_| Span { offset: self.offset, len })
     }
 
     /// Turns little-endian elements into the bytes of the file, all that a run of them has to suffer but a new order.
@@ -75,22 +91,28 @@ impl View {
         }
     }
 
-    /// Row-major elements of `size` bytes in the order of these strides; as they are where there are none, or they are not
-    /// [dense](Self::is_dense).
-    pub fn reorder(&self, shape: &[u64], size: u64, bytes: Vec<u8>) -> Vec<u8> {
-        let Some(strides) = &self.strides else { return bytes };
-        let mut out = vec![0; bytes.len()];
-        let placed = scatter(&bytes, shape, strides, size, &mut out);
-        if placed.is_some() { out } else { bytes }
+    /// Row-major elements of `size` bytes in the order of these strides; `None` where those are not [dense](Self::is_dense), or
+    /// there is no memory.
+    pub fn reorder(&self, shape: &[u64], size: u64, bytes: Vec<u8>) -> Option<Vec<u8>> {
+        let Some(strides) = &self.strides else { return Some(bytes) };
+        let mut out = Vec::new();
+        out.try_reserve_exact(bytes.len()).ok()?;
+        out.resize(bytes.len(), 0);
+        scatter(&bytes, shape, strides, size, &mut out)?;
+        Some(out)
     }
 }
 
 /// Copies elements of `size` bytes from row-major order to strides; `None` for strides that make no view.
 fn scatter(bytes: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u8]) -> Option<()> {
     let extent = |n: &u64| usize::try_from(*n).ok();
-    let step = |stride: &i64| usize::try_from(*stride).ok()?.checked_mul(usize::try_from(size).ok()?);
+    // Where there is but one of something, its stride leads nowhere and may be any.
+    let step = |(stride, count): (&i64, &u64)| {
+        let stride = if *count == 1 { 0 } else { usize::try_from(*stride).ok()? };
+        stride.checked_mul(usize::try_from(size).ok()?)
+    };
+    let steps: Vec<usize> = strides.iter().zip(shape).map(step).chain([Some(1)]).collect::<Option<_>>()?;
     let shape: Vec<usize> = shape.iter().chain([&size]).map(extent).collect::<Option<_>>()?;
-    let steps: Vec<usize> = strides.iter().map(step).chain([Some(1)]).collect::<Option<_>>()?;
     let mut view = ArrayViewMut::from_shape(IxDyn(&shape).strides(IxDyn(&steps)), out).ok()?;
     for (slot, byte) in view.iter_mut().zip(bytes) {
         *slot = *byte;
@@ -102,7 +124,6 @@ fn scatter(bytes: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u
 mod tests {
     use super::*;
     use crate::formats::{Limits, TensorReader};
-    use crate::tensor::Span;
 
     #[test]
     fn what_is_written_reads_back_in_every_form() {
@@ -122,7 +143,7 @@ mod tests {
                     assert!(view.is_dense(&shape));
                     let mut written = bytes.clone();
                     view.encode(dtype, &mut written);
-                    let written = view.reorder(&shape, dtype.size_bytes(), written);
+                    let written = view.reorder(&shape, dtype.size_bytes(), written).unwrap();
                     let file = [&[0; 5][..], &written].concat();
                     let storage = Storage::Stored(Span { offset: 0, len: file.len() as u64 });
                     let tensor = view.tensor("w", &shape, dtype, storage);
