@@ -8,6 +8,8 @@ mod support;
 
 #[path = "support/doors.rs"]
 mod doors;
+#[path = "support/lies.rs"]
+mod lies;
 #[path = "support/resign.rs"]
 mod resign;
 
@@ -120,6 +122,13 @@ fn broken_files_are_refused_or_read() {
         let (file, ..) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
         try_all(line, &file, 5000, doors::container);
         try_all(&format!("{line}, with right checksums"), &file, 10_000, doors::resigned_container);
+        try_all(&format!("{line}, given back"), &file, 5000, doors::resigned_restored);
+    }
+    for (about, file) in lies::truths() {
+        try_all(about, &file, 1500, doors::resigned_restored);
+    }
+    for (about, file) in lies::lies() {
+        assert_eq!(held_beyond(doors::restored, &file), (false, 0), "{about}");
     }
 }
 

@@ -3,7 +3,8 @@
 //! Broken files (`tests/mutations.rs`) and the fuzz targets (`fuzz/`) go through the same ones. A panic is a find, and so is memory
 //! that the bytes do not warrant ([`held_beyond`]) or time (the fuzzer's limit).
 
-use quantscope::container::BLOCK_WEIGHTS;
+use quantscope::container::{BLOCK_WEIGHTS, Entry};
+use quantscope::engine::Restored;
 use quantscope::formats::{FormatError, Joined, Limits, Source, TensorReader, open};
 use quantscope::importance::{Importance, ImportanceChoice, ImportanceError, sources::SOURCES};
 use quantscope::model::Model;
@@ -123,6 +124,27 @@ pub fn container(bytes: &[u8]) -> bool {
         }
     }
     whole
+}
+
+/// A compressed file as what it gives back: the files, and its tensors however they are held.
+pub fn restored(bytes: &[u8]) -> bool {
+    let Ok(reader) = quantscope::engine::open_container(&bytes) else { return false };
+    let elements = reader.manifest().holders().map(Entry::len).fold(0, u64::saturating_add);
+    if elements > MOST_ELEMENTS {
+        return false;
+    }
+    let of_tensors = (0..reader.manifest().tensors.len())
+        .all(|index| quantscope::engine::elements(&bytes, &reader, index, &mut |_| Ok(())).is_ok());
+    let Some(restored) = Restored::new(&bytes, &reader) else { return of_tensors };
+    let mut len = 0;
+    let whole = restored.write(&mut std::io::sink(), &mut |bytes| len += bytes);
+    assert!(len <= reader.manifest().file_bytes(), "no more is given back than was said");
+    of_tensors && whole.is_ok()
+}
+
+/// The same with checksums made right again.
+pub fn resigned_restored(bytes: &[u8]) -> bool {
+    restored(&resigned(bytes.to_vec()))
 }
 
 /// A compressed file whose checksums were made right again.
