@@ -119,14 +119,6 @@ impl Archive {
     }
 }
 
-impl Around {
-    /// Makes a deflated entry a stored one of so many bytes.
-    fn store(&self, len: u64, edits: &mut Vec<Edit>) {
-        edits.extend(self.methods.map(|at| Edit { span: Span { offset: at, len: 2 }, bytes: vec![0, 0] }));
-        edits.extend(self.sizes.iter().filter_map(|size| size.edit(len)));
-    }
-}
-
 impl Holder<'_> {
     fn around(&self, source: &dyn Source) -> Result<Around, FormatError> {
         let part = "a zip entry's header";
