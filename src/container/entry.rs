@@ -342,8 +342,9 @@ impl Entry {
         let Some(place) = &self.place else { return true };
         match self.content {
             Content::View(_) => false,
-            Content::Codes(..) => {
+            Content::Codes(codec, _) => {
                 let View { offset, big_endian, .. } = *place;
+                let big_endian = big_endian && codec.unit().is_some();
                 *place == View { offset, big_endian, ..View::default() }
             }
             _ => place.is_dense(&self.shape),

@@ -59,8 +59,8 @@ impl View {
             })
     }
 
-    /// The bytes that elements of this shape, of `size` bytes each, reach over; `None` where strides are negative, are not one for
-    /// each dimension, or lead beyond 2^64 bytes.
+    /// The bytes that elements of this shape, of `size` bytes each, reach over; `None` where strides are negative, are not one
+    /// for each dimension, or lead beyond 2^64 bytes.
     pub fn window(&self, shape: &[u64], size: u64) -> Option<Span> {
         let count = shape.iter().try_fold(1u64, |product, dim| product.checked_mul(*dim))?;
         let Some(strides) = self.strides.as_ref().filter(|_| count > 0) else {

@@ -334,18 +334,6 @@ fn external_data_in_several_files_is_given_back() {
 }
 
 #[test]
-fn a_tensor_across_two_files_is_given_back() {
-    let file = super::support::small_model();
-    for cut in [200, file.len() - 3000, file.len() - 8] {
-        let (first, second) = file.split_at(cut);
-        let files =
-            vec![("m.safetensors".to_owned(), first.to_vec()), ("m.rest".to_owned(), second.to_vec())];
-        assert_kept(&files);
-        assert_all_else_is_equal(&files, &lines()[0]);
-    }
-}
-
-#[test]
 fn data_in_a_file_whose_name_cannot_be_given_back_leaves_the_weights() {
     let data = f32_bytes(&[0.5; 10]);
     let model = onnx(&[initializer("w", 1, &[10], &external("a/./b.bin", 0, 40))]);
