@@ -91,7 +91,7 @@ fn given_back(
     reader: &Reader,
     count: &mut dyn FnMut(u64),
 ) -> Result<Vec<Digest>, String> {
-    match Restored::new(source, reader).map_err(sentence)? {
+    match Restored::new(source, reader) {
         Some(restored) => restored.write(&mut std::io::sink(), count).map_err(sentence),
         None => Ok(Vec::new()),
     }
@@ -111,7 +111,7 @@ pub fn decode(
         progress(done, total.max(done));
     };
     let mut sink = BlobSink::new();
-    let restored = Restored::new(&source, &reader).map_err(sentence)?;
+    let restored = Restored::new(&source, &reader);
     let files = match (format, restored) {
         (None, Some(restored)) => restored.write(&mut sink, count).map_err(sentence)?,
         (format, _) => {
