@@ -112,8 +112,10 @@ pub fn decode(
     };
     let mut sink = BlobSink::new();
     let restored = Restored::new(&source, &reader);
+    // The file that was compressed is there for its own format, as the program has it.
+    let is_own = format.is_none_or(|format| format == reader.manifest().source_format);
     let files = match (format, restored) {
-        (None, Some(restored)) => restored.write(&mut sink, count).map_err(sentence)?,
+        (_, Some(restored)) if is_own => restored.write(&mut sink, count).map_err(sentence)?,
         (format, _) => {
             let export = Export { format: format.unwrap_or(FileFormat::Safetensors), template: None };
             engine::decode_to(&source, &reader, export, &mut sink, count).map_err(sentence)?;

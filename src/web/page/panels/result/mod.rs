@@ -41,9 +41,7 @@ impl Panel for Result {
             on(button, "click", move |_| {
                 let made = app.state.borrow().answers.compressed.clone();
                 if let Some(made) = made {
-                    decoding::decode(app, made.blob, &made.name, format, |files| {
-                        set_text(&app.elements.verdict_hash, &decoding::sentence(files));
-                    });
+                    decoding::decode(app, made.blob, &made.name, format, |_| ());
                 }
             });
         }
@@ -103,7 +101,7 @@ async fn compress(app: &'static App, flow: u32) -> Outcome<()> {
         };
     }
     take_settled(app, &made.outcome, &line);
-    verify(app, flow, made.context, &made.tasks).await?;
+    let hash = verify(app, flow, made.context, &made.tasks).await?;
     if made.outcome.gives_back.is_empty() {
         return Ok(());
     }
@@ -112,7 +110,8 @@ async fn compress(app: &'static App, flow: u32) -> Outcome<()> {
         return Err(unexpected());
     };
     flow::check(app, flow)?;
-    set_text(&app.elements.verdict_hash, &decoding::sentence(&files));
+    let given_back = decoding::sentence(&files);
+    set_text(&app.elements.verdict_hash, &format!("decoded content {hash}. {given_back}"));
     Ok(())
 }
 
@@ -171,7 +170,8 @@ async fn attempt(
     Ok(Attempt { blob, outcome, context, tasks })
 }
 
-async fn verify(app: &'static App, flow: u32, context: Context, tasks: &[Task]) -> Outcome<()> {
+/// Decodes and compares; the hash of what was decoded.
+async fn verify(app: &'static App, flow: u32, context: Context, tasks: &[Task]) -> Outcome<String> {
     flow::stage(app, "Decoding and comparing");
     app.pool.tell_anew(context);
     let parts = Array::new();
@@ -183,10 +183,11 @@ async fn verify(app: &'static App, flow: u32, context: Context, tasks: &[Task]) 
     let Answer::Verified(verification) = answer else { return Err(unexpected()) };
     flow::check(app, flow)?;
     show_verdict(app, &verification);
+    let hash = verification.decoded_hash.clone();
     if let Some(made) = &mut app.state.borrow_mut().answers.compressed {
         made.verification = Some(verification);
     }
-    Ok(())
+    Ok(hash)
 }
 
 fn show_result(app: &App) {
