@@ -6,12 +6,13 @@
 //! 255 without a vector (`experiments/gguf_blocks.py` makes it from llama.cpp's own package). Numbers below are byte offsets
 //! in a block; `d` is its scale, a half-precision number.
 //!
-//! Cost: a grid is spelled out once, at most 16 KB.
+//! Cost: a grid is spelled out once for the blocks that are decoded together, at most 16 KB.
 
-use super::packing::{Block, half, unpack};
-use std::sync::OnceLock;
+use super::packing::{Block, half};
 
-/// A grid: its vectors one behind the other, once they are asked for.
+static PACKED: &[u8] = include_bytes!("grids.bin");
+
+/// A grid.
 struct Grid {
     /// Where its distances lie in the packed grids.
     packed: std::ops::Range<usize>,
@@ -19,26 +20,19 @@ struct Grid {
     values: &'static [i8],
     /// Integers of a vector.
     len: usize,
-    spelled: OnceLock<Vec<i8>>,
 }
 
-static PACKED: &[u8] = include_bytes!("grids.bin");
-
 const TWO_BITS: &[i8] = &[8, 25, 43];
-static IQ2_XXS: Grid = Grid::new(0..257, TWO_BITS, 8);
-static IQ2_XS: Grid = Grid::new(257..769, TWO_BITS, 8);
-static IQ2_S: Grid = Grid::new(769..1793, TWO_BITS, 8);
-static IQ3_XXS: Grid = Grid::new(1793..2049, &[4, 12, 20, 28, 36, 44, 52, 62], 4);
-static IQ3_S: Grid = Grid::new(2049..2561, &[1, 3, 5, 7, 9, 11, 13, 15], 4);
+static IQ2_XXS: Grid = Grid { packed: 0..257, values: TWO_BITS, len: 8 };
+static IQ2_XS: Grid = Grid { packed: 257..769, values: TWO_BITS, len: 8 };
+static IQ2_S: Grid = Grid { packed: 769..1793, values: TWO_BITS, len: 8 };
+static IQ3_XXS: Grid = Grid { packed: 1793..2049, values: &[4, 12, 20, 28, 36, 44, 52, 62], len: 4 };
+static IQ3_S: Grid = Grid { packed: 2049..2561, values: &[1, 3, 5, 7, 9, 11, 13, 15], len: 4 };
 // Eight times −1, 0 and 1, since ggml adds an eighth of one to them, or takes it off.
-static IQ1: Grid = Grid::new(2561..4609, &[-8, 0, 8], 8);
+static IQ1: Grid = Grid { packed: 2561..4609, values: &[-8, 0, 8], len: 8 };
 
 impl Grid {
-    const fn new(packed: std::ops::Range<usize>, values: &'static [i8], len: usize) -> Self {
-        Self { packed, values, len, spelled: OnceLock::new() }
-    }
-
-    /// All vectors.
+    /// All vectors, one behind the other.
     fn spell(&self) -> Vec<i8> {
         let mut vectors = Vec::new();
         let mut number = 0;
@@ -57,137 +51,146 @@ impl Grid {
         vectors
     }
 
-    /// Spells vectors into `integers`, one behind the other.
-    fn set(&self, indices: impl IntoIterator<Item = u16>, integers: &mut [i8]) {
-        let vectors = self.spelled.get_or_init(|| self.spell());
-        for (slot, index) in integers.chunks_mut(self.len).zip(indices) {
-            let start = usize::from(index) * self.len;
-            let vector = vectors.get(start..start + slot.len()).unwrap_or_default();
-            slot.iter_mut().zip(vector).for_each(|(integer, value)| *integer = *value);
+    /// Fills a block: `vector` gives each vector's index, and a bit for each of its integers that is to turn its sign;
+    /// `scale` gives the scale of each group.
+    fn fill(
+        &self,
+        block: &mut Block<'_>,
+        vector: fn(&Block<'_>, usize) -> (usize, usize),
+        scale: fn(&Block<'_>, usize) -> f32,
+    ) {
+        if block.vectors.is_empty() {
+            block.vectors = self.spell();
         }
-    }
-}
-
-/// Turns the signs of the integers whose bits are set, eight a byte.
-fn set_signs(signs: impl IntoIterator<Item = u8>, integers: &mut [i8]) {
-    for (integers, signs) in integers.chunks_mut(8).zip(signs) {
-        for (bit, integer) in integers.iter_mut().enumerate() {
-            *integer = if signs >> bit & 1 == 1 { -*integer } else { *integer };
+        let mut integers = block.integers;
+        for (at, integers) in integers.chunks_mut(self.len).enumerate() {
+            let (index, signs) = vector(block, at);
+            let start = index * self.len;
+            let values = block.vectors.get(start..start + self.len).unwrap_or_default();
+            for (bit, (integer, value)) in integers.iter_mut().zip(values).enumerate() {
+                *integer = if signs >> bit & 1 == 1 { -value } else { *value };
+            }
+        }
+        block.integers = integers;
+        for group in 0..block.scales.len() {
+            let scale = scale(block, group);
+            block.scales.iter_mut().skip(group).take(1).for_each(|slot| *slot = scale);
         }
     }
 }
 
 /// Seven signs, and an eighth that makes an even number of them negative.
-fn signs(seven: u32) -> u8 {
-    let seven = (seven & 127) as u8;
-    seven | (seven.count_ones() as u8) << 7
+fn signs(bits: usize) -> usize {
+    let seven = bits & 127;
+    seven | (seven.count_ones() as usize & 1) << 7
 }
 
-/// The numbers of two bytes each from byte `from` on.
-fn words<'a>(block: &Block<'a>, from: usize, count: usize) -> impl Iterator<Item = u16> + Clone + use<'a> {
-    block.part(from, 2 * count).as_chunks().0.iter().map(|bytes| u16::from_le_bytes(*bytes))
+/// The bits of a packed field, from byte `from` on, neighbours in a byte.
+fn field(block: &Block<'_>, from: usize, bits: usize, at: usize) -> usize {
+    let in_byte = 8 / bits;
+    block.number(from + at / in_byte, 1) >> (at % in_byte * bits) & ((1 << bits) - 1)
+}
+
+/// A scale of four bits and a half, times a quarter of `d`.
+fn half_more(block: &Block<'_>, from: usize, group: usize) -> f32 {
+    block.half(0) * (0.5 + field(block, from, 4, group) as f32) * 0.25
+}
+
+/// A scale of three bits as an odd number of eighths of `d`: exact, as a division by a power of two is.
+fn odd_eighths(d: f32, bits: usize) -> f32 {
+    d * (2 * (bits & 7) + 1) as f32 * 0.125
 }
 
 /// `d`, then for every 32 elements four indices, and in 32 bits four times seven signs and a scale.
 pub(super) fn iq2_xxs(block: &mut Block<'_>) {
-    let groups = block.part(2, 64).as_chunks().0.iter();
-    let groups =
-        groups.map(|[a, b, c, d, signs @ ..]: &[u8; 8]| ([*a, *b, *c, *d], u32::from_le_bytes(*signs)));
-    IQ2_XXS.set(groups.clone().flat_map(|(indices, _)| indices.map(u16::from)), &mut block.integers);
-    with_signs_and_scales(block, groups.map(|(_, bits)| bits), 0.25);
+    IQ2_XXS.fill(
+        block,
+        |block, at| {
+            let group = 2 + at / 4 * 8;
+            (block.number(group + at % 4, 1), signs(block.number(group + 4, 4) >> (at % 4 * 7)))
+        },
+        |block, group| block.half(0) * (0.5 + (block.number(6 + 8 * group, 4) >> 28) as f32) * 0.25,
+    );
 }
 
 /// `d`, 64 indices, then for every 32 elements in 32 bits four times seven signs and a scale.
 pub(super) fn iq3_xxs(block: &mut Block<'_>) {
-    IQ3_XXS.set(block.part(2, 64).iter().map(|byte| u16::from(*byte)), &mut block.integers);
-    let bits = block.part(66, 32).as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
-    with_signs_and_scales(block, bits, 0.5);
-}
-
-fn with_signs_and_scales(block: &mut Block<'_>, bits: impl Iterator<Item = u32> + Clone, factor: f32) {
-    let d = block.half(0);
-    set_signs(bits.clone().flat_map(|bits| [0, 7, 14, 21].map(|at| signs(bits >> at))), &mut block.integers);
-    block.set_scales(bits.map(|bits| d * (0.5 + (bits >> 28) as f32) * factor));
+    IQ3_XXS.fill(
+        block,
+        |block, at| {
+            let eight = signs(block.number(66 + at / 8 * 4, 4) >> (at / 2 % 4 * 7));
+            (block.number(2 + at, 1), eight >> (at % 2 * 4))
+        },
+        |block, group| block.half(0) * (0.5 + (block.number(66 + 4 * group, 4) >> 28) as f32) * 0.5,
+    );
 }
 
 /// `d`, 32 words of an index and seven signs, 16 scales of four bits.
 pub(super) fn iq2_xs(block: &mut Block<'_>) {
-    let words = words(block, 2, 32);
-    IQ2_XS.set(words.clone().map(|word| word & 511), &mut block.integers);
-    set_signs(words.map(|word| signs(u32::from(word >> 9))), &mut block.integers);
-    set_half_scales(block, 66);
+    IQ2_XS.fill(
+        block,
+        |block, at| {
+            let word = block.number(2 + 2 * at, 2);
+            (word & 511, signs(word >> 9))
+        },
+        |block, group| half_more(block, 66, group),
+    );
 }
 
 /// `d`, the lower bits of 32 indices, 32 times eight signs, the upper two bits of the indices, 16 scales of four bits.
 pub(super) fn iq2_s(block: &mut Block<'_>) {
-    IQ2_S.set(indices(block.part(2, 32), block.part(66, 8), 2), &mut block.integers);
-    set_signs(block.part(34, 32).iter().copied(), &mut block.integers);
-    set_half_scales(block, 74);
+    IQ2_S.fill(
+        block,
+        |block, at| (block.number(2 + at, 1) | field(block, 66, 2, at) << 8, block.number(34 + at, 1)),
+        |block, group| half_more(block, 74, group),
+    );
 }
 
-/// 16 scales of four bits, each and a half, a quarter of `d`.
-fn set_half_scales(block: &mut Block<'_>, from: usize) {
-    let mut scales = [0; 16];
-    unpack(block.part(from, 8), 4, 1, 0, &mut scales);
-    let d = block.half(0);
-    block.set_scales(scales.map(|scale| d * (0.5 + f32::from(scale)) * 0.25));
-}
-
-/// `d`, the lower bits of 64 indices, their upper bits, 32 times eight signs, 8 scales of four bits.
+/// `d`, the lower bits of 64 indices, their upper bits, 64 times four signs, 8 scales of four bits.
 pub(super) fn iq3_s(block: &mut Block<'_>) {
-    IQ3_S.set(indices(block.part(2, 64), block.part(66, 8), 1), &mut block.integers);
-    set_signs(block.part(74, 32).iter().copied(), &mut block.integers);
-    let mut scales = [0; 8];
-    unpack(block.part(106, 4), 4, 1, 0, &mut scales);
-    let d = block.half(0);
-    block.set_scales(scales.map(|scale| d * f32::from(1 + 2 * scale)));
-}
-
-/// Indices of eight lower bits and `bits` upper ones.
-fn indices(low: &[u8], high: &[u8], bits: u32) -> [u16; 64] {
-    let (mut upper, mut indices) = ([0; 64], [0; 64]);
-    unpack(high, bits, 1, 0, &mut upper);
-    for ((index, low), high) in indices.iter_mut().zip(low).zip(upper) {
-        *index = u16::from(*low) | (high as u16) << 8;
-    }
-    indices
+    IQ3_S.fill(
+        block,
+        |block, at| (block.number(2 + at, 1) | field(block, 66, 1, at) << 8, field(block, 74, 4, at)),
+        |block, group| block.half(0) * (1 + 2 * field(block, 106, 4, group)) as f32,
+    );
 }
 
 /// `d`, the lower bits of 32 indices, then a word for every 32 elements: four times three upper bits, a scale of three bits, and
 /// whether an eighth is taken off.
 pub(super) fn iq1_s(block: &mut Block<'_>) {
-    let groups = words(block, 34, 8);
-    let upper = groups.clone().flat_map(|word| [0, 3, 6, 9].map(|at| word >> at & 7));
-    let indices = block.part(2, 32).iter().zip(upper).map(|(low, high)| u16::from(*low) | high << 8);
-    IQ1.set(indices, &mut block.integers);
-    shift(groups.clone().flat_map(|word| [word >> 15 == 1; 4]), &mut block.integers);
-    let d = block.half(0);
-    block.set_scales(groups.map(|word| odd_eighth(d, word >> 12)));
+    IQ1.fill(
+        block,
+        |block, at| {
+            let upper = block.number(34 + at / 4 * 2, 2) >> (at % 4 * 3) & 7;
+            (block.number(2 + at, 1) | upper << 8, 0)
+        },
+        |block, group| odd_eighths(block.half(0), block.number(34 + 2 * group, 2) >> 12),
+    );
+    shift(block, |block, at| block.number(35 + at / 4 * 2, 1) >> 7 == 1);
 }
 
 /// The lower bits of 32 indices, for each three upper bits and whether an eighth is taken off, then four words: four scales of
 /// three bits, and four bits of `d`.
 pub(super) fn iq1_m(block: &mut Block<'_>) {
-    let mut upper = [0; 32];
-    unpack(block.part(32, 16), 4, 1, 0, &mut upper);
-    let indices = block.part(0, 32).iter().zip(upper);
-    IQ1.set(indices.map(|(low, high)| u16::from(*low) | (high as u16 & 7) << 8), &mut block.integers);
-    shift(upper.into_iter().map(|high| high & 8 != 0), &mut block.integers);
-    let groups = words(block, 48, 4);
-    let d = half(groups.clone().fold(0, |d, word| d >> 4 | word & 0xf000));
-    block.set_scales(groups.flat_map(|word| [0, 3, 6, 9].map(|at| odd_eighth(d, word >> at))));
+    IQ1.fill(
+        block,
+        |block, at| (block.number(at, 1) | (field(block, 32, 4, at) & 7) << 8, 0),
+        |block, group| {
+            let d = (0..4).fold(0, |d, word| d >> 4 | block.number(48 + 2 * word, 2) & 0xf000);
+            odd_eighths(half(d as u16), block.number(48 + group / 4 * 2, 2) >> (group % 4 * 3))
+        },
+    );
+    shift(block, |block, at| field(block, 32, 4, at) >> 3 == 1);
 }
 
-/// Takes one off every eight integers, or adds one.
-fn shift(is_lowered: impl Iterator<Item = bool>, integers: &mut [i8]) {
-    for (integers, is_lowered) in integers.chunks_mut(8).zip(is_lowered) {
+/// Takes one off the integers of every vector, or adds one.
+fn shift(block: &mut Block<'_>, is_lowered: fn(&Block<'_>, usize) -> bool) {
+    let mut integers = block.integers;
+    for (at, integers) in integers.chunks_mut(8).enumerate() {
+        let step = if is_lowered(block, at) { -1 } else { 1 };
         for integer in integers {
-            *integer += if is_lowered { -1 } else { 1 };
+            *integer += step;
         }
     }
-}
-
-/// A scale of three bits as an odd number of eighths of `d`: exact, as the division by a power of two is.
-fn odd_eighth(d: f32, bits: u16) -> f32 {
-    d * f32::from(2 * (bits & 7) + 1) * 0.125
+    block.integers = integers;
 }

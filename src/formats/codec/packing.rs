@@ -20,6 +20,8 @@ pub(super) struct Block<'a> {
     pub(super) scales: [f32; SCALES],
     /// Zeros, unless they are filled in.
     pub(super) minima: [f32; SCALES],
+    /// The vectors of the blocks' grid, once one was decoded.
+    pub(super) vectors: Vec<i8>,
     elements: usize,
     group: usize,
 }
@@ -28,7 +30,7 @@ impl<'a> Block<'a> {
     /// Blocks of so many elements, of which `group` share a scale.
     pub(super) fn new(elements: usize, group: usize) -> Self {
         let [scales, minima] = [[0.0; SCALES]; 2];
-        Self { bytes: &[], integers: [0; MOST], scales, minima, elements, group }
+        Self { bytes: &[], integers: [0; MOST], scales, minima, vectors: Vec::new(), elements, group }
     }
 
     /// Appends the elements that `bytes` stand for to `out`, as float32; `fill` says how integers and scales are packed.
@@ -52,9 +54,15 @@ impl<'a> Block<'a> {
         self.bytes.get(from..from + len).unwrap_or_default()
     }
 
+    /// The little-endian number of `size` bytes at byte `at`; what lies behind the block is zero.
+    pub(super) fn number(&self, at: usize, size: usize) -> usize {
+        let bytes = self.bytes.get(at..).unwrap_or_default();
+        bytes.iter().take(size).rev().fold(0, |number, byte| number << 8 | usize::from(*byte))
+    }
+
     /// The half-precision number at byte `at`.
     pub(super) fn half(&self, at: usize) -> f32 {
-        half(word(self.bytes, at))
+        half(self.number(at, 2) as u16)
     }
 
     /// Packed fields of `bits` bits from byte `from` on, `len` bytes, in runs of `run`, are set into the integers from bit
@@ -92,11 +100,6 @@ pub(super) fn unpack(bytes: &[u8], bits: u32, run: usize, to: u32, out: &mut [i8
             }
         }
     }
-}
-
-/// The little-endian number of two bytes at `at`.
-pub(super) fn word(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).map_or(0, |bytes| u16::from_le_bytes(*bytes))
 }
 
 /// A half-precision number of these bits.
