@@ -273,7 +273,6 @@ impl<'a> Walk<'a> {
 
     /// The bytes of a deflated part: its gaps, and its tensors between them.
     fn inflate(&mut self, part: &Inflated, tensors: &[usize]) -> Result<(), &'static str> {
-        const UNKNOWN: &str = "a deflated part of it has bytes that are not known";
         let offset = |index: &usize| self.model.tensors.get(*index).map_or(0, |tensor| tensor.offset);
         let tensors = order::sorted_by_key(tensors, |index| offset(index));
         let (mut gaps, start) = (part.gaps.iter().peekable(), self.target);

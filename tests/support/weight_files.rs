@@ -5,9 +5,14 @@ use std::io::Write as _;
 /// What a file is opened by, and the files beside it.
 pub type Files = Vec<(String, Vec<u8>)>;
 
+/// What each of some things is as text, one behind the other.
+fn each<T>(things: &[T], text: impl Fn(&T) -> String) -> String {
+    things.iter().map(text).collect::<Vec<_>>().concat()
+}
+
 /// An array as `numpy.save` writes it (format 1.0).
 pub fn npy(descr: &str, fortran: bool, shape: &[u64], data: &[u8]) -> Vec<u8> {
-    let dims: String = shape.iter().map(|dim| format!("{dim}, ")).collect();
+    let dims = each(shape, |dim| format!("{dim}, "));
     let order = if fortran { "True" } else { "False" };
     let mut header = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': ({dims}), }}");
     while (header.len() + 11) % 64 != 0 {
@@ -149,18 +154,19 @@ pub struct Viewed {
 /// A state dict as a pickle of protocol 0, with the number of elements of every storage.
 fn state_dict(tensors: &[Viewed], elements: &[usize]) -> Vec<u8> {
     let tuple = |numbers: &[u64]| {
-        let numbers: String = numbers.iter().map(|number| format!("I{number}\n")).collect();
+        let numbers = each(numbers, |number| format!("I{number}\n"));
         format!("({numbers}t")
     };
     let mut out = "(d".to_owned();
     for Viewed { name, class, storage, offset, shape, strides, bits } in tensors {
         let count = elements[*storage];
         let (shape, strides) = (tuple(shape), tuple(strides));
-        let bits: String = bits.iter().map(|bit| format!("V{bit}\nI01\ns")).collect();
+        let bits = each(bits, |bit| format!("V{bit}\nI01\ns"));
         let bits = if bits.is_empty() { bits } else { format!("(d{bits}") };
-        out += &format!(
+        let tensor = format!(
             "V{name}\nctorch._utils\n_rebuild_tensor_v2\n((Vstorage\nctorch\n{class}\nV{storage}\nVcpu\nI{count}\ntQI{offset}\n{shape}{strides}I00\nN{bits}tRs"
         );
+        out += &tensor;
     }
     (out + ".").into_bytes()
 }
@@ -182,7 +188,8 @@ pub fn torch_legacy(tensors: &[Viewed], storages: &[(usize, Vec<u8>)]) -> Vec<u8
     let mut out =
         b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}.".to_vec();
     out.extend(state_dict(tensors, &elements));
-    let keys: String = (0..storages.len()).map(|key| format!("V{key}\na")).collect();
+    let keys: Vec<usize> = (0..storages.len()).collect();
+    let keys = each(&keys, |key| format!("V{key}\na"));
     out.extend(format!("(l{keys}.").bytes());
     for (elements, bytes) in storages {
         out.extend((*elements as u64).to_le_bytes());
