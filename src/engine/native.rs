@@ -10,6 +10,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Results that may wait for their turn, per thread; it bounds memory whatever the number of tasks.
 const AHEAD_PER_JOB: usize = 4;
+/// The same where tasks have so many bytes or more each, as their results may.
+const AHEAD_OF_LARGE: usize = 1;
+const LARGE_BYTES: u64 = 1 << 20;
 
 /// Tasks that are taken at a time at most, as long as they have fewer bytes together.
 const MOST_BATCHED: usize = 64;
@@ -32,6 +35,13 @@ struct Shared {
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many results may wait for each thread.
+fn ahead_per_job(tasks: &[Task]) -> usize {
+    let bytes = tasks.iter().map(|task| task.bytes).fold(0, u64::saturating_add);
+    let is_large = bytes / tasks.len().max(1) as u64 >= LARGE_BYTES;
+    if is_large { AHEAD_OF_LARGE } else { AHEAD_PER_JOB }
 }
 
 /// Runs every task on `jobs` threads and hands what they give to `consume`, in task order; `done` hears of each finished
@@ -59,7 +69,7 @@ where
     }
     let queue = Queue {
         tasks,
-        ahead: jobs * AHEAD_PER_JOB,
+        ahead: jobs * ahead_per_job(tasks),
         shared: Mutex::new(Shared::default()),
         changed: Condvar::new(),
     };

@@ -6,6 +6,8 @@ use super::native::run;
 #[cfg(not(target_arch = "wasm32"))]
 use super::native::{Files, open_files};
 use super::report::{Outcome, Verification};
+use super::restore::{Emitter, Restored};
+use super::verify::split_off;
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
 use crate::formats::{self, Limits, Source};
@@ -200,7 +202,8 @@ impl<S: Source + Sync> Opened<S> {
         self.session.model().tensors.iter().enumerate().map(whole).collect()
     }
 
-    /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source.
+    /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source; says what the
+    /// files are that it gives back.
     pub fn verify(
         &self,
         plan: &Plan,
@@ -209,8 +212,21 @@ impl<S: Source + Sync> Opened<S> {
     ) -> Result<Verification, EngineError> {
         let reader = Reader::open(file, crate::container::Limits::default())?;
         let stage = Stage { what: "verifying", jobs: self.jobs, progress };
-        let verify = |task: &Task| super::verify(self.input(), plan, file, &reader, task);
-        let parts = stage.all(plan.tasks(), verify)?;
-        super::collect_verification(&parts)
+        let work = |task: &Task| super::verify::verify_and_lay_out(self.input(), plan, file, &reader, task);
+        let (mut out, mut done) = (std::io::sink(), |_| ());
+        let mut emitter =
+            Restored::new(file, &reader).map(|restored| Emitter::new(restored, &mut out, &mut done));
+        let mut parts = Vec::with_capacity(plan.tasks().len());
+        stage.each(plan.tasks(), work, &mut |index, message| {
+            let (compared, bytes) = split_off(message)?;
+            parts.push(compared);
+            match (plan.tasks().get(index), &mut emitter) {
+                (Some(task), Some(emitter)) => emitter.take(task.tensor, &bytes),
+                _ => Ok(()),
+            }
+        })?;
+        let mut verification = super::collect_verification(&parts)?;
+        verification.gives_back = emitter.map_or_else(|| Ok(Vec::new()), Emitter::finish)?;
+        Ok(verification)
     }
 }

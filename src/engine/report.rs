@@ -1,6 +1,7 @@
 //! What the engine tells: rows, points, curves and totals, ready for a table, a chart, CSV or JSON.
 
 use super::quality::Quality;
+use super::restore::Digest;
 use crate::entropy::Coder;
 use crate::quantize::{Scope, Value};
 use crate::recipe::Recipe;
@@ -312,6 +313,8 @@ pub struct Verification {
     pub largest_error: f64,
     /// XXH3-128 of all decoded bytes in tensor order, hexadecimal.
     pub decoded_hash: String,
+    /// What the files are that decoding gives back, where that was found out as well.
+    pub gives_back: Vec<Digest>,
 }
 
 impl Verification {

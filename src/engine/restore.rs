@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use std::io;
 
 /// The file that a container gives back.
+#[derive(Clone, Copy)]
 pub struct Restored<'a> {
     file: &'a dyn Source,
     reader: &'a Reader,
@@ -40,33 +41,7 @@ impl<'a> Restored<'a> {
         out: &mut dyn io::Write,
         done: &mut dyn FnMut(u64),
     ) -> Result<Vec<Digest>, EngineError> {
-        let manifest = self.reader.manifest();
-        let (checksums, mut hashes) = (&manifest.checksums, Hashes::new(&manifest.files));
-        let mut known: Vec<Option<u32>> = vec![None; checksums.len()];
-        let mut running = None::<(usize, Running)>;
-        let mut at = 0;
-        for segment in self.reader.segments() {
-            if let Target::Checksum(index) = segment.target {
-                let crc = match known.get(index).copied().flatten() {
-                    Some(crc) => crc,
-                    None => self.checksum(index)?,
-                };
-                known.get_mut(index).into_iter().for_each(|slot| *slot = Some(crc));
-                out.write_all(&crc.to_le_bytes())?;
-                hashes.update(&crc.to_le_bytes());
-            } else {
-                self.segment(segment, &mut |bytes| {
-                    out.write_all(bytes)?;
-                    hashes.update(bytes);
-                    done(bytes.len() as u64);
-                    sum(checksums, at, bytes, &mut running, &mut known);
-                    at += bytes.len() as u64;
-                    Ok(())
-                })?;
-            }
-            at = segment.span.offset + segment.span.len;
-        }
-        Ok(hashes.finish())
+        Emitter::new(*self, out, done).finish()
     }
 
     /// The checksum of this index, by decoding what it is of.
@@ -126,7 +101,6 @@ impl<'a> Restored<'a> {
         let decoder = self.reader.decoder(index)?;
         let entry = self.reader.manifest().tensors.get(index).ok_or(EngineError::Message)?;
         let place = entry.place.as_ref().ok_or(EngineError::Message)?;
-        let (dtype, is_code) = (entry.dtype, matches!(entry.content, Content::Codes(..)));
         let (size, limit) = (entry.stored_bytes(), Limits::default().rearranged_bytes);
         if place.strides.is_some() && size > limit {
             let part = format!("strided tensor {}, in bytes,", shown(&entry.name));
@@ -136,17 +110,13 @@ impl<'a> Restored<'a> {
         for block in 0..decoder.blocks() {
             decoder.decode_block(self.file, block, &mut bytes)?;
             if place.strides.is_none() {
-                if !is_code {
-                    place.encode(dtype, &mut bytes);
-                }
+                bytes = laid_out(entry, bytes).ok_or(EngineError::Message)?;
                 sink(&bytes)?;
                 bytes.clear();
             }
         }
         if place.strides.is_some() {
-            place.encode(dtype, &mut bytes);
-            let bytes = place.reorder(&entry.shape, dtype.size_bytes(), bytes);
-            sink(&bytes.ok_or(EngineError::Message)?)?;
+            sink(&laid_out(entry, bytes).ok_or(EngineError::Message)?)?;
         }
         Ok(())
     }
@@ -167,6 +137,108 @@ impl<'a> Restored<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes a file from front to back; tensors may come from elsewhere, decoded already.
+pub(super) struct Emitter<'a, 'b> {
+    restored: Restored<'a>,
+    out: &'b mut dyn io::Write,
+    done: &'b mut dyn FnMut(u64),
+    hashes: Hashes,
+    /// The checksums of bytes that are passed.
+    known: Vec<Option<u32>>,
+    running: Option<(usize, Running)>,
+    /// The bytes that are written, and the segments that are begun.
+    at: u64,
+    next: usize,
+    /// The tensor whose bytes are being taken.
+    open: Option<usize>,
+}
+
+impl<'a, 'b> Emitter<'a, 'b> {
+    pub(super) fn new(
+        restored: Restored<'a>,
+        out: &'b mut dyn io::Write,
+        done: &'b mut dyn FnMut(u64),
+    ) -> Self {
+        let manifest = restored.reader.manifest();
+        Self {
+            restored,
+            out,
+            done,
+            hashes: Hashes::new(&manifest.files),
+            known: vec![None; manifest.checksums.len()],
+            running: None,
+            at: 0,
+            next: 0,
+            open: None,
+        }
+    }
+
+    fn emit(&mut self, bytes: &[u8]) -> Result<(), EngineError> {
+        self.out.write_all(bytes)?;
+        self.hashes.update(bytes);
+        (self.done)(bytes.len() as u64);
+        let checksums = &self.restored.reader.manifest().checksums;
+        sum(checksums, self.at, bytes, &mut self.running, &mut self.known);
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes the segments up to the one of this index, without it.
+    fn advance(&mut self, end: usize) -> Result<(), EngineError> {
+        self.open = None;
+        let restored = self.restored;
+        let left = restored.reader.segments().get(self.next..end).unwrap_or_default();
+        for segment in left {
+            if let Target::Checksum(index) = segment.target {
+                let crc = match self.known.get(index).copied().flatten() {
+                    Some(crc) => crc,
+                    None => restored.checksum(index)?,
+                };
+                self.known.get_mut(index).into_iter().for_each(|slot| *slot = Some(crc));
+                self.emit(&crc.to_le_bytes())?;
+            } else {
+                restored.segment(segment, &mut |bytes| self.emit(bytes))?;
+            }
+        }
+        self.next = end.max(self.next);
+        Ok(())
+    }
+
+    /// Takes bytes of a tensor as they lie in the file; a tensor's bytes come in order, one tensor after the other. Those of one
+    /// that was passed on the way to another are not needed any more.
+    pub(super) fn take(&mut self, tensor: usize, bytes: &[u8]) -> Result<(), EngineError> {
+        if self.open != Some(tensor) {
+            let place = self.restored.reader.manifest().tensors.get(tensor).and_then(|e| e.place.as_ref());
+            let Some(place) = place.filter(|_| !bytes.is_empty()) else { return Ok(()) };
+            let segments = self.restored.reader.segments();
+            let index = segments.partition_point(|segment| segment.span.offset < place.offset);
+            if index < self.next {
+                return Ok(());
+            }
+            self.advance(index)?;
+            (self.open, self.next) = (Some(tensor), index + 1);
+        }
+        self.emit(bytes)
+    }
+
+    /// Writes the rest, and says what the files are.
+    pub(super) fn finish(mut self) -> Result<Vec<Digest>, EngineError> {
+        self.advance(self.restored.reader.segments().len())?;
+        Ok(self.hashes.finish())
+    }
+}
+
+/// The elements, or codes, of a run of whole blocks of a tensor as they lie in its place; all of them where they are not in
+/// row-major order. Nothing where it has no place.
+pub(super) fn laid_out(entry: &Entry, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let Some(place) = &entry.place else { return Some(Vec::new()) };
+    if matches!(entry.content, Content::Codes(..)) {
+        return Some(bytes);
+    }
+    place.encode(entry.dtype, &mut bytes);
+    place.reorder(&entry.shape, entry.dtype.size_bytes(), bytes)
 }
 
 /// What a file is: its name, its length and its SHA-256 (FIPS 180-4), hexadecimal, as `sha256sum` and others print it.

@@ -4,6 +4,7 @@ use super::blocks::BlockReader;
 use super::encode::Measured;
 use super::plan::{Fate, Plan};
 use super::report::Verification;
+use super::restore::laid_out;
 use super::{EngineError, Input, Task, pack, unpack};
 use crate::container::{Reader, rows_of};
 use crate::formats::Source;
@@ -30,6 +31,18 @@ pub fn verify(
     file: &dyn Source,
     reader: &Reader,
     task: &Task,
+) -> Result<Vec<u8>, EngineError> {
+    compare(input, plan, file, reader, task, None)
+}
+
+/// As [`verify`]; what was decoded of a tensor is appended to `all`, where it is wanted.
+fn compare(
+    input: Input,
+    plan: &Plan,
+    file: &dyn Source,
+    reader: &Reader,
+    task: &Task,
+    mut all: Option<&mut Vec<u8>>,
 ) -> Result<Vec<u8>, EngineError> {
     let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
     let Some(fate) = plan.fates.get(task.tensor) else {
@@ -70,8 +83,43 @@ pub fn verify(
         if !range.is_empty() {
             compared.hashes.push(xxhash_rust::xxh3::xxh3_128(&bytes));
         }
+        if let Some(all) = &mut all {
+            if all.is_empty() { std::mem::swap(*all, &mut bytes) } else { all.append(&mut bytes) }
+        }
     }
     Ok(pack(&compared))
+}
+
+/// As [`verify`], with what was decoded as it lies in the file that is given back; see [`split_off`].
+pub(super) fn verify_and_lay_out(
+    input: Input,
+    plan: &Plan,
+    file: &dyn Source,
+    reader: &Reader,
+    task: &Task,
+) -> Result<Vec<u8>, EngineError> {
+    let entry = reader.manifest().tensors.get(task.tensor);
+    // A long run is decoded once more where it is wanted, rather than held.
+    let is_strided = entry.is_some_and(|entry| entry.place.as_ref().is_some_and(|p| p.strides.is_some()));
+    let is_held = is_strided || task.end - task.start <= task.block;
+    let mut message = Vec::new();
+    let compared = compare(input, plan, file, reader, task, is_held.then_some(&mut message))?;
+    if let Some(entry) = entry {
+        message = laid_out(entry, message).ok_or(EngineError::Message)?;
+    }
+    message.extend(&compared);
+    message.extend((compared.len() as u64).to_le_bytes());
+    Ok(message)
+}
+
+/// What [`verify`] gave, and the bytes of the file.
+pub(super) fn split_off(mut message: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), EngineError> {
+    let (rest, compared) = message.split_last_chunk().ok_or(EngineError::Message)?;
+    let (len, compared) = (rest.len(), u64::from_le_bytes(*compared) as usize);
+    let laid_out = len.checked_sub(compared).ok_or(EngineError::Message)?;
+    message.truncate(len);
+    let compared = message.split_off(laid_out);
+    Ok((compared, message))
 }
 
 /// Compares blocks of the skeleton with the source.
