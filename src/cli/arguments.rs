@@ -99,7 +99,7 @@ pub enum Action {
     Decode {
         /// A .qsz
         file: PathBuf,
-        /// The file to write
+        /// The file to write; a folder takes the file that was compressed under its own name
         #[arg(long, short)]
         output: PathBuf,
         #[arg(long, value_name = "FILE", help = template_help())]
@@ -240,13 +240,14 @@ const PAPER: &str = "paper";
 type Saying = (String, Vec<&'static str>);
 
 fn decode_about() -> String {
-    format!("Decode a .qsz into {}, by the output's name", written_endings(None))
+    let endings = written_endings(Some(false));
+    format!("Give back the file that a .qsz was made from, or its weights as {endings}, by the output's name")
 }
 
 fn template_help() -> String {
     let endings = written_endings(Some(true));
     format!(
-        "For {endings}: the model the weights came from; the output is its bytes with other weights in their places"
+        "For {endings}, where the .qsz holds weights alone: the model they came from, whose bytes the output has around them"
     )
 }
 

@@ -110,13 +110,13 @@ fn format_of(output: &Path, has_template: bool, reader: &Reader) -> Result<FileF
             (formats::written_endings(Some(false)), formats::written_endings(Some(true)));
         let found = shown(&found);
         let manifest = reader.manifest();
-        let own = if manifest.files.is_empty() {
-            String::new()
+        let (own, alone) = if manifest.files.is_empty() {
+            (String::new(), "; this .qsz holds weights alone")
         } else {
-            format!(".{} as the file that was compressed, in ", manifest.source_format.extension())
+            (format!(".{} as the file that was compressed, in ", manifest.source_format.extension()), "")
         };
         Failure::Usage(format!(
-            "output: expected a name that ends in {own}{plain}, or in {into_template} with --template, found {found}"
+            "output: expected a name that ends in {own}{plain}, or in {into_template} with --template, found {found}{alone}"
         ))
     })
 }
