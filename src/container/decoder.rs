@@ -28,23 +28,12 @@ pub struct TensorDecoder<'a> {
 
 impl Reader {
     /// A decoder of one tensor's blocks, with its tables at hand; a tensor that equals another decodes as that one. One that is
-    /// a view of the skeleton has no blocks: [`Restored`](crate::engine::Restored) reads it.
+    /// a view of the skeleton has no blocks: [`Restored`](crate::engine::Restored) reads it. At the index behind the tensors,
+    /// a decoder of the skeleton's.
     pub fn decoder(&self, tensor: usize) -> Result<TensorDecoder<'_>, ContainerError> {
         let entry = self.entry(tensor)?;
         let tensor = if let Content::SameAs(of) = entry.content { of } else { tensor };
-        self.decoder_of(tensor, self.entry(tensor)?)
-    }
-
-    /// A decoder of the skeleton's blocks.
-    pub fn skeleton(&self) -> Result<TensorDecoder<'_>, ContainerError> {
-        self.decoder_of(self.manifest().tensors.len(), &self.manifest().skeleton)
-    }
-
-    fn decoder_of<'a>(
-        &'a self,
-        tensor: usize,
-        entry: &'a Entry,
-    ) -> Result<TensorDecoder<'a>, ContainerError> {
+        let entry = self.entry(tensor)?;
         let first_block = self.first_blocks.get(tensor).copied().unwrap_or(0);
         let blocks = self.blocks.get(first_block..).unwrap_or_default();
         let Content::Quantized(coding) = entry.content else {

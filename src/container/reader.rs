@@ -172,7 +172,7 @@ impl Reader {
     pub fn skeleton_block(&self, source: &dyn Source, block: u64) -> Result<Arc<Vec<u8>>, ContainerError> {
         self.last_block.get(usize::try_from(block).unwrap_or(usize::MAX), || {
             let mut bytes = Vec::new();
-            self.skeleton()?.decode_block(source, block, &mut bytes)?;
+            self.decode_block(source, self.manifest.tensors.len(), block, &mut bytes)?;
             Ok(bytes)
         })
     }
@@ -198,12 +198,12 @@ impl Reader {
         Ok(())
     }
 
+    /// A tensor, or the skeleton at the index behind them.
     pub(super) fn entry(&self, tensor: usize) -> Result<&Entry, ContainerError> {
         let count = self.manifest.tensors.len();
         self.manifest
-            .tensors
-            .get(tensor)
-            .ok_or_else(|| ContainerError::request("tensor", format!("an index below {count}"), tensor))
+            .holder(tensor)
+            .ok_or_else(|| ContainerError::request("tensor", format!("an index up to {count}"), tensor))
     }
 }
 

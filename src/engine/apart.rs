@@ -1,16 +1,15 @@
 //! A plan's file taken apart: what of it is held how, and the tasks that encode all of it.
 
 use super::plan::{Fate, Plan};
-use super::{BLOCK_WEIGHTS, EngineError, Input, Task};
+use super::{BLOCK_WEIGHTS, Task};
 use crate::container;
-use crate::formats::{Limits, TensorReader};
+use crate::formats::Source;
 use crate::model::Model;
 use crate::recipe::Carry;
 use crate::skeleton::{Form, Pieces, Skeleton};
 use crate::task::cut;
 use crate::tensor::{Dtype, Span, Storage, Tensor};
 use std::borrow::Cow;
-use std::ops::Range;
 
 /// The skeleton as a tensor of bytes.
 fn skeleton_tensor(len: u64) -> Tensor {
@@ -77,13 +76,14 @@ impl Plan {
         }
     }
 
-    /// The bytes `range` of the skeleton.
-    pub(super) fn skeleton_bytes(&self, input: Input, range: Range<u64>) -> Result<Vec<u8>, EngineError> {
-        let skeleton = self.skeleton.as_ref().ok_or(EngineError::Message)?;
-        let pieces = Pieces::new(input.source, &skeleton.pieces);
-        let mut bytes = Vec::new();
-        TensorReader::new(&pieces, &skeleton_tensor(skeleton.len), &Limits::default())?
-            .read(range, &mut bytes)?;
-        Ok(bytes)
+    /// What becomes of a tensor; the skeleton, at the index behind them, is kept.
+    pub(super) fn fate(&self, index: usize) -> &Fate {
+        self.fates.get(index).unwrap_or(&Fate::Kept)
+    }
+
+    /// The source that the skeleton is read from, at the index behind the tensors; those are read from `source` itself.
+    pub(super) fn pieces<'a>(&'a self, source: &'a dyn Source, index: usize) -> Option<Pieces<'a>> {
+        let skeleton = self.skeleton.as_ref().filter(|_| index == self.fates.len())?;
+        Some(Pieces::new(source, &skeleton.pieces))
     }
 }

@@ -310,8 +310,7 @@ pub fn check_blocks(
         if matches!(entry.content, Content::SameAs(_)) {
             continue;
         }
-        let is_tensor = index < reader.manifest().tensors.len();
-        let decoder = if is_tensor { reader.decoder(index)? } else { reader.skeleton()? };
+        let decoder = reader.decoder(index)?;
         for block in 0..entry.blocks() {
             bytes.clear();
             decoder.decode_block(file, block, &mut bytes)?;

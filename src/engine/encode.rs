@@ -69,14 +69,8 @@ impl Measured {
 pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError> {
     let mut encoded = Encoded::default();
     let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
-    let Some(fate) = plan.fates.get(task.tensor) else {
-        for range in task.blocks().filter(|range| !range.is_empty()) {
-            let bytes = plan.skeleton_bytes(input, range)?;
-            encoded.blocks.push(EncodedBlock::kept(bytes, tensor.dtype, Rows::default())?);
-        }
-        return Ok(pack(&encoded));
-    };
-    let mut blocks = BlockReader::new(input, plan, task)?;
+    let (fate, pieces) = (plan.fate(task.tensor), plan.pieces(input.source, task.tensor));
+    let mut blocks = BlockReader::new(input.or_of(pieces.as_ref()), plan, task)?;
     let (mut symbols, mut decoded) = (Vec::new(), Vec::new());
     for range in task.blocks() {
         blocks.read(range.clone())?;

@@ -58,6 +58,7 @@ use crate::formats::{FormatError, Source};
 use crate::importance::ImportanceError;
 use crate::model::Model;
 use crate::quantize::{QuantizeError, SettingsError};
+use crate::skeleton::Pieces;
 use crate::task::Misfit;
 use crate::tensor::Tensor;
 
@@ -131,6 +132,11 @@ impl std::fmt::Debug for Input<'_> {
 }
 
 impl<'a> Input<'a> {
+    /// The same with a skeleton in place of the file, where it is given.
+    fn or_of(self, pieces: Option<&'a Pieces>) -> Self {
+        Self { source: pieces.map_or(self.source, |pieces| pieces), ..self }
+    }
+
     fn tensor(&self, task: &Task) -> Result<&'a Tensor, EngineError> {
         self.model.tensors.get(task.tensor).ok_or(EngineError::Message)
     }

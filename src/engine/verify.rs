@@ -45,12 +45,11 @@ fn compare(
     mut all: Option<&mut Vec<u8>>,
 ) -> Result<Vec<u8>, EngineError> {
     let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
-    let Some(fate) = plan.fates.get(task.tensor) else {
-        return verify_skeleton(input, plan, file, reader, task);
-    };
-    let mut blocks = BlockReader::new(input, plan, task)?;
+    let (fate, pieces) = (plan.fate(task.tensor), plan.pieces(input.source, task.tensor));
+    let mut blocks = BlockReader::new(input.or_of(pieces.as_ref()), plan, task)?;
     let decoder = reader.decoder(task.tensor)?;
-    let mut compared = Compared { tensor: tensor.name.clone(), ..Compared::default() };
+    let is_skeleton = pieces.is_some();
+    let mut compared = Compared { tensor: tensor.name.clone(), is_skeleton, ..Compared::default() };
     let (mut symbols, mut expected) = (Vec::new(), Vec::new());
     let (mut expected_bytes, mut bytes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
     for range in task.blocks() {
@@ -120,29 +119,6 @@ pub(super) fn split_off(mut message: Vec<u8>) -> Result<(Vec<u8>, Vec<u8>), Engi
     message.truncate(len);
     let compared = message.split_off(laid_out);
     Ok((compared, message))
-}
-
-/// Compares blocks of the skeleton with the source.
-fn verify_skeleton(
-    input: Input,
-    plan: &Plan,
-    file: &dyn Source,
-    reader: &Reader,
-    task: &Task,
-) -> Result<Vec<u8>, EngineError> {
-    let decoder = reader.skeleton()?;
-    let mut compared = Compared { is_skeleton: true, ..Compared::default() };
-    let mut bytes = Vec::new();
-    for range in task.blocks().filter(|range| !range.is_empty()) {
-        let expected = plan.skeleton_bytes(input, range.clone())?;
-        bytes.clear();
-        decoder.decode_block(file, range.start / task.block, &mut bytes)?;
-        compared.elements += expected.len() as u64;
-        let different = expected.iter().zip(&bytes).filter(|(a, b)| a != b).count();
-        compared.mismatches += (different + expected.len().abs_diff(bytes.len())) as u64;
-        compared.hashes.push(xxhash_rust::xxh3::xxh3_128(&bytes));
-    }
-    Ok(pack(&compared))
 }
 
 /// Adds up what [`verify`] gave, in task order.
