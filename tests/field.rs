@@ -5,7 +5,7 @@
 mod support;
 
 use quantscope::engine::report::Outcome;
-use quantscope::formats::{Limits, TensorReader, open};
+use quantscope::formats::{Limits, open};
 use quantscope::quantize::{Scope, methods::METHODS};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -43,13 +43,7 @@ fn round_trip(name: &str, file: &[u8], more: &[&str]) -> (Outcome, Vec<u8>) {
 /// The values of a tensor of a safetensors file.
 fn values(file: &[u8], name: &str) -> Vec<f32> {
     let model = open(&file.to_vec(), &Limits::default()).unwrap();
-    let tensor = model.tensors.iter().find(|tensor| tensor.name == name).unwrap();
-    let (source, mut values) = (file.to_vec(), Vec::new());
-    TensorReader::new(&source, tensor, &Limits::default())
-        .unwrap()
-        .read_f32(0..tensor.len(), &mut values)
-        .unwrap();
-    values
+    support::values(&file.to_vec(), &model, name)
 }
 
 fn noise(random: &mut Random, count: usize, scale: f64) -> Vec<f32> {

@@ -5,18 +5,11 @@
 mod support;
 
 use quantscope::engine::native::{FileSource, open_files};
-use quantscope::formats::{Limits, Source, TensorReader, open};
-use quantscope::model::{FileFormat, Model};
+use quantscope::formats::{Limits, open};
+use quantscope::model::FileFormat;
 use std::path::Path;
 use std::process::Command;
-
-fn values(source: &dyn Source, model: &Model, name: &str) -> Vec<f32> {
-    let tensor = model.tensors.iter().find(|tensor| tensor.name == name).unwrap();
-    let mut values = Vec::new();
-    let mut reader = TensorReader::new(source, tensor, &Limits::default()).unwrap();
-    reader.read_f32(0..tensor.len(), &mut values).unwrap();
-    values
-}
+use support::values;
 
 /// Files that the suite calls good are headers alone: they are given the bytes that their tensors need.
 #[test]

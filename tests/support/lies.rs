@@ -1,6 +1,8 @@
 //! Compressed files byte by byte, as docs/format.md has them: true ones, and ones whose manifest lies.
 #![allow(dead_code)]
 
+use super::support::varint;
+
 const MAGIC: &[u8] = b"\x89QSZ\r\n\x1a\n\x02";
 const U8: u8 = 13;
 const F32: u8 = 1;
@@ -15,16 +17,6 @@ struct Told {
     /// Distance from the end of the one before, length, places from the end on.
     checksums: Vec<(u64, u64, Vec<i64>)>,
     blocks: Vec<Vec<u8>>,
-}
-
-fn varint(mut number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-    out
 }
 
 fn folded(distance: i64) -> Vec<u8> {

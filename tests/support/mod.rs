@@ -1,6 +1,8 @@
 //! What several integration tests need: a small deterministic model as safetensors bytes, and where the real data lies.
 #![allow(dead_code)]
 
+use quantscope::formats::{Limits, Source, TensorReader};
+use quantscope::model::Model;
 use std::path::PathBuf;
 
 /// `SplitMix64`, so that fixtures are the same everywhere.
@@ -42,6 +44,26 @@ pub fn safetensors(tensors: &[(&str, &str, &[u64], Vec<u8>)]) -> Vec<u8> {
         file.extend(bytes);
     }
     file
+}
+
+/// A number in groups of 7 bits, as protobuf and compressed files have them.
+pub fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+/// The values of the tensor of this name.
+pub fn values(source: &dyn Source, model: &Model, name: &str) -> Vec<f32> {
+    let tensor = model.tensors.iter().find(|tensor| tensor.name == name).unwrap();
+    let mut values = Vec::new();
+    let mut reader = TensorReader::new(source, tensor, &Limits::default()).unwrap();
+    reader.read_f32(0..tensor.len(), &mut values).unwrap();
+    values
 }
 
 /// Little-endian bytes of floats.

@@ -1,5 +1,6 @@
 //! Small weight files of every format, written as their own programs write them.
 
+use super::support::varint;
 use std::io::Write as _;
 
 /// What a file is opened by, and the files beside it.
@@ -195,17 +196,6 @@ pub fn torch_legacy(tensors: &[Viewed], storages: &[(usize, Vec<u8>)]) -> Vec<u8
         out.extend((*elements as u64).to_le_bytes());
         out.extend(bytes);
     }
-    out
-}
-
-/// A varint of protobuf.
-pub fn varint(mut number: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
     out
 }
 

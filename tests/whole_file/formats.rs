@@ -1,9 +1,8 @@
 //! Files of every format, made here: at random, and the odd ones by hand.
 
-use super::support::{Random, f32_bytes, of_everything};
+use super::support::{Random, f32_bytes, of_everything, varint};
 use super::weight_files::{
-    Files, Viewed, WAYS, Way, external, field, initializer, npy, onnx, torch_legacy, torch_zip, unzip,
-    varint, zip,
+    Files, Viewed, WAYS, Way, external, field, initializer, npy, onnx, torch_legacy, torch_zip, unzip, zip,
 };
 use super::{assert_all_else_is_equal, assert_kept, assert_opens, compressed, restored};
 use proptest::prelude::*;
