@@ -7,7 +7,7 @@ use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
 use super::{Failure, decode, network, print};
 use crate::container::{Content, Granularity, Manifest};
-use crate::engine::native::Files;
+use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
 use crate::engine::report::{self, Rate, Sweep, Verification};
 use crate::engine::targets::{Found, Target};
@@ -221,7 +221,7 @@ fn sweep(
         context.bars.say(&format!("left out: {reason}"));
     }
     if let Some(path) = &chart.svg {
-        let title = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let title = file_name(file);
         let drawing = draw(&sweep, chart);
         let svg = plot::svg::rate_distortion(&drawing, &title, (900, 560), &Theme::light())?;
         write_whole(path, svg.as_bytes())?;
@@ -256,7 +256,7 @@ fn sensitivity(
         write_whole(path, report::sensitivity_csv(&rows).as_bytes())?;
     }
     if let Some(path) = svg {
-        let title = file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let title = file_name(file);
         let chart = match chart {
             "slope" => Sensitivity::of_slopes(&rows),
             _ => Sensitivity::of_shares(&rows),
@@ -371,7 +371,7 @@ fn compress(
     written?;
     let Some((outcome, _)) = done.into_inner() else { return Ok(()) };
     let is_same = outcome.point.weights == 0 && !given_back.is_empty() && {
-        given_back == engine::digests(&open_source(file)?, &given_back_name(file))?
+        given_back == engine::digests(&open_source(file)?, &file_name(file))?
     };
     let given_back = GivenBack { files: given_back, is_same };
     let said = Compressed { outcome, verification, given_back, ran, found };
@@ -407,11 +407,6 @@ impl GivenBack {
         };
         self.files.iter().map(line).collect()
     }
-}
-
-/// The name that a file has in a compressed one.
-fn given_back_name(file: &Path) -> String {
-    file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 impl Compressed {
@@ -462,18 +457,14 @@ fn verify(
 ) -> Result<(), Failure> {
     let compressed = open_source(file)?;
     let reader = engine::open_container(&compressed)?;
-    let total = decode::decoded_bytes(&reader);
-    let mut done = 0;
-    let decoded_hash = engine::check_blocks(&compressed, &reader, &mut |bytes| {
-        done += bytes;
-        context.bars.show("checking", done, total);
-    });
+    let mut tell = context.tell("checking", engine::decoded_bytes(&reader));
+    let decoded_hash = engine::check_blocks(&compressed, &reader, &mut tell);
     context.bars.clear();
     let decoded_hash = decoded_hash?;
     let tensors = reader.manifest().tensors.len();
-    let files = decode::digests(context, &compressed)?;
-    let given_back = GivenBack { files, is_same: false };
     let Some(source) = source else {
+        let files = decode::digests(context, &compressed, &reader)?;
+        let given_back = GivenBack { files, is_same: false };
         let mut lines = vec![
             format!("every checksum holds and every block of {tensors} tensors decodes"),
             format!("decoded hash         {decoded_hash}"),

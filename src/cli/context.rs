@@ -30,6 +30,15 @@ impl Context {
         opened
     }
 
+    /// Hears of bytes as they are done, of so many in all.
+    pub fn tell(&self, what: &'static str, total: u64) -> impl FnMut(u64) {
+        let mut done = 0;
+        move |bytes| {
+            done += bytes;
+            self.bars.show(what, done, total);
+        }
+    }
+
     /// Hears of progress in samples.
     pub fn count(&self) -> impl Fn(&'static str, u64, u64) {
         |what, done, total| self.bars.count(what, done, total)

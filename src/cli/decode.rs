@@ -30,12 +30,8 @@ pub fn decode(context: &Context, file: &Path, output: &Path, template: Option<&P
     let template = template.as_ref().zip(model.as_ref()).map(|(source, model)| Template { source, model });
     let parts = template.map_or_else(|| Ok(Vec::new()), |template| format.parts(&template));
     let (parts, export) = (parts.map_err(EngineError::from)?, Export { format, template });
-    let total = decoded_bytes(&reader);
-    let mut done = 0;
-    let mut tell = |bytes| {
-        done += bytes;
-        context.bars.show("decoding", done, total);
-    };
+    let total = engine::decoded_bytes(&reader);
+    let mut tell = context.tell("decoding", total);
     let parts: Vec<(String, u64)> = parts.iter().map(|part| (part.name.clone(), part.span.len)).collect();
     write(output, &parts, &inputs, &mut |out| engine::decode_to(&source, &reader, export, out, &mut tell))?;
     context.bars.clear();
@@ -63,11 +59,7 @@ fn give_back(
         output.to_path_buf()
     };
     let total = reader.manifest().file_bytes();
-    let (mut done, mut digests) = (0, Vec::new());
-    let mut tell = |bytes| {
-        done += bytes;
-        context.bars.show("decoding", done, total);
-    };
+    let (mut tell, mut digests) = (context.tell("decoding", total), Vec::new());
     write(&first, files, inputs, &mut |out| {
         digests = restored.write(out, &mut tell)?;
         Ok(())
@@ -121,21 +113,11 @@ fn format_of(output: &Path, has_template: bool, reader: &Reader) -> Result<FileF
     })
 }
 
-/// Bytes of all tensors once decoded.
-pub fn decoded_bytes(reader: &Reader) -> u64 {
-    let sizes = reader.manifest().tensors.iter().map(|entry| entry.len() * entry.dtype.size_bytes());
-    sizes.fold(0, u64::saturating_add)
-}
-
 /// What the files are that a `.qsz` gives back; none where it holds weights alone.
-pub fn digests(context: &Context, source: &Files) -> Result<Vec<Digest>, Failure> {
-    let reader = engine::open_container(source)?;
-    let Some(restored) = Restored::new(source, &reader) else { return Ok(Vec::new()) };
-    let (mut done, total) = (0, reader.manifest().file_bytes());
-    let written = restored.write(&mut std::io::sink(), &mut |bytes| {
-        done += bytes;
-        context.bars.show("decoding", done, total);
-    });
+pub fn digests(context: &Context, source: &Files, reader: &Reader) -> Result<Vec<Digest>, Failure> {
+    let Some(restored) = Restored::new(source, reader) else { return Ok(Vec::new()) };
+    let mut tell = context.tell("decoding", reader.manifest().file_bytes());
+    let written = restored.write(&mut std::io::sink(), &mut tell);
     context.bars.clear();
     Ok(written?)
 }

@@ -327,6 +327,12 @@ pub fn is_container(file: &dyn Source) -> bool {
     file.len() >= head.len() as u64 && file.read_at(0, &mut head).is_ok() && head == MAGIC
 }
 
+/// Bytes of a container's tensors once decoded.
+pub fn decoded_bytes(reader: &Reader) -> u64 {
+    let size = |entry: &Entry| entry.len().saturating_mul(entry.dtype.size_bytes());
+    reader.manifest().tensors.iter().map(size).fold(0, u64::saturating_add)
+}
+
 /// Float parameters of a container's tensors, tied weights once.
 pub fn parameters(reader: &Reader) -> u64 {
     let own = |entry: &&Entry| entry.dtype.is_float() && !matches!(entry.content, Content::SameAs(_));

@@ -42,7 +42,8 @@ pub use crate::importance::Importance;
 pub use crate::task::{BLOCK_WEIGHTS, Task, batches, sketch_tasks, tasks};
 pub(crate) use crate::task::{pack, unpack};
 pub use assemble::{
-    Assembler, Export, check_blocks, codebooks, decode_to, is_container, open_container, parameters,
+    Assembler, Export, check_blocks, codebooks, decode_to, decoded_bytes, is_container, open_container,
+    parameters,
 };
 pub use encode::encode;
 pub use passes::{assignments, prepare};

@@ -54,21 +54,21 @@ fn stored(reader: &Reader, entry: &Entry) -> String {
     }
 }
 
-/// Bytes of all tensors once decoded.
-fn decoded_bytes(reader: &Reader) -> u64 {
-    let size = |entry: &Entry| entry.len().saturating_mul(entry.dtype.size_bytes());
-    reader.manifest().tensors.iter().map(size).fold(0, u64::saturating_add)
+/// Hears of bytes as they are done, of so many in all.
+fn counting(total: u64, progress: &dyn Fn(u64, u64)) -> impl FnMut(u64) {
+    let mut done = 0;
+    move |bytes| {
+        done += bytes;
+        progress(done, total.max(done));
+    }
 }
 
 /// Decodes every block, which checks every checksum.
 pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
-    let (mut done, total) = (0, decoded_bytes(&reader) + reader.manifest().file_bytes());
-    let count = &mut |bytes: u64| {
-        done += bytes;
-        progress(done, total);
-    };
+    let total = engine::decoded_bytes(&reader).saturating_add(reader.manifest().file_bytes());
+    let count = &mut counting(total, progress);
     let hash = engine::check_blocks(&source, &reader, count).map_err(sentence)?;
     let files = given_back(&source, &reader, count)?;
     Ok(Answer::Checked { hash, files })
@@ -78,11 +78,7 @@ pub fn check(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, Stri
 pub fn digests(file: &JsValue, progress: &dyn Fn(u64, u64)) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
-    let (mut done, total) = (0, reader.manifest().file_bytes());
-    let count = &mut |bytes: u64| {
-        done += bytes;
-        progress(done, total);
-    };
+    let count = &mut counting(reader.manifest().file_bytes(), progress);
     given_back(&source, &reader, count).map(Answer::Digests)
 }
 
@@ -105,11 +101,7 @@ pub fn decode(
 ) -> Result<Answer, String> {
     let source = BlobSource::new(file)?;
     let reader = engine::open_container(&source).map_err(sentence)?;
-    let (mut done, total) = (0, decoded_bytes(&reader));
-    let count = &mut |bytes: u64| {
-        done += bytes;
-        progress(done, total.max(done));
-    };
+    let count = &mut counting(engine::decoded_bytes(&reader), progress);
     let mut sink = BlobSink::new();
     let restored = Restored::new(&source, &reader);
     // The file that was compressed is there for its own format, as the program has it.
