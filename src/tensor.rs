@@ -401,7 +401,7 @@ impl Tensor {
         let anywhere = match self.storage {
             Storage::Stored(_) => true,
             Storage::Deflated { .. } => false,
-            Storage::Encoded { codec, .. } => codec != Codec::Varints,
+            Storage::Encoded { codec, .. } => codec.unit().is_some(),
         };
         !anywhere || self.strides.is_some()
     }

@@ -218,10 +218,10 @@ pub fn rows_of(shape: &[u64], block: u64) -> Rows {
         Ok(length) if length > 0 => {
             let start = block.saturating_mul(block_weights(shape)) % length as u64;
             let (kernel, width) = match inner {
-                [_, kernel @ ..] if !kernel.is_empty() => {
-                    let elements = kernel.iter().fold(1u64, |product, side| product.saturating_mul(*side));
-                    (elements.min(length as u64) as usize, kernel.last().map_or(1, |side| *side as usize))
-                }
+                [_, kernel @ ..] if !kernel.is_empty() => (
+                    elements(kernel).min(length as u64) as usize,
+                    kernel.last().map_or(1, |side| *side as usize),
+                ),
                 _ => (1, 1),
             };
             Rows { length, start: start as usize, kernel, width }

@@ -57,8 +57,8 @@ pub use parts::other_parts;
 pub use reader::TensorReader;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use shards::set_of;
-pub(crate) use source::read_part;
 pub use source::{Joined, Limits, Part, Source};
+pub(crate) use source::{below, read_part};
 #[cfg(feature = "cli")]
 pub(crate) use table::{written_as, written_endings};
 pub use writer::{Contents, ExportError, Template, TensorHeader, Writer};

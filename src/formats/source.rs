@@ -143,7 +143,7 @@ impl Source for Window<'_> {
 }
 
 /// A file that another one names, as a path below that one's folder; `None` for one that lies anywhere else.
-pub(super) fn below(name: &str) -> Option<&str> {
+pub(crate) fn below(name: &str) -> Option<&str> {
     let name = name.strip_prefix("./").unwrap_or(name);
     let is_outside = name.is_empty()
         || name.starts_with('/')

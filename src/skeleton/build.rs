@@ -53,8 +53,8 @@ pub fn without_place(model: &Model) -> Vec<bool> {
         if !View::of(tensor, 0).is_dense(&tensor.shape) {
             mark(index);
         }
-        let (medium, window) = window(tensor);
-        lies.push((index, medium, window));
+        // Readers give no tensor whose elements lie where no byte can.
+        lies.extend(window(tensor).map(|(medium, window)| (index, medium, window)));
     }
     let lies = order::into_sorted_by_key(lies, |(_, _, window)| window.offset);
     let lies = order::into_sorted_by_key(lies, |(_, medium, _)| *medium);
@@ -95,18 +95,14 @@ fn is_tied_in_place(model: &Model, tensor: &Tensor) -> bool {
 }
 
 /// The bytes that a tensor's elements reach over, and of which medium.
-fn window(tensor: &Tensor) -> (u64, Span) {
-    let reach = tensor.strides.as_ref().map_or(tensor.size_bytes(), |strides| {
-        let axes = tensor.shape.iter().zip(strides);
-        let last = axes.map(|(count, stride)| count.saturating_sub(1).saturating_mul(stride.unsigned_abs()));
-        last.fold(1, u64::saturating_add).saturating_mul(tensor.dtype.size_bytes())
-    });
+fn window(tensor: &Tensor) -> Option<(u64, Span)> {
     let span = tensor.storage.span();
-    match tensor.storage {
-        Storage::Stored(_) => (0, Span { offset: span.offset + tensor.offset, len: reach }),
-        Storage::Encoded { .. } => (0, span),
-        Storage::Deflated { .. } => (span.offset + 1, Span { offset: tensor.offset, len: reach }),
-    }
+    let (medium, start) = match tensor.storage {
+        Storage::Stored(_) => (0, span.offset),
+        Storage::Encoded { .. } => return Some((0, span)),
+        Storage::Deflated { .. } => (span.offset + 1, 0),
+    };
+    Some((medium, View::of(tensor, start).window(&tensor.shape, tensor.dtype.size_bytes())?))
 }
 
 /// What is at some bytes of the source.
@@ -252,10 +248,8 @@ impl<'a> Walk<'a> {
 
     /// Bytes of a tensor in the file given back.
     fn held_bytes(&self, index: usize) -> u64 {
-        self.model.tensors.get(index).map_or(0, |tensor| match tensor.storage {
-            Storage::Encoded { span, .. } if !self.decodes => span.len,
-            _ => tensor.size_bytes(),
-        })
+        let bytes = if self.decodes { Tensor::size_bytes } else { Tensor::stored_bytes };
+        self.model.tensors.get(index).map_or(0, bytes)
     }
 
     fn step(&mut self, span: Span, event: &Event) -> Result<(), &'static str> {

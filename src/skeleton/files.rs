@@ -1,11 +1,12 @@
 //! Names of files that are given back together.
 
+use crate::formats::below;
 use crate::order::by_name;
 
 /// Whether a file of this name is inside the folder that it is looked for in, on every system.
 fn is_inside(name: &str) -> bool {
-    let is_plain = |part: &str| !part.is_empty() && part != "." && part != "..";
-    !name.contains(['\\', ':', '\0']) && name.split('/').all(is_plain)
+    // Written as it is, a path has no step that leads nowhere.
+    below(name) == Some(name) && name.split('/').all(|step| step != ".")
 }
 
 /// The first name of files but the first that is not one inside its folder, or is the name of two; the first one's is chosen by
