@@ -1,22 +1,152 @@
-//! Number formats: the values that few bits can have, which a scale then stretches to a block of weights.
+//! Number formats: which values few bits can stand for, and which of them a number becomes.
 //!
-//! A family is a rule that gives values for a number of bits: one file each, and a row in [`FAMILIES`]. Values are
-//! finite, strictly ascending, symmetric and have an exact zero, so that a zero weight stays one; what they are
-//! multiplied by is [`crate::code::scaled`]'s affair.
+//! A [`Format`] is one of five families, a file each: [`float`], [`fixed`] point, [`integer`]s, [`posit`]s, and [`table`]s of
+//! values. Each says what a code stands for ([`Format::decode`], the definition) and how a number is rounded; a test holds
+//! the second to the first for every format of up to 16 bits. Formats have [names](names), which recipes, flags and the page
+//! use. Integers and tables are relative to a scale; the others have one of their own, and may have another on top.
+//!
+//! A [`Family`] of [`FAMILIES`] is what [`crate::code::scaled`] offers for blocks of weights: values for 2 to 8 bits. They are
+//! finite, strictly ascending, symmetric and have an exact zero, so that a zero weight stays one.
 //!
 //! ```
-//! let integers = quantscope::number_format::find("integer").ok_or("no such family")?;
-//! assert_eq!((integers.values)(2), [-1.0, 0.0, 1.0]);
-//! # Ok::<(), &'static str>(())
+//! use quantscope::number_format::{Format, Scale};
+//!
+//! let e4m3 = Format::parse("e4m3")?;
+//! assert_eq!((e4m3.bits(), e4m3.largest(), e4m3.values().len()), (8, 448.0, 253));
+//! let rounder = e4m3.rounder(Scale::default())?;
+//! let mut numbers = [0.3, -1000.0, 1e-9];
+//! let counts = rounder.round_slice(&mut numbers, 0);
+//! assert_eq!(numbers, [0.3125, -448.0, -0.0]);
+//! assert_eq!((counts.saturated, counts.underflowed), (1, 1));
+//! # Ok::<(), quantscope::number_format::FormatError>(())
 //! ```
 
+pub mod fixed;
 pub mod float;
 pub mod integer;
+pub mod names;
+pub mod posit;
+#[cfg(test)]
+mod reference;
+pub mod rounder;
+pub mod rounding;
+pub mod table;
 
-/// Fewest and most bits of a value.
+pub use rounder::{Rounder, Visitor};
+pub use rounding::{Counts, Round, Rounding, Scale};
+
+use crate::order;
+
+/// Fewest and most bits of a value of a [`Family`].
 pub const BITS: (u32, u32) = (2, 8);
 
-/// A family of number formats.
+/// Most bits of a format whose values are listed.
+const MOST_LISTED_BITS: u32 = 16;
+
+/// Why there is no such format.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{part}: expected {expected}, found {found}")]
+pub struct FormatError {
+    /// Which number or word.
+    pub part: String,
+    /// What it can be.
+    pub expected: String,
+    /// What it is.
+    pub found: String,
+}
+
+#[cold]
+#[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
+fn wrong(part: &str, expected: impl ToString, found: impl ToString) -> FormatError {
+    FormatError { part: part.to_owned(), expected: expected.to_string(), found: found.to_string() }
+}
+
+/// A number format.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Format {
+    /// Floating point.
+    Float(float::Float),
+    /// Fixed point.
+    Fixed(fixed::Fixed),
+    /// Integers, relative to a scale.
+    Integer(integer::Integer),
+    /// Posits.
+    Posit(posit::Posit),
+    /// Values that are looked up, relative to a scale.
+    Table(table::Table),
+}
+
+impl Format {
+    /// Bits of a value.
+    pub const fn bits(&self) -> u32 {
+        match self {
+            Self::Float(float) => float.bits(),
+            Self::Fixed(fixed) => fixed.bits(),
+            Self::Integer(integer) => integer.bits,
+            Self::Posit(posit) => posit.bits,
+            Self::Table(table) => table.bits(),
+        }
+    }
+
+    /// Whether values are relative to a scale, without which they say nothing of a number's size.
+    pub const fn needs_scale(&self) -> bool {
+        matches!(self, Self::Integer(_) | Self::Table(_))
+    }
+
+    /// What the lowest [`bits`](Self::bits) of a code stand for: the definition of the format.
+    pub fn decode(&self, code: u32) -> f32 {
+        match self {
+            Self::Float(float) => float.decode(code),
+            Self::Fixed(fixed) => fixed.decode(code),
+            Self::Integer(integer) => integer.decode(code),
+            Self::Posit(posit) => posit.decode(code),
+            Self::Table(table) => table.decode(code),
+        }
+    }
+
+    /// The finite values, ascending, each once; those of an affine format without its zero point. None of a format of more
+    /// than 16 bits.
+    pub fn values(&self) -> Vec<f32> {
+        if self.bits() > MOST_LISTED_BITS + 1 {
+            return Vec::new();
+        }
+        // The most negative code of two's complement is no value.
+        let is_value = |value: &f32| match self {
+            Self::Integer(integer) if !integer.affine => *value >= integer.range(0).0 as f32,
+            _ => value.is_finite(),
+        };
+        let values = (0..1u32 << self.bits()).map(|code| self.decode(code)).filter(is_value);
+        // −0 is 0, which every format has.
+        let values: Vec<f32> = values.map(|value| value + 0.0).chain([0.0]).collect();
+        let mut values = order::sorted_by_key(&values, |value| order::key_f64(f64::from(*value)));
+        values.dedup();
+        values
+    }
+
+    /// The largest value; of an affine format the distance of its ends.
+    pub fn largest(&self) -> f32 {
+        match self {
+            Self::Float(float) => float.largest(),
+            Self::Fixed(fixed) => fixed.largest(),
+            Self::Integer(integer) => integer.range(0).1 as f32,
+            Self::Posit(posit) => posit.largest(),
+            Self::Table(_) => self.values().last().copied().unwrap_or(1.0),
+        }
+    }
+
+    /// The least positive value.
+    pub fn smallest(&self) -> f32 {
+        match self {
+            Self::Float(float) => float.smallest(),
+            Self::Fixed(fixed) => fixed.smallest(),
+            Self::Integer(_) => 1.0,
+            Self::Posit(posit) => posit.smallest(),
+            Self::Table(_) => self.values().into_iter().find(|value| *value > 0.0).unwrap_or(1.0),
+        }
+    }
+}
+
+/// Values for blocks of weights, by their bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Family {
     /// Its number in files.
