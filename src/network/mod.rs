@@ -24,6 +24,7 @@ mod initializer;
 pub mod inputs;
 pub mod measure;
 pub mod model;
+pub mod precision;
 pub mod ranking;
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,216 @@
+//! The paper's search: ten samples, one linear model, a few measured steps (Hill et al. 2018, section 3.3).
+//!
+//! 1. Every format runs ten samples; R² is the linear coefficient of determination between its outputs and those in float32.
+//! 2. A line foretells the share of the float network's accuracy that is kept, from R². It was fitted on other networks ([`Model`]).
+//! 3. The cheapest format that is foretold to reach the target is measured on all samples.
+//! 4. Where it holds, a format with one bit less is tried, where it misses one with a bit more, until one holds whose narrower
+//!    neighbour does not. The paper does not say which field gets the bit: here it is the one that leaves the larger R².
+
+use super::Search;
+use super::race::Target;
+use super::space::place;
+use super::trial::{Ask, Candidate, Fate};
+use crate::number_format::Format;
+use serde::{Deserialize, Serialize};
+
+/// A line from R² to the share of the float network's accuracy that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Model {
+    /// The share at R² = 0.
+    pub intercept: f64,
+    /// How much it grows to R² = 1.
+    pub slope: f64,
+    /// Root of the mean squared residual of the points it was fitted on.
+    pub residual: f64,
+    /// Correlation of the points it was fitted on.
+    pub correlation: f64,
+}
+
+impl Model {
+    /// The line with the least squared error through (R², share) pairs; `None` where they are no two.
+    pub fn fit(points: &[(f64, f64)]) -> Option<Self> {
+        let count = points.len() as f64;
+        let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / count;
+        let mean_y = points.iter().map(|(_, y)| y).sum::<f64>() / count;
+        let sum = |of: &dyn Fn(f64, f64) -> f64| {
+            points.iter().map(|(x, y)| of(x - mean_x, y - mean_y)).sum::<f64>()
+        };
+        let (xx, xy, yy) = (sum(&|x, _| x * x), sum(&|x, y| x * y), sum(&|_, y| y * y));
+        if !(xx > 0.0 && yy > 0.0) {
+            return None;
+        }
+        let slope = xy / xx;
+        let residual = ((yy - slope * xy).max(0.0) / count).sqrt();
+        Some(Self { intercept: mean_y - slope * mean_x, slope, residual, correlation: xy / (xx * yy).sqrt() })
+    }
+
+    /// The share that is foretold.
+    pub fn predict(&self, r2: f64) -> f64 {
+        self.intercept + self.slope * r2
+    }
+}
+
+/// The efficient search.
+#[derive(Debug, Clone)]
+pub struct Efficient {
+    target: Target,
+    /// The share of the float network's accuracy that is to be kept.
+    kept: f64,
+    model: Model,
+    /// The candidates' formats.
+    formats: Vec<Format>,
+    /// Candidates that were measured on all samples, in order: the foretold one first.
+    pub measured: Vec<usize>,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Sketching,
+    Measuring(usize),
+    Done(Option<usize>),
+}
+
+impl Efficient {
+    /// A search for `target`, which is the share `kept` of the float network's accuracy, among the candidates' `formats`.
+    pub fn new(target: Target, kept: f64, model: Model, formats: Vec<Format>) -> Self {
+        Self { target, kept, model, formats, measured: Vec::new(), state: State::Sketching }
+    }
+
+    /// The format it chose, once it is over.
+    pub fn choice(&self) -> Option<usize> {
+        if let State::Done(choice) = self.state { choice } else { None }
+    }
+
+    /// The candidate that the model alone chooses: the cheapest that is foretold to hold, else the one foretold most.
+    pub fn foretold(&self, candidates: &[Candidate]) -> Option<usize> {
+        let share = |candidate: &Candidate| self.model.predict(candidate.heard.r2);
+        let holds = candidates.iter().position(|candidate| share(candidate) >= self.kept);
+        holds.or_else(|| {
+            let all = candidates.iter().enumerate();
+            all.max_by(|(i, a), (j, b)| share(a).total_cmp(&share(b)).then(j.cmp(i))).map(|(at, _)| at)
+        })
+    }
+
+    /// Samples that this search alone would have run.
+    pub fn runs(&self) -> usize {
+        let first = self.target.next(0);
+        self.formats.len() * first + self.measured.len() * (self.target.samples - first)
+    }
+
+    /// The neighbour with `step` bits more or less in one field that has the largest R².
+    fn neighbour(&self, candidates: &[Candidate], of: usize, step: i64) -> Option<usize> {
+        let own = self.formats.get(of)?;
+        let moved = |other: &Format| {
+            let ((a, b), (c, d)) = (place(own), place(other));
+            let (along, up) = (i64::from(c) - i64::from(a), i64::from(d) - i64::from(b));
+            let is_kin = std::mem::discriminant(own) == std::mem::discriminant(other);
+            is_kin && other.bits() != own.bits() && ((along, up) == (step, 0) || (along, up) == (0, step))
+        };
+        let kin = self.formats.iter().enumerate().filter(|(_, format)| moved(format)).map(|(at, _)| at);
+        let r2 = |at: &usize| candidates.get(*at).map_or(0.0, |candidate| candidate.heard.r2);
+        kin.max_by(|a, b| r2(a).total_cmp(&r2(b)).then(b.cmp(a)))
+    }
+
+    /// Where the search goes from a format that was measured.
+    fn step(&self, candidates: &[Candidate], at: usize) -> State {
+        let holds = candidates.get(at).is_some_and(|candidate| candidate.fate == Fate::Holds);
+        match self.neighbour(candidates, at, if holds { -1 } else { 1 }) {
+            Some(next) if !self.measured.contains(&next) => State::Measuring(next),
+            // The neighbour is where it came from.
+            Some(next) if !holds => State::Done(Some(next)),
+            _ => State::Done(Some(at).filter(|_| holds)),
+        }
+    }
+}
+
+impl Search for Efficient {
+    fn asks(&self, candidates: &[Candidate]) -> Vec<Ask> {
+        let all = candidates.iter().enumerate();
+        match self.state {
+            State::Sketching => {
+                let unseen = all.filter(|(_, candidate)| candidate.seen == 0);
+                unseen.map(|(candidate, _)| Ask { candidate, range: 0..self.target.next(0) }).collect()
+            }
+            State::Measuring(at) => {
+                let open =
+                    all.filter(|(place, candidate)| *place == at && candidate.seen < self.target.samples);
+                open.map(|(candidate, of)| Ask { candidate, range: of.seen..self.target.samples }).collect()
+            }
+            State::Done(_) => Vec::new(),
+        }
+    }
+
+    fn hear(&mut self, candidates: &mut [Candidate]) {
+        for candidate in candidates.iter_mut().filter(|candidate| candidate.seen >= self.target.samples) {
+            candidate.fate = self.target.judge(candidate);
+        }
+        // A step to a format that another search has measured already is made at once.
+        loop {
+            self.state = match self.state {
+                State::Sketching if candidates.iter().all(|candidate| candidate.seen > 0) => {
+                    self.foretold(candidates).map_or(State::Done(None), State::Measuring)
+                }
+                State::Measuring(at)
+                    if candidates.get(at).is_some_and(|candidate| candidate.seen >= self.target.samples) =>
+                {
+                    self.measured.push(at);
+                    self.step(candidates, at)
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::exhaustive::tests::{drive, race};
+    use super::super::exhaustive::{Exhaustive, WAVE};
+    use super::*;
+
+    fn model() -> Model {
+        Model { intercept: 0.0, slope: 1.0, residual: 0.0, correlation: 1.0 }
+    }
+
+    #[test]
+    fn a_line_is_fitted_through_its_points() {
+        let model = Model::fit(&[(0.0, 0.1), (0.5, 0.55), (1.0, 1.0)]).unwrap();
+        assert!((model.intercept - 0.1).abs() < 1e-12 && (model.slope - 0.9).abs() < 1e-12);
+        assert!(model.residual < 1e-9 && model.correlation > 0.999_999);
+        assert_eq!(Model::fit(&[(0.5, 1.0), (0.5, 0.0)]), None);
+        assert_eq!(Model::fit(&[]), None);
+    }
+
+    #[test]
+    fn it_ends_at_a_format_that_holds_and_whose_narrower_neighbour_does_not() {
+        for seed in 0..50 {
+            let (mut candidates, answers) = race(seed, 300);
+            let formats = super::super::space::formats("m1..20e4").unwrap();
+            let float = answers.last().unwrap().iter().filter(|right| **right).count() as u64;
+            let target = Target::new(float, 300, 300, 0.98, 0.95).unwrap();
+            let mut search = Efficient::new(target, 0.98, model(), formats);
+            let runs = drive(&mut search, &mut candidates, &answers);
+            assert_eq!(runs, search.runs());
+            let choice = search.choice().expect("the widest format holds");
+            assert_eq!(candidates[choice].fate, Fate::Holds, "{seed}");
+            if choice > 0 {
+                assert_eq!(candidates[choice - 1].fate, Fate::Misses, "{seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_search_has_measured_is_not_run_again() {
+        let (mut candidates, answers) = race(3, 300);
+        let float = answers.last().unwrap().iter().filter(|right| **right).count() as u64;
+        let target = Target::new(float, 300, 300, 0.98, 0.95).unwrap();
+        drive(&mut Exhaustive::new(target, true), &mut candidates, &answers);
+        let formats = super::super::space::formats("m1..20e4").unwrap();
+        let mut search = Efficient::new(target, 0.98, model(), formats);
+        assert!(search.asks(&candidates).is_empty());
+        search.hear(&mut candidates);
+        assert_eq!(search.choice(), Exhaustive::choice(&candidates));
+        assert!(search.measured.len() <= WAVE);
+    }
+}
