@@ -52,7 +52,7 @@ pub use folder::models;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use folder::only_model;
 #[cfg(feature = "network")]
-pub(crate) use onnx::walk as onnx_walk;
+pub(crate) use onnx::{role_at as onnx_role_at, walk as onnx_walk};
 pub use parts::other_parts;
 pub use reader::TensorReader;
 #[cfg(not(target_arch = "wasm32"))]

@@ -41,7 +41,7 @@ enum Attribute {
 }
 
 impl Node {
-    fn new(node: &NodeProto) -> Self {
+    pub(super) fn new(node: &NodeProto) -> Self {
         let attribute = |attribute: &AttributeProto| {
             let value = if let Some(i) = attribute.i.filter(|_| attribute.ints.is_empty()) {
                 Attribute::Int(i)
@@ -306,7 +306,8 @@ fn spell_out_windows(graph: &mut GraphProto) {
     }
 }
 
-fn is_constant(node: &NodeProto) -> bool {
+/// Whether a node holds a constant.
+pub(super) fn is_constant(node: &NodeProto) -> bool {
     node.op_type.as_deref() == Some("Constant")
 }
 
@@ -441,10 +442,8 @@ fn sort_from(graph: &mut GraphProto, given: &BTreeSet<String>) -> Result<(), Net
     let mut waits = Vec::with_capacity(graph.node.len());
     let mut followers: Vec<Vec<usize>> = vec![Vec::new(); graph.node.len()];
     for (index, node) in graph.node.iter().enumerate() {
-        let mut needs = BTreeSet::new();
-        needed(node, &BTreeSet::new(), &mut needs, 0);
         let mut count = 0;
-        for need in needs.iter().filter(|need| !known.contains(*need)) {
+        for need in needs(node).iter().filter(|need| !known.contains(*need)) {
             let Some(maker) = made.get(need) else {
                 let part = format!("node {}", label(node));
                 return Err(NetworkError::graph(part, format!("its input {}", shown(need)), "none"));
@@ -481,6 +480,13 @@ fn sort_from(graph: &mut GraphProto, given: &BTreeSet<String>) -> Result<(), Net
 }
 
 /// What a node takes, and what the graphs inside it take from around them.
+pub(super) fn needs(node: &NodeProto) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    needed(node, &BTreeSet::new(), &mut names, 0);
+    names
+}
+
+/// As [`needs`], of a node inside a graph that has some names itself.
 fn needed(node: &NodeProto, inside: &BTreeSet<String>, needs: &mut BTreeSet<String>, depth: u32) {
     needs.extend(node.input.iter().filter(|name| !name.is_empty() && !inside.contains(*name)).cloned());
     for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).filter(|_| depth < 32) {

@@ -15,6 +15,7 @@ pub mod array;
 pub mod backward;
 pub mod check;
 pub mod data;
+pub mod emulate;
 pub mod evaluate;
 pub mod finetune;
 pub mod graph;

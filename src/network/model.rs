@@ -145,9 +145,17 @@ impl Network {
     }
 }
 
+/// Loads a model as it is, or with what the runtime does to make it faster.
+pub(super) fn load(bytes: Vec<u8>, optimize: bool) -> Result<rten::Model, NetworkError> {
+    let mut options = ModelOptions::with_all_ops();
+    options.enable_optimization(optimize).prepack_weights(optimize);
+    let loaded = without_panic(|| options.load(bytes)).map_err(NetworkError::Load)?;
+    loaded.map_err(|error| NetworkError::Load(one_line(&error)))
+}
+
 /// Runs what is the runtime's, whose panics on graphs and numbers that it did not foresee become a sentence. Where panics end the
 /// program, as in wasm, they do: a worker is then replaced.
-fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(super) fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it gave no reason");
@@ -157,7 +165,7 @@ fn without_panic<T>(run: impl FnOnce() -> T) -> Result<T, String> {
 
 /// The model as the runtime can read it: data of other files inside it, since the runtime takes but a few names for them, and
 /// floats that it does not know widened.
-fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkError> {
+pub(super) fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, NetworkError> {
     let failed = |error: &dyn std::fmt::Display| NetworkError::Load(error.to_string());
     let mut model = ModelProto::parse_buf(&bytes).map_err(|error| failed(&error))?;
     let Some(graph) = &mut model.graph else { return Ok(bytes) };
@@ -238,6 +246,6 @@ fn load_error(graph: &Graph, error: &rten::LoadError) -> NetworkError {
     }
 }
 
-fn run_error(error: &rten::RunError) -> NetworkError {
+pub(super) fn run_error(error: &rten::RunError) -> NetworkError {
     NetworkError::Run(one_line(error))
 }

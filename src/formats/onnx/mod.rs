@@ -21,6 +21,8 @@ pub(super) use reader::tests;
 pub(super) use reader::{anatomy, companions, is_onnx, open};
 #[cfg(feature = "network")]
 pub(super) use writer::{parts, start};
+#[cfg(feature = "network")]
+pub(crate) use roles::role_at;
 
 /// What the file is called in errors.
 const PART: &str = "the ONNX model";

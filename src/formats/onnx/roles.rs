@@ -428,7 +428,7 @@ fn inputs_at(operator: &str, position: u16, dimensions: usize, is_turned: bool) 
 }
 
 /// What the numbers at an input of an operator do.
-fn role_at(operator: &str, position: u16, shape: &[u64], is_matrix: bool) -> (Role, &'static str) {
+pub(crate) fn role_at(operator: &str, position: u16, shape: &[u64], is_matrix: bool) -> (Role, &'static str) {
     // What an operand does depends on its shape.
     let elements: u64 = shape.iter().fold(1, |n, extent| n.saturating_mul(*extent));
     if has("Add Sum", operator) {
