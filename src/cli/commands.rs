@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, decode, network, print};
+use super::{Failure, decode, network, numbers, print};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -50,6 +50,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             verify(&context, &file, source.as_deref(), importance_file.as_deref())
         }
         Action::Recipe { file, recipe } => show_recipe(&context, file.as_deref(), &recipe),
+        Action::Accuracy { network, numbers: formats, outputs, .. } if formats.is_given() => {
+            numbers::accuracy(&context, &network, &formats, outputs.as_deref())
+        }
         Action::Accuracy { network, recipe, methods, points, min_accuracy: Some(least), output, .. } => {
             let wanted =
                 network::Least { text: &least, methods: &methods, points, output: output.as_deref() };

@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod decode;
 mod network;
+mod numbers;
 mod print;
 mod progress;
 mod running;

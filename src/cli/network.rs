@@ -30,7 +30,7 @@ fn inputs<'a>(network: &'a NetworkArguments, recipe: &'a RecipeArguments) -> Vec
 }
 
 /// Opens everything and runs the float weights.
-fn open(
+pub(super) fn open(
     context: &Context,
     network: &NetworkArguments,
     importance: Option<&Path>,
@@ -46,7 +46,8 @@ fn open(
     Ok(Validation::open(&paths, network.preprocess.as_deref(), samples, context.jobs, &show)?)
 }
 
-fn lines(measures: &Measures) -> Vec<String> {
+/// Measures, a line each.
+pub(super) fn lines(measures: &Measures) -> Vec<String> {
     let mut lines = Vec::new();
     if let Some(top1) = &measures.top1 {
         lines.push(format!("top-1                {} % of {} answers", percent(top1), top1.of));

@@ -20,9 +20,9 @@ mod writer;
 pub(super) use reader::tests;
 pub(super) use reader::{anatomy, companions, is_onnx, open};
 #[cfg(feature = "network")]
-pub(super) use writer::{parts, start};
-#[cfg(feature = "network")]
 pub(crate) use roles::role_at;
+#[cfg(feature = "network")]
+pub(super) use writer::{parts, start};
 
 /// What the file is called in errors.
 const PART: &str = "the ONNX model";

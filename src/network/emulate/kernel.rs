@@ -52,7 +52,8 @@ impl Visitor for Product<'_> {
             let start = index * LANES;
             let width = LANES.min(self.columns - start);
             let mut rows = self.rows.chunks_exact(self.depth.max(1)).enumerate();
-            let mut take = |row: usize, sums: &Lanes| (self.take)(row, start, sums.get(..width).unwrap_or_default());
+            let mut take =
+                |row: usize, sums: &Lanes| (self.take)(row, start, sums.get(..width).unwrap_or_default());
             loop {
                 let group: Vec<(usize, &[f32])> = rows.by_ref().take(ROWS).collect();
                 match *group.as_slice() {
@@ -161,7 +162,12 @@ mod tests {
     }
 
     /// The sums by the definition, and how many went too far.
-    fn reference(rounder: &Rounder, a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> (Vec<f32>, u64) {
+    fn reference(
+        rounder: &Rounder,
+        a: &[f32],
+        b: &[f32],
+        (m, k, n): (usize, usize, usize),
+    ) -> (Vec<f32>, u64) {
         let largest = rounder.visit(Largest);
         let (mut all, mut saturated) = (vec![0.0; m * n], 0);
         for row in 0..m {
@@ -203,7 +209,8 @@ mod tests {
                     let a: Vec<f32> = numbers(m * k, 1).iter().map(|x| 3.0 * x).collect();
                     let b = numbers(k * n, 2);
                     let shape = (m, k, n);
-                    let (found, expected) = (product(&rounder, &a, &b, shape), reference(&rounder, &a, &b, shape));
+                    let (found, expected) =
+                        (product(&rounder, &a, &b, shape), reference(&rounder, &a, &b, shape));
                     assert_eq!(found, expected, "{name} {shape:?}");
                 }
             }
@@ -212,7 +219,8 @@ mod tests {
 
     /// A sum of products with one, in a format.
     fn sum(name: &str, terms: &[f32]) -> (f32, u64) {
-        let (sums, saturated) = product(&rounder(name, 1.0), &vec![1.0; terms.len()], terms, (1, terms.len(), 1));
+        let (sums, saturated) =
+            product(&rounder(name, 1.0), &vec![1.0; terms.len()], terms, (1, terms.len(), 1));
         (sums[0], saturated)
     }
 

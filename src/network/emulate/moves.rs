@@ -21,7 +21,9 @@ pub(super) fn movement(operator: &str) -> Movement {
         | "GatherND" | "GlobalMaxPool" | "Identity" | "MaxPool" | "ReduceMax" | "ReduceMin" | "Relu"
         | "Reshape" | "Slice" | "SpaceToDepth" | "Split" | "Squeeze" | "Tile" | "TopK" | "Transpose"
         | "Trilu" | "Unsqueeze" => Movement::First,
-        "Clip" | "Concat" | "Max" | "Min" | "Pad" | "ScatterElements" | "ScatterND" | "Where" => Movement::Several,
+        "Clip" | "Concat" | "Max" | "Min" | "Pad" | "ScatterElements" | "ScatterND" | "Where" => {
+            Movement::Several
+        }
         _ => Movement::None,
     }
 }
@@ -32,9 +34,11 @@ mod tests {
 
     #[test]
     fn what_computes_moves_nothing() {
-        assert!(["Add", "Conv", "Softmax", "AveragePool", "LeakyRelu", "Neg"]
-            .iter()
-            .all(|operator| movement(operator) == Movement::None));
+        assert!(
+            ["Add", "Conv", "Softmax", "AveragePool", "LeakyRelu", "Neg"]
+                .iter()
+                .all(|operator| movement(operator) == Movement::None)
+        );
         assert_eq!((movement("Relu"), movement("Concat")), (Movement::First, Movement::Several));
     }
 }

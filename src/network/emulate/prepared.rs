@@ -193,10 +193,7 @@ impl<'a> Prepared<'a> {
                 let format = format.filter(|format| !format.needs_scale())?;
                 let is_kept = |(input, place): (&Input, &Option<Place>)| {
                     let is_float = |place: Place| {
-                        matches!(
-                            self.constants.value(&self.emulator.cut, place),
-                            Some(Value::FloatTensor(_))
-                        )
+                        matches!(self.constants.value(&self.emulator.cut, place), Some(Value::FloatTensor(_)))
                     };
                     match place {
                         Some(Place::Original(at)) => !is_float(Place::Original(*at)),
@@ -269,10 +266,12 @@ impl<'a> Prepared<'a> {
                 (None, Some(place), _) => {
                     self.constants.value(&self.emulator.cut, *place).map(ValueOrView::from)
                 }
-                (None, None, Operand::Value(at)) => held.get(at).and_then(Option::as_ref).map(|held| match held {
-                    Held::Own(value) => ValueOrView::from(value),
-                    Held::Of(value) => ValueOrView::from(*value),
-                }),
+                (None, None, Operand::Value(at)) => {
+                    held.get(at).and_then(Option::as_ref).map(|held| match held {
+                        Held::Own(value) => ValueOrView::from(value),
+                        Held::Of(value) => ValueOrView::from(*value),
+                    })
+                }
                 _ => None,
             };
             given.push(value.ok_or_else(|| NetworkError::Run("one of its inputs is gone".to_owned()))?);

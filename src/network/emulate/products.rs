@@ -84,9 +84,11 @@ struct Made {
 impl Made {
     fn new(shape: Vec<usize>) -> Result<Self, NetworkError> {
         let len = shape.iter().try_fold(1usize, |len, extent| len.checked_mul(*extent));
-        let len = len.ok_or_else(|| NetworkError::Run(format!("an output of shape {shape:?} is too large")))?;
+        let len =
+            len.ok_or_else(|| NetworkError::Run(format!("an output of shape {shape:?} is too large")))?;
         let mut numbers = Vec::new();
-        let failed = |_| NetworkError::Run(format!("an output of shape {shape:?} is more than there is memory for"));
+        let failed =
+            |_| NetworkError::Run(format!("an output of shape {shape:?} is more than there is memory for"));
         numbers.try_reserve_exact(len).map_err(failed)?;
         numbers.resize(len, 0.0);
         Ok(Self { shape, numbers, count: len as u64, saturated: 0 })
@@ -173,7 +175,10 @@ fn transposed(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 
 fn gemm(node: &Node, a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError> {
     let (&[ar, ac], &[br, bc]) = (a.shape.as_slice(), b.shape.as_slice()) else {
-        return Err(NetworkError::Run(format!("two matrices are expected, found {:?} and {:?}", a.shape, b.shape)));
+        return Err(NetworkError::Run(format!(
+            "two matrices are expected, found {:?} and {:?}",
+            a.shape, b.shape
+        )));
     };
     let (turn_a, turn_b) = (node.int("transA", 0) != 0, node.int("transB", 0) != 0);
     let turned_a = turn_a.then(|| transposed(&a.numbers, ar, ac));
@@ -204,7 +209,11 @@ fn matmul(a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError>
     let (b_batch, l, n) = match b.shape.as_slice() {
         [batch @ .., l, n] => (batch, *l, *n),
         [l] => (&[][..], *l, 1),
-        [] => return Err(NetworkError::Run("a matrix on the right is expected, found a single number".to_owned())),
+        [] => {
+            return Err(NetworkError::Run(
+                "a matrix on the right is expected, found a single number".to_owned(),
+            ));
+        }
     };
     same(k, l)?;
     let batch = broadcast(a_batch, b_batch)?;
@@ -214,7 +223,12 @@ fn matmul(a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError>
     let mut made = Made::new(shape)?;
     if b_batch.iter().product::<usize>() == 1 {
         // One matrix on the right: all rows on the left are one matrix.
-        made.product((&a.numbers, k), &mut |index, panel| panel_of(&b.numbers, n, index, panel), (0, n), rounder);
+        made.product(
+            (&a.numbers, k),
+            &mut |index, panel| panel_of(&b.numbers, n, index, panel),
+            (0, n),
+            rounder,
+        );
         return Ok(made);
     }
     for index in 0..batch.iter().product() {
@@ -268,8 +282,15 @@ struct Window {
 
 impl Window {
     /// Dimension `at` of `rank`, as a node's attributes have it.
-    fn new(node: &Node, (at, rank): (usize, usize), input: usize, kernel: usize) -> Result<Self, NetworkError> {
-        let list = |name: &str, at: usize, default: i64| node.ints(name).and_then(|ints| ints.get(at)).copied().unwrap_or(default);
+    fn new(
+        node: &Node,
+        (at, rank): (usize, usize),
+        input: usize,
+        kernel: usize,
+    ) -> Result<Self, NetworkError> {
+        let list = |name: &str, at: usize, default: i64| {
+            node.ints(name).and_then(|ints| ints.get(at)).copied().unwrap_or(default)
+        };
         let positive = |x: i64| usize::try_from(x).ok().filter(|x| (1..1 << 24).contains(x));
         let pad = |x: i64| usize::try_from(x).ok().filter(|x| *x < 1 << 24);
         let all = (
@@ -279,12 +300,17 @@ impl Window {
             pad(list("pads", at + rank, 0)),
         );
         let (Some(stride), Some(dilation), Some(mut before), Some(mut after)) = all else {
-            return Err(NetworkError::Run("strides, dilations and pads of a window are expected, found none that can be".to_owned()));
+            return Err(NetworkError::Run(
+                "strides, dilations and pads of a window are expected, found none that can be".to_owned(),
+            ));
         };
         let reach = kernel.saturating_sub(1).saturating_mul(dilation).saturating_add(1);
         let auto = node.text("auto_pad");
         if auto.starts_with("SAME") {
-            let missing = (input.div_ceil(stride).max(1) - 1).saturating_mul(stride).saturating_add(reach).saturating_sub(input);
+            let missing = (input.div_ceil(stride).max(1) - 1)
+                .saturating_mul(stride)
+                .saturating_add(reach)
+                .saturating_sub(input);
             before = if auto == "SAME_LOWER" { missing - missing / 2 } else { missing / 2 };
             after = missing - before;
         } else if auto == "VALID" {
@@ -302,7 +328,8 @@ impl Window {
 }
 
 fn conv(node: &Node, x: &Array, w: &Array, rounder: &Rounder) -> Result<Made, NetworkError> {
-    let wrong = || NetworkError::Run(format!("a kernel that fits is expected, found {:?} on {:?}", w.shape, x.shape));
+    let wrong =
+        || NetworkError::Run(format!("a kernel that fits is expected, found {:?} on {:?}", w.shape, x.shape));
     let (batch, channels, height, width) = match *x.shape.as_slice() {
         [n, c, h, w] => (n, c, h, w),
         [n, c, w] => (n, c, 1, w),
@@ -334,7 +361,12 @@ fn conv(node: &Node, x: &Array, w: &Array, rounder: &Rounder) -> Result<Made, Ne
             let kernels = w.numbers.get(group * rows * depth..(group + 1) * rows * depth).unwrap_or_default();
             let start = (image * outputs + group * rows) * pixels;
             let windows = (down, across);
-            made.product((kernels, depth), &mut |index, panel| patches(own, windows, index, panel), (start, pixels), rounder);
+            made.product(
+                (kernels, depth),
+                &mut |index, panel| patches(own, windows, index, panel),
+                (start, pixels),
+                rounder,
+            );
         }
     }
     Ok(made)
@@ -345,7 +377,8 @@ fn patches(planes: &[f32], (down, across): (Window, Window), index: usize, panel
     panel.clear();
     let first = index * LANES;
     let width = across.output.max(1);
-    let pixels: [(usize, usize); LANES] = std::array::from_fn(|lane| ((first + lane) / width, (first + lane) % width));
+    let pixels: [(usize, usize); LANES] =
+        std::array::from_fn(|lane| ((first + lane) / width, (first + lane) % width));
     for plane in planes.chunks_exact((down.input * across.input).max(1)) {
         for row in 0..down.kernel {
             let rows = pixels.map(|(y, _)| if y < down.output { down.at(y, row) } else { None });

@@ -20,7 +20,9 @@ const TRIED_PER_OCTAVE: f64 = 8.0;
 
 /// What prepares a format to round.
 pub(super) fn rounder(format: Format, scale: Scale) -> Result<Rounder, NetworkError> {
-    format.rounder(scale).map_err(|error| NetworkError::data(format!("format {format}"), "a scale it can have", error.to_string()))
+    format.rounder(scale).map_err(|error| {
+        NetworkError::data(format!("format {format}"), "a scale it can have", error.to_string())
+    })
 }
 
 /// How the numbers of a value are distributed.

@@ -1,8 +1,8 @@
 //! Networks in formats, end to end.
 
 use super::*;
-use crate::network::evaluate::Setup;
 use crate::network::data::Preprocess;
+use crate::network::evaluate::Setup;
 use crate::network::measure::measure;
 use crate::network::testing::{Builder, Value as Attribute, numbers};
 use crate::network::{Graph, Network};
@@ -96,7 +96,8 @@ fn made(builder: Builder, shape: &[usize], scale: f32) -> (ModelBytes, Setup, Da
 
 /// A convolution, and what a float32 accumulator of its own kernel gives for it beside the runtime.
 fn convolution(shape: &[usize], kernel: &[usize], attributes: Vec<(&'static str, Attribute)>) -> f64 {
-    let open: Vec<i64> = shape.iter().enumerate().map(|(at, n)| if at == 0 { -1 } else { *n as i64 }).collect();
+    let open: Vec<i64> =
+        shape.iter().enumerate().map(|(at, n)| if at == 0 { -1 } else { *n as i64 }).collect();
     let builder = Builder::default()
         .input("x", &open)
         .floats("w", kernel, &numbers(kernel.iter().product(), 4))
@@ -126,7 +127,11 @@ fn convolutions_in_a_wide_accumulator_are_the_runtimes() {
         (&[2, 4, 8, 8], &[6, 2, 3, 2], vec![("group", Attribute::Int(2)), ("strides", ints(&[2, 1]))]),
         (&[1, 3, 9, 9], &[3, 1, 3, 3], vec![("group", Attribute::Int(3)), ("pads", ints(&[1, 0, 2, 1]))]),
         (&[1, 2, 11, 10], &[4, 2, 3, 3], vec![("dilations", ints(&[2, 3])), ("strides", ints(&[1, 2]))]),
-        (&[1, 2, 7, 8], &[4, 2, 3, 3], vec![("auto_pad", Attribute::Text("SAME_UPPER")), ("strides", ints(&[2, 2]))]),
+        (
+            &[1, 2, 7, 8],
+            &[4, 2, 3, 3],
+            vec![("auto_pad", Attribute::Text("SAME_UPPER")), ("strides", ints(&[2, 2]))],
+        ),
         (&[3, 2, 20], &[4, 2, 5], vec![("pads", ints(&[2, 1])), ("strides", ints(&[3]))]),
     ] {
         let found = convolution(shape, kernel, attributes);
@@ -157,11 +162,9 @@ fn products_of_matrices_in_a_wide_accumulator_are_the_runtimes() {
         .node("MatMul", &["t", "m"], &["p"], vec![])
         .node("Flatten", &["p"], &["y"], vec![])
         .output("y");
-    for (builder, shape) in [
-        (gemm(&[6, 5], vec![]), &[7, 6][..]),
-        (gemm(&[5, 6], turned), &[7, 6]),
-        (batched, &[2, 3, 4, 6]),
-    ] {
+    for (builder, shape) in
+        [(gemm(&[6, 5], vec![]), &[7, 6][..]), (gemm(&[5, 6], turned), &[7, 6]), (batched, &[2, 3, 4, 6])]
+    {
         let (files, setup, data) = made(builder, shape, 1.0);
         let found = beside_the_runtime(&files, &setup, &data, shape[0]);
         assert!(found > 110.0, "{shape:?}: {found} dB");
@@ -183,7 +186,10 @@ fn what_passes_between_operators_is_rounded_and_what_only_moves_is_not_again() {
     let rounded: Vec<(&str, u64)> =
         answer.report.layers.iter().map(|layer| (layer.operator.as_str(), layer.rounded)).collect();
     assert_eq!(rounded, [("Input", 32), ("MatMul", 16), ("Relu", 0), ("Add", 16)]);
-    assert_eq!(answer.report.weights.iter().map(|w| (w.name.as_str(), w.rounded)).collect::<Vec<_>>(), [("w", 32)]);
+    assert_eq!(
+        answer.report.weights.iter().map(|w| (w.name.as_str(), w.rounded)).collect::<Vec<_>>(),
+        [("w", 32)]
+    );
     let is_value = |x: &f32| format("e4m3").values().contains(x);
     assert!(answer.outputs.values.iter().all(is_value));
     assert!(answer.values[0].as_floats().unwrap().iter().all(is_value));
@@ -251,7 +257,8 @@ fn integer_accumulators_count_in_units_of_their_operands() {
     };
     for per_channel in [false, true] {
         let wide = answers(Some("int16"), per_channel);
-        let against = measure(&wide.outputs, None, Some(&answers(None, per_channel).outputs)).against.unwrap();
+        let against =
+            measure(&wide.outputs, None, Some(&answers(None, per_channel).outputs)).against.unwrap();
         assert!(against.sqnr_db > 30.0, "{}", against.sqnr_db);
         let narrow = answers(Some("int8"), per_channel);
         assert!(narrow.report.layers.iter().map(|layer| layer.saturated_sums).sum::<u64>() > 100);
