@@ -172,6 +172,19 @@ pub enum Action {
         #[arg(long)]
         half: bool,
     },
+    /// Search for the cheapest number format in which a network still answers rightly
+    Precision {
+        #[command(flatten)]
+        network: NetworkArguments,
+        #[command(flatten)]
+        precision: PrecisionArguments,
+        /// Write every format's figures as CSV
+        #[arg(long, short, value_name = "FILE.csv")]
+        output: Option<PathBuf>,
+        /// Draw a map of the formats
+        #[arg(long, value_name = "FILE.svg")]
+        svg: Option<PathBuf>,
+    },
     /// Print the table of methods as Markdown
     Methods,
     /// Print a recipe: of a .qsz, of a recipe file, or of what the flags say
@@ -181,6 +194,43 @@ pub enum Action {
         #[command(flatten)]
         recipe: RecipeArguments,
     },
+}
+
+/// Which formats are searched, for what, and how.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Search")]
+pub struct PrecisionArguments {
+    /// The formats: names with ranges in the place of numbers, such as m1..10e2..6, e2..5m1..8, l1..8r0..12, int2..8, posit6..16-1;
+    /// `paper` is 340 formats of the paper's two families
+    #[arg(long, value_name = "SPACE", default_value = "paper")]
+    pub family: String,
+    /// Every format on growing sets of samples; the paper's way, from ten samples and a linear model; or both
+    #[arg(long, default_value = "both", value_parser = ["exhaustive", "efficient", "both"])]
+    pub search: String,
+    /// The share of the float network's accuracy that is to be kept
+    #[arg(long, value_name = "SHARE", default_value = "99%")]
+    pub keep: String,
+    /// The probability with which the choice is that of the full search
+    #[arg(long, value_name = "P", default_value = "95%")]
+    pub confidence: String,
+    /// Run every format on all samples
+    #[arg(long)]
+    pub full: bool,
+    /// What weights are rounded to: the format that is searched, float32, or a format of their own
+    #[arg(long, value_name = "F", default_value = "searched")]
+    pub weights_as: String,
+    /// What passes between operators is rounded to
+    #[arg(long, value_name = "F", default_value = "searched")]
+    pub activations_as: String,
+    /// What products and sums are rounded to after every multiply-add; `searched` is the paper's emulation
+    #[arg(long, value_name = "F", default_value = "float32")]
+    pub accumulator_as: String,
+    /// Which samples come first
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Samples behind those that are scored which tell ranges, where a format needs them
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    pub calibration: u32,
 }
 
 /// What the compressed file must keep to; the recipe's method is then set so that it just does.

@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, decode, network, numbers, print};
+use super::{Failure, decode, network, numbers, precision, print};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -68,6 +68,9 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Action::Importance { network, kind, output, half } => {
             network::importance(&context, &network, &kind, &output, half)
+        }
+        Action::Precision { network, precision: wanted, output, svg } => {
+            precision::search(&context, &network, &wanted, output.as_deref(), svg.as_deref())
         }
         Action::Methods => {
             let table = methods::markdown();

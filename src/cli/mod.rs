@@ -9,6 +9,7 @@ mod context;
 mod decode;
 mod network;
 mod numbers;
+mod precision;
 mod print;
 mod progress;
 mod running;

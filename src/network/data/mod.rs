@@ -58,6 +58,15 @@ impl Values {
         }
     }
 
+    /// Puts equal runs of elements, one for each number of `order`, into that order.
+    fn reorder(&mut self, order: &[usize]) {
+        match self {
+            Self::U8(v) => *v = reordered(v, order),
+            Self::I32(v) => *v = reordered(v, order),
+            Self::F32(v) => *v = reordered(v, order),
+        }
+    }
+
     fn integers(&self, range: std::ops::Range<usize>) -> Vec<i32> {
         match self {
             Self::U8(v) => v.get(range).unwrap_or_default().iter().map(|x| i32::from(*x)).collect(),
@@ -65,6 +74,12 @@ impl Values {
             Self::F32(v) => v.get(range).unwrap_or_default().iter().map(|x| *x as i32).collect(),
         }
     }
+}
+
+/// Equal runs of `values`, one for each number of `order`, in that order.
+fn reordered<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
+    let each = values.len() / order.len().max(1);
+    order.iter().flat_map(|at| values.get(at * each..(at + 1) * each).unwrap_or_default()).copied().collect()
 }
 
 /// An array of a data set.
@@ -196,6 +211,29 @@ impl DataSet {
             bindings.push(Binding { input: input.clone(), series: index, axis, one_by_one: fixed_one });
         }
         Ok(bindings)
+    }
+
+    /// The same samples in an order that `seed` decides, so that the first of them are a fair draw; in their own order where an
+    /// array has them along another axis than the first.
+    #[must_use]
+    pub fn shuffled(mut self, seed: u64) -> Self {
+        let samples = self.samples;
+        let elsewhere = |series: &Series| series.shape.iter().skip(1).any(|extent| *extent == samples);
+        if self.series.iter().any(|series| series.shape.first() != Some(&samples) && elsewhere(series)) {
+            return self;
+        }
+        let mut random = crate::random::SplitMix64::new(seed);
+        let mut order: Vec<usize> = (0..samples).collect();
+        for last in (1..samples).rev() {
+            order.swap(last, (random.bits() % (last as u64 + 1)) as usize);
+        }
+        for series in self.series.iter_mut().filter(|series| series.shape.first() == Some(&samples)) {
+            series.values.reorder(&order);
+        }
+        if let Some(labels) = &mut self.labels {
+            *labels = reordered(labels, &order);
+        }
+        self
     }
 
     /// The network's inputs for the samples `range`.

@@ -7,7 +7,7 @@
 //! race        when a format that has seen some of the samples can be dropped
 //! exhaustive  every format, on growing sets of samples, the cheapest first
 //! efficient   ten samples each, a linear model of what they foretell, then measured steps of a bit
-//! mixed       a format for every layer, by measured sensitivity
+//! scorer      runs the network in a format and counts right answers
 //! ```
 //!
 //! Searches are state machines: [`Search::asks`] says what is to be measured next, [`Search::hear`] takes the answers. Threads of
@@ -15,13 +15,17 @@
 
 pub mod efficient;
 pub mod exhaustive;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod native;
 pub mod race;
+pub mod scorer;
 pub mod space;
 pub mod trial;
 
 pub use efficient::{Efficient, Model};
 pub use exhaustive::Exhaustive;
 pub use race::Target;
+pub use scorer::{Part, Parts, Scorer};
 pub use trial::{Ask, Candidate, Fate, Heard};
 
 /// A search that asks for measurements.

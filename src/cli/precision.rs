@@ -1,0 +1,310 @@
+//! The search for a number format.
+
+use super::arguments::{NetworkArguments, PrecisionArguments};
+use super::context::Context;
+use super::network::open;
+use super::writing::{refuse_harm, write_whole};
+use super::{Failure, print};
+use crate::network::NetworkError;
+use crate::network::measure::{Outputs, percent};
+use crate::network::precision::efficient::{Efficient, Model};
+use crate::network::precision::native::drive;
+use crate::network::precision::{Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, space};
+use crate::network::validation::Validation;
+use crate::number_format::Format;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Instant;
+
+/// The word for the paper's space.
+const PAPER: &str = "paper";
+
+/// A share such as 0.99 or 99%.
+fn share(flag: &str, text: &str) -> Result<f64, Failure> {
+    let (digits, scale) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    let value = crate::number::parse(digits.trim()).map(|value| value / scale);
+    let wrong = || Failure::Usage(format!("{flag}: expected a share such as 0.99 or 99%, found {text}"));
+    value.filter(|value| *value > 0.0 && *value <= 1.0).ok_or_else(wrong)
+}
+
+/// What a search found.
+struct Found {
+    title: &'static str,
+    choice: Option<usize>,
+    /// Samples that were run, and that the search alone would have run.
+    runs: usize,
+    seconds: f64,
+    json: Value,
+    text: Vec<String>,
+}
+
+/// What all searches share.
+struct Searching<'a> {
+    context: &'a Context,
+    scorer: Scorer,
+    formats: Vec<Format>,
+    target: Target,
+    kept: f64,
+}
+
+/// Searches for the cheapest format in which the network keeps its accuracy.
+pub fn search(
+    context: &Context,
+    network: &NetworkArguments,
+    wanted: &PrecisionArguments,
+    output: Option<&Path>,
+    svg: Option<&Path>,
+) -> Result<(), Failure> {
+    let files = network.data.iter().map(std::path::PathBuf::as_path).chain([network.network.as_path()]);
+    let outputs: Vec<&Path> = output.into_iter().chain(svg).collect();
+    refuse_harm(&outputs, &files.chain(network.weights.as_deref()).collect::<Vec<_>>())?;
+    let (kept, confidence) = (share("keep", &wanted.keep)?, share("confidence", &wanted.confidence)?);
+    let family = if wanted.family == PAPER { space::PAPER } else { &wanted.family };
+    let formats = space::formats(family)?;
+    let parts = parts(wanted)?;
+    let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
+        Candidate::ranked(&formats, &|format| f64::from(format.bits())).into_iter().unzip();
+    let validation = open(context, network, None)?;
+    let scorer = scorer(context, validation, parts, &formats, wanted)?;
+    let (right, of) = scorer.float();
+    let target = Target::new(right, of, scorer.samples(), kept, confidence)?;
+    let searching = Searching { context, scorer, formats, target, kept };
+    let mut found = Vec::new();
+    if wanted.search != "efficient" {
+        found.push(searching.exhaustive(&mut candidates, wanted.full)?);
+    }
+    if wanted.search != "exhaustive" {
+        found.push(searching.efficient(&mut candidates)?);
+    }
+    context.bars.clear();
+    if let Some(path) = output {
+        write_whole(path, csv(&candidates).as_bytes())?;
+    }
+    searching.say(wanted, &candidates, &found)
+}
+
+fn parts(wanted: &PrecisionArguments) -> Result<Parts, Failure> {
+    let part = |flag: &str, text: &str| {
+        Part::parse(text).map_err(|error| Failure::Usage(format!("{flag}: {error}")))
+    };
+    Ok(Parts {
+        weights: part("weights-as", &wanted.weights_as)?,
+        activations: part("activations-as", &wanted.activations_as)?,
+        accumulator: part("accumulator-as", &wanted.accumulator_as)?,
+    })
+}
+
+/// The samples in their shuffled order with the answers of float32.
+fn scorer(
+    context: &Context,
+    validation: Validation,
+    parts: Parts,
+    formats: &[Format],
+    wanted: &PrecisionArguments,
+) -> Result<Scorer, Failure> {
+    let calibration = if parts.needs_calibration(formats) { wanted.calibration as usize } else { 0 };
+    let all = validation.data.samples;
+    let samples = validation.samples.min(all.saturating_sub(calibration));
+    if samples == 0 {
+        let expected = format!("more than the {calibration} samples that tell ranges");
+        return Err(NetworkError::data("the data", expected, all.to_string()).into());
+    }
+    let files = validation.evaluator.float()?;
+    let network = crate::network::Network::load(&files)?;
+    let data = validation.data.clone().shuffled(wanted.seed);
+    let show = context.count();
+    let mut reference = Outputs::default();
+    let step = 10 * validation.setup.batch.max(1);
+    for start in (0..samples).step_by(step) {
+        let end = (start + step).min(samples);
+        let outputs = validation.setup.run(&network, &data, start..end, &|| true)?;
+        reference.classes = outputs.classes;
+        reference.values.extend(outputs.values);
+        show("running float32", end as u64, samples as u64);
+    }
+    Ok(Scorer::new(&files, &validation.setup, data, (reference, samples), parts, calibration)?)
+}
+
+impl Searching<'_> {
+    /// Drives a search; samples that were run, seconds.
+    #[allow(clippy::disallowed_methods, reason = "the native program has a clock")]
+    fn drive(&self, search: &mut dyn Search, candidates: &mut [Candidate]) -> Result<(usize, f64), Failure> {
+        let began = Instant::now();
+        let show = self.context.count();
+        let hear = |candidates: &[Candidate]| {
+            let open = candidates.iter().filter(|candidate| candidate.fate == Fate::Racing).count();
+            show("formats decided", (candidates.len() - open) as u64, candidates.len() as u64);
+        };
+        let runs = drive(search, candidates, &self.formats, (&self.scorer, self.context.jobs), &hear)?;
+        Ok((runs, began.elapsed().as_secs_f64()))
+    }
+
+    fn exhaustive(&self, candidates: &mut [Candidate], is_full: bool) -> Result<Found, Failure> {
+        let (runs, seconds) = self.drive(&mut Exhaustive::new(self.target, is_full), candidates)?;
+        let choice = Exhaustive::choice(candidates);
+        let count = |fate: Fate| candidates.iter().filter(|candidate| candidate.fate == fate).count();
+        let text = vec![format!(
+            "                     {} dropped early, {} missed, {} held, {} dearer than the choice left where they were",
+            count(Fate::Dropped),
+            count(Fate::Misses),
+            count(Fate::Holds),
+            count(Fate::Racing)
+        )];
+        let title = if is_full { "exhaustive, in full" } else { "exhaustive" };
+        Ok(Found { title, choice, runs, seconds, json: Value::Null, text })
+    }
+
+    fn efficient(&self, candidates: &mut [Candidate]) -> Result<Found, Failure> {
+        let model = Model::shipped();
+        let mut search = Efficient::new(self.target, self.kept, model, self.formats.clone());
+        let (_, seconds) = self.drive(&mut search, candidates)?;
+        let foretold = search.foretold(candidates);
+        let predicted = |at: usize| candidates.get(at).map(|candidate| model.predict(candidate.heard.r2));
+        let name =
+            |at: &usize| candidates.get(*at).map_or_else(String::new, |candidate| candidate.name.clone());
+        let steps: Vec<String> = search.measured.iter().map(name).collect();
+        let mut text = Vec::new();
+        if let Some((at, share)) = foretold.and_then(|at| Some((at, predicted(at)?))) {
+            let float = self.target_share();
+            let measured = candidates.get(at).map_or(0.0, |candidate| candidate.share().value()) / float;
+            text.push(format!(
+                "                     foretold {}: {:.2} % of float32's accuracy, measured {:.2} %; measured in turn: {}",
+                name(&at),
+                100.0 * share,
+                100.0 * measured,
+                steps.join(", ")
+            ));
+        }
+        let json = json!({"model": model, "foretold": foretold.map(|at| name(&at)), "measured": steps});
+        let (choice, runs) = (search.choice(), search.runs());
+        Ok(Found { title: "efficient", choice, runs, seconds, json, text })
+    }
+
+    /// The share that float32 answers rightly.
+    fn target_share(&self) -> f64 {
+        let (right, of) = self.scorer.float();
+        right as f64 / of.max(1) as f64
+    }
+
+    fn say(
+        &self,
+        wanted: &PrecisionArguments,
+        candidates: &[Candidate],
+        found: &[Found],
+    ) -> Result<(), Failure> {
+        let (right, of) = self.scorer.float();
+        let measure = if self.scorer.has_labels() {
+            "classified correctly"
+        } else {
+            "with float32's class (there are no labels)"
+        };
+        let mut text = vec![
+            format!("formats              {} of {}", candidates.len(), wanted.family),
+            format!(
+                "rounded              weights: {}, activations: {}, products and sums: {}",
+                wanted.weights_as, wanted.activations_as, wanted.accumulator_as
+            ),
+            format!("float32              {right} of {of} {measure}"),
+            format!(
+                "target               {} of {of}, {} of float32's; confidence {}",
+                self.target.right, wanted.keep, wanted.confidence
+            ),
+        ];
+        for found in found {
+            text.push(found.line(candidates, self.target.samples * candidates.len()));
+            text.extend(found.text.iter().cloned());
+        }
+        let seen = candidates.iter().filter(|c| matches!(c.fate, Fate::Holds | Fate::Misses));
+        let cells: Vec<Vec<String>> = seen.map(cells).collect();
+        text.push(format!(
+            "\nformats that ran all samples, the cheapest first\n{}",
+            print::table(&HEADER, &cells)
+        ));
+        let searches: Vec<Value> = found.iter().map(|found| found.json(candidates)).collect();
+        let json = json!({
+            "family": wanted.family,
+            "formats": candidates,
+            "float": {"right": right, "of": of},
+            "target": self.target,
+            "searches": searches,
+        });
+        self.context.say(&text.join("\n"), &json)
+    }
+}
+
+impl Found {
+    fn line(&self, candidates: &[Candidate], all: usize) -> String {
+        let chosen = self.choice.and_then(|at| candidates.get(at));
+        let choice = chosen.map_or_else(
+            || "no format of these reaches the target".to_owned(),
+            |candidate| {
+                format!("{}, {} bits, {} %", candidate.name, candidate.bits, percent(&candidate.share()))
+            },
+        );
+        format!(
+            "{:<20} {choice}; {} runs of a sample, {:.1} % of all, {:.1} s",
+            self.title,
+            self.runs,
+            100.0 * self.runs as f64 / all.max(1) as f64,
+            self.seconds
+        )
+    }
+
+    fn json(&self, candidates: &[Candidate]) -> Value {
+        let choice = self.choice.and_then(|at| candidates.get(at)).map(|candidate| &candidate.name);
+        json!({
+            "search": self.title,
+            "choice": choice,
+            "runs": self.runs,
+            "seconds": self.seconds,
+            "more": self.json,
+        })
+    }
+}
+
+const HEADER: [&str; 8] =
+    ["format", "bits", "right %", "of", "R²", "saturated %", "to zero %", "reaches the target"];
+
+fn cells(candidate: &Candidate) -> Vec<String> {
+    let heard = &candidate.heard;
+    let of_all = |count: u64| format!("{:.3}", 100.0 * count as f64 / heard.rounded.max(1) as f64);
+    vec![
+        candidate.name.clone(),
+        candidate.bits.to_string(),
+        percent(&candidate.share()),
+        heard.of.to_string(),
+        format!("{:.6}", heard.r2),
+        of_all(heard.saturated),
+        of_all(heard.underflowed),
+        if candidate.fate == Fate::Holds { "yes" } else { "no" }.to_owned(),
+    ]
+}
+
+/// Every format's figures.
+fn csv(candidates: &[Candidate]) -> String {
+    let mut text =
+        "format,bits,samples,right,answers,low,high,r2,rounded,saturated,underflowed,fate,failure\n"
+            .to_owned();
+    for candidate in candidates {
+        let (heard, share) = (&candidate.heard, candidate.share());
+        let failure = heard.failure.as_deref().unwrap_or_default().replace('"', "\"\"");
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{},{},{},{},{},{:?},\"{failure}\"",
+            candidate.name,
+            candidate.bits,
+            candidate.seen,
+            heard.right,
+            heard.of,
+            share.low,
+            share.high,
+            heard.r2,
+            heard.rounded,
+            heard.saturated,
+            heard.underflowed,
+            candidate.fate
+        );
+    }
+    text
+}
