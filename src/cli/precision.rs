@@ -46,6 +46,7 @@ struct Searching<'a> {
     formats: Vec<Format>,
     target: Target,
     kept: f64,
+    model: Model,
 }
 
 /// Searches for the cheapest format in which the network keeps its accuracy.
@@ -66,10 +67,11 @@ pub fn search(
     let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
         Candidate::ranked(&formats, &|format| f64::from(format.bits())).into_iter().unzip();
     let validation = open(context, network, None)?;
+    let model = Model::for_network(xxhash_rust::xxh3::xxh3_64(&validation.evaluator.network().bytes));
     let scorer = scorer(context, validation, parts, &formats, wanted)?;
     let (right, of) = scorer.float();
     let target = Target::new(right, of, scorer.samples(), kept, confidence)?;
-    let searching = Searching { context, scorer, formats, target, kept };
+    let searching = Searching { context, scorer, formats, target, kept, model };
     let mut found = Vec::new();
     if wanted.search != "efficient" {
         found.push(searching.exhaustive(&mut candidates, wanted.full)?);
@@ -156,7 +158,7 @@ impl Searching<'_> {
     }
 
     fn efficient(&self, candidates: &mut [Candidate]) -> Result<Found, Failure> {
-        let model = Model::shipped();
+        let model = self.model;
         let mut search = Efficient::new(self.target, self.kept, model, self.formats.clone());
         let (_, seconds) = self.drive(&mut search, candidates)?;
         let foretold = search.foretold(candidates);
