@@ -7,6 +7,7 @@
 //! race        when a format that has seen some of the samples can be dropped
 //! exhaustive  every format, on growing sets of samples, the cheapest first
 //! efficient   ten samples each, a linear model of what they foretell, then measured steps of a bit
+//! mixed       a format for every layer, by measured sensitivity
 //! scorer      runs the network in a format and counts right answers
 //! ```
 //!
@@ -15,6 +16,7 @@
 
 pub mod efficient;
 pub mod exhaustive;
+pub mod mixed;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod native;
 pub mod race;

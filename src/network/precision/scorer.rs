@@ -9,6 +9,7 @@ use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
 use crate::number_format::Format;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What one of weights, activations and accumulators is rounded to.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -169,14 +170,19 @@ impl Scorer {
         Choice { activation_range: Range::Largest, ..Choice::uniform(self.parts.numbers(format)) }
     }
 
-    /// Scores a format on the samples that are asked for, `run` being how batches are run.
+    /// The nodes of the network, in the order they are run in.
+    pub fn layers(&self) -> impl Iterator<Item = &str> {
+        self.emulator.layers().map(|(name, _)| name)
+    }
+
+    /// Scores a choice on the samples that are asked for, `run` being how batches are run.
     fn scored(
         &self,
-        format: Format,
+        choice: &Choice,
         range: &std::ops::Range<usize>,
         run: &dyn Fn(&crate::network::emulate::Prepared<'_>, &[Batch]) -> Result<Answer, NetworkError>,
     ) -> Result<Heard, NetworkError> {
-        let prepared = self.emulator.prepare(&self.choice(format))?;
+        let prepared = self.emulator.prepare(choice)?;
         let answer = run(&prepared, &self.emulator.batches(&self.data, range.clone())?)?;
         let reference = self.reference(range);
         let (right, of) = self.measures(range.clone(), &answer.outputs).unwrap_or((0, 0));
@@ -197,7 +203,7 @@ impl Scorer {
 
     /// Scores a format as asked.
     pub fn score(&self, format: Format, ask: &Ask) -> Result<Heard, NetworkError> {
-        self.scored(format, &ask.range, &|prepared, batches| {
+        self.scored(&self.choice(format), &ask.range, &|prepared, batches| {
             let mut all = Answer::default();
             for batch in batches {
                 all.merge(prepared.run(batch)?);
@@ -209,6 +215,21 @@ impl Scorer {
     /// Scores a format as asked, on threads.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn score_on(&self, format: Format, ask: &Ask, jobs: usize) -> Result<Heard, NetworkError> {
-        self.scored(format, &ask.range, &|prepared, batches| prepared.run_all(batches, jobs))
+        self.scored(&self.choice(format), &ask.range, &|prepared, batches| prepared.run_all(batches, jobs))
+    }
+
+    /// Scores formats by layer as asked, on threads; layers that are not named have `format`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn score_layers(
+        &self,
+        format: Format,
+        layers: &BTreeMap<String, Format>,
+        ask: &Ask,
+        jobs: usize,
+    ) -> Result<Heard, NetworkError> {
+        let layers =
+            layers.iter().map(|(name, format)| (name.clone(), self.parts.numbers(*format))).collect();
+        let choice = Choice { layers, ..self.choice(format) };
+        self.scored(&choice, &ask.range, &|prepared, batches| prepared.run_all(batches, jobs))
     }
 }
