@@ -107,6 +107,60 @@ fn sweep_writes_csv_json_and_a_chart() {
 }
 
 #[test]
+fn timings_have_a_row_for_every_method_with_every_coder() {
+    let model = model("cli_timings.safetensors");
+    let json: serde_json::Value = serde_json::from_str(&succeeds(&[
+        "sweep",
+        &model,
+        "--timings",
+        "--methods",
+        "uniform,trellis",
+        "--json",
+    ]))
+    .unwrap();
+    let rows = json["timings"].as_array().unwrap();
+    assert_eq!(rows.len(), 5);
+    assert!(rows.iter().all(|row| row["compress_seconds"].as_f64().unwrap() > 0.0));
+    assert!(json["machine"].as_str().unwrap().contains("threads used"));
+}
+
+#[test]
+fn a_search_for_a_number_format_finds_the_same_in_full_early_and_by_foretelling() {
+    let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (network, data, csv) = (sample("lstm.onnx"), sample("digits-8.npz"), path("cli_precision.csv"));
+    let search = |more: &[&str]| -> serde_json::Value {
+        let family =
+            ["precision", &network, "--data", &data, "--samples", "150", "--family", "m1..6e3..5", "--json"];
+        serde_json::from_str(&succeeds(&[&family[..], more].concat())).unwrap()
+    };
+    let both = search(&["-o", &csv]);
+    let full = search(&["--search", "exhaustive", "--full"]);
+    let choices = |found: &serde_json::Value| -> Vec<String> {
+        let searches = found["searches"].as_array().unwrap().iter();
+        searches.map(|search| search["choice"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(choices(&both), ["m3e4", "m3e4"]);
+    assert_eq!(choices(&full), ["m3e4"]);
+    assert_eq!(full["searches"][0]["runs"], 18 * 150);
+    assert!(both["searches"][0]["runs"].as_u64().unwrap() < 1800);
+    assert_eq!(std::fs::read_to_string(&csv).unwrap().lines().count(), 19);
+    let one_thread = search(&["--jobs", "1"]);
+    assert_eq!(one_thread["formats"], both["formats"]);
+}
+
+#[test]
+fn wrong_spaces_and_targets_of_a_search_are_named() {
+    let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (network, data) = (sample("lstm.onnx"), sample("digits-8.npz"));
+    let search = |more: &[&str]| fails(&[&["precision", &network, "--data", &data], more].concat()).1;
+    assert!(search(&["--family", "m30e4"]).contains("mantissa bits: expected 0 to 23, found 30"));
+    assert!(search(&["--keep", "120%"]).contains("keep: expected a share such as 0.99 or 99%, found 120%"));
+    assert!(search(&["--weights-as", "nothing"]).contains("weights-as: a number format: expected one of"));
+    let few = search(&["--family", "int8", "--samples", "600", "--calibration", "600"]);
+    assert!(few.contains("expected more than the 600 samples that tell ranges, found 600"), "{few}");
+}
+
+#[test]
 fn a_sweep_that_is_written_to_a_file_says_how_far_its_curves_are_from_what_is_possible() {
     let (model, csv) = (path("cli_gaps.safetensors"), path("cli_gaps.csv"));
     let mut random = support::Random(21);

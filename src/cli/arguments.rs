@@ -61,6 +61,9 @@ pub enum Action {
         /// Draw importance-weighted distortion
         #[arg(long)]
         weighted: bool,
+        /// Instead time every method at its defaults with every coder it allows, on this machine: seconds, weights per second, memory
+        #[arg(long, conflicts_with_all = ["svg", "points", "rate", "weighted"])]
+        timings: bool,
     },
     /// Which layer hurts: every tensor's share of bits and distortion, and what the next bit is worth there
     Sensitivity {

@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, decode, network, numbers, precision, print};
+use super::{Failure, decode, network, numbers, precision, print, timings};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -30,7 +30,10 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     match arguments.command {
         Action::Inspect { file } => inspect(&context, &file),
-        Action::Sweep { file, recipe, methods, points, output, svg, rate, weighted } => {
+        Action::Sweep { file, recipe, methods, output, timings: true, .. } => {
+            timings::timings(&context, &file, &recipe, &methods, output.as_deref())
+        }
+        Action::Sweep { file, recipe, methods, points, output, svg, rate, weighted, .. } => {
             let rate = Rate::from_id(&rate).unwrap_or(Rate::Entropy);
             let chart = Chart { svg, rate, weighted };
             sweep(&context, &file, &recipe, &methods, points, output.as_deref(), &chart)

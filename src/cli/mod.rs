@@ -13,6 +13,7 @@ mod precision;
 mod print;
 mod progress;
 mod running;
+mod timings;
 mod writing;
 
 pub use print::table;

@@ -3,6 +3,7 @@
 use super::arguments::{NetworkArguments, PrecisionArguments};
 use super::context::Context;
 use super::network::open;
+use super::timings::Stopwatch;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::network::NetworkError;
@@ -15,7 +16,6 @@ use crate::number_format::Format;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Instant;
 
 /// The word for the paper's space.
 const PAPER: &str = "paper";
@@ -130,16 +130,15 @@ fn scorer(
 
 impl Searching<'_> {
     /// Drives a search; samples that were run, seconds.
-    #[allow(clippy::disallowed_methods, reason = "the native program has a clock")]
     fn drive(&self, search: &mut dyn Search, candidates: &mut [Candidate]) -> Result<(usize, f64), Failure> {
-        let began = Instant::now();
+        let began = Stopwatch::start();
         let show = self.context.count();
         let hear = |candidates: &[Candidate]| {
             let open = candidates.iter().filter(|candidate| candidate.fate == Fate::Racing).count();
             show("formats decided", (candidates.len() - open) as u64, candidates.len() as u64);
         };
         let runs = drive(search, candidates, &self.formats, (&self.scorer, self.context.jobs), &hear)?;
-        Ok((runs, began.elapsed().as_secs_f64()))
+        Ok((runs, began.seconds()))
     }
 
     fn exhaustive(&self, candidates: &mut [Candidate], is_full: bool) -> Result<Found, Failure> {
