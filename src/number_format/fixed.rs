@@ -77,7 +77,6 @@ impl Fixed {
     pub(super) fn prepared<M: Mode>(&self, mode: M) -> Prepared<M> {
         Prepared {
             quantum: self.smallest(),
-            per_quantum: power(self.fraction as i32),
             whole: power(23 - self.fraction as i32),
             largest: self.largest(),
             signed: self.signed,
@@ -90,7 +89,6 @@ impl Fixed {
 #[derive(Debug, Clone, Copy)]
 pub struct Prepared<M> {
     quantum: f32,
-    per_quantum: f32,
     /// From here on every float32 is a multiple of the quantum.
     whole: f32,
     largest: f32,
@@ -102,7 +100,8 @@ impl<M: Mode> Round for Prepared<M> {
     #[inline]
     fn round(&self, x: f32, at: u64) -> f32 {
         let size = x.abs();
-        let near = self.mode.whole(size.min(self.whole) * self.per_quantum, at) * self.quantum;
+        let near = if size < self.whole { size } else { self.whole };
+        let near = self.mode.multiple(near, self.whole, self.quantum, at);
         let rounded = if size < self.whole { near } else { size };
         let rounded = if rounded > self.largest { self.largest } else { rounded };
         let signed = rounded.copysign(x);

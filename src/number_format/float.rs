@@ -16,6 +16,8 @@ use super::{FormatError, wrong};
 pub const MOST_EXPONENT_BITS: u32 = 15;
 /// Most mantissa bits: float32's.
 pub const MOST_MANTISSA_BITS: u32 = 23;
+/// Largest exponent of the least normal number: with 2^23 times it sums are made.
+const MOST_LEAST_EXPONENT: i32 = 127 - MOST_MANTISSA_BITS as i32;
 /// Largest bias.
 const MOST_BIAS: i32 = 1 << 15;
 
@@ -96,7 +98,7 @@ impl Float {
         if most < least {
             return Err(wrong("a format", "a finite value besides zero", "none"));
         }
-        if least > 127 || most < -126 {
+        if least > MOST_LEAST_EXPONENT || most < -126 {
             return Err(wrong("a format", "values in float32's range", format!("2^{least} to 2^{most}")));
         }
         Ok(self)
@@ -177,7 +179,7 @@ impl Float {
             shift: MOST_MANTISSA_BITS - self.mantissa,
             normal: power(least),
             quantum: power(quantum),
-            per_quantum: (power((-quantum).min(127)), power((-quantum - 127).max(0))),
+            anchor: power(quantum + MOST_MANTISSA_BITS as i32),
             largest: self.largest(),
             beyond: if self.overflows && self.rounding != Rounding::Truncate {
                 f32::INFINITY
@@ -185,7 +187,7 @@ impl Float {
                 self.largest()
             },
             infinite: if self.specials == Specials::Ieee { f32::INFINITY } else { self.largest() },
-            signed_zero: self.specials != Specials::NegativeZero,
+            zero: if self.specials == Specials::NegativeZero { 0.0 } else { -0.0 },
             mode,
         }
     }
@@ -195,8 +197,9 @@ impl Float {
 pub trait Mode: Copy + Send + Sync {
     /// What is added to a magnitude's bits before those of `lost` are dropped; `shift` is how many.
     fn bump(self, magnitude: u32, lost: u32, shift: u32, at: u64) -> u32;
-    /// A number from 0 to 2^23 as a whole one.
-    fn whole(self, number: f32, at: u64) -> f32;
+    /// A magnitude as a multiple of `quantum`; `anchor` is 2^23 times that, and no less than the magnitude: what is added to it
+    /// has the quantum for its last bit.
+    fn multiple(self, size: f32, anchor: f32, quantum: f32, at: u64) -> f32;
 }
 
 /// To the nearest, to an even mantissa between two.
@@ -210,9 +213,8 @@ impl Mode for Nearest {
     }
 
     #[inline]
-    fn whole(self, number: f32, _: u64) -> f32 {
-        const WHOLE: f32 = 8_388_608.0;
-        (number + WHOLE) - WHOLE
+    fn multiple(self, size: f32, anchor: f32, _: f32, _: u64) -> f32 {
+        (size + anchor) - anchor
     }
 }
 
@@ -227,8 +229,9 @@ impl Mode for Truncate {
     }
 
     #[inline]
-    fn whole(self, number: f32, _: u64) -> f32 {
-        number as u32 as f32
+    fn multiple(self, size: f32, anchor: f32, quantum: f32, _: u64) -> f32 {
+        let near = (size + anchor) - anchor;
+        near - if near > size { quantum } else { 0.0 }
     }
 }
 
@@ -248,10 +251,12 @@ impl Mode for Stochastic {
         self.random(at) & lost
     }
 
-    fn whole(self, number: f32, at: u64) -> f32 {
+    fn multiple(self, size: f32, anchor: f32, quantum: f32, at: u64) -> f32 {
         let share = (self.random(at) >> 8) as f32 / (1 << 24) as f32;
-        let below = number as u32 as f32;
-        below + f32::from(u8::from(number - below > share))
+        let below = Truncate.multiple(size, anchor, quantum, at);
+        // As a share of the quantum, which may be too small to divide by.
+        let rest = f64::from(size - below) / f64::from(quantum);
+        below + if rest > f64::from(share) { quantum } else { 0.0 }
     }
 }
 
@@ -264,14 +269,15 @@ pub struct Prepared<M> {
     normal: f32,
     /// What magnitudes below it are multiples of.
     quantum: f32,
-    /// Its reciprocal, as a product: float32 has no 2^149.
-    per_quantum: (f32, f32),
+    /// 2^23 times that.
+    anchor: f32,
     largest: f32,
     /// What a finite number beyond the largest becomes.
     beyond: f32,
     /// What an infinity becomes.
     infinite: f32,
-    signed_zero: bool,
+    /// What is added at the end: 0 makes −0 a 0, −0 changes nothing.
+    zero: f32,
     mode: M,
 }
 
@@ -282,17 +288,13 @@ impl<M: Mode> Round for Prepared<M> {
         let size = f32::from_bits(magnitude);
         let bumped = magnitude + self.mode.bump(magnitude, self.lost, self.shift, at);
         let normal = f32::from_bits(bumped & !self.lost);
-        let quanta = size.min(self.normal) * self.per_quantum.0 * self.per_quantum.1;
-        let low = self.mode.whole(quanta, at) * self.quantum;
+        let low = if size < self.normal { size } else { self.normal };
+        let low = self.mode.multiple(low, self.anchor, self.quantum, at);
         let rounded = if size < self.normal { low } else { normal };
         let rounded = if rounded > self.largest { self.beyond } else { rounded };
-        let rounded = if magnitude >= 0x7f80_0000 {
-            if magnitude == 0x7f80_0000 { self.infinite } else { size }
-        } else {
-            rounded
-        };
-        let signed = rounded.copysign(x);
-        if rounded == 0.0 && !self.signed_zero { 0.0 } else { signed }
+        let rounded = if size == f32::INFINITY { self.infinite } else { rounded };
+        let rounded = if size.is_nan() { size } else { rounded };
+        rounded.copysign(x) + self.zero
     }
 
     fn largest(&self) -> f32 {
