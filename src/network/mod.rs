@@ -4,6 +4,7 @@
 //! ONNX bytes ──Graph──▶ checked, branches inlined ──Network──▶ outputs of any inputs        (execution by rten)
 //! files ──DataSet──▶ samples ──Preprocess──▶ input tensors
 //! outputs ──measure──▶ accuracy with intervals, agreement, loss, divergence
+//! graph ──emulate──▶ outputs in number formats, and what rounding did at every node
 //! graph + values ──backward──▶ gradient, diagonal curvature, squared activations ──▶ importance
 //! ```
 //!
