@@ -173,13 +173,32 @@ impl Histogram {
     }
 }
 
+/// Sums over the weights of a cell, in half a line of the cache.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(32))]
+struct Sums {
+    count: u64,
+    sum: f64,
+    squares: f64,
+}
+
+/// The same with importance: Σ h, Σ h·w and Σ h·w².
+#[derive(Debug, Clone, Copy, Default)]
+struct WeightedSums([f64; 3]);
+
+/// Weights whose cells are looked up before any of them is added. A processor that meets the next load before it knows where
+/// the last sum is going waits, or starts again where it guessed wrong.
+const AT_A_TIME: usize = 128;
+
 /// Sums weights into cells; holds a 4 MiB index that is reused between histograms.
 #[derive(Debug)]
 pub struct Accumulator {
-    /// Position in `moments` of each cell seen, plus one; zero for none.
+    /// Position in `sums` of each cell seen, plus one; zero for none.
     slots: Vec<u32>,
     keys: Vec<u32>,
-    moments: Vec<Moments>,
+    sums: Vec<Sums>,
+    /// As many.
+    weighted: Vec<WeightedSums>,
     /// Whether weights without importance were added: their weighted sums are the plain ones, filled in at the end.
     has_plain: bool,
     has_weighted: bool,
@@ -197,50 +216,50 @@ impl Accumulator {
         Self {
             slots: vec![0; CELLS],
             keys: Vec::new(),
-            moments: Vec::new(),
+            sums: Vec::new(),
+            weighted: Vec::new(),
             has_plain: false,
             has_weighted: false,
         }
     }
 
     /// Adds finite `values` with their `importance` (same length; 1 for every weight if absent).
+    #[allow(clippy::indexing_slicing)] // keys have 20 bits, and positions are those of cells, by construction
     pub fn add(&mut self, values: &[f32], importance: Option<&[f32]>) {
-        let Some(importance) = importance else {
-            for value in values {
-                let m = self.cell(*value);
-                let w = f64::from(*value);
-                m.count += 1;
-                m.sum += w;
-                m.squares += w * w;
+        self.has_plain |= importance.is_none() && !values.is_empty();
+        self.has_weighted |= importance.is_some() && !values.is_empty();
+        let mut importance = importance.map(|importance| importance.chunks(AT_A_TIME));
+        let mut positions = [0; AT_A_TIME];
+        let Self { slots, keys, sums, weighted, .. } = self;
+        let Some(slots) = slots.first_chunk_mut::<CELLS>() else { return };
+        for values in values.chunks(AT_A_TIME) {
+            for (position, value) in positions.iter_mut().zip(values) {
+                let key = cell_key(*value);
+                let slot = &mut slots[key as usize];
+                if *slot == 0 {
+                    keys.push(key);
+                    sums.push(Sums::default());
+                    weighted.push(WeightedSums::default());
+                    *slot = keys.len() as u32;
+                }
+                *position = *slot - 1;
             }
-            self.has_plain |= !values.is_empty();
-            return;
-        };
-        for (value, h) in values.iter().zip(importance) {
-            let m = self.cell(*value);
-            let (w, h) = (f64::from(*value), f64::from(*h));
-            m.count += 1;
-            m.sum += w;
-            m.squares += w * w;
-            m.importance += h;
-            m.weighted_sum += h * w;
-            m.weighted_squares += h * w * w;
+            for (position, value) in positions.iter().zip(values) {
+                let sums = &mut sums[*position as usize];
+                let w = f64::from(*value);
+                sums.count += 1;
+                sums.sum += w;
+                sums.squares += w * w;
+            }
+            let importance = importance.as_mut().and_then(Iterator::next).unwrap_or_default();
+            for ((position, value), h) in positions.iter().zip(values).zip(importance) {
+                let WeightedSums(sums) = &mut weighted[*position as usize];
+                let (w, h) = (f64::from(*value), f64::from(*h));
+                sums[0] += h;
+                sums[1] += h * w;
+                sums[2] += h * w * w;
+            }
         }
-        self.has_weighted |= !values.is_empty();
-    }
-
-    /// The sums of the cell that `value` falls into.
-    #[inline]
-    #[allow(clippy::indexing_slicing)] // keys have 20 bits and slots point into moments, by construction
-    fn cell(&mut self, value: f32) -> &mut Moments {
-        let key = cell_key(value);
-        let slot = &mut self.slots[key as usize];
-        if *slot == 0 {
-            self.keys.push(key);
-            self.moments.push(Moments::default());
-            *slot = self.moments.len() as u32;
-        }
-        &mut self.moments[*slot as usize - 1]
     }
 
     /// The histogram of what was added since the last call, all of it with importance or all without; leaves the
@@ -250,11 +269,17 @@ impl Accumulator {
         for key in &self.keys {
             self.slots[*key as usize] = 0;
         }
+        let moments = |cell: usize| {
+            let Sums { count, sum, squares } = self.sums[cell];
+            let WeightedSums([importance, weighted_sum, weighted_squares]) = self.weighted[cell];
+            Moments { count, sum, squares, importance, weighted_sum, weighted_squares }
+        };
         let order = crate::order::ascending(self.keys.iter().map(|key| u64::from(*key)));
-        let (keys, moments) = order.map(|cell| (self.keys[cell], self.moments[cell])).unzip();
-        self.keys.clear();
-        self.moments.clear();
+        let (keys, moments) = order.map(|cell| (self.keys[cell], moments(cell))).unzip();
         let histogram = Histogram { keys, moments };
+        self.keys.clear();
+        self.sums.clear();
+        self.weighted.clear();
         debug_assert!(
             !(self.has_plain && self.has_weighted),
             "weights with and without importance in one histogram"
@@ -293,6 +318,31 @@ mod tests {
         let keys: std::collections::BTreeSet<u32> =
             (1..0x7c00u16).map(|bits| cell_key(half::f16::from_bits(bits).to_f32())).collect();
         assert_eq!(keys.len(), 0x7bff);
+    }
+
+    #[test]
+    fn cells_hold_the_sums_of_their_weights_one_after_the_other_to_the_bit() {
+        for len in [0, 1, 2, AT_A_TIME - 1, AT_A_TIME, AT_A_TIME + 1, 2 * AT_A_TIME + 1, 5000] {
+            let values: Vec<f32> = (0..len).map(|i| ((i * i * 31 % 977) as f32 - 400.3) * 1e-3).collect();
+            let importance: Vec<f32> = (0..len).map(|i| (i % 13) as f32 * 0.1).collect();
+            for h in [None, Some(importance.as_slice())] {
+                let mut cells: std::collections::BTreeMap<u32, Moments> = std::collections::BTreeMap::new();
+                for (i, value) in values.iter().enumerate() {
+                    let (w, h) = (f64::from(*value), h.map_or(1.0, |h| f64::from(h[i])));
+                    cells.entry(cell_key(*value)).or_default().add(&Moments {
+                        count: 1,
+                        sum: w,
+                        squares: w * w,
+                        importance: h,
+                        weighted_sum: h * w,
+                        weighted_squares: h * w * w,
+                    });
+                }
+                let found = Histogram::new(&values, h);
+                assert_eq!(found.keys(), cells.keys().copied().collect::<Vec<_>>());
+                assert_eq!(found.moments(), cells.values().copied().collect::<Vec<_>>(), "{len} weights");
+            }
+        }
     }
 
     #[test]

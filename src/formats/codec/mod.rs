@@ -149,13 +149,20 @@ impl Codec {
     /// Appends the elements of whole units to `out`: float32, or bytes for integers. What is left of `codes` behind the last
     /// whole unit is ignored; codes without units give nothing.
     pub(crate) fn decode_units(self, codes: &[u8], out: &mut Vec<u8>) {
-        match self.row().decode {
-            Decode::Varints => {}
-            Decode::Blocks { elements, bytes, group, fill, .. } => {
-                let mut block = Block::new(usize::from(elements), usize::from(group));
-                for bytes in codes.chunks_exact(usize::from(bytes)) {
-                    block.decode(bytes, fill, out);
-                }
+        if let Decode::Blocks { elements, bytes, .. } = self.row().decode {
+            let start = out.len();
+            out.resize(start + codes.len() / usize::from(bytes) * usize::from(elements) * 4, 0);
+            self.decode_into(codes, out.get_mut(start..).unwrap_or_default());
+        }
+    }
+
+    /// As [`decode_units`](Self::decode_units), into `out`, which has room for the elements of as many units.
+    pub(crate) fn decode_into(self, codes: &[u8], out: &mut [u8]) {
+        if let Decode::Blocks { elements, bytes, group, fill, .. } = self.row().decode {
+            let mut block = Block::new(usize::from(elements), usize::from(group));
+            let elements = out.as_chunks_mut().0.chunks_exact_mut(usize::from(elements));
+            for (bytes, out) in codes.chunks_exact(usize::from(bytes)).zip(elements) {
+                block.decode(bytes, fill, out);
             }
         }
     }

@@ -33,20 +33,22 @@ impl<'a> Block<'a> {
         Self { bytes: &[], integers: [0; MOST], scales, minima, vectors: Vec::new(), elements, group }
     }
 
-    /// Appends the elements that `bytes` stand for to `out`, as float32; `fill` says how integers and scales are packed.
-    pub(super) fn decode(&mut self, bytes: &'a [u8], fill: fn(&mut Self), out: &mut Vec<u8>) {
+    /// Sets `out` to the elements that `bytes` stand for; `fill` says how integers and scales are packed.
+    pub(super) fn decode(&mut self, bytes: &'a [u8], fill: fn(&mut Self), out: &mut [[u8; 4]]) {
         self.bytes = bytes;
-        self.integers = [0; MOST];
+        self.own_integers().fill(0);
         fill(self);
-        let start = out.len();
-        out.resize(start + 4 * self.elements, 0);
-        let groups = out.get_mut(start..).unwrap_or_default().chunks_mut(4 * self.group);
-        let factors = self.scales.iter().zip(&self.minima);
-        for ((out, integers), (scale, minimum)) in groups.zip(self.integers.chunks(self.group)).zip(factors) {
-            for (element, integer) in out.as_chunks_mut().0.iter_mut().zip(integers) {
+        let groups = out.chunks_mut(self.group).zip(self.integers.chunks(self.group));
+        for ((out, integers), (scale, minimum)) in groups.zip(self.scales.iter().zip(&self.minima)) {
+            for (element, integer) in out.iter_mut().zip(integers) {
                 *element = (scale * f32::from(*integer) - minimum).to_le_bytes();
             }
         }
+    }
+
+    /// The integers of its elements; those behind them are no block's.
+    fn own_integers(&mut self) -> &mut [i8] {
+        self.integers.get_mut(..self.elements).unwrap_or_default()
     }
 
     /// Bytes `from..from + len` of the block.
@@ -73,12 +75,12 @@ impl<'a> Block<'a> {
 
     /// Lowers the integers.
     pub(super) fn lower(&mut self, by: i8) {
-        self.integers.iter_mut().for_each(|integer| *integer -= by);
+        self.own_integers().iter_mut().for_each(|integer| *integer -= by);
     }
 
     /// Replaces integers of four bits by what they stand for.
     pub(super) fn look_up(&mut self, values: &[i8; 16]) {
-        for integer in &mut self.integers {
+        for integer in self.own_integers() {
             *integer = values.get(*integer as usize).copied().unwrap_or_default();
         }
     }
