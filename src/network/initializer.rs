@@ -34,7 +34,10 @@ pub(super) fn array_of(tensor: &TensorProto) -> Option<Array> {
                 _ => crate::tensor::Dtype::F64,
             };
             let mut values: Vec<f32> = tensor.double_data.iter().map(|x| *x as f32).collect();
-            dtype.extend_f32(raw?, &mut values);
+            // Without raw bytes, an element of two is the lower half of an integer.
+            let halves = || tensor.int32_data.iter().flat_map(|bits| (*bits as u16).to_le_bytes()).collect();
+            let typed: Vec<u8> = if raw.is_none() { halves() } else { Vec::new() };
+            dtype.extend_f32(raw.unwrap_or(&typed), &mut values);
             Array::floats(&shape, values).ok()
         }
         DataType::INT64 => {
@@ -52,5 +55,42 @@ pub(super) fn array_of(tensor: &TensorProto) -> Option<Array> {
             Array::integers(&shape, raw.map_or_else(typed, read)).ok()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+
+    fn floats(tensor: &TensorProto) -> Vec<f32> {
+        array_of(tensor).unwrap().as_floats().unwrap().iter().copied().collect()
+    }
+
+    #[test]
+    fn floats_of_16_bits_are_read_from_integers_as_from_bytes() {
+        // 1, −2 and 0.5; the upper half of an integer is no part of an element.
+        let cases =
+            [(DataType::FLOAT16, [0x3c00, 0xc000, 0x3800]), (DataType::BFLOAT16, [0x3f80, 0xc000, 0x3f00])];
+        for (data_type, bits) in cases {
+            let bytes: Vec<u8> = bits.iter().flat_map(|bits: &i32| (*bits as u16).to_le_bytes()).collect();
+            let tensor = TensorProto { dims: vec![3], data_type: Some(data_type), ..TensorProto::default() };
+            let typed = TensorProto { int32_data: bits.to_vec(), ..tensor.clone() };
+            let raw = TensorProto { raw_data: Some(RefCell::new(bytes)), ..tensor };
+            for tensor in [typed, raw] {
+                assert_eq!(floats(&tensor), [1.0, -2.0, 0.5]);
+            }
+        }
+    }
+
+    #[test]
+    fn doubles_are_read_from_where_they_stand() {
+        let tensor = TensorProto {
+            dims: vec![2],
+            data_type: Some(DataType::DOUBLE),
+            double_data: vec![0.25, -3.0],
+            ..TensorProto::default()
+        };
+        assert_eq!(floats(&tensor), [0.25, -3.0]);
     }
 }
