@@ -105,12 +105,12 @@ fn text(path: &Path) -> String {
 fn failed(path: &Path, source: &std::io::Error) -> FormatError {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if source.kind() == std::io::ErrorKind::NotFound && folder.is_some_and(|folder| !folder.exists()) {
-        return FormatError::Write { file: text(path), reason: "there is no such folder".to_owned() };
+        return FormatError::write(text(path), "there is no such folder");
     }
     if path.is_dir() {
-        return FormatError::Write { file: text(path), reason: "that is a folder".to_owned() };
+        return FormatError::write(text(path), "that is a folder");
     }
-    FormatError::Write { file: text(path), reason: source.to_string() }
+    FormatError::write(text(path), source.to_string())
 }
 
 /// A new file beside its target; removed unless it is [finished](Self::finish).

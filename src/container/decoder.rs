@@ -9,7 +9,7 @@ use super::medium::{read_section, undecodable};
 use super::wire::Cursor;
 use super::{Coding, ContainerError, Content, Entry, Granularity, Reader, block_weights};
 use crate::code::{Codebook, Scales};
-use crate::entropy::{CodeError, CodeTable, GapTable, Rows, planes};
+use crate::entropy::{CodeErrorKind, CodeTable, GapTable, Rows, planes};
 use crate::formats::Source;
 use crate::tensor::Dtype;
 use std::sync::Arc;
@@ -221,7 +221,8 @@ impl TensorDecoder<'_> {
         let dtype = self.entry.dtype;
         let size = symbols.len().saturating_mul(dtype.size_bytes() as usize);
         bytes.try_reserve(size).map_err(|_| {
-            undecodable(&self.part(block), stored.offset, CodeError::Memory { symbols: symbols.len() as u64 })
+            let memory = CodeErrorKind::Memory { symbols: symbols.len() as u64 };
+            undecodable(&self.part(block), stored.offset, memory.into())
         })?;
         let group_len = self.entry.len() / self.entry.codebooks().max(1);
         let mut position = block * block_weights(&self.entry.shape);

@@ -3,10 +3,17 @@
 use crate::entropy::CodeError;
 use std::io;
 
-/// Why a container could not be written or read; variants are by who must act.
+/// Why a container could not be written or read; says what its kind says.
+///
+/// A pointer, so that results stay as small as what they hold.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct ContainerError(Box<ContainerErrorKind>);
+
+/// What is wrong with a container; variants are by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum ContainerError {
+pub enum ContainerErrorKind {
     /// The medium failed.
     #[error("{part} at byte {offset}: the medium failed")]
     Io {
@@ -77,23 +84,54 @@ pub enum ContainerError {
     },
 }
 
+impl From<ContainerErrorKind> for ContainerError {
+    #[cold]
+    fn from(kind: ContainerErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
 impl ContainerError {
+    /// What is wrong.
+    pub fn kind(&self) -> &ContainerErrorKind {
+        &self.0
+    }
+
+    /// A part that the medium failed to give or take.
+    pub(super) fn io(part: &str, offset: u64, source: io::Error) -> Self {
+        ContainerErrorKind::Io { part: part.to_owned(), offset, source }.into()
+    }
+
+    /// A part that declares more than `limit`.
+    pub(super) fn limit(part: impl Into<String>, offset: u64, declared: u64, limit: u64) -> Self {
+        ContainerErrorKind::Limit { part: part.into(), offset, declared, limit }.into()
+    }
+
+    /// A part of a version, or with a feature, that is not known here.
+    #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
+    pub(super) fn unsupported(
+        part: &str,
+        offset: u64,
+        expected: impl ToString,
+        found: impl ToString,
+    ) -> Self {
+        let (part, expected, found) = (part.to_owned(), expected.to_string(), found.to_string());
+        ContainerErrorKind::Unsupported { part, offset, expected, found }.into()
+    }
+
     /// A part of the file that contradicts itself or the format.
     #[cold]
     #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
     pub(super) fn damaged(part: &str, offset: u64, expected: impl ToString, found: impl ToString) -> Self {
-        Self::Damaged {
-            part: part.to_owned(),
-            offset,
-            expected: expected.to_string(),
-            found: found.to_string(),
-        }
+        let (part, expected, found) = (part.to_owned(), expected.to_string(), found.to_string());
+        ContainerErrorKind::Damaged { part, offset, expected, found }.into()
     }
 
     /// A request that cannot be met.
     #[cold]
     #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
     pub(super) fn request(part: impl Into<String>, expected: impl ToString, found: impl ToString) -> Self {
-        Self::Request { part: part.into(), expected: expected.to_string(), found: found.to_string() }
+        let (expected, found) = (expected.to_string(), found.to_string());
+        ContainerErrorKind::Request { part: part.into(), expected, found }.into()
     }
 }

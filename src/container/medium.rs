@@ -1,7 +1,7 @@
 //! Reads parts of a file, with their checksums.
 
-use super::ContainerError;
 use super::directory::Section;
+use super::{ContainerError, ContainerErrorKind};
 use crate::checksum::crc32;
 use crate::entropy::CodeError;
 use crate::formats::Source;
@@ -9,7 +9,7 @@ use crate::formats::Source;
 /// The error of a section that passes its checksum and does not decode.
 #[cold]
 pub(super) fn undecodable(part: &str, offset: u64, source: CodeError) -> ContainerError {
-    ContainerError::Undecodable { part: part.to_owned(), offset, source }
+    ContainerErrorKind::Undecodable { part: part.to_owned(), offset, source }.into()
 }
 
 /// Reads `len` bytes of `part`, which the caller has limited.
@@ -28,17 +28,12 @@ pub(super) fn read_bytes(
             format!("{found} before the end"),
         ));
     }
-    let refused =
-        || ContainerError::Limit { part: part.to_owned(), offset, declared: len, limit: isize::MAX as u64 };
+    let refused = || ContainerError::limit(part, offset, len, isize::MAX as u64);
     let size = usize::try_from(len).map_err(|_| refused())?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(size).map_err(|_| refused())?;
     bytes.resize(size, 0);
-    source.read_at(offset, &mut bytes).map_err(|source| ContainerError::Io {
-        part: part.to_owned(),
-        offset,
-        source,
-    })?;
+    source.read_at(offset, &mut bytes).map_err(|source| ContainerError::io(part, offset, source))?;
     Ok(bytes)
 }
 
@@ -50,12 +45,7 @@ pub(super) fn read_section(
     limit: u64,
 ) -> Result<Vec<u8>, ContainerError> {
     if section.len > limit {
-        return Err(ContainerError::Limit {
-            part: part.to_owned(),
-            offset: section.offset,
-            declared: section.len,
-            limit,
-        });
+        return Err(ContainerError::limit(part, section.offset, section.len, limit));
     }
     let bytes = read_bytes(source, part, section.offset, section.len)?;
     check_crc(part, section.offset, &bytes, section.crc)?;

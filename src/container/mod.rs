@@ -68,7 +68,7 @@ mod writer;
 pub use block::{BlockEncoding, EncodedBlock, encode_block, encode_block_by};
 pub use decoder::TensorDecoder;
 pub use entry::{Coding, Content, Entry, Granularity, block_weights, codes_shape, row_len, rows_of};
-pub use error::ContainerError;
+pub use error::{ContainerError, ContainerErrorKind};
 pub use ledger::{Ledger, TensorBits};
 pub use manifest::Manifest;
 pub use reader::Reader;

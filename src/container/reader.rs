@@ -105,11 +105,8 @@ impl Reader {
             code_tables: code_tables.len(),
             gap_tables: gap_tables.len(),
         };
-        let damaged = |found: Contradiction| ContainerError::Damaged {
-            part: found.part,
-            offset: manifest_at,
-            expected: found.expected,
-            found: found.found,
+        let damaged = |found: Contradiction| {
+            ContainerError::damaged(&found.part, manifest_at, found.expected, found.found)
         };
         manifest.check(available).map_err(damaged)?;
         let (segments, skeleton) = manifest.segments().map_err(damaged)?;
@@ -223,12 +220,7 @@ fn check_header(source: &dyn Source) -> Result<(), ContainerError> {
     if version == VERSION {
         return Ok(());
     }
-    Err(ContainerError::Unsupported {
-        part: "format version".to_owned(),
-        offset: MAGIC.len() as u64,
-        expected: VERSION.to_string(),
-        found: version.to_string(),
-    })
+    Err(ContainerError::unsupported("format version", MAGIC.len() as u64, VERSION, version))
 }
 
 /// Finds the directory by the trailer; returns where it starts, and its bytes.

@@ -48,12 +48,7 @@ impl<'a> Cursor<'a> {
 
     /// An error about something unknown at the next byte.
     pub(super) fn unsupported(&self, expected: &str, found: &str) -> ContainerError {
-        ContainerError::Unsupported {
-            part: self.part.to_owned(),
-            offset: self.base + self.position as u64,
-            expected: expected.to_owned(),
-            found: found.to_owned(),
-        }
+        ContainerError::unsupported(self.part, self.base + self.position as u64, expected, found)
     }
 
     /// Checks a declared number against a limit.
@@ -62,7 +57,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let part = format!("{what} of {}", self.part);
-        Err(ContainerError::Limit { part, offset: self.base + self.position as u64, declared, limit })
+        Err(ContainerError::limit(part, self.base + self.position as u64, declared, limit))
     }
 
     /// Takes the next `len` bytes.

@@ -43,11 +43,8 @@ impl<W: Write> Writer<W> {
             code_tables: tables.code_tables.len() as u64,
             gap_tables: tables.gap_tables.len() as u64,
         };
-        let requested = |found: Contradiction| ContainerError::Request {
-            part: found.part,
-            expected: found.expected,
-            found: found.found,
-        };
+        let requested =
+            |found: Contradiction| ContainerError::request(found.part, found.expected, found.found);
         manifest.check(available).map_err(requested)?;
         if manifest.segments().map_err(requested)?.1 != manifest.skeleton.len() {
             return Err(ContainerError::request("manifest", "a skeleton that fits its places", "another"));
@@ -169,7 +166,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn failed(&self, part: &str, source: std::io::Error) -> ContainerError {
-        ContainerError::Io { part: part.to_owned(), offset: self.offset, source }
+        ContainerError::io(part, self.offset, source)
     }
 }
 

@@ -344,7 +344,7 @@ pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
     // What is not a list of levels is never retrained, and a few bytes of it stand for many values.
     let read = |index| match reader.codebook(index)?.as_levels() {
         Some(levels) => Ok(levels.values().to_vec()),
-        None => Err(EngineError::Settings(super::plan::without_codebook(true))),
+        None => Err(super::plan::without_codebook(true).into()),
     };
     (0..reader.codebooks()).map(read).collect()
 }

@@ -55,7 +55,7 @@ pub use sweep::AskedCurve;
 pub use verify::{collect_verification, verify};
 
 use crate::container::ContainerError;
-use crate::formats::{FormatError, Source};
+use crate::formats::{ExportError, FormatError, Source};
 use crate::importance::ImportanceError;
 use crate::model::Model;
 use crate::quantize::{QuantizeError, SettingsError};
@@ -78,7 +78,7 @@ pub enum EngineError {
     Code(#[from] crate::entropy::CodeError),
     /// A recipe's field is out of range.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(Box<SettingsError>),
     /// The quantizer could not be solved.
     #[error(transparent)]
     Quantize(#[from] QuantizeError),
@@ -93,10 +93,22 @@ pub enum EngineError {
     Write(#[from] std::io::Error),
     /// The decoded weights cannot be written in the format asked for.
     #[error(transparent)]
-    Export(#[from] crate::formats::ExportError),
+    Export(Box<ExportError>),
     /// A message between page and worker does not fit; a defect of ours.
     #[error("{}", Misfit)]
     Message,
+}
+
+impl From<SettingsError> for EngineError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error.into())
+    }
+}
+
+impl From<ExportError> for EngineError {
+    fn from(error: ExportError) -> Self {
+        Self::Export(error.into())
+    }
 }
 
 impl From<Misfit> for EngineError {

@@ -205,7 +205,7 @@ pub fn model_files(path: &Path) -> Result<Vec<(String, PathBuf)>, FormatError> {
 /// The one model of a folder: its index of shards, or its one weight file beside what that says holds its data.
 #[cfg(not(target_arch = "wasm32"))]
 fn model_in(folder: &Path) -> Result<PathBuf, FormatError> {
-    let failed = |source| FormatError::Io { part: folder.display().to_string(), offset: 0, source };
+    let failed = |source| FormatError::io(folder.display().to_string(), 0, source);
     let entries = std::fs::read_dir(folder).map_err(failed)?;
     let files = entries.filter_map(|entry| Some(entry.ok()?.path()).filter(|path| path.is_file()));
     let mut names: Vec<String> =
@@ -223,7 +223,7 @@ fn model_in(folder: &Path) -> Result<PathBuf, FormatError> {
 
 #[cfg(not(target_arch = "wasm32"))]
 fn open_file(path: &Path) -> Result<FileSource, FormatError> {
-    let failed = |source| FormatError::Io { part: path.display().to_string(), offset: 0, source };
+    let failed = |source| FormatError::io(path.display().to_string(), 0, source);
     FileSource::open(path).map_err(failed)
 }
 

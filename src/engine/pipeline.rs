@@ -163,7 +163,7 @@ impl<S: Source + Sync> Opened<S> {
             plan.set_levels(levels)?;
         }
         if recipe.codebook.is_some() && recipe.codebook != plan.recipe().codebook {
-            return Err(EngineError::Settings(super::plan::without_codebook(levels.is_some())));
+            return Err(super::plan::without_codebook(levels.is_some()).into());
         }
         Ok(plan)
     }

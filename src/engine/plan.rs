@@ -113,7 +113,7 @@ impl Plan {
     ) -> Result<Self, EngineError> {
         let Checked { method, settings, .. } = recipe;
         if recipe.codebook.is_some() {
-            return Err(EngineError::Settings(without_codebook(false)));
+            return Err(without_codebook(false).into());
         }
         let mut plan = Self {
             recipe: recipe.clone(),
@@ -190,7 +190,7 @@ impl Plan {
     /// Asks for every weight, to be solved on them instead of on cells.
     fn ask_for_weights(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
         if self.weights > MOST_GATHERED {
-            return Err(EngineError::Settings(SettingsError {
+            return Err(EngineError::from(SettingsError {
                 field: "precision".to_owned(),
                 expected: format!(
                     "cells for more than {MOST_GATHERED} weights that share a machine's memory"
@@ -302,7 +302,7 @@ impl Plan {
     /// Their hash goes into the recipe, which can be replayed with them alone.
     pub fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
         let refused = |expected: String, found: String| {
-            EngineError::Settings(SettingsError { field: "codebook".to_owned(), expected, found })
+            EngineError::from(SettingsError { field: "codebook".to_owned(), expected, found })
         };
         if !self.chooses_levels() {
             let found = format!("{}, whose values are fixed", self.recipe.method.id);

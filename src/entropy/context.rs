@@ -428,7 +428,7 @@ impl Context {
             Some(symbol) if usize::from(*symbol) < self.alphabet => Ok(self.numbering.number(*symbol)),
             symbol => {
                 let symbol = symbol.map_or(0, |symbol| u32::from(*symbol));
-                Err(CodeError::NoCode { symbol, alphabet: self.alphabet as u32 })
+                Err(CodeError::no_code(symbol, self.alphabet))
             }
         };
         if !walk(&mut encoder, &self.trellis, (rows, predictor), symbols.len(), wanted, |_| Ok(()))? {
@@ -483,7 +483,7 @@ impl SymbolCode for Context {
             })?);
             Ok(())
         };
-        walk(&mut decoder, &self.trellis, (rows, predictor), count, || Ok(0), found)?;
+        walk(&mut decoder, &self.trellis, (rows, predictor), count, || Ok::<_, CodeError>(0), found)?;
         decoder.finish().map_err(|read| damaged(PART, format!("{read} bytes"), code.len()))?;
         Ok(bytes.len() as u64 * 8)
     }

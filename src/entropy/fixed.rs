@@ -29,7 +29,7 @@ impl Fixed {
         let mut writer = BitWriter::new(out);
         for symbol in symbols {
             if usize::from(*symbol) >= self.alphabet {
-                return Err(CodeError::NoCode { symbol: u32::from(*symbol), alphabet: self.alphabet as u32 });
+                return Err(CodeError::no_code(u32::from(*symbol), self.alphabet));
             }
             writer.write(u32::from(*symbol), self.width);
         }

@@ -9,7 +9,7 @@
 //! length. Stored lengths that do not describe a complete code (Kraft sum 1) are refused.
 
 use super::bits::{BitReader, BitWriter, golomb_bits};
-use super::{CodeError, Rows, SymbolCode, check_alphabet, damaged, reserve};
+use super::{CodeError, CodeErrorKind, Rows, SymbolCode, check_alphabet, damaged, reserve};
 use std::collections::VecDeque;
 
 /// The longest code, in bits.
@@ -44,7 +44,7 @@ impl Huffman {
         let present: Vec<(u64, u16)> =
             counts.iter().enumerate().filter(|(_, c)| **c > 0).map(|(s, c)| (*c, s as u16)).collect();
         if present.is_empty() {
-            return Err(CodeError::Alphabet { found: 0 });
+            return Err(CodeErrorKind::Alphabet { found: 0 }.into());
         }
         Ok(Self::from_weights(counts.len(), &present))
     }
@@ -87,10 +87,7 @@ impl Huffman {
             (Some(length), Some(code)) if *length > 0 => writer.write(*code, u32::from(*length)),
             _ if self.only == Some(symbol) => {}
             _ => {
-                return Err(CodeError::NoCode {
-                    symbol: u32::from(symbol),
-                    alphabet: self.lengths.len() as u32,
-                });
+                return Err(CodeError::no_code(u32::from(symbol), self.lengths.len()));
             }
         }
         Ok(())

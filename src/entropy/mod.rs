@@ -100,10 +100,17 @@ impl Positions {
     }
 }
 
-/// Why symbols could not be coded or decoded.
+/// Why symbols could not be coded or decoded; says what its kind says.
+///
+/// A pointer, so that results stay as small as what they hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct CodeError(Box<CodeErrorKind>);
+
+/// What is wrong with symbols or their code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CodeError {
+pub enum CodeErrorKind {
     /// A stored table or stream contradicts itself.
     #[error("{part}: expected {expected}, found {found}")]
     Damaged {
@@ -136,11 +143,25 @@ pub enum CodeError {
     },
 }
 
+impl From<CodeErrorKind> for CodeError {
+    #[cold]
+    fn from(kind: CodeErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
+impl CodeError {
+    /// A symbol that is not in a table of `alphabet` symbols.
+    fn no_code(symbol: u32, alphabet: usize) -> Self {
+        CodeErrorKind::NoCode { symbol, alphabet: alphabet as u32 }.into()
+    }
+}
+
 /// The error of a stored table or stream.
 #[cold]
 #[allow(clippy::needless_pass_by_value, reason = "callers pass numbers and words alike")]
 pub(crate) fn damaged(part: &'static str, expected: impl ToString, found: impl ToString) -> CodeError {
-    CodeError::Damaged { part, expected: expected.to_string(), found: found.to_string() }
+    CodeErrorKind::Damaged { part, expected: expected.to_string(), found: found.to_string() }.into()
 }
 
 /// Checks the size of an alphabet.
@@ -148,13 +169,13 @@ pub(crate) fn check_alphabet(size: u64) -> Result<usize, CodeError> {
     if (1..=MAX_ALPHABET as u64).contains(&size) {
         Ok(size as usize)
     } else {
-        Err(CodeError::Alphabet { found: size })
+        Err(CodeErrorKind::Alphabet { found: size }.into())
     }
 }
 
 /// Makes room for `count` more elements, or says that there is none.
 pub(crate) fn reserve<T>(items: &mut Vec<T>, count: usize) -> Result<(), CodeError> {
-    items.try_reserve(count).map_err(|_| CodeError::Memory { symbols: count as u64 })
+    items.try_reserve(count).map_err(|_| CodeErrorKind::Memory { symbols: count as u64 }.into())
 }
 
 /// Smallest number of bits that tells `size` things apart.

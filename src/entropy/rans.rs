@@ -136,7 +136,7 @@ impl Rans {
     #[inline]
     fn push(&self, mut state: u64, symbol: u16, words: &mut Vec<u32>) -> Result<u64, CodeError> {
         let Some(slot) = self.symbols.get(usize::from(symbol)) else {
-            return Err(CodeError::NoCode { symbol: u32::from(symbol), alphabet: self.alphabet() as u32 });
+            return Err(CodeError::no_code(u32::from(symbol), self.alphabet()));
         };
         let frequency = u64::from(slot.frequency);
         if state >= frequency << (63 - self.precision) {

@@ -56,11 +56,6 @@ impl<'a> Cursor<'a> {
     }
 
     fn truncated(&self, needed: u64) -> FormatError {
-        FormatError::Truncated {
-            part: self.part.to_owned(),
-            offset: self.position(),
-            needed,
-            found: self.left() as u64,
-        }
+        FormatError::truncated(self.part, self.position(), needed, self.left() as u64)
     }
 }

@@ -2,10 +2,17 @@
 
 use std::io;
 
-/// Why a weight file could not be read; variants are by who must act.
+/// Why a weight file could not be read; says what its kind says.
+///
+/// A pointer, since every `?` on a reader's way moves what may be one: results stay as small as what they hold.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FormatError(Box<FormatErrorKind>);
+
+/// What is wrong with a weight file; variants are by who must act.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum FormatError {
+pub enum FormatErrorKind {
     /// The medium failed before the file could be judged.
     #[error("reading {part} at byte {offset} failed")]
     Io {
@@ -91,51 +98,80 @@ pub enum FormatError {
     },
 }
 
+impl From<FormatErrorKind> for FormatError {
+    #[cold]
+    fn from(kind: FormatErrorKind) -> Self {
+        Self(Box::new(kind))
+    }
+}
+
 impl FormatError {
+    /// What is wrong.
+    pub fn kind(&self) -> &FormatErrorKind {
+        &self.0
+    }
+
+    /// A part that the medium failed to give.
+    pub(crate) fn io(part: impl Into<String>, offset: u64, source: io::Error) -> Self {
+        FormatErrorKind::Io { part: part.into(), offset, source }.into()
+    }
+
+    /// A file that could not be written.
+    #[cfg(feature = "cli")]
+    pub(crate) fn write(file: String, reason: impl Into<String>) -> Self {
+        FormatErrorKind::Write { file, reason: reason.into() }.into()
+    }
+
+    /// A part of `needed` bytes at `offset`, where the file has `found`.
+    pub(crate) fn truncated(part: impl Into<String>, offset: u64, needed: u64, found: u64) -> Self {
+        FormatErrorKind::Truncated { part: part.into(), offset, needed, found }.into()
+    }
+
     /// A part that contradicts itself or its format.
     pub(crate) fn damaged(
         part: impl Into<String>,
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> Self {
-        Self::Damaged { part: part.into(), expected: expected.into(), found: found.into() }
+        FormatErrorKind::Damaged { part: part.into(), expected: expected.into(), found: found.into() }.into()
     }
 
     /// A sound part that uses something this reader does not support.
     pub(crate) fn unsupported(part: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::Unsupported { part: part.into(), found: found.into() }
+        FormatErrorKind::Unsupported { part: part.into(), found: found.into() }.into()
     }
 
     /// A part that declares more than `limit`.
     pub(crate) fn too_large(part: impl Into<String>, declared: u64, limit: u64) -> Self {
-        Self::TooLarge { part: part.into(), declared, limit }
+        FormatErrorKind::TooLarge { part: part.into(), declared, limit }.into()
     }
 
     /// Files that `part` names and that are not there.
     pub(crate) fn missing(part: impl Into<String>, names: &[&str]) -> Self {
-        Self::Missing { part: part.into(), files: several(names) }
+        FormatErrorKind::Missing { part: part.into(), files: several(names) }.into()
     }
 
     /// The same error, of a file inside the one that was opened.
     #[must_use]
     pub(crate) fn inside(mut self, file: &str) -> Self {
-        match &mut self {
-            Self::Io { part, .. }
-            | Self::Truncated { part, .. }
-            | Self::Damaged { part, .. }
-            | Self::TooLarge { part, .. }
-            | Self::Unsupported { part, .. }
-            | Self::Companion { part, .. }
-            | Self::Missing { part, .. }
-            | Self::Write { file: part, .. } => *part = format!("{}: {part}", shown(file)),
-            Self::Foreign { found, .. } => *found = format!("{}, which is {found}", shown(file)),
+        use FormatErrorKind as Kind;
+        match &mut *self.0 {
+            Kind::Io { part, .. }
+            | Kind::Truncated { part, .. }
+            | Kind::Damaged { part, .. }
+            | Kind::TooLarge { part, .. }
+            | Kind::Unsupported { part, .. }
+            | Kind::Companion { part, .. }
+            | Kind::Missing { part, .. }
+            | Kind::Write { file: part, .. } => *part = format!("{}: {part}", shown(file)),
+            Kind::Foreign { found, .. } => *found = format!("{}, which is {found}", shown(file)),
         }
         self
     }
 
     /// A file of another kind.
     pub(crate) fn foreign(found: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self::Foreign { found: found.into(), hint: hint.into() }
+        FormatErrorKind::Foreign { found: found.into(), hint: hint.into() }.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::error::shown;
 use super::table::{Unopened, readable};
 use super::zip::Archive;
-use super::{FormatError, Source};
+use super::{FormatError, FormatErrorKind, Source};
 
 /// What can be opened, for the end of a sentence; a placeholder of the table below for [`readable`].
 const EXPECTED: &str = "";
@@ -18,9 +18,11 @@ fn expected() -> String {
 
 /// An error of a reader, which does not know what else can be opened, with that where it leaves the hint open.
 pub(super) fn hinted(error: FormatError) -> FormatError {
-    match error {
-        FormatError::Foreign { found, hint } if hint.is_empty() => FormatError::foreign(found, expected()),
-        error => error,
+    match error.kind() {
+        FormatErrorKind::Foreign { found, hint } if hint.is_empty() => {
+            FormatError::foreign(found, expected())
+        }
+        _ => error,
     }
 }
 

@@ -61,12 +61,9 @@ impl<'a> Inflater<'a> {
     pub(super) fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<(), FormatError> {
         let end = offset.checked_add(buffer.len() as u64);
         if end.is_none_or(|end| end > self.inflated_len) {
-            return Err(FormatError::Truncated {
-                part: format!("a range of inflated {}", self.part),
-                offset,
-                needed: buffer.len() as u64,
-                found: self.inflated_len.saturating_sub(offset),
-            });
+            let part = format!("a range of inflated {}", self.part);
+            let (needed, found) = (buffer.len() as u64, self.inflated_len.saturating_sub(offset));
+            return Err(FormatError::truncated(part, offset, needed, found));
         }
         if offset < self.at {
             self.restart();
@@ -146,7 +143,7 @@ pub(super) fn read_storage(
     }
     let found = storage.len().saturating_sub(offset);
     if len > found {
-        return Err(FormatError::Truncated { part: part.to_owned(), offset, needed: len, found });
+        return Err(FormatError::truncated(part, offset, len, found));
     }
     match storage {
         Storage::Stored(span) => read_part(source, part, span.offset.saturating_add(offset), len, limit),

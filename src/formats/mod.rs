@@ -7,7 +7,7 @@
 //! A format is a folder (or one reader of a folder), with its definition at the top, and a row of the table that everything
 //! else asks: how it is told, read and written. A [`Writer`] gives tensors to other programs.
 //!
-//! Other kinds are recognised and named, in [`FormatError::Foreign`]. Nothing in a file is ever executed: pickles are
+//! Other kinds are recognised and named, in [`FormatErrorKind::Foreign`]. Nothing in a file is ever executed: pickles are
 //! read by a machine that only builds inert values.
 //!
 //! Memory is bounded by [`Limits`]; time is linear in the bytes of headers and pickles.
@@ -40,7 +40,6 @@ mod writer;
 mod zip;
 mod zipped;
 
-pub use error::FormatError;
 #[cfg(feature = "cli")]
 pub(crate) use error::escaped;
 #[cfg(feature = "network")]
@@ -48,6 +47,7 @@ pub(crate) use error::quoted;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use error::several;
 pub(crate) use error::shown;
+pub use error::{FormatError, FormatErrorKind};
 pub use folder::models;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use folder::only_model;

@@ -113,7 +113,7 @@ impl<'a> TensorReader<'a> {
         }
         let offset = self.tensor.storage.span().offset + at;
         let read = self.source.read_at(offset, buffer);
-        read.map_err(|source| FormatError::Io { part: self.part.clone(), offset, source })
+        read.map_err(|source| FormatError::io(&self.part, offset, source))
     }
 
     /// The code of a tensor that lies in units of fixed size.
@@ -183,7 +183,7 @@ impl<'a> TensorReader<'a> {
         resize(&self.part, codes, start as u64 + count * unit.bytes)?;
         let read = codes.get_mut(start..).unwrap_or_default();
         let offset = span.offset + units.start * unit.bytes;
-        let failed = |source| FormatError::Io { part: self.part.clone(), offset, source };
+        let failed = |source| FormatError::io(&self.part, offset, source);
         self.source.read_at(offset, read).map_err(failed)?;
         if self.tensor.big_endian {
             codec.turn_units(read);

@@ -197,18 +197,14 @@ pub fn read_part(
     limit: u64,
 ) -> Result<Vec<u8>, FormatError> {
     if len > limit {
-        return Err(FormatError::TooLarge { part: part.to_owned(), declared: len, limit });
+        return Err(FormatError::too_large(part, len, limit));
     }
     let found = source.len().saturating_sub(offset);
     if len > found {
-        return Err(FormatError::Truncated { part: part.to_owned(), offset, needed: len, found });
+        return Err(FormatError::truncated(part, offset, len, found));
     }
     let mut bytes = allocate(part, len)?;
-    source.read_at(offset, &mut bytes).map_err(|source| FormatError::Io {
-        part: part.to_owned(),
-        offset,
-        source,
-    })?;
+    source.read_at(offset, &mut bytes).map_err(|source| FormatError::io(part, offset, source))?;
     Ok(bytes)
 }
 

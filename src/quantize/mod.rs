@@ -83,5 +83,11 @@ pub enum QuantizeError {
     NoWeights,
     /// A setting is unknown or out of range.
     #[error(transparent)]
-    Settings(#[from] SettingsError),
+    Settings(Box<SettingsError>),
+}
+
+impl From<SettingsError> for QuantizeError {
+    fn from(error: SettingsError) -> Self {
+        Self::Settings(error.into())
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::resign::resigned;
 use super::{assorted, decoded, example, golden};
-use quantscope::container::{ContainerError, Limits, Reader};
+use quantscope::container::{ContainerErrorKind, Limits, Reader};
 use quantscope::formats::Source;
 use std::error::Error;
 #[cfg(target_arch = "wasm32")]
@@ -72,7 +72,7 @@ fn limits_are_kept_to() {
     ];
     for limits in cases {
         let error = Reader::open(&file, limits).unwrap_err();
-        assert!(matches!(error, ContainerError::Limit { .. }), "{limits:?}: {error}");
+        assert!(matches!(error.kind(), ContainerErrorKind::Limit { .. }), "{limits:?}: {error}");
     }
 }
 

@@ -9,8 +9,8 @@ mod resign;
 
 use quantscope::code::{Assigned, Code, Codebook, Scaled};
 use quantscope::container::{
-    BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, Content, EncodedBlock, Entry, Granularity, Ledger,
-    Limits, Manifest, Reader, Tables, Writer, block_weights, encode_block, rows_of,
+    BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, ContainerErrorKind, Content, EncodedBlock, Entry,
+    Granularity, Ledger, Limits, Manifest, Reader, Tables, Writer, block_weights, encode_block, rows_of,
 };
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable, Positions, Rows};
 use quantscope::formats::Source;
@@ -498,7 +498,7 @@ fn symbols_of_a_block_can_be_read() {
 }
 
 fn request(error: &ContainerError) -> String {
-    assert!(matches!(error, ContainerError::Request { .. }), "{error:?}");
+    assert!(matches!(error.kind(), ContainerErrorKind::Request { .. }), "{error:?}");
     error.to_string()
 }
 

@@ -200,7 +200,7 @@ impl<'a> Fields<'a> {
     }
 
     fn truncated(&self, needed: u64) -> FormatError {
-        FormatError::Truncated { part: PART.to_owned(), offset: self.at, needed, found: self.left() }
+        FormatError::truncated(PART, self.at, needed, self.left())
     }
 
     /// The next bytes, at most as many as a window holds.
@@ -216,11 +216,8 @@ impl<'a> Fields<'a> {
             self.base = self.at;
             self.window.clear();
             self.window.resize(self.left().min(WINDOW) as usize, 0);
-            self.source.read_at(self.at, &mut self.window).map_err(|source| FormatError::Io {
-                part: PART.to_owned(),
-                offset: self.base,
-                source,
-            })?;
+            let read = self.source.read_at(self.at, &mut self.window);
+            read.map_err(|source| FormatError::io(PART, self.base, source))?;
         }
         let start = (self.at - self.base) as usize;
         self.at += len;

@@ -143,7 +143,7 @@ impl Data<'_> {
         let left = self.file.len.saturating_sub(offset);
         if len > left {
             let offset = self.file.offset.saturating_add(offset);
-            return Err(FormatError::Truncated { part, offset, needed: len, found: left });
+            return Err(FormatError::truncated(part, offset, len, left));
         }
         self.at = (info.offset + len).next_multiple_of(self.header.alignment);
         let span = Span { offset: self.file.offset + offset.min(self.file.len), len };

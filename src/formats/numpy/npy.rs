@@ -73,7 +73,7 @@ fn read_header(
     let start = read_storage(source, part, storage, 0, 10.min(storage.len()), limit)?;
     let Some(([magic @ .., major, _, low, high], _)) = start.split_first_chunk::<10>() else {
         let found = start.len() as u64;
-        return Err(FormatError::Truncated { part: part.to_owned(), offset: 0, needed: 10, found });
+        return Err(FormatError::truncated(part, 0, 10, found));
     };
     if magic != MAGIC {
         return Err(FormatError::damaged(part, "the magic string of .npy", "other bytes"));

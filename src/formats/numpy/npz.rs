@@ -5,7 +5,7 @@
 
 use super::npy;
 use crate::formats::zip::Archive;
-use crate::formats::{FormatError, Limits, Source};
+use crate::formats::{FormatError, FormatErrorKind, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
 
@@ -42,7 +42,7 @@ pub(in crate::formats) fn open(
             entry.storage(source).and_then(|storage| npy::locate(source, name.to_owned(), storage, limits));
         match located {
             Ok((tensor, _)) => tensors.push(tensor),
-            Err(error @ FormatError::Unsupported { .. }) => {
+            Err(error) if matches!(error.kind(), FormatErrorKind::Unsupported { .. }) => {
                 is_partial = true;
                 notes.push(format!("not read: {error}"));
                 unsupported = unsupported.or(Some(error));

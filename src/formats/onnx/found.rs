@@ -4,7 +4,7 @@ use super::roles::{Name, Scope};
 use crate::formats::error::shown;
 use crate::formats::layout::{Declared, element_count};
 use crate::formats::source::{below, companion};
-use crate::formats::{FormatError, Limits, Source};
+use crate::formats::{FormatError, FormatErrorKind, Limits, Source};
 use crate::tensor::{Codec, Dtype, Span, Storage};
 use std::collections::BTreeMap;
 
@@ -107,7 +107,7 @@ impl Found {
     fn external_span(&self, source: &dyn Source, bytes: u64) -> Result<Span, FormatError> {
         let location = self.location()?;
         let Some(file) = companion(source, &location) else {
-            return Err(FormatError::Companion { part: self.part(), file: shown(&location) });
+            return Err(FormatErrorKind::Companion { part: self.part(), file: shown(&location) }.into());
         };
         let number = |key: &str, default: u64| match self.external.get(key) {
             None => Ok(default),

@@ -15,7 +15,7 @@ use crate::formats::inflate::read_storage;
 use crate::formats::layout::{Declared, check_unique, mark_ties};
 use crate::formats::pairs::{self, Pairs};
 use crate::formats::zip::{Archive, Entry};
-use crate::formats::{FormatError, Limits, Source, inside};
+use crate::formats::{FormatError, FormatErrorKind, Limits, Source, inside};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Dtype, Storage, Tensor};
 
@@ -120,7 +120,9 @@ pub(in crate::formats) fn open_export(
 fn pickled(source: &dyn Source, state: &State, limits: &Limits) -> Result<Model, FormatError> {
     let entry = state.entry;
     match inside::open(source, &entry.name, &entry.storage(source)?, limits, open_archive) {
-        Err(FormatError::Foreign { .. }) => Ok(Model::empty(FileFormat::TorchExport)),
+        Err(error) if matches!(error.kind(), FormatErrorKind::Foreign { .. }) => {
+            Ok(Model::empty(FileFormat::TorchExport))
+        }
         opened => opened,
     }
 }

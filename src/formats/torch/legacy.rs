@@ -7,7 +7,7 @@ use super::storage::StorageRef;
 use super::walk::Walk;
 use crate::formats::error::shown;
 use crate::formats::source::read_part;
-use crate::formats::{FormatError, Limits, Source};
+use crate::formats::{FormatError, FormatErrorKind, Limits, Source};
 use crate::model::{FileFormat, Model};
 use crate::tensor::{Span, Storage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -82,12 +82,8 @@ fn legacy_storages(
         let size = dtype.map_or(Some(*elements), |dtype| elements.checked_mul(dtype.size_bytes()));
         let offset = at + 8;
         let found = source.len().saturating_sub(offset);
-        let len = size.filter(|len| *len <= found).ok_or(FormatError::Truncated {
-            part,
-            offset,
-            needed: size.unwrap_or(u64::MAX),
-            found,
-        })?;
+        let len = size.filter(|len| *len <= found);
+        let len = len.ok_or_else(|| FormatError::truncated(part, offset, size.unwrap_or(u64::MAX), found))?;
         spans.insert(key.to_owned(), Span { offset, len });
         at = offset + len;
     }
@@ -111,13 +107,15 @@ fn plain_pickle(source: &dyn Source, limits: &Limits) -> FormatError {
                  torch.save or use safetensors",
             )
         }
-        Err(FormatError::Truncated { offset, .. }) => FormatError::foreign(
-            format!("a Python pickle cut short at byte {offset}"),
-            "download or save it again",
-        ),
-        Err(error) => FormatError::foreign(
-            format!("something that starts like a Python pickle and is none ({error})"),
-            "",
-        ),
+        Err(error) => match error.kind() {
+            FormatErrorKind::Truncated { offset, .. } => FormatError::foreign(
+                format!("a Python pickle cut short at byte {offset}"),
+                "download or save it again",
+            ),
+            _ => FormatError::foreign(
+                format!("something that starts like a Python pickle and is none ({error})"),
+                "",
+            ),
+        },
     }
 }

@@ -23,7 +23,7 @@ pub(super) use pickle::is_pickle;
 
 use super::error::shown;
 use super::source::read_part;
-use super::{FormatError, Limits, Source};
+use super::{FormatError, FormatErrorKind, Limits, Source};
 use crate::model::{FileFormat, Model};
 use pickle::Pickle;
 use walk::Walk;
@@ -36,7 +36,11 @@ fn pickle_at(source: &dyn Source, offset: u64, limits: &Limits) -> Result<Pickle
         let len = rest.min(window);
         let bytes = read_part(source, "the pickle", offset, len, limits.header_bytes)?;
         match pickle::read(&bytes, offset) {
-            Err(FormatError::Truncated { .. }) if len < rest && len < limits.header_bytes => {
+            Err(error)
+                if matches!(error.kind(), FormatErrorKind::Truncated { .. })
+                    && len < rest
+                    && len < limits.header_bytes =>
+            {
                 window = (window * 8).min(limits.header_bytes);
             }
             other => return other,

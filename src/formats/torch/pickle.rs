@@ -121,7 +121,7 @@ pub(in crate::formats) fn is_pickle(head: &[u8]) -> bool {
 
 /// Reads one pickle from the start of `bytes`, which lie at `base` in the file.
 ///
-/// [`FormatError::Truncated`] means that more bytes may help.
+/// [`FormatErrorKind::Truncated`] means that more bytes may help.
 pub(super) fn read(bytes: &[u8], base: u64) -> Result<Pickle, FormatError> {
     let mut machine = Machine {
         bytes,
@@ -160,11 +160,8 @@ impl<'a> Machine<'a> {
     fn take(&mut self, count: u64) -> Result<&'a [u8], FormatError> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let taken = usize::try_from(count).ok().and_then(|count| rest.get(..count));
-        let taken = taken.ok_or_else(|| FormatError::Truncated {
-            part: "the pickle".to_owned(),
-            offset: self.base + self.at as u64,
-            needed: count,
-            found: rest.len() as u64,
+        let taken = taken.ok_or_else(|| {
+            FormatError::truncated("the pickle", self.base + self.at as u64, count, rest.len() as u64)
         })?;
         self.at += taken.len();
         Ok(taken)

@@ -132,7 +132,7 @@ impl Entry {
         let span = Span { offset: name_offset + name_len + extra_len, len: self.compressed };
         let found = source.len().saturating_sub(span.offset);
         if span.len > found {
-            return Err(FormatError::Truncated { part, offset: span.offset, needed: span.len, found });
+            return Err(FormatError::truncated(part, span.offset, span.len, found));
         }
         match self.method {
             0 if self.compressed == self.uncompressed => Ok(Storage::Stored(span)),

@@ -135,10 +135,7 @@ impl DataSet {
     pub fn read(paths: &[std::path::PathBuf]) -> Result<Self, NetworkError> {
         use crate::engine::native::{FileSource, file_name};
         let open = |path: &std::path::PathBuf| {
-            let failed = |source| {
-                let part = path.display().to_string();
-                crate::formats::FormatError::Io { part, offset: 0, source }
-            };
+            let failed = |source| crate::formats::FormatError::io(path.display().to_string(), 0, source);
             Ok((file_name(path), FileSource::open(path).map_err(failed)?))
         };
         let files = paths.iter().map(open).collect::<Result<Vec<_>, crate::formats::FormatError>>()?;
