@@ -5,7 +5,7 @@
 
 use super::PlotError;
 use super::theme::Colour;
-use plotters::prelude::{Color, DrawingBackend, IntoFont, RGBColor, ShapeStyle, TextStyle};
+use plotters::prelude::{Color, DrawingBackend, FontDesc, FontFamily, RGBColor, ShapeStyle, TextStyle};
 use plotters::style::FontStyle;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -172,10 +172,9 @@ impl Scene {
                     };
                     let weight = if *bold { FontStyle::Bold } else { FontStyle::Normal };
                     let tint = colour(*ink);
+                    let font = FontDesc::new(FontFamily::Name(families), size * font_factor, weight);
                     let text_style =
-                        TextStyle::from((families, size * font_factor).into_font().style(weight))
-                            .color(&tint)
-                            .pos(Pos::new(horizontal, VPos::Center));
+                        TextStyle::from(font).color(&tint).pos(Pos::new(horizontal, VPos::Center));
                     backend.draw_text(text, &text_style, whole(*at))
                 }
             };
