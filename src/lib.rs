@@ -20,7 +20,8 @@
 //!
 //! - [`role`], [`tensor`], [`anatomy`], [`model`]: what numbers do, element types, spans, what of a file changes with its
 //!   tensors, a model as an ordered list of them.
-//! - `checksum`, `number`, `order`, [`random`], `varint`: CRC-32; decimal numbers; sorting; random numbers; numbers as bytes.
+//! - `checksum`, `number`, `order`, [`random`], `strides`, `varint`: CRC-32; decimal numbers; sorting; random numbers; where
+//!   strides lead; numbers as bytes.
 //! - [`formats`]: weight files, their readers and writers, and their table; readers locate tensors, they do not load them.
 //! - [`skeleton`]: a file without the numbers of its tensors, and where they go.
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
@@ -62,6 +63,7 @@ pub mod rate_distortion;
 pub mod recipe;
 pub mod role;
 pub mod skeleton;
+mod strides;
 pub mod task;
 pub mod tensor;
 mod varint;

@@ -8,8 +8,8 @@ use super::codec::Unit;
 use super::inflate::{Inflater, read_storage};
 use super::source::resize;
 use super::{FormatError, Limits, Source, error::shown};
+use crate::strides::Distances;
 use crate::tensor::{Codec, Dtype, Storage, Tensor};
-use ndarray::{ArrayView, IxDyn, ShapeBuilder as _};
 use std::ops::Range;
 
 /// Bytes of codes that are read and decoded at a time.
@@ -223,22 +223,14 @@ impl<'a> TensorReader<'a> {
     }
 }
 
-/// Copies elements of `size` bytes from a strided window into row-major order; `None` for strides that make no view.
-///
-/// An element's bytes are one more dimension, so that one piece of code serves every type.
+/// Copies elements of `size` bytes from a strided window into row-major order; `None` for strides that lead out of it.
 fn gather(window: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u8]) -> Option<()> {
-    let extent = |n: &u64| usize::try_from(*n).ok();
-    // Broadcast dimensions repeat the same elements: view them once and let ndarray repeat the view.
-    let once = |(n, stride): (&u64, &i64)| if *stride == 0 { Some(1) } else { extent(n) };
-    let step = |stride: &i64| usize::try_from(*stride).ok()?.checked_mul(usize::try_from(size).ok()?);
-    let bytes = std::iter::once(extent(&size));
-    let viewed: Vec<usize> =
-        shape.iter().zip(strides).map(once).chain(bytes.clone()).collect::<Option<_>>()?;
-    let full: Vec<usize> = shape.iter().map(extent).chain(bytes).collect::<Option<_>>()?;
-    let steps: Vec<usize> = strides.iter().map(step).chain([Some(1)]).collect::<Option<_>>()?;
-    let view = ArrayView::from_shape(IxDyn(&viewed).strides(IxDyn(&steps)), window).ok()?;
-    for (slot, byte) in out.iter_mut().zip(view.broadcast(IxDyn(&full))?.iter()) {
-        *slot = *byte;
+    let size = usize::try_from(size).ok()?;
+    let shape: Vec<usize> = shape.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<_>>()?;
+    let step = |stride: &i64| usize::try_from(*stride).ok()?.checked_mul(size);
+    let steps: Vec<usize> = strides.iter().map(step).collect::<Option<_>>()?;
+    for (slot, at) in out.chunks_exact_mut(size).zip(Distances::new(&shape, &steps)?) {
+        slot.copy_from_slice(window.get(at..)?.get(..size)?);
     }
     Some(())
 }

@@ -1,7 +1,7 @@
 //! How a tensor's elements lie in a file.
 
+use crate::strides::Distances;
 use crate::tensor::{Dtype, Span, Storage, Tensor};
-use ndarray::{ArrayViewMut, IxDyn, ShapeBuilder as _};
 use serde::{Deserialize, Serialize};
 
 /// Where and how elements lie in a file; without strides, row-major.
@@ -95,6 +95,9 @@ impl View {
     /// there is no memory.
     pub fn reorder(&self, shape: &[u64], size: u64, bytes: Vec<u8>) -> Option<Vec<u8>> {
         let Some(strides) = &self.strides else { return Some(bytes) };
+        if !self.is_dense(shape) {
+            return None;
+        }
         let mut out = Vec::new();
         out.try_reserve_exact(bytes.len()).ok()?;
         out.resize(bytes.len(), 0);
@@ -103,19 +106,17 @@ impl View {
     }
 }
 
-/// Copies elements of `size` bytes from row-major order to strides; `None` for strides that make no view.
+/// Copies elements of `size` bytes from row-major order to strides; `None` for strides that lead out of them.
 fn scatter(bytes: &[u8], shape: &[u64], strides: &[i64], size: u64, out: &mut [u8]) -> Option<()> {
-    let extent = |n: &u64| usize::try_from(*n).ok();
+    let size = usize::try_from(size).ok()?;
+    let shape: Vec<usize> = shape.iter().map(|n| usize::try_from(*n).ok()).collect::<Option<_>>()?;
     // Where there is but one of something, its stride leads nowhere and may be any.
-    let step = |(stride, count): (&i64, &u64)| {
-        let stride = if *count == 1 { 0 } else { usize::try_from(*stride).ok()? };
-        stride.checked_mul(usize::try_from(size).ok()?)
+    let step = |(stride, count): (&i64, &usize)| {
+        if *count == 1 { Some(0) } else { usize::try_from(*stride).ok()?.checked_mul(size) }
     };
-    let steps: Vec<usize> = strides.iter().zip(shape).map(step).chain([Some(1)]).collect::<Option<_>>()?;
-    let shape: Vec<usize> = shape.iter().chain([&size]).map(extent).collect::<Option<_>>()?;
-    let mut view = ArrayViewMut::from_shape(IxDyn(&shape).strides(IxDyn(&steps)), out).ok()?;
-    for (slot, byte) in view.iter_mut().zip(bytes) {
-        *slot = *byte;
+    let steps: Vec<usize> = strides.iter().zip(&shape).map(step).collect::<Option<_>>()?;
+    for (element, at) in bytes.chunks_exact(size).zip(Distances::new(&shape, &steps)?) {
+        out.get_mut(at..)?.get_mut(..size)?.copy_from_slice(element);
     }
     Some(())
 }

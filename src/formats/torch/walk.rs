@@ -101,17 +101,21 @@ impl<'a> Walk<'a> {
         let most = (self.pickle.ids().len() as u64).saturating_mul(VISITS_PER_VALUE).max(LEAST_VISITS);
         let root = Rc::new(Place { above: None, name: Name::Group });
         let mut agenda = vec![Visit::Enter(self.pickle.root, root, 0)];
-        let mut open = BTreeSet::new();
+        // Whether each value is being walked through.
+        let mut open = vec![false; self.pickle.ids().len()];
         while let Some(visit) = agenda.pop() {
             let (id, place, depth) = match visit {
                 Visit::Leave(id) => {
-                    open.remove(&id);
+                    if let Some(is_open) = open.get_mut(id as usize) {
+                        *is_open = false;
+                    }
                     continue;
                 }
                 Visit::Enter(id, place, depth) => (id, place, depth),
             };
+            let Some(is_open) = open.get_mut(id as usize) else { continue };
             // References may multiply what a small pickle spells out: bound the visits, not only the values.
-            if depth > DEEPEST || !open.insert(id) {
+            if depth > DEEPEST || std::mem::replace(is_open, true) {
                 continue;
             }
             agenda.push(Visit::Leave(id));
