@@ -34,9 +34,9 @@ pub(crate) fn sorted_pairs(pairs: &[(f32, f32)]) -> Vec<(f32, f32)> {
 
 /// Positions of `names` in the order of their bytes; equal names stay in order.
 pub(crate) fn by_name(names: &[&str]) -> Vec<usize> {
-    let mut positions: Vec<usize> = (0..names.len()).collect();
-    positions.sort_unstable_by(|a, b| names.get(*a).cmp(&names.get(*b)).then(a.cmp(b)));
-    positions
+    let mut pairs: Vec<(&str, usize)> = names.iter().copied().zip(0..).collect();
+    pairs.sort_unstable();
+    pairs.into_iter().map(|(_, position)| position).collect()
 }
 
 /// As [`sorted_by_key`], for items that cannot be copied.

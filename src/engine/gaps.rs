@@ -230,10 +230,8 @@ impl Measure<'_> {
     /// Against exact k-means with the same numbers of levels.
     fn fill_from_means(&self, curve: &mut Curve) {
         let Some(method) = Method::proving(Optimum::OfLevels) else { return };
-        let k = |point: &Point| {
-            let given = [(method.swept.to_owned(), point.parameter.clone()?)];
-            Settings::new(method.parameters, &given.into()).ok()
-        };
+        let k =
+            |point: &Point| Settings::of(method.parameters, &[(method.swept, point.parameter.clone()?)]).ok();
         let settings: Vec<Settings> = curve.points.iter().filter_map(k).collect();
         let solved = Evaluated::several(self.groups, method, &settings, !self.weighted);
         for (point, exact) in curve.points.iter_mut().zip(solved) {

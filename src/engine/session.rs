@@ -356,7 +356,7 @@ impl Session {
         let mut is_hasty = false;
         if pilot::is_wanted(&recipe) {
             let mut like = Recipe::clone(&recipe);
-            like.settings.remove(recipe.method.swept);
+            like.unset(recipe.method.swept);
             let like = like.to_line();
             let known = self.last_tried.as_ref().filter(|(line, _)| hasty && *line == like);
             is_hasty = known.is_some();

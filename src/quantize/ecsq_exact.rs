@@ -27,8 +27,7 @@ const POLISH_PASSES: u32 = 400;
 
 /// Settings for a price of a bit in variances of the weights, and runs of cells to cut between.
 pub fn settings(price: f64, bins: u64) -> Result<Settings, SettingsError> {
-    let given = [("lambda".to_owned(), Value::Number(price)), ("bins".to_owned(), Value::Integer(bins))];
-    Settings::new(PARAMETERS, &given.into())
+    Settings::of(PARAMETERS, &[("lambda", Value::Number(price)), ("bins", Value::Integer(bins))])
 }
 
 /// Solves for the λ in `settings`.

@@ -13,8 +13,6 @@
 //!
 //! Cost: O(n log n) per pass, one to four passes; about 60 bytes per cell. Exact up to rounding of float64 sums.
 
-use std::collections::BTreeMap;
-
 use super::assemble::{assemble_nearest, centroids};
 use super::penalised::{Path, Workspace};
 use super::points::{Points, distinct_cells};
@@ -107,7 +105,8 @@ fn solve_cells(cells: &[Moments], ks: &[u32]) -> Result<Vec<Solution>, QuantizeE
 /// Optimal partitions of the same cells found so far, by their number of clusters.
 struct Search {
     points: Points,
-    paths: BTreeMap<usize, Path>,
+    /// By their number of clusters, ascending.
+    paths: Vec<Path>,
     workspace: Workspace,
     coarse: Option<Box<Search>>,
     passes: u32,
@@ -120,9 +119,7 @@ impl Search {
         let coarse = (n >= COARSEST).then(|| Box::new(Self::new(coarser(&points, n / COARSENING))));
         let one = Path::new(&points, vec![0, n as u32], f64::INFINITY);
         let all = Path::new(&points, (0..=n as u32).collect(), 0.0);
-        let mut paths = BTreeMap::new();
-        paths.insert(1, one);
-        paths.insert(n, all);
+        let paths = if n == 1 { vec![all] } else { vec![one, all] };
         Self { points, paths, workspace: Workspace::default(), coarse, passes: 0 }
     }
 
@@ -133,7 +130,7 @@ impl Search {
         // How far beside k to aim, growing while guesses land on the same side.
         let mut beside = 0.0;
         loop {
-            if let Some(path) = self.paths.get(&k) {
+            if let Some(path) = self.path(k) {
                 return path.cuts.clone();
             }
             let learned = if guesses == 0 { self.coarse_penalty(k) } else { None };
@@ -151,32 +148,51 @@ impl Search {
             self.passes += 1;
             if low < path.len() && path.len() < high {
                 beside = 0.0;
-                self.paths.insert(path.len(), path);
+                self.learn(path);
             } else if guess.is_some() {
                 beside =
                     if path.len() <= low { 2.0 * beside.max(0.0) + 1.0 } else { 2.0 * beside.min(0.0) - 1.0 };
                 // The same partition again, known to be optimal for one more penalty.
-                self.paths.insert(path.len(), path);
+                self.learn(path);
             } else if let Some((fewer, more)) = self.neighbours(k) {
                 // Nothing lies below the chord: k is on a straight piece of the error.
                 let cuts = splice(&fewer.cuts, &more.cuts, k);
-                self.paths.insert(k, Path::new(&self.points, cuts, chord));
+                self.learn(Path::new(&self.points, cuts, chord));
             }
         }
     }
 
     /// The known partitions with fewest more and most fewer clusters than k.
     fn neighbours(&self, k: usize) -> Option<(&Path, &Path)> {
-        let (_, fewer) = self.paths.range(..k).next_back()?;
-        let (_, more) = self.paths.range(k + 1..).next()?;
-        Some((fewer, more))
+        let at = self.place(k);
+        let fewer = self.paths.get(at.checked_sub(1)?)?;
+        Some((fewer, self.paths.get(at..)?.iter().find(|path| path.len() > k)?))
+    }
+
+    /// How many partitions are known that have fewer clusters than k.
+    fn place(&self, k: usize) -> usize {
+        self.paths.partition_point(|path| path.len() < k)
+    }
+
+    /// The known partition into k clusters.
+    fn path(&self, k: usize) -> Option<&Path> {
+        self.paths.get(self.place(k)).filter(|path| path.len() == k)
+    }
+
+    /// Remembers a partition, in place of another into as many clusters.
+    fn learn(&mut self, path: Path) {
+        let at = self.place(path.len());
+        match self.paths.get_mut(at).filter(|known| known.len() == path.len()) {
+            Some(known) => *known = path,
+            None => self.paths.insert(at, path),
+        }
     }
 
     /// A penalty for k clusters of the coarser problem, where there is one fine enough.
     fn coarse_penalty(&mut self, k: usize) -> Option<f64> {
         let coarse = self.coarse.as_mut().filter(|coarse| coarse.points.len() >= CELLS_PER_LEVEL * k)?;
         coarse.cuts(k);
-        coarse.paths.get(&k).map(|path| path.penalty)
+        coarse.path(k).map(|path| path.penalty)
     }
 }
 

@@ -145,6 +145,15 @@ impl Settings {
         Ok(Self { values })
     }
 
+    /// As [`new`](Self::new), for a few parameters by their names.
+    pub fn of(parameters: &[Parameter], given: &[(&str, Value)]) -> Result<Self, SettingsError> {
+        let mut named = BTreeMap::new();
+        for (id, value) in given {
+            named.insert((*id).to_owned(), value.clone());
+        }
+        Self::new(parameters, &named)
+    }
+
     /// The whole-number parameter `id`; 0 if the method has none of that name.
     pub fn integer(&self, id: &str) -> u64 {
         if let Some(Value::Integer(n)) = self.value(id) { *n } else { 0 }

@@ -137,6 +137,16 @@ impl Recipe {
         }
     }
 
+    /// Leaves a parameter of the method at its default.
+    pub fn unset(&mut self, id: &str) {
+        // Not `remove`: taking single entries out of a tree is much code in the page, and nothing else there does.
+        for (known, value) in std::mem::take(&mut self.settings) {
+            if known != id {
+                self.settings.insert(known, value);
+            }
+        }
+    }
+
     /// Checks every field, alone and beside the others.
     pub fn check(&self) -> Result<Checked, SettingsError> {
         let method = methods::find(&self.method).ok_or_else(|| {

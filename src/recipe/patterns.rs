@@ -39,18 +39,18 @@ pub fn roles_text(roles: &[Role]) -> String {
 
 /// Reads [`roles_text`]; `trained` is what training moves: weights, biases, normalisation.
 pub(super) fn roles_from(text: &str) -> Result<Vec<Role>, SettingsError> {
-    let mut wanted = std::collections::BTreeSet::new();
+    let mut wanted = Vec::new();
     for word in text.split(',') {
         match word {
             "all" => wanted.extend(Role::ALL),
             "trained" => wanted.extend(Role::TRAINED),
-            _ => drop(wanted.insert(Role::from_id(word).ok_or_else(|| {
+            _ => wanted.push(Role::from_id(word).ok_or_else(|| {
                 let ids: Vec<&str> = Role::ALL.iter().map(|role| role.id()).collect();
                 refused("roles", format!("some of {}, or trained, or all", ids.join(", ")), word)
-            })?)),
+            })?),
         }
     }
-    Ok(wanted.into_iter().collect())
+    Ok(Role::ALL.into_iter().filter(|role| wanted.contains(role)).collect())
 }
 
 /// Finer steps as a recipe writes them: `PATTERN:BITS`, commas between, with a backslash before a comma in a pattern.

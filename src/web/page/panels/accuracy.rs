@@ -99,7 +99,7 @@ fn tell(app: &App) {
             put("importance", &loaded.file);
         }
         put("recipe", &JsValue::from_str(&state.solvable().to_line()));
-        let methods: Vec<&str> = state.view.methods.iter().map(String::as_str).collect();
+        let methods = &state.view.methods;
         put("methods", &JsValue::from_str(&methods.join(",")));
     }
     dispatch(&app.document, "accuracy-state", &object);

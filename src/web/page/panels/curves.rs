@@ -28,18 +28,15 @@ impl Panel for Curves {
         }
         on(&app.elements.method_toggles, "change", move |event| {
             let input = event.target().and_then(|target| target.dyn_into::<HtmlInputElement>().ok());
-            let Some((input, id)) =
-                input.and_then(|input| Some((input.clone(), input.get_attribute("data-method")?)))
-            else {
-                return;
-            };
+            let Some(input) = input else { return };
+            let named = input.get_attribute("data-method");
+            let Some(method) = named.and_then(|id| methods::find(&id)) else { return };
             {
-                let methods = &mut app.state.borrow_mut().view.methods;
+                let drawn = &mut app.state.borrow_mut().view.methods;
+                drawn.retain(|id| *id != method.id);
                 if input.checked() {
-                    methods.insert(id)
-                } else {
-                    methods.remove(&id)
-                };
+                    drawn.push(method.id);
+                }
             }
             app.changed(Change::Methods);
         });

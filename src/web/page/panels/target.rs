@@ -54,7 +54,7 @@ fn competing(app: &App, recipe: &Recipe) -> Vec<&'static Method> {
     let state = app.state.borrow();
     let all = app.elements.target_all.checked();
     let competes = |method: &&Method| {
-        if all { state.view.methods.contains(method.id) } else { method.id == recipe.method }
+        if all { state.view.methods.contains(&method.id) } else { method.id == recipe.method }
     };
     methods::METHODS.iter().filter(competes).collect()
 }

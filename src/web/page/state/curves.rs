@@ -29,7 +29,7 @@ impl State {
     }
 
     fn curves(&self) -> impl Iterator<Item = (&'static Method, &Answered<Sweep>)> {
-        let shown = methods::METHODS.iter().filter(|method| self.view.methods.contains(method.id));
+        let shown = methods::METHODS.iter().filter(|method| self.view.methods.contains(&method.id));
         shown.filter_map(|method| Some((method, self.answers.curves.get(slot(method.id))?.as_ref()?)))
     }
 
@@ -45,14 +45,14 @@ impl State {
             recipe.settings.clear();
             method.id.clone_into(&mut recipe.method);
         }
-        recipe.settings.remove(method.swept);
+        recipe.unset(method.swept);
         Some(Self::ask(&recipe, self.file.as_ref()?))
     }
 
     /// The next curve that is missing, with its question; the method in use comes first.
     pub fn next_curve(&self, refused: &[String]) -> Option<(&'static Method, String)> {
         let is_used = |method: &&Method| method.id == self.wish.recipe.method;
-        let others = methods::METHODS.iter().filter(|m| !is_used(m) && self.view.methods.contains(m.id));
+        let others = methods::METHODS.iter().filter(|m| !is_used(m) && self.view.methods.contains(&m.id));
         methods::METHODS.iter().filter(is_used).chain(others).find_map(|method| {
             let question = self.curve_question(method)?;
             let answer = self.answers.curves.get(slot(method.id)).and_then(Option::as_ref);

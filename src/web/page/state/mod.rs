@@ -13,7 +13,6 @@ use crate::quantize::grid::STEP;
 use crate::quantize::{SettingsError, Value};
 use crate::recipe::Recipe;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use web_sys::{Blob, File};
 
 /// An answer with the question that it answers: whatever else has changed, it is shown as current only while that is asked.
@@ -78,7 +77,7 @@ pub struct Wish {
 #[derive(Debug)]
 pub struct View {
     /// Methods whose curves are drawn.
-    pub methods: BTreeSet<String>,
+    pub methods: Vec<&'static str>,
     /// The rate's measure.
     pub rate: Rate,
     /// Whether quality is weighted SQNR.
@@ -89,10 +88,7 @@ pub struct View {
 
 impl Default for View {
     fn default() -> Self {
-        let mut methods = BTreeSet::new();
-        for method in crate::quantize::methods::METHODS {
-            methods.insert(method.id.to_owned());
-        }
+        let methods = crate::quantize::methods::METHODS.iter().map(|method| method.id).collect();
         Self { methods, rate: Rate::Coded, weighted: false, tensor: None }
     }
 }

@@ -160,7 +160,7 @@ pub fn typed_in(app: &App, id: &str, target: &Element) {
     let text = value_of(target);
     let mut recipe = app.state.borrow().wish.recipe.clone();
     if text.is_empty() {
-        recipe.settings.remove(id);
+        recipe.unset(id);
     } else {
         recipe.settings.insert(id.to_owned(), recipe::value_from(&text));
     }
