@@ -7,6 +7,7 @@ use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
 use super::restore::elements;
 use super::{EngineError, Plan, Session, unpack};
+use crate::checksum::xxh3;
 use crate::code::Code;
 use crate::container::{
     Coding, Content, Entry, Granularity, Ledger, Limits, MAGIC, Manifest, Reader, Tables, Writer,
@@ -314,7 +315,7 @@ pub fn check_blocks(
         for block in 0..entry.blocks() {
             bytes.clear();
             decoder.decode_block(file, block, &mut bytes)?;
-            hasher.update(&xxhash_rust::xxh3::xxh3_128(&bytes).to_le_bytes());
+            hasher.update(&xxh3(&bytes).to_le_bytes());
             done(bytes.len() as u64);
         }
     }

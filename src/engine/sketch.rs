@@ -3,6 +3,7 @@
 use super::kept::Kept;
 use super::report::Stats;
 use super::{EngineError, Input, Task, pack};
+use crate::checksum::xxh3;
 use crate::container::row_len;
 use crate::formats::{Limits, TensorReader};
 use crate::histogram::{Accumulator, Histogram};
@@ -76,7 +77,7 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
         values.clear();
         h.clear();
         reader.read(range.clone(), &mut bytes)?;
-        let mut sketch = BlockSketch { hash: xxhash_rust::xxh3::xxh3_128(&bytes), ..BlockSketch::default() };
+        let mut sketch = BlockSketch { hash: xxh3(&bytes), ..BlockSketch::default() };
         if tensor.dtype.is_float() {
             tensor.dtype.extend_f32(&bytes, &mut values);
             if let Some(importance) = &mut importance {

@@ -6,6 +6,7 @@ use super::plan::{Fate, Plan};
 use super::report::Verification;
 use super::restore::laid_out;
 use super::{EngineError, Input, Task, pack, unpack};
+use crate::checksum::xxh3;
 use crate::container::{Reader, rows_of};
 use crate::formats::Source;
 use crate::rate_distortion::sqnr_db;
@@ -80,7 +81,7 @@ fn compare(
         compared.mismatches += pairs.filter(|(a, b)| a != b).count() as u64;
         compared.mismatches += (expected_bytes.len().abs_diff(bytes.len()) / size) as u64;
         if !range.is_empty() {
-            compared.hashes.push(xxhash_rust::xxh3::xxh3_128(&bytes));
+            compared.hashes.push(xxh3(&bytes));
         }
         if let Some(all) = &mut all {
             if all.is_empty() { std::mem::swap(*all, &mut bytes) } else { all.append(&mut bytes) }

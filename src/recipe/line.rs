@@ -82,7 +82,7 @@ impl Recipe {
             Json::Object(pairs) => {
                 let text = |(key, value): (&'_ String, &Json)| match value {
                     Json::String(text) => Ok((key.clone(), text.clone())),
-                    Json::Number(number) => Ok((key.clone(), number.to_string())),
+                    Json::Number(number) => Ok((key.clone(), written(number))),
                     _ => Err(refused(key, "a text or a number", "neither")),
                 };
                 let pairs: Result<Vec<(String, String)>, SettingsError> = pairs.iter().map(text).collect();
@@ -126,6 +126,14 @@ pub fn value_from(text: &str) -> Value {
             .map(|number| number.to_string().parse().map_or(Value::Number(number), Value::Integer))
     };
     whole().or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
+}
+
+/// A JSON number in digits: as the standard library writes it, since serde_json has tables of its own for that.
+fn written(number: &serde_json::Number) -> String {
+    match (number.as_u64(), number.as_f64()) {
+        (Some(whole), _) => whole.to_string(),
+        (None, real) => real.unwrap_or(f64::NAN).to_string(),
+    }
 }
 
 /// Percent-encodes what could end a value inside an address.
