@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The graph is run node by node ([`cut`]). Operators that only move or choose values are not rounded again ([`moves`]).
-//! Without an accumulator's format, and inside every operator that is not Conv, Gemm or MatMul, the arithmetic is float32's.
+//! Without an accumulator's format, and inside every operator that is not Conv, Gemm or `MatMul`, the arithmetic is float32's.
 //! `docs/emulation.md` says what is rounded when, operator by operator.
 //!
 //! Cost: a run of the network and a pass over every value; with an accumulator's format two roundings per multiply-add.

@@ -145,7 +145,8 @@ fn finish(node: &Node, made: &mut Made, c: Option<&Array>, (rounder, channels): 
     }
 }
 
-/// What is added to the sum of each place: a number for each channel, or a matrix that is repeated where it has one row or column.
+/// What is added to the sum of each place: a number for each channel, or a matrix that is repeated where it has one row or
+/// column.
 fn addend<'a>(
     c: &'a Array,
     is_conv: bool,
