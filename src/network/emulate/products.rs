@@ -22,7 +22,7 @@ struct Array<'a> {
 }
 
 /// An operator's sums, and how many of them went beyond the accumulator's largest number.
-pub(super) struct Sums {
+pub(super) struct Summed {
     pub(super) value: Value,
     pub(super) sums: u64,
     pub(super) saturated: u64,
@@ -44,7 +44,7 @@ pub(super) fn compute(
     inputs: &[Option<ValueView>],
     rounder: &Rounder,
     channels: &[f32],
-) -> Result<Sums, NetworkError> {
+) -> Result<Summed, NetworkError> {
     let array = |at: usize| inputs.get(at).and_then(Option::as_ref).map(floats).transpose();
     let (Some(a), Some(b)) = (array(0)?, array(1)?) else {
         return Err(NetworkError::Run("two operands are expected, found fewer".to_owned()));
@@ -58,7 +58,7 @@ pub(super) fn compute(
     finish(node, &mut sums, c.as_ref(), (rounder, channels));
     let Made { shape, numbers, count, saturated } = sums;
     let value = Value::from_shape(&shape, numbers).map_err(|error| NetworkError::Run(error.to_string()))?;
-    Ok(Sums { value, sums: count, saturated })
+    Ok(Summed { value, sums: count, saturated })
 }
 
 fn floats<'a>(view: &ValueView<'a>) -> Result<Array<'a>, NetworkError> {

@@ -283,7 +283,7 @@ fn any_number_of_threads_answers_the_same() {
     let (files, setup, data) = sample("transformer.onnx", "digits-8.npz");
     let emulator = Emulator::new(&files, &setup, &data, &[]).unwrap();
     let prepared = emulator.prepare(&Choice::uniform(Numbers::all(format("bf16")))).unwrap();
-    let batches = emulator.batches(&data, 0..300).unwrap();
+    let batches: Vec<Batch> = (0..5).map(|at| emulator.batch(&data, 4 * at..4 * at + 4).unwrap()).collect();
     let (one, three) = (prepared.run_all(&batches, 1).unwrap(), prepared.run_all(&batches, 3).unwrap());
     assert_eq!((one.outputs, one.report), (three.outputs, three.report));
 }
