@@ -119,6 +119,7 @@ fn count(values: &[f32], is_such: impl Fn(f32) -> bool) -> u64 {
 
 impl BlockSketch {
     /// Counts zeros and what is not finite, and finds the least and the largest of what is.
+    #[allow(clippy::needless_bitwise_bool, reason = "both are looked at, so that lanes have no branches")]
     fn measure(&mut self, values: &[f32]) {
         let (mut min, mut max) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
         for values in values.chunks(COUNTED_AT_A_TIME) {

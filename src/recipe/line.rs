@@ -128,7 +128,7 @@ pub fn value_from(text: &str) -> Value {
     whole().or_else(number).unwrap_or_else(|| Value::Choice(text.to_owned()))
 }
 
-/// A JSON number in digits: as the standard library writes it, since serde_json has tables of its own for that.
+/// A JSON number in digits: as the standard library writes it, since `serde_json` has tables of its own for that.
 fn written(number: &serde_json::Number) -> String {
     match (number.as_u64(), number.as_f64()) {
         (Some(whole), _) => whole.to_string(),

@@ -3,12 +3,13 @@
 use super::trial::{Ask, Heard, r_squared};
 use crate::network::NetworkError;
 use crate::network::data::DataSet;
-use crate::network::emulate::{Answer, Batch, Choice, Emulator, Numbers, Range};
+use crate::network::emulate::{Answer, Batch, Choice, Emulator, Numbers, Prepared, Range};
 use crate::network::evaluate::Setup;
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
 use crate::number_format::Format;
 use serde::{Deserialize, Serialize};
+#[cfg(not(target_arch = "wasm32"))]
 use std::collections::BTreeMap;
 
 /// What one of weights, activations and accumulators is rounded to.
@@ -93,6 +94,9 @@ impl Parts {
         formats.iter().any(|format| self.activations.of(*format).is_some_and(|format| format.needs_scale()))
     }
 }
+
+/// Runs batches in prepared formats.
+type Run<'a> = &'a dyn Fn(&Prepared<'_>, &[Batch]) -> Result<Answer, NetworkError>;
 
 /// Samples at the end of the data that are kept for ranges, where formats need them.
 pub const CALIBRATION: usize = 50;
@@ -180,7 +184,7 @@ impl Scorer {
         &self,
         choice: &Choice,
         range: &std::ops::Range<usize>,
-        run: &dyn Fn(&crate::network::emulate::Prepared<'_>, &[Batch]) -> Result<Answer, NetworkError>,
+        run: Run,
     ) -> Result<Heard, NetworkError> {
         let prepared = self.emulator.prepare(choice)?;
         let answer = run(&prepared, &self.emulator.batches(&self.data, range.clone())?)?;

@@ -25,7 +25,9 @@ pub fn formats(text: &str) -> Result<Vec<Format>, NetworkError> {
         let mut rest = item;
         while !rest.is_empty() {
             let (before, range, after) = next_range(rest)?;
-            names.iter_mut().for_each(|name| name.push_str(before));
+            for name in &mut names {
+                name.push_str(before);
+            }
             if let Some((first, last)) = range {
                 let count = names.len().saturating_mul((last - first) as usize + 1);
                 if count > MOST_FORMATS {
