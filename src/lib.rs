@@ -36,6 +36,7 @@
 //! - [`purpose`]: what a file that is brought to an open model is for.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`engine`]: jobs: sketch, solve, encode, verify.
+//! - [`cost`]: energy and time of a network in a number format, by a model.
 //! - `network`: running ONNX networks: accuracy, curvature, fine-tuning; a feature, which the page loads apart.
 //! - [`plot`]: charts, drawn with any plotters backend.
 //! - `cli`: the native program; `web`: the page and its workers.
@@ -44,6 +45,7 @@ pub mod anatomy;
 mod checksum;
 pub mod code;
 pub mod container;
+pub mod cost;
 pub mod engine;
 pub mod entropy;
 pub mod formats;
