@@ -15,6 +15,7 @@ use super::backward::{Pair, Pairs, Purpose, Walk};
 use super::data::DataSet;
 use super::evaluate::{GoOn, Setup, classes};
 use super::graph::Node;
+use super::inputs::Inputs;
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
 use crate::formats::{self, Contents, Limits, TensorHeader, Writer};
@@ -111,6 +112,11 @@ fn logits_of(graph: &Graph, output: &str) -> String {
 
 /// The graph with branches on constants of the data replaced by the ones taken.
 pub fn flattened(files: &ModelBytes, setup: &Setup, data: &DataSet) -> Result<Graph, NetworkError> {
+    flattened_on(files, &setup.inputs(data, 0..1)?)
+}
+
+/// The graph with branches replaced by the ones taken on these inputs.
+pub fn flattened_on(files: &ModelBytes, inputs: &Inputs) -> Result<Graph, NetworkError> {
     let mut graph = Graph::parse(files.model())?;
     for _ in 0..32 {
         let conditions = graph.conditions();
@@ -128,7 +134,7 @@ pub fn flattened(files: &ModelBytes, setup: &Setup, data: &DataSet) -> Result<Gr
         }
         if !computed.is_empty() {
             let network = Network::with_values(&graph, files, &wanted)?;
-            let values = network.run(&setup.inputs(data, 0..1)?, &computed)?;
+            let values = network.run(inputs, &computed)?;
             for (name, value) in computed.iter().zip(values) {
                 known.insert(name.clone(), value.to_integers().first().is_some_and(|x| *x != 0));
             }

@@ -5,6 +5,7 @@
 //! files ──DataSet──▶ samples ──Preprocess──▶ input tensors
 //! outputs ──measure──▶ accuracy with intervals, agreement, loss, divergence
 //! graph ──emulate──▶ outputs in number formats, and what rounding did at every node
+//! graph + shapes ──counts──▶ multiply-adds, weights and activations moved
 //! graph + values ──backward──▶ gradient, diagonal curvature, squared activations ──▶ importance
 //! ```
 //!
@@ -15,6 +16,7 @@ pub mod allot;
 pub mod array;
 pub mod backward;
 pub mod check;
+pub mod counts;
 pub mod data;
 pub mod emulate;
 pub mod evaluate;
