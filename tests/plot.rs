@@ -6,7 +6,9 @@ use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use plotters_svg::SVGBackend;
 use quantscope::engine::report::TensorSensitivity;
-use quantscope::plot::{self, Histogram, Line, Marker, RateDistortion, Scale, Sensitivity, Series, Theme};
+use quantscope::plot::{
+    self, Histogram, Line, Marker, RateDistortion, Scale, Sensitivity, Series, Spans, Theme,
+};
 
 fn rate_distortion() -> RateDistortion {
     let curve = |offset: f64| (1..=8).map(|b| (f64::from(b), 6.02 * f64::from(b) - offset)).collect();
@@ -85,6 +87,22 @@ fn tensors_are_bars_with_names_and_values() {
 }
 
 #[test]
+fn energies_are_stacked_with_their_parts_and_totals() {
+    use quantscope::cost::{Bill, Constants, Design, Layer, Quantity, Workload, tornado};
+    let workload = Workload { layers: vec![Layer::dense("fc", 500, 100)] };
+    let constants = Constants::default();
+    let bills = Design::baselines().map(|design| Bill::of(&workload, &design, &constants).unwrap());
+    let svg = plot::svg::spans(&Spans::of_bills(&bills), "LeNet", (900, 260), &Theme::light()).unwrap();
+    for text in ["fp16", "multiply", "activations", "energy of an inference, µJ"] {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+    let swings = tornado(&workload, &Design::fp32(), &constants, Quantity::Time).unwrap();
+    let chart = Spans::of_tornado(&swings, Quantity::Time);
+    let svg = plot::svg::spans(&chart, "LeNet", (900, 260), &Theme::dark()).unwrap();
+    assert!(svg.contains("bandwidth, DRAM") && svg.contains("with half the constant"));
+}
+
+#[test]
 fn circles_of_a_drawn_chart_are_where_its_frame_says() {
     let chart = rate_distortion();
     let mut svg = String::new();
@@ -141,6 +159,7 @@ fn every_file_is_one_balanced_element() {
         plot::svg::sensitivity(&Sensitivity::default(), "no tensor", (320, 240), &Theme::dark()).unwrap(),
         plot::svg::sensitivity(&Sensitivity::of_slopes(&sensitivities(90)), "", (360, 240), &Theme::dark())
             .unwrap(),
+        plot::svg::spans(&Spans::default(), "no row", (320, 240), &Theme::light()).unwrap(),
         plot::svg::histogram(&hostile, "h\u{7}", (720, 300), &Theme::dark()).unwrap(),
     ];
     for svg in files {

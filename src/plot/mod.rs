@@ -29,11 +29,13 @@
 mod accuracy;
 mod axes;
 mod frame;
+mod hardware;
 mod histogram;
 mod marker;
 mod rate_distortion;
 mod scene;
 mod sensitivity;
+mod spans;
 pub mod svg;
 mod theme;
 mod ticks;
@@ -45,6 +47,7 @@ pub use histogram::Histogram;
 pub use marker::{MARKERS, Marker};
 pub use rate_distortion::{Line, RateDistortion, Series};
 pub use sensitivity::{Bar, Sensitivity};
+pub use spans::{Span, SpanRow, Spans};
 pub use theme::{Colour, SERIES_COLOURS, Scale, Theme};
 
 use plotters::prelude::DrawingBackend;
@@ -141,6 +144,18 @@ pub fn sensitivity<B: DrawingBackend>(
     scale: Scale,
 ) -> Result<usize, PlotError> {
     let (scene, shown) = sensitivity::layout(chart, backend.get_size(), 0.0, theme, scale)?;
+    scene.paint(backend, &theme.font, 1.0)?;
+    Ok(shown)
+}
+
+/// Draws rows of spans over the whole of `backend`; returns how many rows found room.
+pub fn spans<B: DrawingBackend>(
+    backend: &mut B,
+    chart: &Spans,
+    theme: &Theme,
+    scale: Scale,
+) -> Result<usize, PlotError> {
+    let (scene, shown) = spans::layout(chart, backend.get_size(), 0.0, theme, scale)?;
     scene.paint(backend, &theme.font, 1.0)?;
     Ok(shown)
 }

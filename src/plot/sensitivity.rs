@@ -12,14 +12,14 @@ use super::ticks::{Tick, drawable, ticks};
 use crate::engine::report::TensorSensitivity;
 
 /// Heights of a row in CSS pixels.
-const LEAST_ROW: f64 = 20.0;
-const MOST_ROW: f64 = 32.0;
+pub(super) const LEAST_ROW: f64 = 20.0;
+pub(super) const MOST_ROW: f64 = 32.0;
 /// Largest part of the width that names take.
-const NAMES: f64 = 0.4;
+pub(super) const NAMES: f64 = 0.4;
 /// Room for what is written at the end of the longest bar, in CSS pixels.
 const LABEL_ROOM: f64 = 58.0;
 /// Smallest length of the axis, in CSS pixels.
-const LEAST_LENGTH: f64 = 24.0;
+pub(super) const LEAST_LENGTH: f64 = 24.0;
 /// Ratios beyond this are drawn as this: a tensor that is one thousand times too coarse is no finer told by a longer bar.
 const MOST_RATIO: f64 = 1e3;
 
@@ -228,7 +228,7 @@ fn ratio_label(ratio: f64) -> String {
 }
 
 /// As much of the end of `name` as `room` CSS pixels hold: names of tensors differ at their end.
-fn fitted(name: &str, room: f64) -> String {
+pub(super) fn fitted(name: &str, room: f64) -> String {
     // No character is narrower than a pixel: what is further from the end has no room, and is not measured.
     let most = room.max(0.0) as usize + 1;
     let first = name.char_indices().rev().nth(most).map_or(0, |(at, _)| at);

@@ -9,6 +9,7 @@ use super::marker::Marker;
 use super::rate_distortion::{self, RateDistortion};
 use super::scene::{Align, Scene, Shape};
 use super::sensitivity::{self, Sensitivity};
+use super::spans::{self, Spans};
 use super::theme::{Colour, Scale, Theme};
 use super::ticks::drawable;
 use plotters_svg::SVGBackend;
@@ -84,6 +85,17 @@ pub fn sensitivity(
     let laid_out = sensitivity::layout(chart, detailed(size)?, legend.height(), theme, scale());
     let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
     document(scene, &legend, title, &describe_sensitivity(chart), size, theme)
+}
+
+/// Rows of spans, of `size` CSS pixels, as an SVG document under the heading `title`.
+pub fn spans(chart: &Spans, title: &str, size: (u32, u32), theme: &Theme) -> Result<String, PlotError> {
+    let keys = chart.keys.iter().enumerate();
+    let entries =
+        keys.map(|(slot, title)| Entry { title: title.clone(), key: Key::Area(theme.series_colour(slot)) });
+    let legend = Legend::new(title, entries.collect(), size.0);
+    let laid_out = spans::layout(chart, detailed(size)?, legend.height(), theme, scale());
+    let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
+    document(scene, &legend, title, &describe_spans(chart), size, theme)
 }
 
 fn scale() -> Scale {
@@ -308,6 +320,14 @@ fn describe_sensitivity(chart: &Sensitivity) -> String {
     let mut text = format!("{}, {} tensors.", chart.x_title, chart.bars.len());
     for bar in &chart.bars {
         let _ = write!(text, " {}: {}.", bar.title, if bar.label.is_empty() { "none" } else { &bar.label });
+    }
+    text
+}
+
+fn describe_spans(chart: &Spans) -> String {
+    let mut text = format!("{}, {} rows: {}.", chart.x_title, chart.rows.len(), chart.keys.join(", "));
+    for row in &chart.rows {
+        let _ = write!(text, " {}: {}.", row.title, if row.label.is_empty() { "none" } else { &row.label });
     }
     text
 }
