@@ -219,6 +219,12 @@ pub struct PrecisionArguments {
     /// Run every format on all samples
     #[arg(long)]
     pub full: bool,
+    /// What formats are ranked by: their bits, or the energy of an inference by the hardware model
+    #[arg(long, default_value = "bits", value_parser = ["bits", "energy"])]
+    pub cost: String,
+    /// Go on from the choice for all layers to a format for each of them
+    #[arg(long)]
+    pub mixed: bool,
     /// What weights are rounded to: the format that is searched, float32, or a format of their own
     #[arg(long, value_name = "F", default_value = "searched")]
     pub weights_as: String,

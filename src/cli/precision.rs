@@ -6,14 +6,20 @@ use super::network::open;
 use super::timings::Stopwatch;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
+use crate::cost::{Arithmetic, Bill, Constants, Design, Workload};
 use crate::network::NetworkError;
-use crate::network::measure::{Outputs, percent};
+use crate::network::counts::{self, Counts};
+use crate::network::measure::{Outputs, Share, percent};
 use crate::network::precision::efficient::{Efficient, Model};
+use crate::network::precision::mixed::{Mixed, mix};
 use crate::network::precision::native::drive;
-use crate::network::precision::{Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, space};
+use crate::network::precision::{
+    Ask, Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, space,
+};
 use crate::network::validation::Validation;
 use crate::number_format::Format;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -64,13 +70,18 @@ pub fn search(
     let family = if wanted.family == PAPER { space::PAPER } else { &wanted.family };
     let formats = space::formats(family)?;
     let parts = parts(wanted)?;
-    let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
-        Candidate::ranked(&formats, &|format| f64::from(format.bits())).into_iter().unzip();
     let validation = open(context, network, None)?;
+    let counts = counts::of_data(&validation.evaluator.float()?, &validation.setup, &validation.data)?;
+    let energy = |format: &Format| energy(format, &counts.workload);
+    let bits = |format: &Format| f64::from(format.bits());
+    let cost: &dyn Fn(&Format) -> f64 = if wanted.cost == "energy" { &energy } else { &bits };
+    let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
+        Candidate::ranked(&formats, cost).into_iter().unzip();
     let model = Model::for_network(xxhash_rust::xxh3::xxh3_64(&validation.evaluator.network().bytes));
     let scorer = scorer(context, validation, parts, &formats, wanted)?;
     let (right, of) = scorer.float();
     let target = Target::new(right, of, scorer.samples(), kept, confidence)?;
+    let layers = if wanted.mixed { multiply_adds(&counts) } else { BTreeMap::new() };
     let searching = Searching { context, scorer, formats, target, kept, model };
     let mut found = Vec::new();
     if wanted.search != "efficient" {
@@ -79,11 +90,26 @@ pub fn search(
     if wanted.search != "exhaustive" {
         found.push(searching.efficient(&mut candidates)?);
     }
+    let choice = found.iter().find_map(|found| found.choice);
+    let mixed = choice.filter(|_| wanted.mixed).map(|choice| searching.mix(&candidates, choice, &layers));
+    let mixed = mixed.transpose()?;
     context.bars.clear();
     if let Some(path) = output {
         write_whole(path, csv(&candidates).as_bytes())?;
     }
-    searching.say(wanted, &candidates, &found)
+    searching.say(wanted, &candidates, &found, mixed.as_ref())
+}
+
+/// The energy of an inference in a format by the hardware model, in pJ: everything, at its constants' defaults.
+fn energy(format: &Format, workload: &Workload) -> f64 {
+    let design = Design::uniform(&format.to_string(), Arithmetic::of(format));
+    Bill::of(workload, &design, &Constants::default()).map_or(f64::INFINITY, |bill| bill.energy.total())
+}
+
+/// Multiply-adds by weights, by the names of their nodes.
+fn multiply_adds(counts: &Counts) -> BTreeMap<String, u64> {
+    let layers = counts.workload.layers.iter().filter(|layer| layer.has_weights());
+    layers.map(|layer| (layer.name.clone(), layer.multiply_adds)).collect()
 }
 
 fn parts(wanted: &PrecisionArguments) -> Result<Parts, Failure> {
@@ -182,6 +208,26 @@ impl Searching<'_> {
         Ok(Found { title: "efficient", choice, runs, seconds, json, text })
     }
 
+    /// Gives layers formats of their own.
+    fn mix(
+        &self,
+        candidates: &[Candidate],
+        choice: usize,
+        multiply_adds: &BTreeMap<String, u64>,
+    ) -> Result<(Mixed, f64), Failure> {
+        let began = Stopwatch::start();
+        let layers = self.scorer.weighed(multiply_adds);
+        let run = |top: Format, own: &BTreeMap<String, Format>, ask: &Ask| {
+            self.scorer.score_layers(top, own, ask, self.context.jobs)
+        };
+        let show = self.context.count();
+        let most =
+            layers.len() as u64 * u64::from(candidates.get(choice).map_or(0, |candidate| candidate.bits));
+        let hear = |tried: u64| show("steps tried", tried.min(most), most);
+        let mixed = mix((candidates, &self.formats, choice), layers, &self.target, &run, &hear)?;
+        Ok((mixed, began.seconds()))
+    }
+
     /// The share that float32 answers rightly.
     fn target_share(&self) -> f64 {
         let (right, of) = self.scorer.float();
@@ -193,6 +239,7 @@ impl Searching<'_> {
         wanted: &PrecisionArguments,
         candidates: &[Candidate],
         found: &[Found],
+        mixed: Option<&(Mixed, f64)>,
     ) -> Result<(), Failure> {
         let (right, of) = self.scorer.float();
         let measure = if self.scorer.has_labels() {
@@ -216,6 +263,7 @@ impl Searching<'_> {
             text.push(found.line(candidates, self.target.samples * candidates.len()));
             text.extend(found.text.iter().cloned());
         }
+        text.extend(mixed.map(mixed_text));
         let seen = candidates.iter().filter(|c| matches!(c.fate, Fate::Holds | Fate::Misses));
         let cells: Vec<Vec<String>> = seen.map(cells).collect();
         text.push(format!(
@@ -229,9 +277,43 @@ impl Searching<'_> {
             "float": {"right": right, "of": of},
             "target": self.target,
             "searches": searches,
+            "mixed": mixed.map(mixed_json),
         });
         self.context.say(&text.join("\n"), &json)
     }
+}
+
+/// Formats by layer beside one for all.
+fn mixed_text((mixed, seconds): &(Mixed, f64)) -> String {
+    let share = Share::new(mixed.heard.right, mixed.heard.of);
+    let uniform = mixed.ladder.last().map_or(0, Format::bits);
+    let rows = mixed.layers.iter().map(|(layer, rung)| {
+        let format = mixed.ladder.get(*rung).map(ToString::to_string).unwrap_or_default();
+        vec![layer.name.clone(), layer.multiply_adds.to_string(), format]
+    });
+    let table = print::table(&["layer", "multiply-adds", "format"], &rows.collect::<Vec<_>>());
+    format!(
+        "by layer             {:.2} bits in the mean of multiply-adds in place of {uniform}, {} %; units of the widest layer idle \
+         by {:.1} %; {} runs of a sample, {seconds:.1} s\n\n{table}",
+        mixed.mean_bits(),
+        percent(&share),
+        100.0 * mixed.idle(),
+        mixed.runs
+    )
+}
+
+fn mixed_json((mixed, seconds): &(Mixed, f64)) -> Value {
+    let formats: BTreeMap<String, String> =
+        mixed.formats().into_iter().map(|(layer, format)| (layer, format.to_string())).collect();
+    json!({
+        "formats": formats,
+        "mean_bits": mixed.mean_bits(),
+        "idle": mixed.idle(),
+        "right": mixed.heard.right,
+        "of": mixed.heard.of,
+        "runs": mixed.runs,
+        "seconds": seconds,
+    })
 }
 
 impl Found {

@@ -7,6 +7,7 @@
 
 use super::CostError;
 use super::constants::{Constants, Key};
+use crate::number_format::Format;
 
 /// Widest significand or integer.
 const WIDEST: u32 = 64;
@@ -54,6 +55,22 @@ impl Arithmetic {
     pub const INT8: Self = Self::Integer { bits: 8 };
     /// Integers of 32 bits.
     pub const INT32: Self = Self::Integer { bits: 32 };
+
+    /// What computes in a number format: of a posit the float of its longest significand, of a table the integers of as many
+    /// bits, since a unit for it would look both operands up.
+    pub fn of(format: &Format) -> Self {
+        let bits = format.bits();
+        match format {
+            Format::Float(float) => Self::Float { exponent: float.exponent, significand: float.mantissa + 1 },
+            Format::Fixed(_) => Self::Fixed { bits },
+            Format::Integer(_) | Format::Table(_) => Self::Integer { bits },
+            Format::Posit(posit) => {
+                // Behind the sign a regime of two bits and the exponent; the hidden bit comes on top.
+                let significand = (bits - 1).saturating_sub(2 + posit.exponent) + 1;
+                Self::Float { exponent: bits.saturating_sub(significand), significand }
+            }
+        }
+    }
 
     /// Bits of one number.
     pub const fn bits(self) -> u32 {
