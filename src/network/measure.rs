@@ -144,17 +144,20 @@ pub struct Against {
     pub loss_error: Option<f64>,
 }
 
-/// The largest score's class, the first of equals; for a single score whether it says yes.
-pub(super) fn first_class(row: &[f32]) -> usize {
+/// The largest score's class, the first of equals; for a single score whether it says yes. A row with a NaN says nothing.
+pub(super) fn first_class(row: &[f32]) -> Option<usize> {
+    if row.iter().any(|score| score.is_nan()) {
+        return None;
+    }
     if let [score] = row {
         // A single output is a probability of yes where it is one; else its sign says.
-        return usize::from(*score > if (0.0..=1.0).contains(score) { 0.5 } else { 0.0 });
+        return Some(usize::from(*score > if (0.0..=1.0).contains(score) { 0.5 } else { 0.0 }));
     }
     let best = row
         .iter()
         .enumerate()
         .fold((0, f32::NEG_INFINITY), |best, (i, score)| if *score > best.1 { (i, *score) } else { best });
-    best.0
+    Some(best.0)
 }
 
 /// Logarithms of a row's probabilities, in nats.
@@ -184,7 +187,13 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
     let labels = labels.filter(|labels| labels.len() as u64 >= answers);
     let right = |outputs: &Outputs| -> Option<Vec<bool>> {
         let labels = labels?;
-        Some(outputs.rows().zip(labels).map(|(row, label)| first_class(row) == *label as usize).collect())
+        Some(
+            outputs
+                .rows()
+                .zip(labels)
+                .map(|(row, label)| first_class(row) == Some(*label as usize))
+                .collect(),
+        )
     };
     let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
     let is_right = right(outputs);
@@ -192,7 +201,7 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
         let own = row.get(*label as usize).copied().unwrap_or(f32::NEG_INFINITY);
         let index = *label as usize;
         let before = row.iter().enumerate().filter(|(i, x)| **x > own || (**x == own && *i < index)).count();
-        before < 5
+        before < 5 && !row.iter().any(|score| score.is_nan())
     };
     let top5 = labels.filter(|_| outputs.classes > 5).map(|labels| {
         let hits: Vec<bool> = outputs.rows().zip(labels).map(in_five).collect();
@@ -201,8 +210,11 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
     let own_losses = labels.filter(|_| outputs.classes > 1).map(|labels| losses(outputs, labels));
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let against = reference.map(|reference| {
-        let same =
-            outputs.rows().zip(reference.rows()).filter(|(a, b)| first_class(a) == first_class(b)).count();
+        let same = outputs
+            .rows()
+            .zip(reference.rows())
+            .filter(|(a, b)| first_class(a).is_some() && first_class(a) == first_class(b))
+            .count();
         let pairs = is_right.as_deref().zip(right(reference));
         let changed = pairs.map(|(now, then)| {
             let both = || now.iter().zip(&then);
@@ -304,6 +316,18 @@ mod tests {
 
     fn outputs(rows: &[&[f32]]) -> Outputs {
         Outputs { values: rows.concat(), classes: rows[0].len() }
+    }
+
+    #[test]
+    fn a_row_that_is_no_number_is_never_right() {
+        let row = |values: &[f32]| Outputs { values: values.to_vec(), classes: 6 };
+        let float = row(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let broken = row(&[f32::NAN; 6]);
+        let measures = measure(&broken, Some(&[0]), Some(&float));
+        assert_eq!(measures.top1.unwrap().count, 0);
+        assert_eq!(measures.top5.unwrap().count, 0);
+        assert_eq!(measures.against.unwrap().agreement.count, 0);
+        assert_eq!(measure(&float, Some(&[0]), Some(&float)).top1.unwrap().count, 1);
     }
 
     #[test]
