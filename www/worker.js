@@ -1,5 +1,5 @@
 // Becomes a worker: waits for the page's glue and compiled module, then Rust takes over.
-addEventListener("message", async ({ data: [glue, module, lock] }) => {
+addEventListener("message", async ({ data: { glue, module, lock } }) => {
   // Held for life: who gets this lock after us knows that we are gone.
   if (navigator.locks) {
     await new Promise((held) => navigator.locks.request(lock, () => (held(), new Promise(() => {}))));

@@ -85,7 +85,7 @@ impl<K: Kind> Link<K> {
         shared.worker.set_onmessage(Some(message.as_ref().unchecked_ref()));
         let error = shared.clone().on_error(heard);
         shared.worker.set_onerror(Some(error.as_ref().unchecked_ref()));
-        hand_over_module(&shared.worker, &shared.lock).map_err(|error| sentence(&error))?;
+        hand_over_module(&shared.worker, shared.lock.clone())?;
         Ok(Self { shared, _message: message, _error: error })
     }
 
@@ -113,12 +113,21 @@ impl<K: Kind> Drop for Link<K> {
     }
 }
 
-/// Tells a worker what `www/worker.js` waits for: the glue's address, the compiled module, and the lock that the worker
-/// holds for as long as it lives.
-fn hand_over_module(worker: &Worker, lock: &str) -> Result<(), JsValue> {
+/// What `www/worker.js` waits for.
+#[derive(serde::Serialize)]
+struct Hello {
+    glue: String,
+    #[serde(with = "serde_wasm_bindgen::preserve")]
+    module: JsValue,
+    /// The lock that the worker holds for as long as it lives.
+    lock: String,
+}
+
+fn hand_over_module(worker: &Worker, lock: String) -> Result<(), String> {
     let hello =
-        Array::of3(&GLUE_URL.with(|glue| glue.as_str().into()), &wasm_bindgen::module(), &lock.into());
-    worker.post_message(&hello)
+        Hello { glue: GLUE_URL.with(|glue| glue.as_str().to_owned()), module: wasm_bindgen::module(), lock };
+    let hello = serde_wasm_bindgen::to_value(&hello).map_err(|error| error.to_string())?;
+    worker.post_message(&hello).map_err(|error| sentence(&error))
 }
 
 fn bare() -> Result<Worker, String> {
