@@ -31,7 +31,7 @@ SIZES = dict(zip(DTYPES, [8, 4, 2, 2, 1, 1, 8, 4, 2, 1, 8, 4, 2, 1, 1, 8, 16, 1]
 # Explicit bits of exponent and mantissa of what levels are rounded to, and the largest number.
 ROUNDED = {"F16": (5, 10, 65504.0), "BF16": (8, 7, 3.3895313892515355e38), "F8_E4M3": (4, 3, 448.0), "F8_E5M2": (5, 2, 57344.0)}
 
-Section = collections.namedtuple("Section", "tag offset length first checksum")
+Section = collections.namedtuple("Section", "tag length first offset checksum own")
 Coding = collections.namedtuple("Coding", "codebook per_channel code_table gap_table")
 Tensor = collections.namedtuple("Tensor", "name dtype shape same_as coding codes view place")
 # Where elements lie: the first byte, how they differ from little-endian ones, and their strides.
@@ -304,12 +304,17 @@ class File:
             tag = cursor.byte()
             first = cursor.varint() if 0x40 <= tag < 0x80 or 0x88 <= tag < 0x90 else 0
             length = first + cursor.varint()
-            sections.append(Section(tag, offset, length, first, struct.unpack("<I", cursor.take(4))[0]))
+            if length <= 4:  # As short as a checksum, and in its place.
+                sections.append(Section(tag, length, first, None, None, cursor.take(length)))
+                continue
+            sections.append(Section(tag, length, first, offset, struct.unpack("<I", cursor.take(4))[0], None))
             offset += length
         expect(offset == end, "sections do not end where the directory starts")
         return sections
 
     def section(self, section):
+        if section.own is not None:
+            return section.own
         data = self.data[section.offset:section.offset + section.length]
         expect(zlib.crc32(data) == section.checksum, "a section's checksum differs")
         return data
@@ -332,6 +337,7 @@ class File:
         self.content_hash, self.recipe = int.from_bytes(cursor.take(16), "little"), cursor.string()
         self.metadata = [(cursor.string(), cursor.string()) for _ in range(cursor.varint())]
         self.files = [(cursor.string(), cursor.varint()) for _ in range(cursor.varint())]
+        self.source_name = self.source_name or (self.files[0][0] if self.files else "")
         self.tensors, end = [], 0
         for _ in range(cursor.varint()):
             tensor = self.tensor(cursor)

@@ -1,6 +1,7 @@
 //! The directory: kind, length and CRC-32 of every section, in file order; docs/format.md, "Directory".
 //!
-//! Offsets are sums of lengths, so sections cannot overlap or leave gaps.
+//! Offsets are sums of lengths, so sections cannot overlap or leave gaps. A section that is no longer than its checksum stands
+//! in the directory instead, which has a checksum of its own.
 
 use super::block::BlockEncoding;
 use super::wire::Cursor;
@@ -13,6 +14,9 @@ pub(super) const HEADER_BYTES: u64 = MAGIC.len() as u64 + 1;
 
 /// Last bytes of a container.
 pub(super) const END_MAGIC: [u8; 4] = *b"QSZ\x04";
+
+/// Bytes of a section's CRC-32, and of the longest section that stands in its place.
+const CHECK_BYTES: usize = 4;
 
 /// Length and CRC-32 of the directory, and the end mark.
 pub(super) const TRAILER_BYTES: u64 = 12;
@@ -47,10 +51,36 @@ pub(super) struct Section {
     pub(super) kind: Kind,
     pub(super) offset: u64,
     pub(super) len: u64,
-    pub(super) crc: u32,
+    /// Its CRC-32, or its bytes where they are no more.
+    check: [u8; CHECK_BYTES],
 }
 
 impl Section {
+    /// The section of these bytes, which go to byte `offset` unless the directory has them.
+    pub(super) fn new(kind: Kind, offset: u64, bytes: &[u8]) -> Self {
+        let mut check = [0; CHECK_BYTES];
+        match check.get_mut(..bytes.len()) {
+            Some(own) => own.copy_from_slice(bytes),
+            None => check = crc32(bytes).to_le_bytes(),
+        }
+        Self { kind, offset, len: bytes.len() as u64, check }
+    }
+
+    /// Its bytes, where the directory has them.
+    pub(super) fn own_bytes(&self) -> Option<&[u8]> {
+        self.check.get(..usize::try_from(self.len).ok()?)
+    }
+
+    /// Its CRC-32, where the directory does not have its bytes.
+    pub(super) const fn crc(&self) -> u32 {
+        u32::from_le_bytes(self.check)
+    }
+
+    /// Number of its bytes that lie in front of the directory.
+    const fn bytes_before(&self) -> u64 {
+        if self.len <= CHECK_BYTES as u64 { 0 } else { self.len }
+    }
+
     /// Appends the section's record.
     fn write(&self, out: &mut Vec<u8>) {
         let (tag, first) = match self.kind {
@@ -75,7 +105,7 @@ impl Section {
             varint::put(first, out);
         }
         varint::put(self.len - first.unwrap_or(0), out);
-        out.extend_from_slice(&self.crc.to_le_bytes());
+        out.extend_from_slice(self.own_bytes().unwrap_or(&self.check));
     }
 
     /// Reads a record of a section that starts at `offset`.
@@ -112,8 +142,12 @@ impl Section {
             .checked_add(declared)
             .filter(|len| offset.checked_add(*len).is_some())
             .ok_or_else(|| cursor.damaged("a section within 2^64 bytes", declared))?;
-        let crc = u32::from_le_bytes(cursor.array()?);
-        Ok(Self { kind, offset, len, crc })
+        let at = cursor.offset();
+        let found = cursor.take(len.min(CHECK_BYTES as u64))?;
+        let mut check = [0; CHECK_BYTES];
+        check.iter_mut().zip(found).for_each(|(slot, byte)| *slot = *byte);
+        let section = Self { kind, offset, len, check };
+        Ok(if section.own_bytes().is_some() { Self { offset: at, ..section } } else { section })
     }
 }
 
@@ -139,7 +173,7 @@ pub(super) fn read(bytes: &[u8], start: u64) -> Result<Vec<Section>, ContainerEr
     let mut offset = HEADER_BYTES;
     while !cursor.is_at_end() {
         let section = Section::read(&mut cursor, offset)?;
-        offset += section.len;
+        offset += section.bytes_before();
         sections.push(section);
     }
     if offset != start {
@@ -156,4 +190,34 @@ pub(super) fn trailer(directory: &[u8]) -> [u8; TRAILER_BYTES as usize] {
         *slot = *byte;
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_section_that_is_no_longer_than_a_checksum_stands_in_the_directory() {
+        let bytes: Vec<u8> = (1..=9).collect();
+        let mut sections = Vec::new();
+        let mut offset = HEADER_BYTES;
+        for len in [5, 4, 0, 1, 9] {
+            let section = Section::new(Kind::Block(BlockEncoding::Stored), offset, &bytes[..len]);
+            offset += section.bytes_before();
+            sections.push(section);
+        }
+        assert_eq!(offset, HEADER_BYTES + 5 + 9);
+        let directory = write(&sections);
+        assert_eq!(directory.len(), 5 * 2 + (4 + 4 + 1 + 4));
+        let found = read(&directory, offset).unwrap();
+        let own: Vec<Option<&[u8]>> = found.iter().map(Section::own_bytes).collect();
+        assert_eq!(own, [None, Some(&bytes[..4]), Some(&[]), Some(&bytes[..1]), None]);
+        // The last one is behind the first.
+        assert_eq!((found[0].offset, found[4].offset), (HEADER_BYTES, HEADER_BYTES + 5));
+        assert_eq!(found[4].crc(), crc32(&bytes));
+        // Behind a tag, a length and a checksum, a tag and a length.
+        assert_eq!(found[1].offset, offset + 8);
+        assert!(read(&directory[..directory.len() - 1], offset).is_err());
+        assert!(read(&directory, offset + 1).is_err());
+    }
 }

@@ -56,7 +56,8 @@ impl Ledger {
     /// The ledger of these sections and a directory of this length. `blocks` gives the number of blocks of each tensor; further
     /// blocks are the skeleton's.
     pub(super) fn new(sections: &[Section], directory_bytes: u64, blocks: impl Iterator<Item = u64>) -> Self {
-        let framing_bits = 8 * (HEADER_BYTES + directory_bytes + TRAILER_BYTES);
+        let inside: usize = sections.iter().filter_map(Section::own_bytes).map(<[u8]>::len).sum();
+        let framing_bits = 8 * (HEADER_BYTES + directory_bytes - inside as u64 + TRAILER_BYTES);
         let mut ledger = Self { framing_bits, ..Self::default() };
         let mut rest = sections.iter();
         for count in blocks {

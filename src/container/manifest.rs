@@ -144,7 +144,8 @@ impl Manifest {
             )
         })?;
         let mut out = vec![format as u8];
-        put_string(&self.source_name, &mut out);
+        let is_first_file = self.files.first().is_some_and(|(name, _)| *name == self.source_name);
+        put_string(if is_first_file { "" } else { &self.source_name }, &mut out);
         varint::put(self.source_bytes, &mut out);
         out.extend_from_slice(&self.content_hash.to_le_bytes());
         put_string(&self.recipe, &mut out);
@@ -176,12 +177,14 @@ impl Manifest {
     /// Reads a serialised manifest.
     pub(super) fn read(mut cursor: Cursor<'_>, limits: &Limits) -> Result<Self, ContainerError> {
         let source_format = numbered(&mut cursor, &FORMATS, "a source format")?;
-        let source_name = cursor.string()?.to_owned();
+        let source_name = cursor.string()?;
         let source_bytes = cursor.varint()?;
         let content_hash = u128::from_le_bytes(cursor.array()?);
         let recipe = cursor.string()?.to_owned();
         let metadata = read_metadata(&mut cursor, limits)?;
         let files = read_files(&mut cursor, limits)?;
+        let first_file = files.first().map_or("", |(name, _)| name);
+        let source_name = if source_name.is_empty() { first_file } else { source_name }.to_owned();
         let count = cursor.varint()?;
         cursor.limited("the number of tensors", count, limits.tensors)?;
         let (mut tensors, mut end) = (Vec::new(), 0);

@@ -37,7 +37,7 @@ pub(super) fn read_bytes(
     Ok(bytes)
 }
 
-/// Reads a section and checks its CRC-32.
+/// Reads a section and checks its CRC-32; the directory's own was checked where it has the bytes.
 pub(super) fn read_section(
     source: &dyn Source,
     part: &str,
@@ -47,8 +47,11 @@ pub(super) fn read_section(
     if section.len > limit {
         return Err(ContainerError::limit(part, section.offset, section.len, limit));
     }
+    if let Some(bytes) = section.own_bytes() {
+        return Ok(bytes.to_vec());
+    }
     let bytes = read_bytes(source, part, section.offset, section.len)?;
-    check_crc(part, section.offset, &bytes, section.crc)?;
+    check_crc(part, section.offset, &bytes, section.crc())?;
     Ok(bytes)
 }
 

@@ -40,15 +40,20 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
+    /// Where the next byte lies.
+    pub(super) const fn offset(&self) -> u64 {
+        self.base + self.position as u64
+    }
+
     /// An error at the next byte.
     #[cold]
     pub(super) fn damaged(&self, expected: impl ToString, found: impl ToString) -> ContainerError {
-        ContainerError::damaged(self.part, self.base + self.position as u64, expected, found)
+        ContainerError::damaged(self.part, self.offset(), expected, found)
     }
 
     /// An error about something unknown at the next byte.
     pub(super) fn unsupported(&self, expected: &str, found: &str) -> ContainerError {
-        ContainerError::unsupported(self.part, self.base + self.position as u64, expected, found)
+        ContainerError::unsupported(self.part, self.offset(), expected, found)
     }
 
     /// Checks a declared number against a limit.
@@ -57,7 +62,7 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let part = format!("{what} of {}", self.part);
-        Err(ContainerError::limit(part, self.base + self.position as u64, declared, limit))
+        Err(ContainerError::limit(part, self.offset(), declared, limit))
     }
 
     /// Takes the next `len` bytes.

@@ -5,7 +5,6 @@ use super::deflate::deflated;
 use super::directory::{self, Kind as SectionKind, Section};
 use super::entry::{Available, Contradiction};
 use super::{Coding, ContainerError, Content, Entry, Granularity, Ledger, MAGIC, Manifest, VERSION};
-use crate::checksum::crc32;
 use crate::code::{Codebook, Kind};
 use crate::entropy::{CodeTable, GapTable};
 use crate::varint;
@@ -153,9 +152,11 @@ impl<W: Write> Writer<W> {
     }
 
     fn section(&mut self, part: &str, kind: SectionKind, bytes: &[u8]) -> Result<(), ContainerError> {
-        let (offset, len, crc) = (self.offset, bytes.len() as u64, crc32(bytes));
-        self.put(part, bytes)?;
-        self.sections.push(Section { kind, offset, len, crc });
+        let section = Section::new(kind, self.offset, bytes);
+        if section.own_bytes().is_none() {
+            self.put(part, bytes)?;
+        }
+        self.sections.push(section);
         Ok(())
     }
 

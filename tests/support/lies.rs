@@ -56,10 +56,14 @@ impl Told {
         for (tag, section) in self.blocks.iter().map(|block| (0x80, block)).chain([(0xc0, &manifest)]) {
             directory.push(tag);
             directory.extend(varint(section.len() as u64));
-            directory.extend(crc32fast::hash(section).to_le_bytes());
+            match section.len() {
+                0..=4 => directory.extend(section),
+                _ => directory.extend(crc32fast::hash(section).to_le_bytes()),
+            }
         }
         let trailer = [directory.len() as u32, crc32fast::hash(&directory)].map(u32::to_le_bytes).concat();
-        [MAGIC.to_vec(), self.blocks.concat(), manifest, directory, trailer, b"QSZ\x04".to_vec()].concat()
+        let blocks: Vec<u8> = self.blocks.iter().filter(|block| block.len() > 4).flatten().copied().collect();
+        [MAGIC.to_vec(), blocks, manifest, directory, trailer, b"QSZ\x04".to_vec()].concat()
     }
 }
 
