@@ -196,6 +196,40 @@ fn sensitivity_lists_every_quantized_tensor_by_its_share_of_the_distortion() {
     assert_eq!(fails(&["sensitivity", &model, "--step", "0"]).0, 2);
 }
 
+#[test]
+fn cost_says_arithmetic_alone_and_the_whole_system_beside_three_baselines() {
+    let network = format!("{}/www/samples/lenet.onnx", env!("CARGO_MANIFEST_DIR"));
+    let (qsz, csv, svg) = (path("cli_cost.qsz"), path("cli_cost.csv"), path("cli_cost.svg"));
+    let asked = ["cost", &network, "--format", "m7e6,int8", "--layers", "--csv", &csv, "--svg", &svg];
+    let said = succeeds(&asked);
+    for text in
+        ["a model, no measurement", "fp16", "m7e6, padded", "Hill's law           m7e6", "made-up inputs"]
+    {
+        assert!(said.contains(text), "{text} is missing: {said}");
+    }
+    let rows = std::fs::read_to_string(&csv).unwrap();
+    assert!(rows.lines().any(|row| row.starts_with("int8,,,")), "{rows}");
+    assert!(std::fs::read_to_string(&svg).unwrap().contains("multiply"));
+    let tornado = ["cost", &network, "--tornado", "time", "--constant", "dram_bandwidth=1", "--json"];
+    let json: serde_json::Value = serde_json::from_str(&succeeds(&tornado)).unwrap();
+    assert_eq!(json["tornado"]["swings"][0]["key"], "DramBandwidth");
+    assert_eq!(json["constants"], "cost.dram_bandwidth=1");
+    succeeds(&["compress", &network, "-o", &qsz, "--step", "0.5", "--no-check"]);
+    let json: serde_json::Value =
+        serde_json::from_str(&succeeds(&["cost", &network, "--qsz", &qsz, "--json"])).unwrap();
+    let bills = json["bills"].as_array().unwrap();
+    assert!(bills[3]["weight_bits"].as_f64().unwrap() < bills[0]["weight_bits"].as_f64().unwrap() / 4.0);
+    assert!(bills[3]["energy"]["decode"].as_f64().unwrap() > 0.0);
+    let (code, sentence) = fails(&["cost", &network, "--constant", "dram=0"]);
+    assert_eq!(code, 2);
+    assert!(
+        sentence.ends_with("cost.dram: expected a number from 0.000001 to 1000000000, found 0"),
+        "{sentence}"
+    );
+    assert_eq!(fails(&["cost", &network, "--format", "fp7"]).0, 2);
+    assert_eq!(fails(&["cost", &network, "--batch", "0"]).0, 2);
+}
+
 /// A pipe named as output stays a pipe and gets the bytes.
 #[cfg(unix)]
 #[test]

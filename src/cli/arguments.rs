@@ -1,6 +1,7 @@
 //! The command line. A method's flags come from the table of methods.
 
 use super::Failure;
+use super::cost::CostArguments;
 use crate::engine::targets::Target;
 use crate::formats::written_endings;
 use crate::importance::ImportanceChoice;
@@ -61,7 +62,8 @@ pub enum Action {
         /// Draw importance-weighted distortion
         #[arg(long)]
         weighted: bool,
-        /// Instead time every method at its defaults with every coder it allows, on this machine: seconds, weights per second, memory
+        /// Instead time every method at its defaults with every coder it allows, on this machine: seconds, weights per second,
+        /// memory
         #[arg(long, conflicts_with_all = ["svg", "points", "rate", "weighted"])]
         timings: bool,
     },
@@ -188,6 +190,8 @@ pub enum Action {
         #[arg(long, value_name = "FILE.svg")]
         svg: Option<PathBuf>,
     },
+    /// Energy and time of an inference in number formats, by a model: arithmetic alone and the whole system
+    Cost(Box<CostArguments>),
     /// Print the table of methods as Markdown
     Methods,
     /// Print a recipe: of a .qsz, of a recipe file, or of what the flags say
@@ -203,8 +207,8 @@ pub enum Action {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Search")]
 pub struct PrecisionArguments {
-    /// The formats: names with ranges in the place of numbers, such as m1..10e2..6, e2..5m1..8, l1..8r0..12, int2..8, posit6..16-1;
-    /// `paper` is 340 formats of the paper's two families
+    /// The formats: names with ranges in the place of numbers, such as m1..10e2..6, e2..5m1..8, l1..8r0..12, int2..8,
+    /// posit6..16-1; `paper` is 340 formats of the paper's two families
     #[arg(long, value_name = "SPACE", default_value = "paper")]
     pub family: String,
     /// Every format on growing sets of samples; the paper's way, from ten samples and a linear model; or both

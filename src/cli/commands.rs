@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, decode, network, numbers, precision, print, timings};
+use super::{Failure, cost, decode, network, numbers, precision, print, timings};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -75,11 +75,14 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Precision { network, precision: wanted, output, svg } => {
             precision::search(&context, &network, &wanted, output.as_deref(), svg.as_deref())
         }
-        Action::Methods => {
-            let table = methods::markdown();
-            context.say(table.trim_end(), &json!(METHODS.iter().map(|m| m.id).collect::<Vec<_>>()))
-        }
+        Action::Cost(asked) => cost::cost(&context, &asked),
+        Action::Methods => list_methods(&context),
     }
+}
+
+fn list_methods(context: &Context) -> Result<(), Failure> {
+    let table = methods::markdown();
+    context.say(table.trim_end(), &json!(METHODS.iter().map(|m| m.id).collect::<Vec<_>>()))
 }
 
 fn inspect(context: &Context, file: &Path) -> Result<(), Failure> {

@@ -6,6 +6,7 @@
 mod arguments;
 mod commands;
 mod context;
+mod cost;
 mod decode;
 mod network;
 mod numbers;

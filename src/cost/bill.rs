@@ -77,8 +77,12 @@ pub struct Time {
 impl Time {
     /// What a layer waits for.
     pub fn bound(&self) -> &'static str {
+        let elements = self.compute - self.multiply_adds;
         let parts = [
-            ("compute", self.compute),
+            (
+                if elements > self.multiply_adds { "operations on elements" } else { "multiply-adds" },
+                self.compute,
+            ),
             ("off-chip memory", self.off_chip),
             ("on-chip memory", self.on_chip),
             ("decoding", self.decode),
@@ -332,7 +336,7 @@ impl<'a> Model<'a> {
         self.move_bits(traffic, memory, (written + reads) * self.weight_operand);
     }
 
-    /// Activations for a batch: read as operands, written as results, and moved to off-chip memory as far as a layer's do not fit.
+    /// Activations for a batch: read as operands, written as results, and moved off the chip as far as a layer's do not fit.
     fn activations(&self, layer: &Layer) -> Traffic {
         let mut traffic = Traffic::default();
         let (inputs, outputs) = (layer.inputs as f64 * self.batch, layer.outputs as f64 * self.batch);

@@ -114,8 +114,14 @@ fn recurrent_layers_are_counted_for_both_directions_and_every_step() {
 #[test]
 fn a_plain_recurrent_layer_is_counted_from_its_shapes() {
     // The runtime does not run it: 5 steps of 2 samples, 3 inputs, 4 units, one direction.
-    let graph = Builder::default().input("x", &[5, 2, 3]).node("RNN", &["x", "w", "r"], &["y"], vec![]);
-    let graph = graph.output("y").parse().unwrap();
+    let graph = Builder::default()
+        .floats("w", &[1, 4, 3], &ones(12))
+        .floats("r", &[1, 4, 4], &ones(16))
+        .input("x", &[5, 2, 3])
+        .node("RNN", &["x", "w", "r"], &["y"], vec![])
+        .output("y")
+        .parse()
+        .unwrap();
     let known = |shape: &[u64], tensor: Option<&str>| Known {
         shape: shape.to_vec(),
         is_float: true,

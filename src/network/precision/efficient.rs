@@ -1,7 +1,8 @@
 //! The paper's search: ten samples, one linear model, a few measured steps (Hill et al. 2018, section 3.3).
 //!
 //! 1. Every format runs ten samples; R² is the linear coefficient of determination between its outputs and those in float32.
-//! 2. A line foretells the share of the float network's accuracy that is kept, from R². It was fitted on other networks ([`Model`]).
+//! 2. A line foretells the share of the float network's accuracy that is kept, from R². It was fitted on other networks
+//!    ([`Model`]).
 //! 3. The cheapest format that is foretold to reach the target is measured on all samples.
 //! 4. Where it holds, a format with one bit less is tried, where it misses one with a bit more, until one holds whose narrower
 //!    neighbour does not. The paper does not say which field gets the bit: here it is the one that leaves the larger R².
@@ -30,8 +31,8 @@ const fn line(intercept: f64, slope: f64, residual: f64, correlation: f64) -> Mo
     Model { intercept, slope, residual, correlation }
 }
 
-/// The line through all formats of the paper's space ([`PAPER`](super::space::PAPER)) on six networks, each on ten samples for R² and
-/// 200 for the share (`ResNet-32`: 60), rounded after every operator: `experiments/precision_fit.py`.
+/// The line through all formats of the paper's space ([`PAPER`](super::space::PAPER)) on six networks, each on ten samples for
+/// R² and 200 for the share (`ResNet-32`: 60), rounded after every operator: `experiments/precision_fit.py`.
 const ALL: Model = line(0.115_206, 0.903_151, 0.0546, 0.9894);
 
 /// The same with one network left out, by the XXH3 of its file.

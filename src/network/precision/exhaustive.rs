@@ -1,8 +1,8 @@
 //! Every format, with early elimination.
 //!
-//! All formats see the first set of samples, so that the map has a figure everywhere. Then the cheapest that are still in the race go
-//! on, [`WAVE`] at a time, each to its next set, until one has seen all samples and holds: that is the choice, and dearer ones
-//! are left where they are. A full search gives every format all samples.
+//! All formats see the first set of samples, so that the map has a figure everywhere. Then the cheapest that are still in the
+//! race go on, [`WAVE`] at a time, each to its next set, until one has seen all samples and holds: that is the choice, and
+//! dearer ones are left where they are. A full search gives every format all samples.
 
 use super::Search;
 use super::race::Target;

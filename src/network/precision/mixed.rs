@@ -1,9 +1,10 @@
 //! A format for every layer, by measured sensitivity, beside one format for all.
 //!
-//! The ladder is the formats of a space, from few bits to many, on each number of bits the one with the largest R². All layers start
-//! on the rung of the uniform choice, from which a layer can only go down. Of every layer and every lower rung the first set of
-//! samples says what is lost, 1 − R², the others staying where they are. Then, greedily, the step down that loses least for what
-//! it saves, bits times multiply-adds, is tried on all samples: it stays where the target holds, else the layer goes no further.
+//! The ladder is the formats of a space, from few bits to many, on each number of bits the one with the largest R². All layers
+//! start on the rung of the uniform choice, from which a layer can only go down. Of every layer and every lower rung the first
+//! set of samples says what is lost, 1 − R², the others staying where they are. Then, greedily, the step down that loses least
+//! for what it saves, bits times multiply-adds, is tried on all samples: it stays where the target holds, else the layer goes
+//! no further.
 //!
 //! The paper argues against mixing (Hill et al. 2018, section 4.2): units as wide as the widest layer idle where others are
 //! narrower. [`Mixed::idle`] says by how much.

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Hears of candidates as they change.
 pub type Hear<'a> = &'a dyn Fn(&[Candidate]);
 
-/// Drives a search until it asks for nothing more, on `jobs` threads; how many samples were run. What it finds does not depend on the
-/// number of threads.
+/// Drives a search until it asks for nothing more, on `jobs` threads; how many samples were run. What it finds does not depend
+/// on the number of threads.
 pub fn drive(
     search: &mut dyn Search,
     candidates: &mut [Candidate],

@@ -1,10 +1,10 @@
 //! When a format that has seen some of the samples can be dropped.
 //!
-//! The target is a number of the N samples to be answered rightly. Samples come in an order shuffled by a seed, so that the right ones
-//! among the first n are hypergeometric. If the format reached the target, at most k right ones among n would come with a
-//! probability of at most P(X ≤ k), X ~ Hypergeometric(N, target, n); where that is below α it is dropped. Every format is looked
-//! at as often as sets grow, and α is shared among the looks (Bonferroni), so that the cheapest format which reaches the
-//! target is dropped with a probability of at most 1 − confidence: the choice is the full search's at that confidence.
+//! The target is a number of the N samples to be answered rightly. Samples come in an order shuffled by a seed, so that the
+//! right ones among the first n are hypergeometric. If the format reached the target, at most k right ones among n would come
+//! with a probability of at most P(X ≤ k), X ~ Hypergeometric(N, target, n); where that is below α it is dropped. Every format
+//! is looked at as often as sets grow, and α is shared among the looks (Bonferroni), so that the cheapest format which reaches
+//! the target is dropped with a probability of at most 1 − confidence: the choice is the full search's at that confidence.
 
 use super::trial::{Candidate, Fate};
 use crate::network::NetworkError;
@@ -93,7 +93,8 @@ fn ln_choose(n: u64, k: u64) -> f64 {
     ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k)
 }
 
-/// P(X ≤ k), X the right ones among `drawn` of `all`, of which `right` are right. Cost: a term for each value below k that counts.
+/// P(X ≤ k), X the right ones among `drawn` of `all`, of which `right` are right. Cost: a term for each value below k that
+/// counts.
 pub fn at_most(k: u64, all: u64, right: u64, drawn: u64) -> f64 {
     let (right, drawn) = (right.min(all), drawn.min(all));
     let least = (right + drawn).saturating_sub(all);

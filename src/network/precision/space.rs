@@ -1,7 +1,7 @@
 //! Spaces of number formats: names with ranges in the place of numbers.
 //!
-//! `m1..20e2..8` is every format from `m1e2` to `m20e8`; `posit8..10-1..2:…` takes options as a name does; spaces behind commas add
-//! up. [`PAPER`] is ours of the size that the paper searched, which lists no members.
+//! `m1..20e2..8` is every format from `m1e2` to `m20e8`; `posit8..10-1..2:…` takes options as a name does; spaces behind commas
+//! add up. [`PAPER`] is ours of the size that the paper searched, which lists no members.
 
 use crate::network::NetworkError;
 use crate::number_format::Format;
