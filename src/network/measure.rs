@@ -181,6 +181,18 @@ fn losses(outputs: &Outputs, labels: &[u32]) -> Vec<f64> {
     outputs.rows().zip(labels).map(loss).collect()
 }
 
+/// Whether two rows have the same first class.
+fn is_same(one: &[f32], other: &[f32]) -> bool {
+    first_class(one).is_some_and(|class| first_class(other) == Some(class))
+}
+
+/// Whether a class is among the first five of a row, of equals the first.
+fn is_in_five(row: &[f32], class: usize) -> bool {
+    let own = row.get(class).copied().unwrap_or(f32::NEG_INFINITY);
+    let is_before = |(at, score): &(usize, &f32)| **score > own || (**score == own && *at < class);
+    row.iter().enumerate().filter(is_before).count() < 5 && !row.iter().any(|score| score.is_nan())
+}
+
 /// Measures `outputs`, against `labels` where there are some and against the float model's `reference` on the same inputs.
 pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Outputs>) -> Measures {
     let answers = outputs.rows().len() as u64;
@@ -197,24 +209,15 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
     };
     let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count() as u64;
     let is_right = right(outputs);
-    let in_five = |(row, label): (&[f32], &u32)| {
-        let own = row.get(*label as usize).copied().unwrap_or(f32::NEG_INFINITY);
-        let index = *label as usize;
-        let before = row.iter().enumerate().filter(|(i, x)| **x > own || (**x == own && *i < index)).count();
-        before < 5 && !row.iter().any(|score| score.is_nan())
-    };
     let top5 = labels.filter(|_| outputs.classes > 5).map(|labels| {
-        let hits: Vec<bool> = outputs.rows().zip(labels).map(in_five).collect();
+        let hits: Vec<bool> =
+            outputs.rows().zip(labels).map(|(row, label)| is_in_five(row, *label as usize)).collect();
         Share::new(count(&hits), answers)
     });
     let own_losses = labels.filter(|_| outputs.classes > 1).map(|labels| losses(outputs, labels));
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let against = reference.map(|reference| {
-        let same = outputs
-            .rows()
-            .zip(reference.rows())
-            .filter(|(a, b)| first_class(a).is_some() && first_class(a) == first_class(b))
-            .count();
+        let same = outputs.rows().zip(reference.rows()).filter(|(a, b)| is_same(a, b)).count();
         let pairs = is_right.as_deref().zip(right(reference));
         let changed = pairs.map(|(now, then)| {
             let both = || now.iter().zip(&then);
