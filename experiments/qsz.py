@@ -43,8 +43,9 @@ UNITS = {0: None, 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34
          17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
          29: (256, 56), 34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18)}
 Codebook = collections.namedtuple("Codebook", "pruned values")
-# Of a codebook with scales: the type of the scales and the elements that share one.
-Scaled = collections.namedtuple("Scaled", "values dtype block")
+# Of a codebook with scales: their type, the elements that share one, what all are multiplied by, and whether blocks have minima.
+Scaled = collections.namedtuple("Scaled", "values dtype block factor minima")
+SCALES = ["F32", "F16", "BF16", "F8_E8M0", "F8_E4M3", None, None]
 
 
 # Numbers and elements
@@ -126,32 +127,100 @@ def inflated(data, length):
     return found
 
 
-def number_format(family, bits):
-    """The values of a number format, ascending."""
-    expect(2 <= bits <= 8, "the bits of a number format are out of range")
-    codes = range(1, 1 << bits - 1)
-    if family == 0:
-        positive = [float(code) for code in codes]
+NF4 = [-1.0, -.6961928009986877, -.5250730514526367, -.39491748809814453, -.28444138169288635, -.18477343022823334, -.09105003625154495,
+       0.0, .07958029955625534, .16093020141124725, .24611230194568634, .33791524171829224, .44070982933044434, .5626170039176941,
+       .7229568362236023, 1.0]
+IQ4_NL = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113]
+SUMS = {2: [[1, 2, 3]], 3: [[1, 2, 4], [3]], 4: [[1, 3, 5], [2, 4, 6]], 5: [[1, 3, 6], [2, 4, 7], [5]], 6: [[1, 4, 7], [2, 5, 8], [3, 6, 9]]}
+
+
+def float_values(cursor, mantissa, exponent):
+    kinds, folded = cursor.byte(), cursor.varint()
+    lowest, specials = kinds & 3, kinds >> 2
+    bias = folded >> 1 ^ -(folded & 1)
+    expect(mantissa <= 23 and 1 <= exponent <= 15 and lowest < 3 and specials < 4 and abs(bias) <= 1 << 15, "a float is out of range")
+    expect(1 + exponent + mantissa <= 17, "a number format has too many values")
+    positive = {0.0}
+    for x in range(1 << exponent):
+        for f in range(1 << mantissa):
+            ones = x == (1 << exponent) - 1
+            if ones and (specials == 3 or specials == 1 and f == (1 << mantissa) - 1) or x == 0 and lowest == 1:
+                continue
+            subnormal = x == 0 and lowest == 0
+            # Beyond float32 there is nothing to scale; what is below it is rounded, to even.
+            scale = (1 if subnormal else x) - bias - mantissa
+            value = math.ldexp(f if subnormal else f + (1 << mantissa), scale) if scale < 200 else math.inf
+            if value < FLT_MAX + 2.0 ** 103:
+                positive.add(float32(value))
+    negative = [-value for value in positive]
+    if specials == 2 and lowest == 2 and bias <= 149:
+        # The code that would be the least normal number with a sign is no number.
+        negative.remove(-math.ldexp(1.0, -bias))
+    return negative + list(positive)
+
+
+def e4m3(part):
+    x, f = part[0] >> 3 & 15, part[0] & 7
+    size = math.nan if part[0] & 127 == 127 else math.ldexp(f + 8 * (x > 0), max(x, 1) - 10)
+    return -size if part[0] & 128 else size
+
+
+def posit_value(code, bits, es):
+    body = format(code, f"0{bits}b")[1:]
+    run = len(body) - len(body.lstrip(body[0]))
+    rest = body[run + 1:]
+    regime = run - 1 if body[0] == "1" else -run
+    exponent = int(rest[:es].ljust(es, "0") or "0", 2)
+    fraction = rest[es:]
+    return (1 + int(fraction or "0", 2) / 2 ** len(fraction)) * 2.0 ** (regime * 2 ** es + exponent)
+
+
+def number_format(cursor):
+    """The values of a number format, ascending, and whether they are above a minimum."""
+    kind, first, second = cursor.take(3)
+    expect(kind < 5, "a kind of number formats is unknown")
+    affine = False
+    if kind == 0:
+        values = float_values(cursor, first, second)
+    elif kind == 1:
+        signed = cursor.byte()
+        expect(signed < 2 and 0 < first + second <= 16 and first <= 32 and second <= 40, "a fixed-point format is out of range")
+        values = [k / 2.0 ** second for k in range(1 << first + second)]
+        values += [-value for value in values] if signed else []
+    elif kind == 2:
+        affine = second == 1
+        expect(2 <= first <= 16 and second < 3, "a format of integers is out of range")
+        half = 1 << first - 1
+        values = range(2 * half) if affine else range(-half + (second == 0), half)
+    elif kind == 3:
+        expect(3 <= first <= 16 and second <= 4 and (first - 2) << second <= 126, "a posit is out of range")
+        values = [posit_value(code, first, second) for code in range(1, 1 << first - 1)]
+        values += [0.0] + [-value for value in values]
     else:
-        expect(family == 1, "a family of number formats is unknown")
-        exponent = [1, 2, 2, 2, 3, 3, 4][bits - 2]
-        mantissa, bias = bits - 1 - exponent, (1 << exponent - 1) - 1
-        positive = []
-        for code in codes:
-            x, f = code >> mantissa, code & (1 << mantissa) - 1
-            positive.append((f / 2 ** mantissa + (x > 0)) * 2.0 ** (max(x, 1) - bias))
-    return [-value for value in reversed(positive)] + [0.0] + positive
+        expect(first < 3 and second == 4 or first == 3 and 2 <= second <= 6 or first == 4 and 3 <= second <= 7, "a list is out of range")
+        sums = [0.0]
+        for term in SUMS.get(second - 1, []):
+            sums += [s + 2.0 ** -exponent for exponent in term for s in sums]
+        positive = {1: [n / 192 for n in (0, 1, 128, 192, 64, 96, 32, 48)], 3: [0.0] + [2.0 ** (1 - k) for k in range(1, 1 << second - 1)],
+                    4: [s / (max(sums) or 1.0) for s in sums]}
+        values = NF4 if first == 0 else IQ4_NL if first == 2 else positive[first] + [-value for value in positive[first]]
+    values = sorted({float32(value) + 0.0 for value in values})
+    expect(len(values) <= 65536, "a number format has too many values")
+    return values, affine
 
 
 def codebook(record):
     kind, record = record[0], record[1:]
     if kind == 2:
         cursor = Cursor(record)
-        family, bits, scale = cursor.take(3)
-        block = cursor.varint()
+        values, affine = number_format(cursor)
+        scale = cursor.byte()
+        expect(scale < 7 and (scale < 3 or not affine), "a type of scales is out of range")
+        block = cursor.varint() if SCALES[scale] else 1 << 20
+        factor = struct.unpack("<f", cursor.take(4))[0] if scale in (4, 5) else 1.0
         cursor.finish()
-        expect(scale < 3 and 1 <= block <= 1 << 20, "scales are out of range")
-        return Scaled(number_format(family, bits), ["F32", "F16", "BF16"][scale], block)
+        expect(1 <= block <= 1 << 20 and 0 < factor < math.inf, "scales are out of range")
+        return Scaled(values, SCALES[scale], block, factor, affine)
     if kind == 1:
         cursor = Cursor(record)
         step, centre, symbols = struct.unpack("<f", cursor.take(4))[0], cursor.varint(), cursor.varint()
@@ -450,12 +519,18 @@ class File:
             return kept(section.tag & 3, data, tensor.dtype, rows, count)
         scaled = self.codebooks[tensor.coding.codebook]
         if isinstance(scaled, Scaled):
-            expect(section.tag & ~7 == 0x88 and not tensor.coding.per_channel, "a block has no scales")
-            scales = self.scales(data[:section.first], scaled, rows, count)
-            symbols, padding = self.code_tables[tensor.coding.code_table].decode(data[section.first:], count, rows)
-            expect(padding == section.tag & 7, "a block has another padding")
-            products = [max(-FLT_MAX, min(FLT_MAX, float32(scaled.values[s] * scale))) for s, scale in zip(symbols, scales)]
-            return b"".join(rounded(struct.pack("<f", value), tensor.dtype) for value in products)
+            expect(not tensor.coding.per_channel, "a format of numbers is a tensor's")
+            if scaled.dtype is None:
+                symbols, scales = self.symbols(section, data, tensor.coding, rows, count), [(scaled.factor, 0.0)] * count
+            else:
+                expect(section.tag & ~7 == 0x88, "a block has no scales")
+                scales = self.scales(data[:section.first], scaled, rows, count)
+                symbols, padding = self.code_tables[tensor.coding.code_table].decode(data[section.first:], count, rows)
+                expect(padding == section.tag & 7, "a block has another padding")
+            expect(max(symbols, default=0) < len(scaled.values), "a symbol is not in its codebook")
+            products = [float32(scaled.values[s] * scale) for s, (scale, _) in zip(symbols, scales)]
+            sums = [float32(product + minimum) for product, (_, minimum) in zip(products, scales)] if scaled.minima else products
+            return b"".join(rounded(struct.pack("<f", max(-FLT_MAX, min(FLT_MAX, value))), tensor.dtype) for value in sums)
         symbols = self.symbols(section, data, tensor.coding, rows, count)
         channel = count + first if not tensor.coding.per_channel else math.prod(tensor.shape[1:])
         found, elements = {}, []
@@ -469,19 +544,23 @@ class File:
 
     @staticmethod
     def scales(data, scaled, rows, count):
-        """The scale of every element of a block."""
+        """The scale and the minimum of every element of a block."""
         runs, left, in_row = [], count, rows.length - rows.start if rows.length else count
         while left:
             in_row = in_row or rows.length
             run = min(left, in_row, scaled.block)
             runs.append(run)
             left, in_row = left - run, in_row - run
-        stored = kept(data[0], data[1:], scaled.dtype, NO_ROWS, len(runs))
+        stored = kept(data[0], data[1:], scaled.dtype, NO_ROWS, len(runs) * (1 + scaled.minima))
         size = SIZES[scaled.dtype]
         parts = [stored[i:i + size] for i in range(0, len(stored), size)]
-        widened = {"F32": lambda part: struct.unpack("<f", part), "F16": lambda part: struct.unpack("<e", part),
-                   "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)}[scaled.dtype]
-        return [widened(part)[0] for part, run in zip(parts, runs) for _ in range(run)]
+        widened = {"F32": lambda part: struct.unpack("<f", part)[0], "F16": lambda part: struct.unpack("<e", part)[0],
+                   "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)[0],
+                   "F8_E8M0": lambda part: math.nan if part[0] == 255 else math.ldexp(1.0, part[0] - 127), "F8_E4M3": e4m3}[scaled.dtype]
+        numbers = [widened(part) for part in parts]
+        scales = [float32(number * scaled.factor) for number in numbers[:len(runs)]]
+        minima = numbers[len(runs):] or [0.0] * len(runs)
+        return [pair for *pair, run in zip(scales, minima, runs) for _ in range(run)]
 
     def symbols(self, section, data, coding, rows, count):
         table = self.code_tables[coding.code_table]

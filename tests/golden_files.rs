@@ -41,12 +41,26 @@ fn written(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// What the choices below do not reach.
-const MORE: [&str; 5] = [
+const MORE: [&str; 19] = [
     "method=kmeans&k=12&precision=certified",
     "method=trellis&step=0.2&states=8",
     "method=trellis&step=0.2&finer=fc*:1.5,conv*:-0.5",
     "method=uniform&include=*.weight&exclude=conv*",
     "method=trellis&exclude=*",
+    "method=scaled&numbers=mxfp4&coder=context",
+    "method=scaled&numbers=mxfp6-e3m2&fit=squared&coder=fixed",
+    "method=scaled&numbers=mxint8&coder=rans",
+    "method=scaled&numbers=nvfp4&coder=context",
+    "method=scaled&numbers=nvfp4&scope=tensor&fit=weighted&importance=file&coder=fixed",
+    "method=scaled&numbers=nf4&roles=all&coder=huffman",
+    "method=scaled&numbers=q4_0&fit=squared&coder=context",
+    "method=scaled&numbers=q4_1&fit=squared&coder=rans",
+    "method=scaled&numbers=iq4_nl&fit=weighted&importance=file&coder=context",
+    "method=scaled&numbers=bf16&coder=context",
+    "method=scaled&numbers=fp8-e4m3&scope=all&coder=huffman",
+    "method=scaled&numbers=apot&bits=5&block=16&coder=context",
+    "method=scaled&format=m3e4&scale=none&coder=context",
+    "method=scaled&format=posit10-1&block=32&scale=f32&coder=rans",
 ];
 
 /// Every recipe that the choices of before allow, one setting of each method.

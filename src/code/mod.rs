@@ -29,7 +29,7 @@ pub mod scaled;
 pub use grid::{Grid, GridCode};
 pub use levels::{LevelCode, Levels, MAX_LEVELS, Quantizer, Rule};
 pub use rate_aware::RateAware;
-pub use scaled::Scaled;
+pub use scaled::{Fit, ScaleType, Scaled, ScaledCode};
 
 use crate::entropy::{CodeError, Context, Numbering, Predictor, Rows};
 use crate::tensor::Dtype;
@@ -232,8 +232,8 @@ pub enum Code {
     Levels(LevelCode),
     /// Evenly spaced values, and what a bit is worth.
     Grid(GridCode),
-    /// The values of a number format, to which a block's largest magnitude gives the scale.
-    Scaled(Scaled),
+    /// The values of a number format, and what gives a block its scale.
+    Scaled(ScaledCode),
 }
 
 impl std::ops::Deref for Code {
@@ -243,7 +243,7 @@ impl std::ops::Deref for Code {
         match self {
             Self::Levels(code) => code.codebook(),
             Self::Grid(code) => code.codebook(),
-            Self::Scaled(code) => code,
+            Self::Scaled(code) => code.codebook(),
         }
     }
 }
@@ -265,7 +265,7 @@ impl Code {
         match self {
             Self::Levels(code) => Codebook::Levels(code.codebook().clone()),
             Self::Grid(code) => Codebook::Grid(*code.codebook()),
-            Self::Scaled(code) => Codebook::Scaled(code.clone()),
+            Self::Scaled(code) => Codebook::Scaled(code.codebook().clone()),
         }
     }
 
@@ -294,7 +294,7 @@ impl Code {
                 Ok(Assigned { predictor: Some(predictor), ..Assigned::default() })
             }
             Self::Scaled(code) => {
-                let scales = Some(code.assign(values, rows, symbols));
+                let scales = code.assign(values, h, rows, symbols);
                 Ok(Assigned { scales, ..Assigned::default() })
             }
         }

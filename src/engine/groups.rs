@@ -32,6 +32,8 @@ pub(super) struct Groups {
     pub all: Vec<Group>,
     /// Indices of the quantized tensors, in file order.
     pub selected: Vec<usize>,
+    /// The largest magnitude of each.
+    pub largest: Vec<f32>,
     /// Their names.
     pub names: Vec<String>,
     /// Where all share a codebook: the weights of each of them.
@@ -117,6 +119,7 @@ impl Groups {
         Self {
             all: Vec::new(),
             selected: Vec::new(),
+            largest: Vec::new(),
             names: Vec::new(),
             parts: Vec::new(),
             importance_factor: 1.0,
@@ -144,6 +147,8 @@ impl Groups {
             pairs.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
         };
         let names = selected.iter().filter_map(|i| Some(model.tensors.get(*i)?.name.clone())).collect();
+        let stats = selected.iter().map(|i| sketches.get(*i).and_then(|sketch| sketch.stats.as_ref()));
+        let largest = stats.map(|stats| stats.map_or(0.0, |s| s.max.max(-s.min))).collect();
         let mut parts = Vec::new();
         let mut groups = Vec::new();
         let mut preview = false;
@@ -183,7 +188,7 @@ impl Groups {
             }
         }
         let weights = total.count;
-        Ok(Self { all: groups, selected, names, parts, importance_factor: factor, preview, weights })
+        Ok(Self { all: groups, selected, largest, names, parts, importance_factor: factor, preview, weights })
     }
 }
 

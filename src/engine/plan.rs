@@ -9,7 +9,7 @@ use crate::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, Trellis,
 };
 use crate::model::Model;
-use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid, scaled};
+use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid, layouts, scaled};
 use crate::recipe::{Checked, Recipe};
 use crate::skeleton::{Skeleton, View};
 use serde::{Deserialize, Serialize};
@@ -160,8 +160,11 @@ impl Plan {
     /// Gives every selected tensor its groups; channels are solved in tasks of their own.
     fn place_in_groups(&mut self, model: &Model, groups: &Groups) {
         let in_channels = self.recipe.scope == Scope::Channel;
-        // A number format is the same for all.
-        let is_shared = self.recipe.scope == Scope::All || self.recipe.kind() == Kind::Scaled;
+        // A number format is the same for all, unless scales are relative to a number of the tensor.
+        let is_shared = match self.recipe.kind() {
+            Kind::Scaled => !self.has_factors(),
+            _ => self.recipe.scope == Scope::All,
+        };
         let (mut next_group, mut next_table) = (0, 0);
         for (index, tensor) in model.tensors.iter().enumerate() {
             if tensor.same_as.is_some() {
@@ -243,9 +246,19 @@ impl Plan {
         Ok(())
     }
 
+    /// Whether every tensor has a codebook of its own because its number format's scales are relative to a number of the tensor.
+    fn has_factors(&self) -> bool {
+        layouts::Asked::new(&self.recipe.settings).is_ok_and(|asked| asked.scale.has_factor())
+    }
+
     /// Gives all selected tensors one number format, whose scales their weights decide.
     fn scale_blocks(&mut self, model: &Model, groups: &Groups) -> Result<(), EngineError> {
-        self.groups = vec![Code::Scaled(scaled::code(&self.recipe.settings)?)];
+        let code = scaled::code(&self.recipe.settings)?;
+        self.groups = if self.has_factors() {
+            groups.largest.iter().map(|largest| Code::Scaled(code.of_tensor(*largest))).collect()
+        } else {
+            vec![Code::Scaled(code)]
+        };
         let tables = if self.recipe.scope == Scope::All { 1 } else { groups.selected.len() };
         self.pools.resize(tables, Counts::default());
         self.pass = Pass::Count;

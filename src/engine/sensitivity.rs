@@ -237,7 +237,7 @@ impl Asked<'_> {
                 let whole = if wanted > now { libm::ceil(wanted) } else { libm::floor(wanted) };
                 Value::Integer((whole as u64).clamp(*min, *max))
             }
-            ParameterKind::Choice(_) => return None,
+            ParameterKind::Choice(_) | ParameterKind::Format => return None,
         };
         let mut given = self.recipe.settings.clone();
         given.insert(self.method.swept.to_owned(), value);

@@ -15,21 +15,28 @@ use crate::recipe::{Checked, Recipe};
 pub struct AskedCurve {
     /// The method that draws it.
     pub method: &'static Method,
+    /// A choice of the method, the word that is chosen, and its title.
+    word: Option<(&'static str, &'static str, &'static str)>,
     /// Whether it is solved as if every weight had importance 1, and measured with the importance there is.
     pub is_plain: bool,
 }
 
 impl AskedCurve {
-    /// The curve of a method's id, or of `id:plain`.
+    /// The curve of a method's id, of `id:word` where the method has [curves by words](Method::curve), or of either with `:plain`
+    /// behind it.
     pub fn parse(text: &str) -> Option<Self> {
         let (id, is_plain) = text.strip_suffix(":plain").map_or((text, false), |id| (id, true));
-        Some(Self { method: methods::find(id)?, is_plain })
+        let (id, word) = id.split_once(':').map_or((id, None), |(id, word)| (id, Some(word)));
+        let method = methods::find(id)?;
+        let chosen = word.and_then(|word| method.curve(word));
+        (chosen.is_some() == word.is_some()).then_some(Self { method, word: chosen, is_plain })
     }
 
     /// What it is called.
     fn title(&self) -> String {
         let ignored = if self.is_plain { ", importance ignored" } else { "" };
-        format!("{}{ignored}", self.method.title)
+        let word = self.word.map_or(String::new(), |(_, _, title)| format!(": {title}"));
+        format!("{}{word}{ignored}", self.method.title)
     }
 }
 
@@ -71,14 +78,21 @@ pub(super) fn sweep(
     let has_importance = recipe.importance.source.is_some();
     for id in ids {
         let Some(asked) = AskedCurve::parse(id) else { continue };
-        let AskedCurve { method, is_plain: plain } = asked;
+        let AskedCurve { method, word, is_plain: plain } = asked;
         let mut curve = Curve {
             method: (*id).to_owned(),
             title: asked.title(),
             parameter: method.swept.into(),
             points: vec![],
         };
-        let base = recipe.with_method(method.id);
+        let mut base = recipe.with_method(method.id);
+        if let Some((choice, word, _)) = word {
+            base = base.with(choice, Value::Choice(word.to_owned()));
+            // What names one format has no family.
+            base.settings.retain(|id, _| {
+                !method.parameters.iter().any(|own| own.id == id && own.kind == ParameterKind::Format)
+            });
+        }
         let values = swept_values(method, points).into_iter();
         let recipes: Vec<Checked> =
             values.map(|value| base.with(method.swept, value).check()).collect::<Result<_, _>>()?;

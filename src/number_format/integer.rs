@@ -1,8 +1,8 @@
 //! Integers, times a scale: symmetric, −m … m with m = 2^(bits − 1) − 1, or affine, 0 … 2^bits − 1 less a zero point.
 //!
 //! The most negative code of two's complement is left out of the symmetric ones, so that the largest weight of a block has
-//! the same place on either side of zero (Jacob et al. 2018, section 2.1, for weights). Between two integers a number goes
-//! to the nearest, halves to the even one.
+//! the same place on either side of zero (Jacob et al. 2018, section 2.1, for weights); *full* ones have it (ggml's `Q4_0`).
+//! Between two integers a number goes to the nearest, halves to the even one.
 
 use super::rounding::{Round, Scale};
 use super::{FormatError, wrong};
@@ -17,11 +17,16 @@ pub struct Integer {
     pub bits: u32,
     /// Whether a zero point says which integer stands for zero.
     pub affine: bool,
+    /// Whether the most negative code of two's complement is a value; never of an affine one.
+    pub full: bool,
 }
 
 impl Integer {
     /// Checks the bits.
     pub(super) fn check(self) -> Result<Self, FormatError> {
+        if self.full && self.affine {
+            return Err(wrong("an integer", "a zero point, or the code below all others", "both"));
+        }
         if (BITS.0..=BITS.1).contains(&self.bits) {
             return Ok(self);
         }
@@ -31,7 +36,11 @@ impl Integer {
     /// The least and the largest integer, `zero_point` being what stands for zero.
     pub fn range(self, zero_point: i32) -> (i32, i32) {
         let all = 1i32 << self.bits;
-        if self.affine { (-zero_point, all - 1 - zero_point) } else { (1 - all / 2, all / 2 - 1) }
+        if self.affine {
+            (-zero_point, all - 1 - zero_point)
+        } else {
+            (i32::from(!self.full) - all / 2, all / 2 - 1)
+        }
     }
 
     /// What a code stands for, by two's complement, or from zero on where it is affine.
@@ -68,19 +77,23 @@ impl Round for Prepared {
     }
 }
 
-/// The integers of so many bits, ascending.
-pub fn values(bits: u32) -> Vec<f32> {
-    super::Format::Integer(Integer { bits, affine: false }).values()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::{Format, reference};
     use super::*;
 
     #[test]
-    fn four_bits_are_fifteen_integers() {
-        assert_eq!(values(4), (-7..=7).map(|value| value as f32).collect::<Vec<_>>());
+    fn four_bits_are_fifteen_integers_and_sixteen_where_all_codes_count() {
+        let all = |name: &str, range: std::ops::RangeInclusive<i8>| {
+            let expected: Vec<f32> = range.map(f32::from).collect();
+            assert_eq!(Format::parse(name).unwrap().values(), expected, "{name}");
+        };
+        all("int4", -7..=7);
+        all("int4:full", -8..=7);
+        all("uint4", 0..=15);
+        let rounder = Format::parse("int4:full").unwrap().rounder(Scale::default()).unwrap();
+        assert_eq!((rounder.round(-9.0, 0), rounder.round(9.0, 0)), (-8.0, 7.0));
+        assert!(Format::parse("uint4:full").is_err());
     }
 
     #[test]

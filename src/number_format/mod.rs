@@ -5,8 +5,7 @@
 //! the second to the first for every format of up to 16 bits. Formats have [names](names), which recipes, flags and the page
 //! use. Integers and tables are relative to a scale; the others have one of their own, and may have another on top.
 //!
-//! A [`Family`] of [`FAMILIES`] is what [`crate::code::scaled`] offers for blocks of weights: values for 2 to 8 bits. They are
-//! finite, strictly ascending, symmetric and have an exact zero, so that a zero weight stays one.
+//! A [`Family`] is one format for every number of bits, so that a sweep over bits draws it as one curve.
 //!
 //! ```
 //! use quantscope::number_format::{Format, Scale};
@@ -21,24 +20,26 @@
 //! # Ok::<(), quantscope::number_format::FormatError>(())
 //! ```
 
+pub mod family;
 pub mod fixed;
 pub mod float;
 pub mod integer;
 pub mod names;
+#[cfg(test)]
+mod peers;
 pub mod posit;
+mod record;
 #[cfg(test)]
 mod reference;
 pub mod rounder;
 pub mod rounding;
 pub mod table;
 
+pub use family::{FAMILIES, Family};
 pub use rounder::{Rounder, Visitor};
 pub use rounding::{Counts, Round, Rounding, Scale};
 
 use crate::order;
-
-/// Fewest and most bits of a value of a [`Family`].
-pub const BITS: (u32, u32) = (2, 8);
 
 /// Most bits of a format whose values are listed.
 const MOST_LISTED_BITS: u32 = 16;
@@ -116,8 +117,11 @@ impl Format {
             _ => value.is_finite(),
         };
         let values = (0..1u32 << self.bits()).map(|code| self.decode(code)).filter(is_value);
-        // −0 is 0, which every format has.
-        let values: Vec<f32> = values.map(|value| value + 0.0).chain([0.0]).collect();
+        // The zero that counts for nothing.
+        let zero =
+            matches!(self, Self::Float(float) if float.lowest == float::Lowest::Normals).then_some(0.0);
+        // −0 is 0.
+        let values: Vec<f32> = values.map(|value| value + 0.0).chain(zero).collect();
         let mut values = order::sorted_by_key(&values, |value| order::key_f64(f64::from(*value)));
         values.dedup();
         values
@@ -143,78 +147,5 @@ impl Format {
             Self::Posit(posit) => posit.smallest(),
             Self::Table(_) => self.values().into_iter().find(|value| *value > 0.0).unwrap_or(1.0),
         }
-    }
-}
-
-/// Values for blocks of weights, by their bits.
-#[derive(Debug, Clone, Copy)]
-pub struct Family {
-    /// Its number in files.
-    pub number: u8,
-    /// Its name in recipes and flags.
-    pub id: &'static str,
-    /// Its name for people.
-    pub title: &'static str,
-    /// The values of a format of so many [bits](BITS), ascending: at most 2^bits.
-    pub values: fn(u32) -> Vec<f32>,
-}
-
-/// All families, the default first.
-pub const FAMILIES: &[Family] = &[
-    Family { number: 0, id: "integer", title: "Integers", values: integer::values },
-    Family { number: 1, id: "float", title: "Floating point", values: float::values },
-];
-
-/// The family of this id.
-pub fn find(id: &str) -> Option<&'static Family> {
-    FAMILIES.iter().find(|family| family.id == id)
-}
-
-/// The family of this number in a file.
-pub fn numbered(number: u8) -> Option<&'static Family> {
-    FAMILIES.iter().find(|family| family.number == number)
-}
-
-/// Id and title of every family, as a method's parameter has them.
-pub const WORDS: &[(&str, &str)] = &{
-    let mut words = [("", ""); FAMILIES.len()];
-    let mut at = 0;
-    while at < words.len() {
-        words[at] = (FAMILIES[at].id, FAMILIES[at].title);
-        at += 1;
-    }
-    words
-};
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_ascend_around_an_exact_zero_and_fit_their_bits() {
-        for family in FAMILIES {
-            for bits in BITS.0..=BITS.1 {
-                let values = (family.values)(bits);
-                let name = format!("{} of {bits} bits", family.id);
-                assert!(
-                    values.len() <= 1 << bits && values.len() > 1 << (bits - 1),
-                    "{name}: {}",
-                    values.len()
-                );
-                assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{name}");
-                assert!(values.iter().zip(values.iter().rev()).all(|(a, b)| *a == -b), "{name}");
-                assert_eq!(values[values.len() / 2].to_bits(), 0, "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn families_are_found_by_id_and_number() {
-        for family in FAMILIES {
-            assert_eq!(find(family.id).map(|found| found.number), Some(family.number));
-            assert_eq!(numbered(family.number).map(|found| found.id), Some(family.id));
-        }
-        assert!(find("decimal").is_none() && numbered(255).is_none());
-        assert_eq!(WORDS.len(), FAMILIES.len());
     }
 }

@@ -29,6 +29,7 @@ pub const NAMED: &[(&str, &str, Format)] = &[
     ("e5m2fnuz", "FP8 E5M2 without negative zero", Format::Float(fnuz(2, 5))),
     ("nf4", "NormalFloat of 4 bits (QLoRA)", Format::Table(Table::NormalFloat)),
     ("bnb-fp4", "FP4 of bitsandbytes", Format::Table(Table::Float4)),
+    ("iq4nl", "the values of ggml's IQ4_NL", Format::Table(Table::Uneven)),
 ];
 
 const fn fnuz(mantissa: u32, exponent: u32) -> Float {
@@ -76,7 +77,7 @@ fn of_form(text: &str) -> Option<Format> {
         return Some(Format::Posit(Posit { bits, exponent }));
     }
     let posit = of_one(text, "posit").map(|bits| Format::Posit(Posit { bits, exponent: 2 }));
-    let integer = |affine| move |bits| Format::Integer(Integer { bits, affine });
+    let integer = |affine| move |bits| Format::Integer(Integer { bits, affine, full: false });
     posit
         .or_else(|| of_one(text, "int").map(integer(false)))
         .or_else(|| of_one(text, "uint").map(integer(true)))
@@ -106,6 +107,7 @@ fn float_with(float: Float, option: &str) -> Option<Float> {
         "ieee" => Float { specials: Specials::Ieee, overflows: true, ..float },
         "finite" => Float { specials: Specials::None, overflows: false, ..float },
         "nan" => Float { specials: Specials::Nan, overflows: false, ..float },
+        "fnuz" => Float { specials: Specials::NegativeZero, overflows: false, ..float },
         "saturate" => Float { overflows: false, ..float },
         _ => Float { bias: option.strip_prefix("bias=")?.parse().ok()?, ..float },
     })
@@ -129,7 +131,7 @@ impl Format {
         for option in options {
             format = format.with(option).ok_or_else(|| {
                 let expected = "nearest, truncate, random=SEED; of floating point bias=B, subnormals, zero, normals, \
-                                ieee, finite, nan, saturate; of fixed point unsigned";
+                                ieee, finite, nan, fnuz, saturate; of fixed point unsigned; of integers full";
                 wrong("an option of a number format", expected, option)
             })?;
         }
@@ -141,11 +143,14 @@ impl Format {
             Self::Float(float) => float_with(float, option).map(Self::Float),
             Self::Fixed(fixed) if option == "unsigned" => Some(Self::Fixed(Fixed { signed: false, ..fixed })),
             Self::Fixed(fixed) => rounding(option).map(|rounding| Self::Fixed(Fixed { rounding, ..fixed })),
+            Self::Integer(integer) if option == "full" => {
+                Some(Self::Integer(Integer { full: true, ..integer }))
+            }
             _ => None,
         }
     }
 
-    fn check(self) -> Result<Self, FormatError> {
+    pub(super) fn check(self) -> Result<Self, FormatError> {
         match self {
             Self::Float(float) => float.check().map(Self::Float),
             Self::Fixed(fixed) => fixed.check().map(Self::Fixed),
@@ -173,7 +178,8 @@ fn write_options(f: &mut fmt::Formatter<'_>, float: &Float, base: &Float) -> fmt
         let word = match float.specials {
             Specials::Ieee => "ieee",
             Specials::Nan => "nan",
-            Specials::None | Specials::NegativeZero => "finite",
+            Specials::None => "finite",
+            Specials::NegativeZero => "fnuz",
         };
         write!(f, ":{word}")?;
     }
@@ -232,7 +238,9 @@ impl fmt::Display for Format {
                 write_rounding(f, fixed.rounding, Rounding::Truncate)
             }
             Self::Integer(integer) => {
-                write!(f, "{}int{}", if integer.affine { "u" } else { "" }, integer.bits)
+                let (sign, full) =
+                    (if integer.affine { "u" } else { "" }, if integer.full { ":full" } else { "" });
+                write!(f, "{sign}int{}{full}", integer.bits)
             }
             Self::Posit(Posit { bits, exponent: 2 }) => write!(f, "posit{bits}"),
             Self::Posit(posit) => write!(f, "posit{}-{}", posit.bits, posit.exponent),
@@ -240,6 +248,7 @@ impl fmt::Display for Format {
             Self::Table(Table::AdditivePowers(bits)) => write!(f, "apot{bits}"),
             Self::Table(Table::NormalFloat) => f.write_str("nf4"),
             Self::Table(Table::Float4) => f.write_str("bnb-fp4"),
+            Self::Table(Table::Uneven) => f.write_str("iq4nl"),
         }
     }
 }
@@ -252,14 +261,31 @@ mod tests {
     fn every_name_reads_back() {
         let names = "fp32 tf32 bf16 fp16 e5m2 e4m3 e3m4 e4m3fnuz e5m2fnuz nf4 bnb-fp4 m7e6 m7e6:bias=40 m10e4:nearest e3m2 \
                      e2m1 e4m3:truncate e4m3:finite e5m10:finite fp16:saturate e2m5:random=9 l8r8 l8r8:nearest \
-                     l4r4:unsigned int4 uint8 int16 posit8 posit16-1 pow2-4 apot5 e3m2:zero m3e3:random";
+                     l4r4:unsigned int4 uint8 int16 posit8 posit16-1 pow2-4 apot5 e3m2:zero m3e3:random iq4nl int4:full \
+                     e4m3fnuz:bias=5 e3m2:fnuz m2e3:nan";
         for name in names.split_whitespace() {
             let format = Format::parse(name).unwrap();
             let shown = format.to_string();
             assert_eq!(Format::parse(&shown).unwrap(), format, "{name} is shown as {shown}");
-            if name != "e5m10:finite" {
+            if !["e5m10:finite", "e4m3fnuz:bias=5"].contains(&name) {
                 assert_eq!(shown, name);
             }
+        }
+    }
+
+    /// The table of names as Markdown.
+    fn markdown() -> String {
+        let rows =
+            NAMED.iter().map(|(name, what, format)| format!("| `{name}` | {what} | {} |\n", format.bits()));
+        format!("| name | format | bits |\n|---|---|---|\n{}", rows.collect::<String>())
+    }
+
+    #[test]
+    fn the_documented_names_and_forms_are_these() {
+        let documented = include_str!("../../docs/number-formats.md");
+        assert!(documented.contains(&markdown()), "{}", markdown());
+        for form in FORMS.split(", ") {
+            assert!(documented.contains(&format!("| `{form}` |")), "{form}");
         }
     }
 

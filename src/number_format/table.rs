@@ -5,6 +5,7 @@
 //! | nf4 | quantiles of a normal distribution, an exact zero among them | Dettmers et al. 2023 (`QLoRA`), appendix E |
 //! | fp4 | a sign and three bits, as bitsandbytes has them | Dettmers, bitsandbytes 0.37 |
 //! | pow2 | zero and ±2^−i | Miyashita, Lee and Murmann 2016 |
+//! | iq4nl | sixteen integers, denser around zero, none of them zero | Kawrakow, llama.cpp 2024 (`IQ4_NL`) |
 //! | apot | sums of a few powers of two | Li, Dong and Wang 2020, section 2.2 |
 //!
 //! A number goes to the nearest value, to the one nearer to zero between two. Beyond the largest it becomes that.
@@ -20,6 +21,8 @@ pub enum Table {
     NormalFloat,
     /// The 4 bits of bitsandbytes.
     Float4,
+    /// The 4 bits of ggml's `IQ4_NL`.
+    Uneven,
     /// Powers of two, of 2 to 6 bits.
     PowerOfTwo(u32),
     /// Sums of powers of two, of 3 to 7 bits.
@@ -49,6 +52,9 @@ const NORMAL: [f32; 16] = [
 /// Magnitudes of bitsandbytes' FP4, by their three bits, times 192.
 const FLOAT4: [f32; 8] = [0.0, 1.0, 128.0, 192.0, 64.0, 96.0, 32.0, 48.0];
 
+/// The values of `IQ4_NL` (`kvalues_iq4nl` in llama.cpp's ggml-common.h).
+const UNEVEN: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
+
 /// Exponents that the terms of a sum choose from, beside zero, by the bits of the magnitude, from 2 on.
 const TERMS: [&[&[i32]]; 5] = [
     &[&[-1, -2, -3]],
@@ -75,18 +81,19 @@ impl Table {
     /// Bits of a value.
     pub const fn bits(&self) -> u32 {
         match self {
-            Self::NormalFloat | Self::Float4 => 4,
+            Self::NormalFloat | Self::Float4 | Self::Uneven => 4,
             Self::PowerOfTwo(bits) | Self::AdditivePowers(bits) => *bits,
         }
     }
 
-    /// What a code stands for: the sign above the magnitude, but for normal quantiles, which ascend.
+    /// What a code stands for: the sign above the magnitude, but for normal quantiles and `IQ4_NL`, which ascend.
     pub fn decode(&self, code: u32) -> f32 {
         let half = 1usize << (self.bits() - 1);
         let place = code as usize & (half - 1);
         let sign = if code as usize & half == 0 { 1.0 } else { -1.0 };
         let magnitude = match self {
             Self::NormalFloat => return NORMAL.get(code as usize & 15).copied().unwrap_or(0.0),
+            Self::Uneven => return UNEVEN.get(code as usize & 15).map_or(0.0, |value| f32::from(*value)),
             Self::Float4 => FLOAT4.get(place).map(|value| value / 192.0),
             Self::PowerOfTwo(_) if place == 0 => Some(0.0),
             Self::PowerOfTwo(_) => Some(super::rounding::power(1 - place as i32)),
@@ -183,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_nearest_value_is_taken_and_the_smaller_magnitude_between_two() {
-        for name in ["nf4", "bnb-fp4", "pow2-4", "apot4", "apot7"] {
+        for name in ["nf4", "bnb-fp4", "iq4nl", "pow2-4", "apot4", "apot7"] {
             reference::check(&Format::parse(name).unwrap(), name);
         }
         let powers = Format::parse("pow2-3").unwrap().rounder(Scale::default()).unwrap();

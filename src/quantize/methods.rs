@@ -95,6 +95,8 @@ pub struct Method {
     pub swept: &'static str,
     /// What that parameter counts.
     pub unit: Unit,
+    /// The choice whose every word can be asked for as a curve of its own.
+    pub curves: Option<&'static str>,
     /// Bits per weight beside symbols and codebooks.
     pub overhead: fn(&Settings) -> f64,
     /// Where a sweep of that parameter starts and ends, from fine to coarse.
@@ -130,6 +132,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Proves(Optimum::OfLevels),
         swept: "k",
         unit: Unit::Levels,
+        curves: None,
         overhead: none,
         sweep: (256.0, 2.0),
         solve: kmeans::solve,
@@ -149,6 +152,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfLevels),
         swept: "k",
         unit: Unit::Levels,
+        curves: None,
         overhead: none,
         sweep: (256.0, 2.0),
         solve: lloyd::solve,
@@ -168,6 +172,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
         unit: Unit::Deviations,
+        curves: None,
         overhead: none,
         sweep: (0.03, 4.0),
         solve: uniform::solve,
@@ -187,6 +192,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "lambda",
         unit: Unit::Variances,
+        curves: None,
         overhead: none,
         sweep: (0.0002, 1.0),
         solve: ecsq::solve,
@@ -206,6 +212,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Proves(Optimum::OfEntropy),
         swept: "lambda",
         unit: Unit::Variances,
+        curves: None,
         overhead: none,
         sweep: (0.0002, 1.0),
         solve: ecsq_exact::solve,
@@ -225,6 +232,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Bounded(Optimum::OfEntropy),
         swept: "step",
         unit: Unit::Deviations,
+        curves: None,
         overhead: none,
         sweep: (0.05, 3.0),
         solve: grid::solve,
@@ -244,6 +252,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Unbounded,
         swept: "step",
         unit: Unit::Deviations,
+        curves: None,
         overhead: none,
         sweep: (0.05, 3.0),
         solve: grid::solve,
@@ -252,7 +261,7 @@ pub const METHODS: &[Method] = &[
     Method {
         id: "scaled",
         title: "Block-scaled numbers",
-        summary: "a few weights of a row share a scale, and each takes the nearest value of a number format: integers or floating point",
+        summary: "a few weights of a row share a scale, and each takes the value of a number format that is nearest to it: integers, floating point, posits, lists, the published layouts",
         source: "Dettmers and Zettlemoyer 2023, section 2; Open Compute Project 2023, Microscaling Formats 1.0",
         parameters: scaled::PARAMETERS,
         code: Kind::Scaled,
@@ -263,6 +272,7 @@ pub const METHODS: &[Method] = &[
         standing: Standing::Unbounded,
         swept: "bits",
         unit: Unit::Bits,
+        curves: Some("numbers"),
         overhead: scaled::overhead,
         sweep: (8.0, 2.0),
         solve: scaled::solve,
@@ -307,6 +317,14 @@ impl Method {
         self.parameters.iter().find(|parameter| parameter.id == self.swept).map(|parameter| parameter.kind)
     }
 
+    /// The choice, its word and the word's title of a curve that is asked for by a word.
+    pub fn curve(&self, word: &str) -> Option<(&'static str, &'static str, &'static str)> {
+        let parameter = self.parameters.iter().find(|parameter| Some(parameter.id) == self.curves)?;
+        let ParameterKind::Choice(words) = parameter.kind else { return None };
+        let (word, title) = words.iter().find(|(id, _)| *id == word)?;
+        Some((parameter.id, word, title))
+    }
+
     /// Solves for several settings, sharing work where the method can.
     pub fn solve_all(
         &self,
@@ -342,6 +360,7 @@ pub fn markdown() -> String {
             let values = match p.kind {
                 ParameterKind::Integer { min, max, .. } => format!("{min} to {max}"),
                 ParameterKind::Number { min, max, .. } => format!("{min} to {max}"),
+                ParameterKind::Format => "the [name](number-formats.md) of a format".to_owned(),
                 ParameterKind::Choice(words) => {
                     words.iter().map(|(id, title)| format!("`{id}` ({title})")).collect::<Vec<_>>().join(", ")
                 }
@@ -382,6 +401,12 @@ mod tests {
         for method in METHODS {
             assert_eq!(find(method.id).map(|found| found.title), Some(method.title));
             assert!(method.swept_kind().is_some(), "{}", method.id);
+            if let Some(id) = method.curves {
+                let choice = method.parameters.iter().find(|parameter| parameter.id == id).unwrap();
+                let first = choice.default_value().to_string();
+                assert_eq!(method.curve(&first).map(|(id, word, _)| (id, word)), Some((id, first.as_str())));
+            }
+            assert!(method.curve("no word").is_none());
         }
         assert!(find("none").is_none());
         assert!(find(DEFAULT_METHOD).is_some() && find(PAPER_METHOD).is_some());

@@ -11,6 +11,7 @@ pub mod ecsq_exact;
 pub mod ecsq_sample;
 pub mod grid;
 pub mod kmeans;
+pub mod layouts;
 pub mod lloyd;
 pub mod methods;
 mod partition;

@@ -1,5 +1,6 @@
 //! A method's parameters as data: range, default and step once, for the page's form, the program's flags and the docs.
 
+use crate::number_format::{Format, FormatError};
 use std::collections::BTreeMap;
 
 /// What values a parameter takes.
@@ -25,6 +26,8 @@ pub enum ParameterKind {
     },
     /// One of a few words, the first being the default.
     Choice(&'static [(&'static str, &'static str)]),
+    /// The [name](crate::number_format::names) of a number format, or nothing, the default.
+    Format,
 }
 
 /// One parameter of a method.
@@ -184,6 +187,7 @@ impl Parameter {
             ParameterKind::Choice(words) => {
                 Value::Choice(words.first().map_or_else(String::new, |(id, _)| (*id).to_owned()))
             }
+            ParameterKind::Format => Value::Choice(String::new()),
         }
     }
 
@@ -215,6 +219,16 @@ impl Parameter {
                 let ids: Vec<&str> = words.iter().map(|(id, _)| *id).collect();
                 refuse(format!("one of {}", ids.join(", ")))
             }
+            ParameterKind::Format => match given.to_string() {
+                name if name.is_empty() => Ok(Value::Choice(name)),
+                name => match Format::parse(&name) {
+                    Ok(_) => Ok(Value::Choice(name)),
+                    Err(FormatError { part, expected, found }) => {
+                        let field = format!("{} {name}: {part}", self.id);
+                        Err(SettingsError { field, expected, found })
+                    }
+                },
+            },
         }
     }
 }

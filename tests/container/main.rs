@@ -7,7 +7,7 @@ mod properties;
 #[path = "../support/resign.rs"]
 mod resign;
 
-use quantscope::code::{Assigned, Code, Codebook, Scaled};
+use quantscope::code::{Assigned, Code, Codebook, Fit, ScaleType, Scaled, ScaledCode};
 use quantscope::container::{
     BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, ContainerErrorKind, Content, EncodedBlock, Entry,
     Granularity, Ledger, Limits, Manifest, Reader, Tables, Writer, block_weights, encode_block, rows_of,
@@ -15,6 +15,7 @@ use quantscope::container::{
 use quantscope::entropy::{CodeTable, Coder, GapCounts, GapTable, Positions, Rows};
 use quantscope::formats::Source;
 use quantscope::model::FileFormat;
+use quantscope::number_format::Format;
 use quantscope::role::Role;
 use quantscope::tensor::Dtype;
 #[cfg(target_arch = "wasm32")]
@@ -36,13 +37,13 @@ enum Data {
     /// Weights with the number format that they are rounded to, in its record.
     Scaled {
         weights: Vec<f32>,
-        format: Scaled,
+        format: ScaledCode,
         coder: Coder,
     },
 }
 
 /// A tensor's weights block by block: the number of the block, its symbols, and what goes with them.
-fn scaled_blocks(shape: &[u64], weights: &[f32], format: &Scaled) -> Vec<(Rows, Vec<u16>, Assigned)> {
+fn scaled_blocks(shape: &[u64], weights: &[f32], format: &ScaledCode) -> Vec<(Rows, Vec<u16>, Assigned)> {
     let code = Code::Scaled(format.clone());
     let chunks = weights.chunks(block_weights(shape) as usize).zip(0..);
     chunks
@@ -92,7 +93,7 @@ impl Sample {
                 bytes
             }
             Data::Scaled { weights, format, .. } => {
-                let (codebook, mut values) = (Codebook::Scaled(format.clone()), Vec::new());
+                let (codebook, mut values) = (Codebook::Scaled(format.codebook().clone()), Vec::new());
                 for (rows, symbols, assigned) in scaled_blocks(&self.shape, weights, format) {
                     codebook.extend_values(&symbols, assigned.scales(rows), &mut values);
                 }
@@ -150,7 +151,7 @@ fn written(samples: &[Sample], manifest: Manifest) -> (Ledger, Vec<u8>) {
                 Content::Quantized(coding)
             }
             Data::Scaled { weights, format, coder } => {
-                let codebook = Codebook::Scaled(format.clone());
+                let codebook = Codebook::Scaled(format.codebook().clone());
                 let all = scaled_blocks(&sample.shape, weights, format);
                 let mut counts = vec![0; codebook.symbols()];
                 all.iter().flat_map(|(_, symbols, _)| symbols).for_each(|s| counts[usize::from(*s)] += 1);
@@ -260,8 +261,9 @@ fn assorted() -> Vec<Sample> {
 /// Weights of two magnitudes as integers of so many bits with a float16 scale for every `block`.
 fn scaled(count: u32, bits: u32, block: u32, coder: Coder) -> Data {
     let weight = |i: u32| ((i * 7 % 11) as f32 - 5.0) * if i % 9 < 4 { 0.01 } else { 3.0 };
-    let integers = quantscope::number_format::find("integer").unwrap();
-    let format = Scaled::new(integers, bits, Dtype::F16, block).unwrap();
+    let integers = Format::parse(&format!("int{bits}")).unwrap();
+    let format = Scaled::new(integers, ScaleType::F16, block).unwrap();
+    let format = ScaledCode::new(format, Fit::Largest).unwrap();
     Data::Scaled { weights: (0..count).map(weight).collect(), format, coder }
 }
 
@@ -405,7 +407,7 @@ fn codebooks_with_scales_are_for_whole_tensors_and_blocks_with_scales() {
             place: None,
         };
         let tables = Tables {
-            codebooks: vec![Codebook::Scaled(format.clone())],
+            codebooks: vec![Codebook::Scaled(format.codebook().clone())],
             code_tables: vec![table.clone()],
             gap_tables: vec![],
         };

@@ -4,10 +4,10 @@ use super::damage::survive;
 use super::resign::resigned;
 use super::{Data, Sample, assert_round_trip, codebook, golden};
 use proptest::prelude::*;
-use quantscope::code::Scaled;
+use quantscope::code::{Fit, ScaleType, Scaled, ScaledCode};
 use quantscope::container::Granularity;
 use quantscope::entropy::{Coder, Positions};
-use quantscope::number_format::{BITS, FAMILIES};
+use quantscope::number_format::Format;
 use quantscope::tensor::Dtype;
 
 const FLOATS: [Dtype; 6] = [Dtype::F64, Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::F8E4M3, Dtype::F8E5M2];
@@ -56,16 +56,33 @@ fn quantized() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
 
 fn scaled() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
     let format = (
-        prop::sample::select(FAMILIES),
-        BITS.0..=BITS.1,
-        prop::sample::select(&[Dtype::F32, Dtype::F16, Dtype::Bf16][..]),
+        prop::sample::select(
+            &[
+                "int2",
+                "int7",
+                "uint3",
+                "int4:full",
+                "e2m1",
+                "e5m2",
+                "m3e4",
+                "l2r3",
+                "posit6",
+                "nf4",
+                "iq4nl",
+                "apot5",
+            ][..],
+        ),
+        prop::sample::select(&ScaleType::ALL[..]),
+        prop::sample::select(&Fit::ALL[..]),
         1u32..9,
     );
     let choices = (prop::sample::select(&FLOATS[..]), prop::sample::select(&Coder::ALL[..]), any::<u32>());
-    (shapes(), format, choices).prop_map(|(shape, (family, bits, scale, block), (dtype, coder, seed))| {
+    (shapes(), format, choices).prop_map(|(shape, (name, scale, fit, block), (dtype, coder, seed))| {
         let count = shape.iter().product::<u64>() as u32;
         let weight = |i: u32| f32::from((i.wrapping_mul(seed | 1) >> 16) as i16) * 1e-3;
-        let format = Scaled::new(&family, bits, scale, block).unwrap();
+        let scale = if name == "uint3" && !scale.is_float() { ScaleType::Bf16 } else { scale };
+        let codebook = Scaled::new(Format::parse(name).unwrap(), scale, block).unwrap().of_tensor(40.0);
+        let format = ScaledCode::new(codebook, fit).unwrap();
         (shape, dtype, Data::Scaled { weights: (0..count).map(weight).collect(), format, coder })
     })
 }

@@ -84,11 +84,14 @@ fn number_field(app: &App, method: &Method, parameter: &Parameter, value: &Value
     let (min, max, step) = match parameter.kind {
         ParameterKind::Integer { min, max, .. } => (min.to_string(), max.to_string(), "1"),
         ParameterKind::Number { min, max, .. } => (min.to_string(), max.to_string(), "any"),
-        ParameterKind::Choice(_) => (String::new(), String::new(), "any"),
+        ParameterKind::Choice(_) | ParameterKind::Format => (String::new(), String::new(), "any"),
     };
     set(&number, "min", &min);
     set(&number, "max", &max);
     set(&number, "step", step);
+    if parameter.kind == ParameterKind::Format {
+        number.set_type("text");
+    }
     number.set_value(&typed(value));
     if parameter.id == method.swept {
         slider.set_id(&format!("slider-{}", parameter.id));
