@@ -136,7 +136,10 @@ mod tests {
         for layout in LAYOUTS {
             let asked = asked(&[("numbers", layout.id)]).unwrap();
             assert_eq!((asked.block, asked.scale), (layout.block, layout.scale));
-            assert!(Scaled::new(asked.format, asked.scale, asked.block).is_ok(), "{}", layout.id);
+            let code = Scaled::new(asked.format, asked.scale, asked.block).unwrap();
+            // What a code of fixed length takes.
+            let bits = code.values().len().next_power_of_two().ilog2();
+            assert_eq!(bits, asked.format.bits(), "{}", layout.id);
         }
         // MX 1.0, table 1; NVFP4, but for 32 bits of the tensor; llama.cpp's bits per weight.
         let published = [
