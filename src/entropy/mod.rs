@@ -151,6 +151,11 @@ impl From<CodeErrorKind> for CodeError {
 }
 
 impl CodeError {
+    /// What it is.
+    pub fn into_kind(self) -> CodeErrorKind {
+        *self.0
+    }
+
     /// A symbol that is not in a table of `alphabet` symbols.
     fn no_code(symbol: u32, alphabet: usize) -> Self {
         CodeErrorKind::NoCode { symbol, alphabet: alphabet as u32 }.into()

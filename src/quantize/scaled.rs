@@ -14,7 +14,7 @@ use super::points::plain_mean;
 use super::{Parameter, ParameterKind, Problem, QuantizeError, Quantizer, Settings, SettingsError, Solution};
 use crate::code::scaled::MOST_IN_BLOCK;
 use crate::code::{Fit, ScaleType, Scaled, ScaledCode};
-use crate::entropy::CodeError;
+use crate::entropy::CodeErrorKind;
 use crate::histogram::Moments;
 use crate::order;
 
@@ -79,8 +79,8 @@ pub fn code(settings: &Settings) -> Result<ScaledCode, SettingsError> {
     let fit = Fit::find(settings.choice("fit")).unwrap_or(Fit::Largest);
     let code =
         Scaled::new(asked.format, asked.scale, asked.block).and_then(|code| ScaledCode::new(code, fit));
-    code.map_err(|error| match error {
-        CodeError::Damaged { expected, found, .. } => {
+    code.map_err(|error| match error.into_kind() {
+        CodeErrorKind::Damaged { expected, found, .. } => {
             SettingsError { field: "numbers".to_owned(), expected, found }
         }
         other => SettingsError {
