@@ -220,3 +220,45 @@ fn pictures_without_room_or_without_bounds_are_refused() {
     let large = plot::svg::histogram(&histogram(4), "t", (u32::MAX, 40), &Theme::light()).unwrap_err();
     assert!(large.to_string().ends_with("the limit is 20000 on a side"));
 }
+
+#[cfg(feature = "network")]
+fn formats(measured: usize) -> plot::PrecisionMap {
+    let point = |i: usize| plot::MapPoint {
+        family: if i % 2 == 0 { "floating point eNmN" } else { "integers <intN>" }.into(),
+        axes: if i % 2 == 0 { ("exponent bits", "mantissa bits") } else { ("bits", "") },
+        place: if i % 2 == 0 { (i as u32 % 6, i as u32 / 6) } else { (i as u32 / 2, 0) },
+        share: if i < measured { i as f64 / 40.0 } else { f64::NAN },
+        is_partial: i % 4 == 0,
+        reaches: i > 30 && i < measured,
+    };
+    let choices = vec![("exhaustive: e3m4".into(), 32), ("efficient: e3m5".into(), 34)];
+    plot::PrecisionMap { points: (0..40).map(point).collect(), choices, target: "99%".into(), chosen: None }
+}
+
+#[cfg(feature = "network")]
+#[test]
+fn formats_are_cells_of_a_map_with_a_panel_for_each_family() {
+    let draw = |map| plot::svg::precision_map(&map, "LeNet & co", 720, &Theme::dark()).unwrap();
+    let svg = draw(formats(40));
+    for text in [
+        "LeNet &amp; co",
+        "floating point eNmN",
+        "integers &lt;intN&gt;",
+        "mantissa bits",
+        "of float32’s accuracy",
+        "some samples seen",
+        "reaches 99%",
+        "exhaustive: e3m4",
+        "40 number formats, 40 measured, 9 reach 99%. exhaustive: e3m4: floating point eNmN, 2 exponent bits, 5 mantissa bits.",
+    ] {
+        assert!(svg.contains(text), "{text} is missing");
+    }
+    assert_eq!(svg, draw(formats(40)));
+    assert!(draw(formats(0)).contains("40 number formats, 0 measured, 0 reach 99%."));
+    for map in [formats(40), formats(0), plot::PrecisionMap::default()] {
+        let svg = plot::svg::precision_map(&map, "", 320, &Theme::light()).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && !svg.contains("NaN"));
+    }
+    let small = plot::svg::precision_map(&formats(40), "t", 60, &Theme::light()).unwrap_err();
+    assert!(small.to_string().starts_with("a chart needs more room than 60 by "));
+}

@@ -13,25 +13,27 @@ use crate::network::measure::{Outputs, Share, percent};
 use crate::network::precision::efficient::{Efficient, Model};
 use crate::network::precision::mixed::{Mixed, mix};
 use crate::network::precision::native::drive;
+use crate::network::precision::race::share_from_text;
 use crate::network::precision::{
-    Ask, Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, space,
+    Ask, Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, csv, space,
 };
 use crate::network::validation::Validation;
 use crate::number_format::Format;
+use crate::plot::{self, MapPoint, PrecisionMap, Theme};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
+
+/// Width of a map in CSS pixels.
+const MAP_WIDTH: u32 = 720;
 
 /// The word for the paper's space.
 const PAPER: &str = "paper";
 
 /// A share such as 0.99 or 99%.
 fn share(flag: &str, text: &str) -> Result<f64, Failure> {
-    let (digits, scale) = text.strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
-    let value = crate::number::parse(digits.trim()).map(|value| value / scale);
     let wrong = || Failure::Usage(format!("{flag}: expected a share such as 0.99 or 99%, found {text}"));
-    value.filter(|value| *value > 0.0 && *value <= 1.0).ok_or_else(wrong)
+    share_from_text(text).ok_or_else(wrong)
 }
 
 /// What a search found.
@@ -96,6 +98,12 @@ pub fn search(
     context.bars.clear();
     if let Some(path) = output {
         write_whole(path, csv(&candidates).as_bytes())?;
+    }
+    if let Some(path) = svg {
+        let name = network.network.file_name().unwrap_or_default().to_string_lossy();
+        let title = format!("{name} in number formats");
+        let map = searching.map(&wanted.keep, &candidates, &found);
+        write_whole(path, plot::svg::precision_map(&map, &title, MAP_WIDTH, &Theme::light())?.as_bytes())?;
     }
     searching.say(wanted, &candidates, &found, mixed.as_ref())
 }
@@ -234,6 +242,29 @@ impl Searching<'_> {
         right as f64 / of.max(1) as f64
     }
 
+    /// The formats as a map.
+    fn map(&self, keep: &str, candidates: &[Candidate], found: &[Found]) -> PrecisionMap {
+        let float = self.target_share();
+        let point = |(format, candidate): (&Format, &Candidate)| MapPoint {
+            family: space::family(format),
+            axes: space::axes(format),
+            place: space::place(format),
+            share: candidate.kept(float),
+            is_partial: candidate.seen < self.target.samples,
+            reaches: candidate.reaches(self.target.share()),
+        };
+        let choice = |found: &Found| {
+            let at = found.choice?;
+            Some((format!("{}: {}", found.title, candidates.get(at)?.name), at))
+        };
+        PrecisionMap {
+            points: self.formats.iter().zip(candidates).map(point).collect(),
+            choices: found.iter().filter_map(choice).collect(),
+            chosen: None,
+            target: keep.to_owned(),
+        }
+    }
+
     fn say(
         &self,
         wanted: &PrecisionArguments,
@@ -362,32 +393,4 @@ fn cells(candidate: &Candidate) -> Vec<String> {
         of_all(heard.underflowed),
         if candidate.fate == Fate::Holds { "yes" } else { "no" }.to_owned(),
     ]
-}
-
-/// Every format's figures.
-fn csv(candidates: &[Candidate]) -> String {
-    let mut text =
-        "format,bits,samples,right,answers,low,high,r2,rounded,saturated,underflowed,fate,failure\n"
-            .to_owned();
-    for candidate in candidates {
-        let (heard, share) = (&candidate.heard, candidate.share());
-        let failure = heard.failure.as_deref().unwrap_or_default().replace('"', "\"\"");
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{},{},{},{},{},{},{},{:?},\"{failure}\"",
-            candidate.name,
-            candidate.bits,
-            candidate.seen,
-            heard.right,
-            heard.of,
-            share.low,
-            share.high,
-            heard.r2,
-            heard.rounded,
-            heard.saturated,
-            heard.underflowed,
-            candidate.fate
-        );
-    }
-    text
 }

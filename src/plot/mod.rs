@@ -32,6 +32,8 @@ mod frame;
 mod hardware;
 mod histogram;
 mod marker;
+#[cfg(feature = "network")]
+mod precision_map;
 mod rate_distortion;
 mod scene;
 mod sensitivity;
@@ -45,6 +47,8 @@ pub use accuracy::{Accuracy, Measured, MeasuredSeries, mark_dominated};
 pub use frame::{Frame, Spacing};
 pub use histogram::Histogram;
 pub use marker::{MARKERS, Marker};
+#[cfg(feature = "network")]
+pub use precision_map::{MapFrame, MapPoint, PrecisionMap};
 pub use rate_distortion::{Line, RateDistortion, Series};
 pub use sensitivity::{Bar, Sensitivity};
 pub use spans::{Span, SpanRow, Spans};
@@ -104,6 +108,19 @@ pub fn accuracy<B: DrawingBackend>(
     scale: Scale,
 ) -> Result<Frame, PlotError> {
     let (scene, frame) = accuracy::layout(chart, backend.get_size(), 0.0, theme, scale)?;
+    scene.paint(backend, &theme.font, 1.0)?;
+    Ok(frame)
+}
+
+/// Draws a map of number formats over the whole of `backend`.
+#[cfg(feature = "network")]
+pub fn precision_map<B: DrawingBackend>(
+    backend: &mut B,
+    map: &PrecisionMap,
+    theme: &Theme,
+    scale: Scale,
+) -> Result<MapFrame, PlotError> {
+    let (scene, frame) = precision_map::layout(map, backend.get_size(), 0.0, theme, scale)?;
     scene.paint(backend, &theme.font, 1.0)?;
     Ok(frame)
 }

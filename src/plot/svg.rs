@@ -6,6 +6,8 @@ use super::PlotError;
 use super::axes::{LABEL_SIZE, text_width};
 use super::histogram::{self, Histogram};
 use super::marker::Marker;
+#[cfg(feature = "network")]
+use super::precision_map::{self, PrecisionMap};
 use super::rate_distortion::{self, RateDistortion};
 use super::scene::{Align, Scene, Shape};
 use super::sensitivity::{self, Sensitivity};
@@ -96,6 +98,21 @@ pub fn spans(chart: &Spans, title: &str, size: (u32, u32), theme: &Theme) -> Res
     let laid_out = spans::layout(chart, detailed(size)?, legend.height(), theme, scale());
     let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
     document(scene, &legend, title, &describe_spans(chart), size, theme)
+}
+
+/// A map of number formats `width` CSS pixels wide as an SVG document under the heading `title`.
+#[cfg(feature = "network")]
+pub fn precision_map(
+    map: &PrecisionMap,
+    title: &str,
+    width: u32,
+    theme: &Theme,
+) -> Result<String, PlotError> {
+    let legend = Legend::new(title, Vec::new(), width);
+    let size = (width, libm::ceil(map.height(f64::from(width)) + legend.height()) as u32);
+    let laid_out = precision_map::layout(map, detailed(size)?, legend.height(), theme, scale());
+    let (scene, _) = laid_out.map_err(|e| in_css_pixels(e, size))?;
+    document(scene, &legend, title, &describe_precision_map(map), size, theme)
 }
 
 fn scale() -> Scale {
@@ -328,6 +345,22 @@ fn describe_spans(chart: &Spans) -> String {
     let mut text = format!("{}, {} rows: {}.", chart.x_title, chart.rows.len(), chart.keys.join(", "));
     for row in &chart.rows {
         let _ = write!(text, " {}: {}.", row.title, if row.label.is_empty() { "none" } else { &row.label });
+    }
+    text
+}
+
+#[cfg(feature = "network")]
+fn describe_precision_map(map: &PrecisionMap) -> String {
+    let seen = map.points.iter().filter(|point| !point.share.is_nan()).count();
+    let reach = map.points.iter().filter(|point| point.reaches).count();
+    let mut text =
+        format!("{} number formats, {seen} measured, {reach} reach {}.", map.points.len(), map.target);
+    for (title, at) in &map.choices {
+        if let Some(point) = map.points.get(*at) {
+            let ((along, up), (x, y)) = (point.axes, point.place);
+            let _ = write!(text, " {title}: {}, {x} {along}", point.family);
+            let _ = if up.is_empty() { write!(text, ".") } else { write!(text, ", {y} {up}.") };
+        }
     }
     text
 }

@@ -28,7 +28,7 @@ pub use efficient::{Efficient, Model};
 pub use exhaustive::Exhaustive;
 pub use race::Target;
 pub use scorer::{Part, Parts, Scorer};
-pub use trial::{Ask, Candidate, Fate, Heard};
+pub use trial::{Ask, Candidate, Fate, Heard, csv};
 
 /// A search that asks for measurements.
 pub trait Search {

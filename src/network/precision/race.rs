@@ -12,6 +12,13 @@ use crate::network::NetworkError;
 /// Samples of the first set; each that follows is twice as large.
 pub const FIRST: usize = 10;
 
+/// A share such as 0.99, 99% or 99 %, above 0 and up to 1.
+pub fn share_from_text(text: &str) -> Option<f64> {
+    let (digits, scale) = text.trim().strip_suffix('%').map_or((text, 1.0), |digits| (digits, 100.0));
+    let value = crate::number::parse(digits.trim()).map(|value| value / scale);
+    value.filter(|value| *value > 0.0 && *value <= 1.0)
+}
+
 /// What a format must reach.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Target {
@@ -53,6 +60,11 @@ impl Target {
         // What float products round up by is no answer more.
         let right = (float as f64 * kept - 1e-9).ceil().max(1.0) as u64;
         Ok(Self { of, right, samples, confidence })
+    }
+
+    /// The share of answers that must be right.
+    pub fn share(&self) -> f64 {
+        self.right as f64 / self.of.max(1) as f64
     }
 
     /// How far a format that has seen `seen` samples is to go next.
@@ -125,6 +137,15 @@ mod tests {
     use super::*;
     use crate::number_format::Format;
     use crate::random::SplitMix64;
+
+    #[test]
+    fn shares_are_written_plainly_or_in_per_cent() {
+        let shares = ["0.99", "99%", " 99 % ", "100%", "1"].map(share_from_text);
+        assert_eq!(shares, [Some(0.99), Some(0.99), Some(0.99), Some(1.0), Some(1.0)]);
+        assert!(
+            ["0", "99", "101%", "-1%", "", "%", "nan"].iter().all(|text| share_from_text(text).is_none())
+        );
+    }
 
     #[test]
     fn the_tail_is_the_sum_of_its_terms() {

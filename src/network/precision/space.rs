@@ -100,6 +100,29 @@ pub const fn axes(format: &Format) -> (&'static str, &'static str) {
     }
 }
 
+/// The map that a format belongs to: what it is, and its name with N for numbers, but for those of options.
+pub fn family(format: &Format) -> String {
+    let kind = match format {
+        Format::Float(_) => "floating point",
+        Format::Fixed(_) => "fixed point",
+        Format::Integer(_) => "integers",
+        Format::Posit(_) => "posits",
+        Format::Table(_) => "tables",
+    };
+    let name = format.to_string();
+    let form = name.split(':').next().unwrap_or_default();
+    let options = name.get(form.len()..).unwrap_or_default();
+    let mut text = format!("{kind} ");
+    for letter in form.chars() {
+        match letter {
+            '0'..='9' if text.ends_with('N') => {}
+            '0'..='9' => text.push('N'),
+            letter => text.push(letter),
+        }
+    }
+    text + options
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +141,18 @@ mod tests {
         assert_eq!(names("posit6..7-1, bf16, bf16"), ["posit6-1", "posit7-1", "bf16"]);
         assert_eq!(names("m2..3e4:nearest"), ["m2e4:nearest", "m3e4:nearest"]);
         assert_eq!(names("m3e3:bias=1..3"), ["m3e3:bias=1", "m3e3:bias=2", "m3e3"]);
+    }
+
+    #[test]
+    fn formats_of_a_family_share_a_map_and_others_have_their_own() {
+        let families = |text: &str| formats(text).unwrap().iter().map(family).collect::<Vec<_>>();
+        assert!(families("m1..20e2..8").iter().all(|family| family == "floating point mNeN"));
+        assert!(families("e2..5m1..10").iter().all(|family| family == "floating point eNmN"));
+        assert_eq!(families("l4r12,int8,uint8"), ["fixed point lNrN", "integers intN", "integers uintN"]);
+        assert_eq!(
+            families("posit8-1,nf4,m3e3:bias=5"),
+            ["posits positN-N", "tables nfN", "floating point mNeN:bias=5"]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::network::measure::Share;
 use crate::number_format::Format;
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 use std::ops::Range;
 
 /// A question: the samples `range` in the format of a candidate.
@@ -111,6 +112,48 @@ impl Candidate {
     pub fn share(&self) -> Share {
         Share::new(self.heard.right, self.heard.of)
     }
+
+    /// Its share of what is the share `float` in float32; no number where it has seen nothing.
+    pub fn kept(&self, float: f64) -> f64 {
+        if self.seen == 0 { f64::NAN } else { self.share().value() / float }
+    }
+
+    /// Whether by what it has seen it reaches a share of right answers.
+    pub fn reaches(&self, share: f64) -> bool {
+        match self.fate {
+            Fate::Holds => true,
+            Fate::Racing => self.seen > 0 && self.share().value() >= share,
+            Fate::Dropped | Fate::Misses => false,
+        }
+    }
+}
+
+/// Every candidate's figures as CSV.
+pub fn csv(candidates: &[Candidate]) -> String {
+    let mut text =
+        "format,bits,samples,right,answers,low,high,r2,rounded,saturated,underflowed,fate,failure\n"
+            .to_owned();
+    for candidate in candidates {
+        let (heard, share) = (&candidate.heard, candidate.share());
+        let failure = heard.failure.as_deref().unwrap_or_default().replace('"', "\"\"");
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{},{},{},{},{},{:?},\"{failure}\"",
+            candidate.name,
+            candidate.bits,
+            candidate.seen,
+            heard.right,
+            heard.of,
+            share.low,
+            share.high,
+            heard.r2,
+            heard.rounded,
+            heard.saturated,
+            heard.underflowed,
+            candidate.fate
+        );
+    }
+    text
 }
 
 /// The squared correlation of two lists: 0 where either is constant or not finite.
