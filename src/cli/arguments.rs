@@ -44,7 +44,7 @@ pub enum Action {
         file: PathBuf,
         #[command(flatten)]
         recipe: RecipeArguments,
-        /// Methods to sweep, by id; scaled:WORD takes the numbers of that word; id:plain ignores importance when solving and measures with it
+        /// Methods to sweep, by id; scaled:WORD takes numbers of that word; id:plain ignores importance when solving, not when measuring
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
         /// Points per curve

@@ -147,8 +147,6 @@ impl Groups {
             pairs.iter().map(|(w, h)| (*w, scaled(*h, factor))).collect()
         };
         let names = selected.iter().filter_map(|i| Some(model.tensors.get(*i)?.name.clone())).collect();
-        let stats = selected.iter().map(|i| sketches.get(*i).and_then(|sketch| sketch.stats.as_ref()));
-        let largest = stats.map(|stats| stats.map_or(0.0, |s| s.max.max(-s.min))).collect();
         let mut parts = Vec::new();
         let mut groups = Vec::new();
         let mut preview = false;
@@ -188,8 +186,15 @@ impl Groups {
             }
         }
         let weights = total.count;
+        let largest = largest(&selected, sketches);
         Ok(Self { all: groups, selected, largest, names, parts, importance_factor: factor, preview, weights })
     }
+}
+
+/// The largest magnitude of each of these tensors.
+fn largest(selected: &[usize], sketches: &[TensorSketch]) -> Vec<f32> {
+    let stats = selected.iter().map(|i| sketches.get(*i).and_then(|sketch| sketch.stats.as_ref()));
+    stats.map(|stats| stats.map_or(0.0, |stats| stats.max.max(-stats.min))).collect()
 }
 
 /// The weights of one tensor, and their sample, with importance as the solver uses it.

@@ -115,6 +115,10 @@ pub(super) fn sweep(
         let measure = Measure { groups, weighted, shannon: shannon.as_ref() };
         measure.fill(method, &mut curve, reference);
         pilot::correct(&knots, &mut curve.points, kept_bits, parameters);
+        if word.is_some() {
+            // What says its bits itself is one point.
+            curve.points.dedup_by(|next, last| (next.bits, next.mse) == (last.bits, last.mse));
+        }
         curves.push(curve);
     }
     let bounds = shannon.map(|shannon| shannon.drawn()).unwrap_or_default();

@@ -3,7 +3,7 @@
 //! By [`Fit::Largest`], the largest magnitude becomes the format's value of the largest magnitude; where that is the least
 //! value and scales have signs, the scale takes the sign with it (ggml's `Q4_0`). By the two others, the scale is the one with
 //! the least squared error, each weight alike or by its importance, of all that can be stored ([`super::sweep`]); blocks with
-//! more than [`MOST_EVENTS`](super::sweep::MOST_EVENTS) places where a weight changes its value get the best of a few. Affine integers
+//! too many places where a weight changes its value get the best of a few. Affine integers
 //! try ranges and solve scale and minimum by least squares for each. What is chosen is never worse than the largest magnitude's.
 //!
 //! Cost: a pass for the largest; n·k·log(n·k) for n weights of a block and k values of one sign for the least error.

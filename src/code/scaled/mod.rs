@@ -81,8 +81,12 @@ impl Scaled {
         is_affine(&self.format)
     }
 
-    /// The value of the largest magnitude: the largest, unless the least is further from zero.
+    /// The value that a block's largest magnitude becomes: the largest, unless the least is further from zero. Of posits it is
+    /// useed, 2^(2^es), below which they have the most fraction bits: their largest has none beside it for a factor of useed.
     pub fn extreme(&self) -> f32 {
+        if let Format::Posit(posit) = self.format {
+            return (1u32 << (1 << posit.exponent)) as f32;
+        }
         let (least, most) = (self.values.first().copied(), self.values.last().copied());
         let (least, most) = (least.unwrap_or(0.0), most.unwrap_or(0.0));
         if -least > most { least } else { most }

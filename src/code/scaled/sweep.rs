@@ -2,7 +2,7 @@
 //!
 //! Divided by a scale s that falls from infinity, a weight w passes one threshold of the format after the other, t at s = w / t;
 //! between two such places all weights keep their values v, and the error Σ h (w − s·v)² is a parabola of s with its least at
-//! Σ h·w·v / Σ h·v². So the least of all parabolas, each at the storable scale that is nearest to its own least, is the least error:
+//! Σ h·w·v / Σ h·v². So the least of all parabolas, each at the storable scale nearest to its own least, is the least error:
 //! a scale's error is that of the values that are nearest at it, and no other values have less. Places are sorted once, sums
 //! are kept up to date. Scales so small that one weight beyond the largest value alone costs more than what is known
 //! already are left out.

@@ -205,6 +205,19 @@ fn the_largest_weights_stay_finite() {
 }
 
 #[test]
+fn posits_are_used_where_they_are_dense() {
+    let mut random = crate::random::SplitMix64::new(8);
+    let weights: Vec<f32> =
+        (0..4096).map(|_| (0..12).map(|_| random.unit()).sum::<f64>() as f32 - 6.0).collect();
+    let of = |name, fit| error(&weights, &values(&code(name, ScaleType::F32, 64, fit), &weights), None);
+    for (posit, float) in [("posit8", "e4m3"), ("posit6", "e3m2")] {
+        let (posit, float) = (of(posit, Fit::Largest), of(float, Fit::Largest));
+        assert!(posit < float, "{posit} {float}");
+    }
+    assert!(of("posit8", Fit::Squared) > 0.8 * of("posit8", Fit::Largest));
+}
+
+#[test]
 fn missing_scales_are_zero() {
     let mut values = Vec::new();
     integers(4, 2).codebook().extend_values(&[0, 14, 1], Scales::default(), &mut values);
