@@ -186,7 +186,7 @@ impl Bill {
     pub fn csv(bills: &[Self]) -> String {
         let mut csv = "format,layer,operator,multiply_adds".to_owned();
         for (part, _) in Energy::default().parts() {
-            csv += &format!(",{part}_pj");
+            csv.extend([",", part, "_pj"]);
         }
         csv += ",energy_pj,multiply_adds_s,compute_s,off_chip_s,on_chip_s,decode_s,time_s,bound\n";
         for bill in bills {

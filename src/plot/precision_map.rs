@@ -40,11 +40,14 @@ pub struct PrecisionMap {
     pub target: String,
 }
 
+/// Index of a point, upper left and lower right corner of its cell.
+pub type Cell = (usize, (f64, f64), (f64, f64));
+
 /// Where the cells of a map were drawn, in device pixels.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct MapFrame {
-    /// Index of the point, upper left and lower right corner of its cell.
-    pub cells: Vec<(usize, (f64, f64), (f64, f64))>,
+    /// The cells.
+    pub cells: Vec<Cell>,
 }
 
 impl MapFrame {
@@ -277,7 +280,6 @@ impl Entry {
                     let share = (f64::from(step) + 0.5) / f64::from(steps);
                     pen.scene.rectangle((at(step), upper), (at(step + 1), corner.1), shade(share, theme));
                 }
-                return;
             }
             Self::Partial => {
                 words(self.text(), x + 22.0, theme.text);
@@ -440,7 +442,7 @@ pub(super) fn layout(
     let (key, key_height) = map.key(width);
     let lines: f64 = rows.iter().map(|row| most_rows(row)).sum();
     let room = height - header - key_height - rows.len() as f64 * (AROUND.1 + AROUND.3);
-    let tall = (room / lines.max(1.0)).min(2.0 * HEIGHT.0);
+    let tall = if rows.is_empty() { HEIGHT.0 } else { (room / lines).min(2.0 * HEIGHT.0) };
     if width < 120.0 || tall < HEIGHT.1 || cell < 2.0 {
         return Err(PlotError::TooSmall { width: size.0, height: size.1 });
     }

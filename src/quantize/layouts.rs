@@ -105,7 +105,7 @@ impl Asked {
 
     /// Bits of scales and minima per weight, where every block is whole.
     pub fn overhead(&self) -> f64 {
-        let bytes = self.scale.dtype().map_or(0, |dtype| dtype.size_bytes());
+        let bytes = self.scale.dtype().map_or(0, crate::tensor::Dtype::size_bytes);
         let has_minima = matches!(self.format, Format::Integer(integer) if integer.affine);
         (8 * bytes * (1 + u64::from(has_minima))) as f64 / f64::from(self.block)
     }

@@ -104,6 +104,12 @@ impl<K: Kind> Pool<K> {
         self.tell(told);
     }
 
+    /// Tells every worker, in place of those things told before that `is_former` names.
+    pub fn tell_instead(&self, told: K::Told, is_former: impl Fn(&K::Told) -> bool) {
+        self.0.borrow_mut().told.retain(|before| !is_former(before));
+        self.tell(told);
+    }
+
     /// Workers started later are not told what was told before.
     pub fn forget(&self) {
         self.0.borrow_mut().told.clear();

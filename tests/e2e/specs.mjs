@@ -9,3 +9,4 @@ import "./sensitivity.mjs";
 import "./target.mjs";
 import "./faults.mjs";
 import "./accuracy.mjs";
+import "./precision.mjs";

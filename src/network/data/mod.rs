@@ -77,7 +77,7 @@ impl Values {
 }
 
 /// Equal runs of `values`, one for each number of `order`, in that order.
-fn reordered<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
+pub fn reordered<T: Copy>(values: &[T], order: &[usize]) -> Vec<T> {
     let each = values.len() / order.len().max(1);
     order.iter().flat_map(|at| values.get(at * each..(at + 1) * each).unwrap_or_default()).copied().collect()
 }
@@ -210,20 +210,26 @@ impl DataSet {
         Ok(bindings)
     }
 
-    /// The same samples in an order that `seed` decides, so that the first of them are a fair draw; in their own order where an
-    /// array has them along another axis than the first.
-    #[must_use]
-    pub fn shuffled(mut self, seed: u64) -> Self {
+    /// An order of the samples that `seed` decides, so that the first of them are a fair draw; their own where an array has them
+    /// along another axis than the first.
+    pub fn order(&self, seed: u64) -> Vec<usize> {
         let samples = self.samples;
+        let mut order: Vec<usize> = (0..samples).collect();
         let elsewhere = |series: &Series| series.shape.iter().skip(1).any(|extent| *extent == samples);
         if self.series.iter().any(|series| series.shape.first() != Some(&samples) && elsewhere(series)) {
-            return self;
+            return order;
         }
         let mut random = crate::random::SplitMix64::new(seed);
-        let mut order: Vec<usize> = (0..samples).collect();
         for last in (1..samples).rev() {
             order.swap(last, (random.bits() % (last as u64 + 1)) as usize);
         }
+        order
+    }
+
+    /// The same samples in the [order](Self::order) that `seed` decides.
+    #[must_use]
+    pub fn shuffled(mut self, seed: u64) -> Self {
+        let (samples, order) = (self.samples, self.order(seed));
         for series in self.series.iter_mut().filter(|series| series.shape.first() == Some(&samples)) {
             series.values.reorder(&order);
         }

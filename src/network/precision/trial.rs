@@ -128,6 +128,19 @@ impl Candidate {
     }
 }
 
+/// The asks of a round; where they are fewer than workers, each in parts for all of them, in order. The first samples of a format
+/// are never taken apart, since they are what R² is of.
+pub fn divided(asks: Vec<Ask>, workers: usize) -> Vec<Ask> {
+    if asks.len() >= workers || asks.iter().any(|ask| ask.range.start == 0) {
+        return asks;
+    }
+    let cut = |Ask { candidate, range }: Ask| {
+        let (end, step) = (range.end, range.len().div_ceil(workers).max(1));
+        range.step_by(step).map(move |start| Ask { candidate, range: start..(start + step).min(end) })
+    };
+    asks.into_iter().flat_map(cut).collect()
+}
+
 /// Every candidate's figures as CSV.
 pub fn csv(candidates: &[Candidate]) -> String {
     let mut text =
@@ -194,6 +207,17 @@ mod tests {
         let ranked = Candidate::ranked(&formats, &|format| f64::from(format.bits()));
         let names: Vec<String> = ranked.into_iter().map(|(_, candidate)| candidate.name).collect();
         assert_eq!(names, ["m2e2", "l4r3", "m3e4", "m4e3"]);
+    }
+
+    #[test]
+    fn few_asks_are_divided_among_workers_but_for_first_samples() {
+        let ask = |candidate, range| Ask { candidate, range };
+        let parts = vec![ask(3, 10..15), ask(3, 15..20), ask(3, 20..21)];
+        assert_eq!(divided(vec![ask(3, 10..21)], 3), [ask(3, 10..14), ask(3, 14..18), ask(3, 18..21)]);
+        assert_eq!(divided(parts.clone(), 3), parts);
+        assert_eq!(divided(vec![ask(3, 0..10)], 3), [ask(3, 0..10)]);
+        assert_eq!(divided(vec![ask(3, 10..11)], 4), [ask(3, 10..11)]);
+        assert!(divided(Vec::new(), 2).is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::formats::Part;
 use crate::network::evaluate::Setup;
 use crate::network::finetune::Schedule;
 use crate::network::importance::Kind;
+use crate::network::precision::{Ask, Heard, Parts};
 use crate::web::protocol;
 use serde::{Deserialize, Serialize};
 
@@ -44,8 +45,30 @@ pub enum Job {
     Check { network: Option<(Vec<u8>, Vec<Part>)>, file: Vec<u8> },
     /// Sums of derivatives over samples.
     Walk { kind: Kind, range: (usize, usize) },
+    /// Make ready for scoring number formats.
+    Prepare(Trials),
+    /// What float32 reaches where formats are scored.
+    Baseline,
+    /// Score a format, by its name, on some of the samples.
+    Score { format: String, ask: Ask },
     /// Retrain a recipe's codebooks on the samples of one range, then run those of another with what came of it.
     Tune { recipe: String, schedule: Schedule, teach: (usize, usize), examine: (usize, usize) },
+}
+
+/// What number formats are tried on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Trials {
+    /// Where a format is used.
+    pub parts: Parts,
+    /// What shuffles the samples.
+    pub seed: u64,
+    /// Samples that are scored, the first of the shuffled ones.
+    pub samples: usize,
+    /// Samples behind them that tell ranges.
+    pub calibration: usize,
+    /// Float32 answers to all samples, in the order of the data, and how many scores each has.
+    pub outputs: Vec<f32>,
+    pub classes: usize,
 }
 
 /// What a recipe's file came to.
@@ -95,6 +118,14 @@ pub enum Answer {
         outputs: Vec<f32>,
         classes: usize,
     },
+    /// Right answers of float32 and all of them, whether labels say what is right, the XXH3 of the network's file.
+    Baseline {
+        right: u64,
+        of: u64,
+        has_labels: bool,
+        hash: u64,
+    },
+    Scored(Heard),
     Checked {
         sentence: String,
         warning: Option<String>,

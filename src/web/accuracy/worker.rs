@@ -1,14 +1,17 @@
 //! A worker's side: keeps a network on the bench and answers questions about it.
 
-use super::jobs::{Answer, Job, Networks, Size};
+use super::jobs::{Answer, Job, Networks, Size, Trials};
 use crate::formats::{Part, Source};
 use crate::network::check::Checker;
-use crate::network::data::{DataSet, Preprocess, Values};
+use crate::network::data::{DataSet, Preprocess, Values, reordered};
 use crate::network::evaluate::{Evaluator, Quantized, Setup};
 use crate::network::finetune::{Schedule, Training, finetune};
 use crate::network::importance::Sums;
+use crate::network::measure::Outputs;
 use crate::network::model::ModelBytes;
+use crate::network::precision::Scorer;
 use crate::network::{Graph, Network};
+use crate::number_format::Format;
 use crate::quantize::methods;
 use crate::recipe::Recipe;
 use crate::web::message::sentence;
@@ -27,6 +30,8 @@ struct State {
     quantized: Option<(String, Quantized)>,
     /// The network that is checked, on inputs made up for it.
     checked: Option<(Evaluator, Checker)>,
+    /// What scores number formats, or why nothing can.
+    scorer: Option<Result<Scorer, String>>,
 }
 
 type Loaded = (Option<String>, Option<String>);
@@ -83,6 +88,21 @@ impl Serve<Networks> for State {
                 let count = range.1 - range.0;
                 sums.add(range.0..range.1, &|done| progress(done, count), &|| true).map_err(sentence)?;
                 Ok(Answer::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
+            }
+            Job::Prepare(trials) => {
+                self.scorer = None;
+                self.scorer = Some(self.scorer_of(&trials));
+                Ok(Answer::Done)
+            }
+            Job::Baseline => {
+                let hash = xxhash_rust::xxh3::xxh3_64(&self.bench()?.network().bytes);
+                let scorer = self.scorer()?;
+                let (right, of) = scorer.float();
+                Ok(Answer::Baseline { right, of, has_labels: scorer.has_labels(), hash })
+            }
+            Job::Score { format, ask } => {
+                let format = Format::parse(&format).map_err(sentence)?;
+                Ok(Answer::Scored(self.scorer()?.score(format, &ask).map_err(sentence)?))
             }
             Job::Tune { recipe, schedule, teach, examine } => {
                 self.tune(&recipe, schedule, teach, examine, progress)
@@ -171,6 +191,25 @@ impl State {
 
     fn bench(&mut self) -> Result<&mut Evaluator, String> {
         self.bench.as_mut().ok_or_else(|| missing("open a network"))
+    }
+
+    fn scorer_of(&mut self, trials: &Trials) -> Result<Scorer, String> {
+        let files = self.bench()?.float().map_err(sentence)?;
+        let (data, setup) = self.at_hand()?;
+        let each = trials.outputs.len() / data.samples.max(1);
+        let mut values = reordered(&trials.outputs, &data.order(trials.seed));
+        values.truncate(each * trials.samples);
+        let reference = (Outputs { values, classes: trials.classes }, trials.samples);
+        let data = data.clone().shuffled(trials.seed);
+        Scorer::new(&files, setup, data, reference, trials.parts, trials.calibration).map_err(sentence)
+    }
+
+    fn scorer(&self) -> Result<&Scorer, String> {
+        match &self.scorer {
+            Some(Ok(scorer)) => Ok(scorer),
+            Some(Err(sentence)) => Err(sentence.clone()),
+            None => Err(missing("prepare trials")),
+        }
     }
 
     fn at_hand(&self) -> Result<(&DataSet, &Setup), String> {

@@ -6,6 +6,7 @@ mod facts;
 mod importance;
 mod measuring;
 mod points;
+mod precision;
 mod setup;
 mod state;
 mod tuning;
@@ -20,6 +21,7 @@ use crate::web::oneshot::Receiver;
 use crate::web::pool::{Failure, News, Outcome, Pool};
 use elements::Elements;
 use js_sys::Array;
+use precision::Precision;
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -39,6 +41,8 @@ struct Panel {
     /// Which wish is being carried out; a newer one ends it.
     flow: Cell<u32>,
     busy: Cell<bool>,
+    /// The search for a number format.
+    precision: Precision,
     /// What is under way is reading data, which another weight file does not end.
     reading: Cell<bool>,
 }
@@ -58,12 +62,14 @@ pub fn start(window: &Window) {
             bar.set_value(done as f64 / of.max(1) as f64);
         }
     });
+    let precision = Precision::find(&document);
     let panel = Rc::new(Panel {
         window: window.clone(),
         document,
         elements,
         pool,
         state: RefCell::default(),
+        precision,
         flow: Cell::new(0),
         busy: Cell::new(false),
         reading: Cell::new(false),
@@ -96,10 +102,15 @@ impl Panel {
         self.connect_drop();
         self.connect_actions();
         self.connect_chart();
+        self.connect_precision();
         let me = self.clone();
-        let resized = wasm_bindgen::closure::Closure::<dyn FnMut()>::new(move || me.draw());
+        let resized = wasm_bindgen::closure::Closure::<dyn FnMut()>::new(move || {
+            me.draw();
+            me.draw_map();
+        });
         if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
             observer.observe(&self.elements.canvas);
+            observer.observe(&self.precision.elements.plot);
             std::mem::forget(observer);
         }
         resized.forget();
@@ -163,7 +174,10 @@ impl Panel {
             (&e.x, "change", |me| me.draw()),
             (&e.y, "change", |me| me.draw()),
             (&e.near, "change", |me| me.draw()),
-            (&e.theme_button, "click", |me| me.draw()),
+            (&e.theme_button, "click", |me| {
+                me.draw();
+                me.draw_map();
+            }),
             (&e.scale, "change", preprocess),
             (&e.mean, "change", preprocess),
             (&e.std, "change", preprocess),
@@ -285,7 +299,9 @@ impl Panel {
         for button in [&e.measure, &e.measure_this, &e.tensors, &e.compute, &e.tune, &e.answers] {
             button.set_disabled(!ready || busy);
         }
-        show(&self.elements.job, busy);
+        let searching = busy && self.precision.searching.get();
+        show(&self.elements.job, busy && !searching);
+        self.sync_precision(ready, busy);
         show(&self.elements.save, state.last_file.is_some());
     }
 
@@ -343,6 +359,7 @@ impl Panel {
         }
         self.busy.set(true);
         self.reading.set(false);
+        self.precision.searching.set(false);
         self.say("");
         set_text(&self.elements.job_title, what);
         self.elements.progress.set_value(0.0);

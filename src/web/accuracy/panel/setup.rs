@@ -2,7 +2,7 @@
 
 use super::super::jobs::{Answer, Job};
 use super::Panel;
-use super::state::{Chosen, Data, Run, best};
+use super::state::{Chosen, Data, best};
 use crate::formats::Part;
 use crate::model::FileFormat;
 use crate::network::evaluate::Setup;
@@ -140,8 +140,7 @@ impl Panel {
         {
             let mut state = me.state.borrow_mut();
             state.setup = None;
-            state.runs.clear();
-            state.float = Run::default();
+            state.forget_runs();
             if state.data_files.is_empty() || state.open.file.is_none() {
                 return Ok(());
             }

@@ -78,6 +78,8 @@ pub struct State {
     /// A sample that is being opened: measure it once its file is there.
     pub awaited: Option<String>,
     pub last_file: Option<(String, Vec<u8>)>,
+    /// Counts what runs were forgotten for: another network, other data, other preprocessing.
+    pub version: u32,
 }
 
 /// The class with the largest score.
@@ -103,6 +105,7 @@ impl Run {
 impl State {
     /// Forgets what was run, since something it was run with has changed.
     pub fn forget_runs(&mut self) {
+        self.version += 1;
         self.runs.clear();
         self.float = Run::default();
         self.chosen = None;
