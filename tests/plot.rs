@@ -224,11 +224,11 @@ fn pictures_without_room_or_without_bounds_are_refused() {
 #[cfg(feature = "network")]
 fn formats(measured: usize) -> plot::PrecisionMap {
     let point = |i: usize| plot::MapPoint {
-        family: if i % 2 == 0 { "floating point eNmN" } else { "integers <intN>" }.into(),
-        axes: if i % 2 == 0 { ("exponent bits", "mantissa bits") } else { ("bits", "") },
-        place: if i % 2 == 0 { (i as u32 % 6, i as u32 / 6) } else { (i as u32 / 2, 0) },
+        family: if i.is_multiple_of(2) { "floating point eNmN" } else { "integers <intN>" }.into(),
+        axes: if i.is_multiple_of(2) { ("exponent bits", "mantissa bits") } else { ("bits", "") },
+        place: if i.is_multiple_of(2) { (i as u32 % 6, i as u32 / 6) } else { (i as u32 / 2, 0) },
         share: if i < measured { i as f64 / 40.0 } else { f64::NAN },
-        is_partial: i % 4 == 0,
+        is_partial: i.is_multiple_of(4),
         reaches: i > 30 && i < measured,
     };
     let choices = vec![("exhaustive: e3m4".into(), 32), ("efficient: e3m5".into(), 34)];

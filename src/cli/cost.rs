@@ -22,6 +22,7 @@ use crate::plot::{self, Spans, Theme};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 /// A network, and what is to carry it out.
@@ -183,7 +184,7 @@ fn asked_designs(asked: &CostArguments) -> Result<Vec<Design>, Failure> {
             title += &part.as_ref().map(|part| format!("{joint}{part}")).unwrap_or_default();
         }
         if let Some(bits) = asked.bits_per_weight {
-            title += &format!(", {bits} bits");
+            let _ = write!(title, ", {bits} bits");
         }
         let decode = Decode::from_id(&asked.decode).unwrap_or_default();
         let stored = Stored { bits, decode };
@@ -232,12 +233,12 @@ fn stored_tensors(path: &Path, counts: &Counts) -> Result<BTreeMap<String, Store
     let ledger = reader.ledger();
     let tensors = &reader.manifest().tensors;
     let quantized = tensors.iter().filter(|entry| matches!(entry.content, Content::Quantized(_)));
-    let quantized: u64 = quantized.map(|entry| entry.len()).sum();
+    let quantized: u64 = quantized.map(crate::container::Entry::len).sum();
     let shared = (ledger.codebook_bits + ledger.table_bits) as f64 / quantized.max(1) as f64;
     let mut found: Vec<(&str, Stored)> = Vec::new();
     for (index, entry) in tensors.iter().enumerate() {
-        let own =
-            ledger.tensors.get(index).map_or(0, |bits| bits.total_bits()) as f64 / entry.len().max(1) as f64;
+        let own = ledger.tensors.get(index).map_or(0, crate::container::TensorBits::total_bits) as f64
+            / entry.len().max(1) as f64;
         let kept = Stored { bits: entry.dtype.size_bytes() as f64 * 8.0, decode: Decode::None };
         let stored = match &entry.content {
             Content::Quantized(coding) => {

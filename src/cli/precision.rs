@@ -80,7 +80,7 @@ pub fn search(
     let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
         Candidate::ranked(&formats, cost).into_iter().unzip();
     let model = Model::for_network(xxhash_rust::xxh3::xxh3_64(&validation.evaluator.network().bytes));
-    let scorer = scorer(context, validation, parts, &formats, wanted)?;
+    let scorer = scorer(context, &validation, parts, &formats, wanted)?;
     let (right, of) = scorer.float();
     let target = Target::new(right, of, scorer.samples(), kept, confidence)?;
     let layers = if wanted.mixed { multiply_adds(&counts) } else { BTreeMap::new() };
@@ -134,7 +134,7 @@ fn parts(wanted: &PrecisionArguments) -> Result<Parts, Failure> {
 /// The samples in their shuffled order with the answers of float32.
 fn scorer(
     context: &Context,
-    validation: Validation,
+    validation: &Validation,
     parts: Parts,
     formats: &[Format],
     wanted: &PrecisionArguments,

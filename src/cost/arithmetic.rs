@@ -175,6 +175,7 @@ fn through(circuit: Circuit, float: [Key; 2], integer: [Key; 2], constants: &Con
 mod tests {
     use super::super::Technology;
     use super::*;
+    use std::fmt::Write as _;
 
     const M7E6: Arithmetic = Arithmetic::Float { exponent: 6, significand: 8 };
     const M8E6: Arithmetic = Arithmetic::Float { exponent: 6, significand: 9 };
@@ -230,7 +231,7 @@ mod tests {
         ] {
             let law_text = if unit == "pJ" { format!("{law:.3}") } else { format!("{law:.1}") };
             let off = (law / published - 1.0) * 100.0;
-            text += &format!("| {operation} | {published} {unit} | {law_text} {unit} | {off:+.1} % |\n");
+            let _ = writeln!(text, "| {operation} | {published} {unit} | {law_text} {unit} | {off:+.1} % |");
             assert!(off.abs() < 10.0, "{operation}: {off}");
         }
         assert!(include_str!("../../docs/hardware-model.md").contains(&text), "{text}");
@@ -253,7 +254,7 @@ mod tests {
                 doubled(technology, &|w, c| integer(w).add_energy(c)),
             ];
             let cells = exponents.map(|exponent| format!("{exponent:.2}")).join(" | ");
-            text += &format!("| {} | {cells} |\n", technology.title());
+            let _ = writeln!(text, "| {} | {cells} |", technology.title());
         }
         assert_eq!(text, "| 45 nm | 1.55 | 1.04 | 1.98 | 0.87 |\n| 7 nm | 1.73 | 1.11 | 2.20 | 1.05 |\n");
         assert!(include_str!("../../docs/hardware-model.md").contains(&text), "{text}");
@@ -276,17 +277,17 @@ mod tests {
         for (name, format, printed) in [("M7E6", M7E6, "7.2 | 3.4"), ("M8E6", M8E6, "5.7 | 3.0")] {
             let mut cells = format!("| {name} | {printed}");
             let anchored = format.anchored(&Constants::default()).unwrap();
-            cells += &format!(" | {:.2} | {:.2}", anchored.speedup, anchored.energy_saving);
+            let _ = write!(cells, " | {:.2} | {:.2}", anchored.speedup, anchored.energy_saving);
             for technology in Technology::ALL {
                 let constants = Constants::of(technology);
                 let energy = |f: Arithmetic| f.multiply_energy(f, &constants) + f.add_energy(&constants);
                 if technology == Technology::Nm45 {
                     let area = |f: Arithmetic| f.unit_area(f, f, &constants);
-                    cells += &format!(" | {:.2}", area(Arithmetic::FP32) / area(format));
+                    let _ = write!(cells, " | {:.2}", area(Arithmetic::FP32) / area(format));
                 }
-                cells += &format!(" | {:.2}", energy(Arithmetic::FP32) / energy(format));
+                let _ = write!(cells, " | {:.2}", energy(Arithmetic::FP32) / energy(format));
             }
-            text += &format!("{cells} |\n");
+            let _ = writeln!(text, "{cells} |");
         }
         assert!(include_str!("../../docs/hardware-model.md").contains(&text), "{text}");
     }

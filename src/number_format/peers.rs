@@ -1,4 +1,4 @@
-//! What independent implementations make of all codes, and of 2^17 float32 of random bits, as digests: ml_dtypes 0.6.0, `NumPy`
+//! What independent implementations make of all codes, and of 2^17 float32 of random bits, as digests: `ml_dtypes` 0.6.0, `NumPy`
 //! 2.4.6 for fp16, softposit 0.3.4.4 for posits. `experiments/number_formats.py` prints them, and compares two million
 //! numbers of each format besides.
 
@@ -27,7 +27,8 @@ const DIGESTS: [(&str, &str, &str); 14] = [
 fn digest(numbers: &[f32]) -> String {
     let bits = |x: &f32| if x.is_nan() { 0x7fc0_0000 } else { x.to_bits() };
     let bytes: Vec<u8> = numbers.iter().flat_map(|x| bits(x).to_le_bytes()).collect();
-    Sha256::digest(&bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = Sha256::digest(&bytes).iter().take(8).fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+    format!("{first:016x}")
 }
 
 #[test]

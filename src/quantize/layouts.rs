@@ -122,11 +122,10 @@ mod tests {
     use crate::code::{Code, Scaled};
     use crate::entropy::Rows;
     use crate::tensor::Codec;
+    use std::fmt::Write as _;
 
     fn asked(given: &[(&str, &str)]) -> Result<Asked, SettingsError> {
-        let value = |word: &str| {
-            word.parse().map_or_else(|_| Value::Choice(word.to_owned()), |number| Value::Integer(number))
-        };
+        let value = |word: &str| word.parse().map_or_else(|_| Value::Choice(word.to_owned()), Value::Integer);
         let given = given.iter().map(|(id, word)| ((*id).to_owned(), value(word)));
         Asked::new(&Settings::new(scaled::PARAMETERS, &given.collect()).unwrap())
     }
@@ -178,7 +177,7 @@ mod tests {
                 None => ("all".to_owned(), 0.0),
             };
             let bits = f64::from(asked.format.bits()) + overhead;
-            text += &format!("| `{id}` | {title} | `{format}` | {block} | `{}` | {bits} |\n", scale.id());
+            let _ = writeln!(text, "| `{id}` | {title} | `{format}` | {block} | `{}` | {bits} |", scale.id());
         }
         text
     }

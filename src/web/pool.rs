@@ -105,6 +105,7 @@ impl<K: Kind> Pool<K> {
     }
 
     /// Tells every worker, in place of those things told before that `is_former` names.
+    #[cfg(feature = "network")]
     pub fn tell_instead(&self, told: K::Told, is_former: impl Fn(&K::Told) -> bool) {
         self.0.borrow_mut().told.retain(|before| !is_former(before));
         self.tell(told);

@@ -181,7 +181,7 @@ fn a_code_travels_with_how_it_rounds() {
 fn symbols_are_those_that_the_format_rounds_to() {
     for name in ["int4", "e2m1", "e4m3", "m2e3", "l0r5", "posit8", "nf4", "iq4nl", "apot5", "m4e3:zero"] {
         let code = code(name, ScaleType::None, 1, Fit::Largest);
-        let rounder = Format::parse(name).unwrap().rounder(Default::default()).unwrap();
+        let rounder = Format::parse(name).unwrap().rounder(crate::number_format::Scale::default()).unwrap();
         let all = code.codebook().values();
         let between = all.windows(2).flat_map(|pair| {
             let middle = f32::midpoint(pair[0], pair[1]);

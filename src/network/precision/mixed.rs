@@ -211,7 +211,7 @@ mod tests {
             Ok(run(&needs, top, own, ask.range.len() as u64))
         };
         let mixed = mix((&candidates, &formats, choice), layers, &target, &run, &|_| ()).unwrap();
-        let bits: Vec<u32> = mixed.formats().values().map(|format| format.bits()).collect();
+        let bits: Vec<u32> = mixed.formats().values().map(Format::bits).collect();
         assert_eq!(bits, [6, 9, 7]);
         assert!((mixed.mean_bits() - (60.0 + 9.0 + 35.0) / 16.0).abs() < 1e-12);
         assert!((mixed.idle() - (1.0 - 6.5 / 9.0)).abs() < 1e-12);
