@@ -44,7 +44,8 @@ pub enum Action {
         file: PathBuf,
         #[command(flatten)]
         recipe: RecipeArguments,
-        /// Methods to sweep, by id; scaled:WORD takes numbers of that word; id:plain ignores importance when solving, not when measuring
+        /// Methods to sweep, by id; scaled:WORD takes numbers of that word; id:plain ignores importance when solving, not when
+        /// measuring
         #[arg(long, value_delimiter = ',', value_name = "ID,…")]
         methods: Vec<String>,
         /// Points per curve
@@ -503,16 +504,16 @@ pub struct NetworkArguments {
 pub struct NumbersArguments {
     /// Run with weights, activations and accumulators in this format, such as bf16, e4m3, m7e6, l8r8, int8
     #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
-    pub numbers: Option<String>,
+    pub run_as: Option<String>,
     /// The format of weights: a name, or float32
     #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
-    pub numbers_weights: Option<String>,
+    pub weights_as: Option<String>,
     /// The format of what passes between operators
     #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
-    pub numbers_activations: Option<String>,
+    pub activations_as: Option<String>,
     /// The format of products and sums inside Conv, Gemm and `MatMul`, rounded after every multiply-add
     #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
-    pub numbers_accumulator: Option<String>,
+    pub accumulator_as: Option<String>,
     /// What the largest number of an integer or table format stands for: the largest activation of the calibration samples, the
     /// magnitude that so many per cent stay below, such as 99.9%, or what has the least squared error
     #[arg(long, value_name = "largest|P%|error", default_value = "largest")]
@@ -531,21 +532,20 @@ pub struct NumbersArguments {
 impl NumbersArguments {
     /// Whether a format was given.
     pub fn is_given(&self) -> bool {
-        let all =
-            [&self.numbers, &self.numbers_weights, &self.numbers_activations, &self.numbers_accumulator];
+        let all = [&self.run_as, &self.weights_as, &self.activations_as, &self.accumulator_as];
         all.into_iter().any(Option::is_some)
     }
 
     /// The choice that the flags describe.
     pub fn choice(&self) -> Result<Choice, Failure> {
-        let read = |own: &Option<String>| match own.as_ref().or(self.numbers.as_ref()).map(String::as_str) {
+        let read = |own: &Option<String>| match own.as_ref().or(self.run_as.as_ref()).map(String::as_str) {
             None | Some("float32") => Ok(None),
             Some(name) => Format::parse(name).map(Some).map_err(|error| Failure::Usage(error.to_string())),
         };
         let numbers = Numbers {
-            weights: read(&self.numbers_weights)?,
-            activations: read(&self.numbers_activations)?,
-            accumulator: read(&self.numbers_accumulator)?,
+            weights: read(&self.weights_as)?,
+            activations: read(&self.activations_as)?,
+            accumulator: read(&self.accumulator_as)?,
         };
         let range = |flag: &str, text: &str| {
             let found = crate::formats::shown(text);

@@ -1,8 +1,8 @@
 //! A map of number formats: a panel for each family, a cell for each format, coloured by the share kept of float32's accuracy.
 //!
 //! The scale runs through hues whose lightness alone tells them apart, and its upper end is what stands out from the background,
-//! light or dark. A cell that has seen some of the samples only is hatched. A line parts the cells that reach the target from those
-//! that do not; what searches chose is framed.
+//! light or dark. A cell that has seen some of the samples only is hatched. A line parts the cells that reach the target from
+//! those that do not; what searches chose is framed.
 
 use super::PlotError;
 use super::axes::{LABEL_SIZE, text_width, write};

@@ -79,7 +79,7 @@ pageTest("both searches, their map, its details, its table and its files", { fet
   const choice = lines[1].match(/: (\w+),/)[1];
   assert.ok((await page.text(P("live"))).startsWith(`${choice}, `));
   await page.page.keyboard.press("Enter");
-  assert.match(await page.text(P("command")), new RegExp(`^quantscope accuracy lstm.onnx --data \\S+ --numbers-weights ${choice} --numbers-activations ${choice}$`));
+  assert.match(await page.text(P("command")), new RegExp(`^quantscope accuracy lstm.onnx --data \\S+ --weights-as ${choice} --activations-as ${choice}$`));
   await page.page.keyboard.press("ArrowUp");
   assert.ok(!(await page.text(P("live"))).startsWith(`${choice}, `));
   const byCost = await rows(page);

@@ -6,7 +6,7 @@ use crate::network::precision::space;
 use crate::plot::{self, MapPoint, PrecisionMap, Scale};
 use crate::web::canvas;
 use crate::web::colours::theme;
-use crate::web::dom::{on, set, set_text, show};
+use crate::web::dom::{on, set_text, show};
 use plotters_canvas::CanvasBackend;
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -154,7 +154,7 @@ impl Panel {
         }
         let map = results.map();
         let height = libm::ceil(map.height(f64::from(e.plot.client_width())));
-        set(&e.plot, "style", &format!("height: {height}px"));
+        let _ = e.plot.style().set_property("height", &format!("{height}px"));
         let theme = theme(&self.window, &self.document);
         let drawn = canvas::fit(&self.window, &e.canvas).and_then(|sized| {
             sized.clear();

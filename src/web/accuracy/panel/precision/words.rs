@@ -200,8 +200,7 @@ impl Panel {
             let _ = write!(line, " --weights {}", quoted(&state.open.name));
         }
         let is_paper = wish.parts == Parts::PAPER;
-        let flags: &[&str] =
-            if is_paper { &["numbers"] } else { &["numbers-weights", "numbers-activations"] };
+        let flags: &[&str] = if is_paper { &["run-as"] } else { &["weights-as", "activations-as"] };
         flags.iter().fold(line, |line, flag| line + &format!(" --{flag} {NAME}"))
     }
 
