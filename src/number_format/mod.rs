@@ -2,7 +2,7 @@
 //!
 //! A [`Format`] is one of five families, a file each: [`float`], [`fixed`] point, [`integer`]s, [`posit`]s, and [`table`]s of
 //! values. Each says what a code stands for ([`Format::decode`], the definition) and how a number is rounded; a test holds
-//! the second to the first for every format of up to 16 bits. Formats have [names](names), which recipes, flags and the page
+//! the second to the first for every format of up to 16 bits. Formats have [`names`], which recipes, flags and the page
 //! use. Integers and tables are relative to a scale; the others have one of their own, and may have another on top.
 //!
 //! A [`Family`] is one format for every number of bits, so that a sweep over bits draws it as one curve.

@@ -2,7 +2,7 @@
 //!
 //! By [`Fit::Largest`], the largest magnitude becomes the format's value of the largest magnitude; where that is the least
 //! value and scales have signs, the scale takes the sign with it (ggml's `Q4_0`). By the two others, the scale is the one with
-//! the least squared error, each weight alike or by its importance, of all that can be stored ([`super::sweep`]); blocks with
+//! the least squared error, each weight alike or by its importance, of all that can be stored (`sweep`); blocks with
 //! too many places where a weight changes its value get the best of a few. Affine integers
 //! try ranges and solve scale and minimum by least squares for each. What is chosen is never worse than the largest magnitude's.
 //!

@@ -9,7 +9,7 @@
 //! accumulator Acc  products and sums inside Conv, Gemm and MatMul                                    after every operation
 //! ```
 //!
-//! The graph is run node by node ([`cut`]). Operators that only move or choose values are not rounded again ([`moves`]).
+//! The graph is run node by node (`cut`). Operators that only move or choose values are not rounded again (`moves`).
 //! Without an accumulator's format, and inside every operator that is not Conv, Gemm or `MatMul`, the arithmetic is float32's.
 //! `docs/emulation.md` says what is rounded when, operator by operator.
 //!
