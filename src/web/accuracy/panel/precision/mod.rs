@@ -141,7 +141,17 @@ impl Panel {
             if !space.is_empty() {
                 e.formats.set_value(&space);
             }
+            let _ = me.wish();
             me.sync();
+        });
+        let me = self.clone();
+        on(&e.formats, "input", move |_| {
+            // A space that is no preset leaves the choice empty, which then says "your own".
+            let e = &me.precision.elements;
+            e.preset.set_value(&e.formats.value());
+            if e.preset.value() != e.formats.value() {
+                e.preset.set_value("");
+            }
         });
         let fields: [&web_sys::EventTarget; 5] = [&e.formats, &e.rounded, &e.keep, &e.search, &e.samples];
         for field in fields {
