@@ -251,7 +251,7 @@ impl Searching<'_> {
             place: space::place(format),
             share: candidate.kept(float),
             is_partial: candidate.seen < self.target.samples,
-            reaches: candidate.reaches(self.target.share()),
+            reaches: self.target.is_in_reach(candidate),
         };
         let choice = |found: &Found| {
             let at = found.choice?;

@@ -1,8 +1,8 @@
 //! A map of number formats: a panel for each family, a cell for each format, coloured by the share kept of float32's accuracy.
 //!
 //! The scale runs through hues whose lightness alone tells them apart, and its upper end is what stands out from the background,
-//! light or dark. A cell that has seen some of the samples only is hatched. A line parts the cells that reach the target from
-//! those that do not; what searches chose is framed.
+//! light or dark. A cell that has seen some of the samples only is hatched. A line parts the cells that reach the target, or may
+//! still by what they have seen, from the others; what searches chose is framed.
 
 use super::PlotError;
 use super::axes::{LABEL_SIZE, text_width, write};
@@ -23,7 +23,7 @@ pub struct MapPoint {
     pub share: f64,
     /// Only some of the samples were seen.
     pub is_partial: bool,
-    /// By what was seen it reaches the target.
+    /// It reaches the target, or may still do so by what was seen.
     pub reaches: bool,
 }
 
@@ -181,7 +181,7 @@ impl PrecisionMap {
             entries.push(Entry::Partial);
         }
         if !self.target.is_empty() {
-            entries.push(Entry::Frontier(format!("reaches {}", self.target)));
+            entries.push(Entry::Frontier(format!("reaches {} or may still", self.target)));
         }
         entries.extend(
             self.choices.iter().enumerate().map(|(nth, (title, _))| Entry::Choice(nth, title.clone())),

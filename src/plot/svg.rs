@@ -353,8 +353,11 @@ fn describe_spans(chart: &Spans) -> String {
 fn describe_precision_map(map: &PrecisionMap) -> String {
     let seen = map.points.iter().filter(|point| !point.share.is_nan()).count();
     let reach = map.points.iter().filter(|point| point.reaches).count();
-    let mut text =
-        format!("{} number formats, {seen} measured, {reach} reach {}.", map.points.len(), map.target);
+    let mut text = format!(
+        "{} number formats, {seen} measured, {reach} reach {} or may still.",
+        map.points.len(),
+        map.target
+    );
     for (title, at) in &map.choices {
         if let Some(point) = map.points.get(*at) {
             let ((along, up), (x, y)) = (point.axes, point.place);

@@ -62,9 +62,9 @@ impl Target {
         Ok(Self { of, right, samples, confidence })
     }
 
-    /// The share of answers that must be right.
-    pub fn share(&self) -> f64 {
-        self.right as f64 / self.of.max(1) as f64
+    /// Whether a candidate reaches the target, or may still do so by what it has seen.
+    pub fn is_in_reach(&self, candidate: &Candidate) -> bool {
+        candidate.seen > 0 && matches!(self.judge(candidate), Fate::Holds | Fate::Racing)
     }
 
     /// How far a format that has seen `seen` samples is to go next.
@@ -137,6 +137,21 @@ mod tests {
     use super::*;
     use crate::number_format::Format;
     use crate::random::SplitMix64;
+
+    #[test]
+    fn a_format_is_in_reach_until_what_it_has_seen_rules_it_out() {
+        let target = Target::new(98, 100, 100, 0.99, 0.95).unwrap();
+        let format = Format::parse("m3e4").unwrap();
+        let mut candidate = Candidate::ranked(&[format], &|_| 1.0).remove(0).1;
+        let mut in_reach = |seen: usize, right: u64| {
+            candidate.seen = seen;
+            (candidate.heard.right, candidate.heard.of) = (right, seen as u64);
+            target.is_in_reach(&candidate)
+        };
+        assert!(
+            !in_reach(0, 0) && in_reach(10, 9) && !in_reach(10, 2) && in_reach(100, 98) && !in_reach(100, 97)
+        );
+    }
 
     #[test]
     fn shares_are_written_plainly_or_in_per_cent() {

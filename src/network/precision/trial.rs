@@ -117,15 +117,6 @@ impl Candidate {
     pub fn kept(&self, float: f64) -> f64 {
         if self.seen == 0 { f64::NAN } else { self.share().value() / float }
     }
-
-    /// Whether by what it has seen it reaches a share of right answers.
-    pub fn reaches(&self, share: f64) -> bool {
-        match self.fate {
-            Fate::Holds => true,
-            Fate::Racing => self.seen > 0 && self.share().value() >= share,
-            Fate::Dropped | Fate::Misses => false,
-        }
-    }
 }
 
 /// The asks of a round; where they are fewer than workers, each in parts for all of them, in order. The first samples of a format

@@ -23,14 +23,13 @@ impl Results {
     /// The formats as a map.
     pub(super) fn map(&self) -> PrecisionMap {
         let float = self.float_share();
-        let (samples, share) = self.target.map_or((0, 1.0), |target| (target.samples, target.share()));
         let points = self.formats.iter().zip(&self.candidates).map(|(format, candidate)| MapPoint {
             family: space::family(format),
             axes: space::axes(format),
             place: space::place(format),
             share: candidate.kept(float),
-            is_partial: candidate.seen < samples,
-            reaches: candidate.reaches(share),
+            is_partial: self.target.is_some_and(|target| candidate.seen < target.samples),
+            reaches: self.target.is_some_and(|target| target.is_in_reach(candidate)),
         });
         let choices = self.found.iter().filter_map(|found| {
             let at = found.choice?;
