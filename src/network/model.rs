@@ -1,5 +1,6 @@
 //! Execution, by rten.
 
+use super::initializer::{float_type, floats_of};
 use super::{Array, Graph, NetworkError};
 use crate::formats::{
     Contents, Limits, Part, Source, Template, TensorHeader, TensorReader, Writer, read_part,
@@ -182,21 +183,9 @@ pub(super) fn digestible(bytes: Vec<u8>, files: &ModelBytes) -> Result<Vec<u8>, 
             tensor.data_location = None;
             changed = true;
         }
-        let narrow = match tensor.data_type {
-            Some(DataType::BFLOAT16) => Some(Dtype::Bf16),
-            Some(DataType::FLOAT8E4M3FN) => Some(Dtype::F8E4M3),
-            Some(DataType::FLOAT8E5M2) => Some(Dtype::F8E5M2),
-            _ => None,
-        };
-        if let Some(dtype) = narrow {
-            let mut values = Vec::new();
-            let bits = |bits: &i32| bits.to_le_bytes().into_iter().take(dtype.size_bytes() as usize);
-            if let Some(raw) = &tensor.raw_data {
-                dtype.extend_f32(&raw.borrow(), &mut values);
-            } else {
-                let raw: Vec<u8> = tensor.int32_data.iter().flat_map(bits).collect();
-                dtype.extend_f32(&raw, &mut values);
-            }
+        let narrow = tensor.data_type.and_then(float_type);
+        if let Some(dtype @ (Dtype::Bf16 | Dtype::F8E4M3 | Dtype::F8E5M2)) = narrow {
+            let values = floats_of(tensor, dtype);
             let raw = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             tensor.raw_data = Some(std::cell::RefCell::new(raw));
             tensor.int32_data.clear();
