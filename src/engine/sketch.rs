@@ -70,7 +70,7 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
     let row = row_len(&tensor.shape);
     // What a task that failed has left behind.
     with_accumulator(|accumulator| drop(accumulator.take()));
-    let (mut bytes, mut values, mut h) = (Vec::new(), Vec::new(), Vec::new());
+    let Buffers { mut bytes, mut values, mut h } = BUFFERS.take();
     let mut sketches = Vec::new();
     for range in task.blocks() {
         bytes.clear();
@@ -95,10 +95,21 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
     if let Some(last) = sketches.last_mut() {
         last.histogram = with_accumulator(Accumulator::take);
     }
+    BUFFERS.set(Buffers { bytes, values, h });
     Ok(pack(&sketches))
 }
 
+/// A block's bytes, weights and importance.
+#[derive(Default)]
+struct Buffers {
+    bytes: Vec<u8>,
+    values: Vec<f32>,
+    h: Vec<f32>,
+}
+
 thread_local! {
+    /// From task to task: memory that is asked for anew takes a system call for every page.
+    static BUFFERS: std::cell::RefCell<Buffers> = std::cell::RefCell::default();
     static ACCUMULATOR: std::cell::RefCell<Accumulator> = std::cell::RefCell::new(Accumulator::new());
 }
 
