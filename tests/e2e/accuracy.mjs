@@ -21,7 +21,7 @@ const has = (...files) => !files.flat().every(Boolean);
 
 /// Waits until nothing runs; returns what the panel complained of.
 async function idle(page) {
-  await page.page.waitForSelector(A("job"), { state: "hidden", timeout: 120_000 });
+  await page.page.waitForSelector(A("job"), { state: "hidden", timeout: 300_000 });
   return page.text(A("error"));
 }
 
