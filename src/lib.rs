@@ -27,6 +27,7 @@
 //! - [`histogram`]: weights summed into cells, the sketch that every solver works on.
 //! - [`rate_distortion`]: rates, distortion, bounds, hulls.
 //! - [`number_format`]: values of few bits.
+//! - [`compensation`]: letting each weight repair the errors of those before it.
 //! - [`entropy`]: symbols to bits and back, integers only.
 //! - [`code`]: how a group of weights is coded: weights to symbols, symbols to values.
 //! - [`quantize`]: methods, which choose levels and rules: one file each, and their table.
@@ -44,6 +45,7 @@
 pub mod anatomy;
 mod checksum;
 pub mod code;
+pub mod compensation;
 pub mod container;
 pub mod cost;
 pub mod engine;

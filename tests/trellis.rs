@@ -3,6 +3,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use quantscope::compensation::ErrorCosts;
 use quantscope::entropy::{CodeTable, Context, ContextCounts, Goal, Numbering, Rows, SymbolCode, Trellis};
 use std::collections::BTreeMap;
 
@@ -44,10 +45,10 @@ fn measured(values: &[f32], states: u32, step: f64) -> (f64, f64) {
     // As files are made: from the statistics of a first pass.
     let (mut symbols, mut counts) = (Vec::new(), ContextCounts::default());
     let even = table(states, centre);
-    let predictor = even.assign(values, None, rows, goal, &mut symbols);
+    let predictor = even.assign(values, ErrorCosts::default(), rows, goal, &mut symbols);
     even.count_by(&symbols, rows, predictor, &mut counts);
     symbols.clear();
-    even.starting_from(&counts).assign(values, None, rows, goal, &mut symbols);
+    even.starting_from(&counts).assign(values, ErrorCosts::default(), rows, goal, &mut symbols);
     let trellis = Trellis::new(states).unwrap();
     let (mut state, mut error) = (0, 0.0);
     let mut counts: BTreeMap<(bool, i32), f64> = BTreeMap::new();
@@ -110,7 +111,7 @@ fn survives(
     goal: Goal,
 ) -> (Vec<u16>, Vec<u8>) {
     let (mut symbols, mut bytes, mut decoded) = (Vec::new(), Vec::new(), Vec::new());
-    let predictor = context.assign(values, h, rows, goal, &mut symbols);
+    let predictor = context.assign(values, ErrorCosts::of_each(h), rows, goal, &mut symbols);
     assert_eq!(symbols.len(), values.len());
     let bits = context.encode_by(&symbols, rows, predictor, &mut bytes).unwrap();
     assert_eq!(context.decode(&bytes, symbols.len(), rows, &mut decoded).unwrap(), bits);

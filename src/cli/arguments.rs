@@ -178,6 +178,14 @@ pub enum Action {
         #[arg(long)]
         half: bool,
     },
+    /// Measure what a network multiplies its weights by, from unlabelled data: what compensation needs
+    Calibrate {
+        #[command(flatten)]
+        network: NetworkArguments,
+        /// The .safetensors to write
+        #[arg(long, short)]
+        output: PathBuf,
+    },
     /// Search for the cheapest number format in which a network still answers rightly
     Precision {
         #[command(flatten)]

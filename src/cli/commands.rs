@@ -72,6 +72,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Importance { network, kind, output, half } => {
             network::importance(&context, &network, &kind, &output, half)
         }
+        Action::Calibrate { network, output } => network::calibration(&context, &network, &output),
         Action::Precision { network, precision: wanted, output, svg } => {
             precision::search(&context, &network, &wanted, output.as_deref(), svg.as_deref())
         }

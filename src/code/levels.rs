@@ -8,6 +8,7 @@
 //! float32, or in half the bytes where every value keeps its exact bits.
 
 use super::{Decode, Kind, RateAware, Scales, TYPES, malformed};
+use crate::compensation::{ErrorCosts, Targets};
 use crate::entropy::{CodeError, MAX_ALPHABET, Numbering};
 use crate::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -149,13 +150,32 @@ impl LevelCode {
     }
 
     /// Appends the symbols of `values`; see [`Code::assign`](super::Code::assign).
-    pub(super) fn assign(&self, values: &[f32], h: Option<&[f32]>, symbols: &mut Vec<u16>) {
+    pub(super) fn assign(&self, values: &[f32], costs: ErrorCosts<'_>, symbols: &mut Vec<u16>) {
         let start = symbols.len();
-        self.quantizer.symbols(values, h, symbols);
+        if costs.feedback.is_some() {
+            return self.assign_to_targets(values, costs, symbols);
+        }
+        self.quantizer.symbols(values, costs.each, symbols);
         if let Some(threshold) = self.threshold {
             for (symbol, value) in symbols.iter_mut().skip(start).zip(values) {
                 *symbol = if value.abs() <= threshold { 0 } else { *symbol + 1 };
             }
+        }
+    }
+
+    /// One weight after the other, each by what the errors before it ask for; which weights are pruned stays as it was.
+    fn assign_to_targets(&self, values: &[f32], costs: ErrorCosts<'_>, symbols: &mut Vec<u16>) {
+        let mut targets = Targets::new(values, costs.feedback);
+        for (at, value) in values.iter().enumerate() {
+            let h = costs.each.and_then(|each| each.get(at)).copied().unwrap_or(1.0);
+            if self.threshold.is_some_and(|threshold| value.abs() <= threshold) {
+                symbols.push(0);
+                targets.decide(0.0);
+                continue;
+            }
+            let level = self.quantizer.symbol(targets.get(at), h);
+            targets.decide(self.codebook.values.get(level).copied().unwrap_or(0.0));
+            symbols.push((level + usize::from(self.threshold.is_some())) as u16);
         }
     }
 }
@@ -362,7 +382,11 @@ mod tests {
         let quantizer = Quantizer::nearest(vec![-1.0, 0.5]);
         let symbols = |pruned: Option<f32>| {
             let mut symbols = Vec::new();
-            LevelCode::new(quantizer.clone(), pruned).assign(&[0.1, -0.2, 0.6], None, &mut symbols);
+            LevelCode::new(quantizer.clone(), pruned).assign(
+                &[0.1, -0.2, 0.6],
+                ErrorCosts::default(),
+                &mut symbols,
+            );
             symbols
         };
         assert_eq!(symbols(None), [1, 1, 1]);
@@ -376,7 +400,7 @@ mod tests {
         assert_eq!(code.retrain(vec![1.0]), Err(vec![1.0]));
         code.retrain(vec![0.5, -7.0]).unwrap();
         let (mut symbols, mut values) = (Vec::new(), Vec::new());
-        code.assign(&[0.6, -2.0], None, &mut symbols);
+        code.assign(&[0.6, -2.0], ErrorCosts::default(), &mut symbols);
         code.codebook().extend_values(&symbols, Scales::default(), &mut values);
         assert_eq!((symbols, values), (vec![1, 0], vec![-7.0, 0.5]));
     }

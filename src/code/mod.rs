@@ -11,7 +11,7 @@
 //!
 //! let code = Code::levels(Quantizer::nearest(vec![-1.0, 0.5]), None);
 //! let mut symbols = Vec::new();
-//! code.assign(&[0.4, -3.0], None, Default::default(), None, &mut symbols)?;
+//! code.assign(&[0.4, -3.0], Default::default(), Default::default(), None, &mut symbols)?;
 //! assert_eq!(symbols, [1, 0]);
 //!
 //! let codebook = Codebook::from_bytes(&code.codebook().to_bytes())?;
@@ -31,6 +31,7 @@ pub use levels::{LevelCode, Levels, MAX_LEVELS, Quantizer, Rule};
 pub use rate_aware::RateAware;
 pub use scaled::{Fit, ScaleType, Scaled, ScaledCode};
 
+use crate::compensation::ErrorCosts;
 use crate::entropy::{CodeError, Context, Numbering, Predictor, Rows};
 use crate::tensor::Dtype;
 use serde::{Deserialize, Serialize};
@@ -269,8 +270,8 @@ impl Code {
         }
     }
 
-    /// Appends the symbols of `values` (with importance `h`, 1 where there is none), which lie in their tensor as `rows` says and
-    /// will be coded by `context`; what goes with them.
+    /// Appends the symbols of `values`, whose errors cost `costs`, which lie in their tensor as `rows` says and will be coded by
+    /// `context`; what goes with them.
     ///
     /// # Errors
     ///
@@ -278,23 +279,23 @@ impl Code {
     pub fn assign(
         &self,
         values: &[f32],
-        h: Option<&[f32]>,
+        costs: ErrorCosts<'_>,
         rows: Rows,
         context: Option<&Context>,
         symbols: &mut Vec<u16>,
     ) -> Result<Assigned, CodeError> {
         match self {
             Self::Levels(code) => {
-                code.assign(values, h, symbols);
+                code.assign(values, costs, symbols);
                 Ok(Assigned::default())
             }
             Self::Grid(code) => {
                 let context = context.ok_or_else(|| malformed("a context for a grid", "none"))?;
-                let predictor = context.assign(values, h, rows, code.goal(), symbols);
+                let predictor = context.assign(values, costs, rows, code.goal(), symbols);
                 Ok(Assigned { predictor: Some(predictor), ..Assigned::default() })
             }
             Self::Scaled(code) => {
-                let scales = code.assign(values, h, rows, symbols);
+                let scales = code.assign(values, costs.each, rows, symbols);
                 Ok(Assigned { scales, ..Assigned::default() })
             }
         }

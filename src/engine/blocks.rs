@@ -2,8 +2,10 @@
 
 use super::plan::{Fate, Plan};
 use super::{EngineError, Input, Task, groups};
+use crate::compensation::{ErrorCosts, Factors, Feedback};
 use crate::formats::{Limits, TensorReader};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Reads blocks of weights with their importance, scaled as the solver saw it.
 pub(super) struct BlockReader<'a> {
@@ -11,6 +13,10 @@ pub(super) struct BlockReader<'a> {
     importance_reader: Option<crate::importance::ImportanceReader<'a>>,
     dtype: crate::tensor::Dtype,
     factor: f64,
+    /// What passes errors on, where they are compensated.
+    factors: Option<Arc<Factors>>,
+    /// Number of the block's first weight.
+    first: u64,
     /// The block's bytes as they are in the file.
     pub bytes: Vec<u8>,
     /// The block's weights; empty for tensors that are not floats.
@@ -22,17 +28,19 @@ impl<'a> BlockReader<'a> {
     pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
         let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
         let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
-        let importance_reader = match input.importance {
+        let (importance_reader, factors) = match input.importance {
             Some((source, importance)) if plan.has_importance && quantized => {
-                Some(importance.reader(source, task.tensor)?)
+                (Some(importance.reader(source, task.tensor)?), importance.factors(source, task.tensor)?)
             }
-            _ => None,
+            _ => (None, None),
         };
         Ok(Self {
             tensor: TensorReader::new(input.source, &tensor, &Limits::default())?,
             importance_reader,
             dtype: tensor.dtype,
             factor: plan.importance_factor,
+            factors,
+            first: 0,
             bytes: Vec::new(),
             values: Vec::new(),
             importance: Vec::new(),
@@ -40,6 +48,7 @@ impl<'a> BlockReader<'a> {
     }
 
     pub fn read(&mut self, range: Range<u64>) -> Result<(), EngineError> {
+        self.first = range.start;
         self.bytes.clear();
         self.values.clear();
         self.importance.clear();
@@ -55,5 +64,11 @@ impl<'a> BlockReader<'a> {
     /// Importance of the block's weights; `None` where it is 1 for all.
     pub fn importance(&self) -> Option<&[f32]> {
         self.importance_reader.is_some().then_some(self.importance.as_slice())
+    }
+
+    /// What the errors of the block's weights cost.
+    pub fn costs(&self) -> ErrorCosts<'_> {
+        let feedback = self.factors.as_deref().map(|factors| Feedback::new(factors, self.first as usize));
+        ErrorCosts { each: self.importance(), feedback }
     }
 }

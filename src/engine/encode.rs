@@ -5,6 +5,7 @@ use super::cost::Pool;
 use super::plan::{Fate, Plan};
 use super::{EngineError, Input, Task, pack};
 use crate::code::Assigned;
+use crate::compensation::ErrorCosts;
 use crate::container::{self, EncodedBlock};
 use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
 use serde::{Deserialize, Serialize};
@@ -37,16 +38,26 @@ pub(super) struct Measured {
 
 impl Measured {
     /// Adds the block's weights against what they decode to.
-    pub fn add(&mut self, values: &[f32], decoded: &[f32], h: Option<&[f32]>) {
+    ///
+    /// Weighted are, where errors are compensated, those of what each weight was asked to be: their sum is what the errors of
+    /// all cost together.
+    pub fn add(&mut self, values: &[f32], decoded: &[f32], costs: ErrorCosts<'_>) {
         self.weights += values.len() as u64;
+        let asked = costs.feedback.map(|feedback| {
+            let errors: Vec<f32> =
+                values.iter().zip(decoded).map(|(value, decoded)| value - decoded).collect();
+            feedback.whitened(&errors)
+        });
         for (i, (value, decoded)) in values.iter().zip(decoded).enumerate() {
-            let h = h.and_then(|h| h.get(i)).map_or(1.0, |h| f64::from(*h));
+            let h = costs.each.and_then(|each| each.get(i)).map_or(1.0, |h| f64::from(*h));
             let (w, error) = (f64::from(*value), f64::from(*value) - f64::from(*decoded));
             self.source_zeros += u64::from(*value == 0.0);
             self.signal += w * w;
             self.weighted_signal += h * w * w;
             self.error += error * error;
-            self.weighted_error += h * error * error;
+            let asked =
+                asked.as_ref().and_then(|asked| asked.get(i)).map_or(error, |asked| f64::from(*asked));
+            self.weighted_error += h * asked * asked;
             self.largest_error = self.largest_error.max(error.abs());
         }
     }
@@ -87,12 +98,12 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         let rows = container::rows_of(&tensor.shape, range.start / task.block);
         let place = (rows, plan.context_table(fate));
         let assigned =
-            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
+            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.costs(), &mut symbols)?;
         plan.dequantize(fate, range, &symbols, assigned.scales(rows), &mut decoded)?;
         for value in &mut decoded {
             *value = tensor.dtype.round_f32(*value);
         }
-        encoded.measured.add(&blocks.values, &decoded, blocks.importance());
+        encoded.measured.add(&blocks.values, &decoded, blocks.costs());
         let mut counts = Pool::default();
         counts.count(&symbols, plan.has_zero_symbol());
         encoded.measured.zeros += counts.zeros;

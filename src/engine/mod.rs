@@ -122,7 +122,9 @@ impl From<ImportanceError> for EngineError {
         match error {
             ImportanceError::Format(error) => Self::Format(error),
             ImportanceError::Message(_) => Self::Message,
-            ImportanceError::Unfit(sentence) => Self::Importance(sentence),
+            ImportanceError::Unfit(sentence) | ImportanceError::Moments(sentence) => {
+                Self::Importance(sentence)
+            }
         }
     }
 }

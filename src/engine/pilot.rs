@@ -15,6 +15,7 @@ use super::report::Point;
 use super::sketch::TensorSketch;
 use super::{BLOCK_WEIGHTS, EngineError};
 use crate::code::Assigned;
+use crate::compensation::ErrorCosts;
 use crate::container::{row_len, rows_of};
 use crate::entropy::{CodeTable, Coder, Context, ContextCounts, Positions, Rows};
 use crate::model::Model;
@@ -122,7 +123,8 @@ fn try_on(
         let mut symbols = Vec::with_capacity(len);
         let context = plan.context(table)?;
         let place = (rows, Some(&context));
-        let assigned = plan.quantize(fate, range.clone(), place, &values, h, &mut symbols)?;
+        let assigned =
+            plan.quantize(fate, range.clone(), place, &values, ErrorCosts::of_each(h), &mut symbols)?;
         let mut decoded = Vec::with_capacity(len);
         plan.dequantize(fate, range, &symbols, assigned.scales(rows), &mut decoded)?;
         let coded = code(plan.recipe.coder, &symbols, rows, context, assigned)?;

@@ -5,6 +5,7 @@ use super::groups::{Group, Groups};
 use super::steps::grids;
 use super::{BLOCK_WEIGHTS, EngineError, Task, pack, unpack};
 use crate::code::{Assigned, Code, Codebook, GridCode, Kind, Scales};
+use crate::compensation::ErrorCosts;
 use crate::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, Trellis,
 };
@@ -384,15 +385,14 @@ impl Plan {
         range: Range<u64>,
         (rows, context): (Rows, Option<&Context>),
         values: &[f32],
-        h: Option<&[f32]>,
+        costs: ErrorCosts<'_>,
         symbols: &mut Vec<u16>,
     ) -> Result<Assigned, EngineError> {
         let (mut done, mut assigned) = (0, Assigned::default());
         for (code, len) in self.segments(fate, range)? {
             let part = done..done + len;
             let values = values.get(part.clone()).ok_or(EngineError::Message)?;
-            let h = h.and_then(|h| h.get(part));
-            assigned = code.assign(values, h, rows, context, symbols)?;
+            assigned = code.assign(values, costs.part(part), rows, context, symbols)?;
             done += len;
         }
         Ok(assigned)

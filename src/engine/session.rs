@@ -212,6 +212,11 @@ impl Session {
                     )));
                 }
                 let asked = &recipe.importance;
+                if asked.compensation != choice.compensation {
+                    return Err(EngineError::Importance(
+                        "it was read for another compensation than the recipe asks for".to_owned(),
+                    ));
+                }
                 if (asked.alpha, asked.floor) != (choice.alpha, choice.floor) {
                     return Err(EngineError::Importance(format!(
                         "it was read with alpha {} and floor {}, and the recipe asks for {} and {}",

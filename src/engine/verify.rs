@@ -67,11 +67,11 @@ fn compare(
             let rows = rows_of(&tensor.shape, range.start / task.block);
             let place = (rows, plan.context_table(fate));
             let assigned =
-                plan.quantize(fate, range.clone(), place, &blocks.values, blocks.importance(), &mut symbols)?;
+                plan.quantize(fate, range.clone(), place, &blocks.values, blocks.costs(), &mut symbols)?;
             plan.dequantize(fate, range.clone(), &symbols, assigned.scales(rows), &mut expected)?;
             tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
             tensor.dtype.extend_f32(&bytes, &mut decoded);
-            compared.measured.add(&blocks.values, &decoded, blocks.importance());
+            compared.measured.add(&blocks.values, &decoded, blocks.costs());
         } else {
             expected_bytes.clone_from(&blocks.bytes);
         }

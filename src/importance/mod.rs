@@ -18,20 +18,24 @@
 mod adam;
 mod columns;
 mod file;
+mod held;
 mod matching;
 mod moments;
 pub mod sources;
 pub mod values;
 
 pub use matching::Matched;
+pub use moments::UNITS;
 pub use sources::ImportanceSource;
 pub use values::{Partner, Values};
 
+use crate::compensation::Factors;
 use crate::formats::{FormatError, Source, TensorReader};
 use crate::model::Model;
 use crate::task::{Misfit, Task, pack, unpack};
+use held::Held;
 use serde::{Deserialize, Serialize};
-use values::Columns;
+use std::sync::Arc;
 
 /// Most columns of a model in all: 128 MiB of numbers.
 const MOST_COLUMNS: u64 = 1 << 25;
@@ -48,6 +52,22 @@ pub enum ImportanceError {
     /// The importance file does not fit the model.
     #[error("importance: {0}")]
     Unfit(String),
+    /// A tensor's second moments cannot be used; the sentence names it.
+    #[error("{0}")]
+    Moments(String),
+}
+
+/// How errors are passed on to the weights behind them: see [`crate::compensation`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Compensation {
+    /// What is added to the diagonal of the second moments, as a share of its mean.
+    pub damping: f64,
+}
+
+impl Default for Compensation {
+    fn default() -> Self {
+        Self { damping: 0.03 }
+    }
 }
 
 /// Importance settings: `max(hᵅ, floor·mean(hᵅ))`, then scaled to mean 1 over the quantized weights.
@@ -59,13 +79,15 @@ pub struct ImportanceChoice {
     pub alpha: f64,
     /// Smallest importance, as a share of the mean.
     pub floor: f64,
+    /// How errors are compensated, of a source that has second moments; not at all where there is nothing.
+    pub compensation: Option<Compensation>,
     /// Content hash of the importance file, once known; a replay checks it.
     pub hash: Option<String>,
 }
 
 impl Default for ImportanceChoice {
     fn default() -> Self {
-        Self { source: None, alpha: 1.0, floor: 0.0, hash: None }
+        Self { source: None, alpha: 1.0, floor: 0.0, compensation: None, hash: None }
     }
 }
 
@@ -73,6 +95,12 @@ impl ImportanceChoice {
     /// A source with its own exponent.
     pub fn of(source: &'static ImportanceSource) -> Self {
         Self { source: Some(source), alpha: source.alpha, ..Self::default() }
+    }
+
+    /// Whether another choice reads the same numbers from a file.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        let read = |choice: &Self| (choice.source, choice.alpha, choice.floor, choice.compensation);
+        read(self) == read(other)
     }
 }
 
@@ -86,6 +114,8 @@ pub struct Importance {
     inverse_mean: f64,
     hash: Option<u128>,
     notes: Vec<String>,
+    #[serde(skip)]
+    held: Held,
 }
 
 /// What one pass over a tensor of the importance file found.
@@ -102,6 +132,8 @@ struct Survey {
     hash: u128,
     /// The number of every column, where weights share numbers.
     numbers: Vec<f32>,
+    /// What every unit's errors are multiplied by beside.
+    units: Vec<f32>,
 }
 
 impl Importance {
@@ -119,15 +151,17 @@ impl Importance {
             let hint = told.map_or(String::new(), |told| format!("; it is one for importance={}", told.id));
             return Err(ImportanceError::Unfit(format!("{misfit}{hint}")));
         }
-        let shared = partners.iter().flatten().filter_map(|partner| partner.values.columns());
-        let columns: u64 = shared.map(|columns| columns.count).fold(0, u64::saturating_add);
+        let columns = partners.iter().flatten().map(Partner::numbers).fold(0, u64::saturating_add);
         if columns > MOST_COLUMNS {
             return Err(ImportanceError::Unfit(format!(
-                "expected at most {MOST_COLUMNS} columns in all, found {columns}"
+                "expected at most {MOST_COLUMNS} columns and units in all, found {columns}"
             )));
         }
         let choice = ImportanceChoice { source: Some(source), ..choice.clone() };
-        Ok(Self { choice, partners, inverse_mean: 0.0, hash: None, notes })
+        if choice.compensation.is_some() {
+            check_compensation(&choice)?;
+        }
+        Ok(Self { choice, partners, inverse_mean: 0.0, hash: None, notes, held: Held::default() })
     }
 
     /// The tensor of the importance file that weighs the model's tensor `tensor`, and what its numbers stand for.
@@ -158,16 +192,29 @@ impl Importance {
     /// Reads a tensor of the importance file once; linear time in the weights, one block of memory and the columns' numbers.
     pub fn survey(&self, source: &dyn Source, task: &Task) -> Result<Vec<u8>, ImportanceError> {
         let partner = self.partner(task.tensor).ok_or(Misfit)?;
-        let mut survey = Survey { numbers: partner.read_numbers(source)?, ..Survey::default() };
+        let mut survey = Survey {
+            numbers: partner.read_numbers(source)?,
+            units: partner.read_units(source)?,
+            ..Survey::default()
+        };
         let mut reader = partner.reader(source)?;
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-        survey.numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+        survey.numbers.iter().chain(&survey.units).for_each(|number| hasher.update(&number.to_le_bytes()));
+        if let Some(factors) = self.factors(source, task.tensor)? {
+            // The rest of the matrices counts as well.
+            partner.each_matrix(source, &mut |matrix| {
+                matrix.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+                Ok(())
+            })?;
+            let curvatures = factors.groups.iter().flat_map(|factor| factor.curvatures());
+            survey.numbers = curvatures.map(|curvature| *curvature as f32).collect();
+        }
         let (mut bytes, mut values) = (Vec::new(), Vec::new());
         for range in task.blocks() {
             bytes.clear();
             values.clear();
-            if let Some(columns) = partner.values.columns() {
-                columns.spread(&survey.numbers, range, &mut values);
+            if partner.values.columns().is_some() {
+                partner.spread((&survey.numbers, &survey.units), range, &mut values);
             } else {
                 reader.read(range, &mut bytes)?;
                 hasher.update(&bytes);
@@ -193,6 +240,7 @@ impl Importance {
             hasher.update(&survey.hash.to_le_bytes());
             partner.largest = survey.largest;
             partner.numbers = survey.numbers;
+            partner.units = survey.units;
             let infinite = survey.infinities as f64 * power(survey.largest, self.choice.alpha);
             total.sum += survey.sum + infinite;
             if survey.largest == 0.0 && partner.weights > 0 {
@@ -242,6 +290,25 @@ impl Importance {
         }
     }
 
+    /// What passes the errors of the model's tensor `tensor` on, where they are compensated and its partner has second moments.
+    ///
+    /// Made once and [held](held): inputs³ / 3 multiply-adds.
+    pub fn factors(
+        &self,
+        source: &dyn Source,
+        tensor: usize,
+    ) -> Result<Option<Arc<Factors>>, ImportanceError> {
+        let (Some(Compensation { damping }), Some(partner)) =
+            (self.choice.compensation, self.partner(tensor))
+        else {
+            return Ok(None);
+        };
+        if !partner.has_units() {
+            return Ok(None);
+        }
+        self.held.get(tensor, || partner.factors(source, damping)).map(Some)
+    }
+
     /// A reader of the importance of the model's tensor `tensor` from the importance file.
     pub fn reader<'a>(
         &'a self,
@@ -252,7 +319,7 @@ impl Importance {
         let raw = match partner.map(|partner| (partner, partner.values.columns())) {
             None => Raw::Alike,
             Some((partner, None)) => Raw::File(Box::new(partner.reader(source)?)),
-            Some((partner, Some(columns))) => Raw::Shared(columns, &partner.numbers),
+            Some((partner, Some(_))) => Raw::Shared(partner),
         };
         Ok(ImportanceReader {
             importance: self,
@@ -262,6 +329,19 @@ impl Importance {
     }
 }
 
+/// What compensation needs: second moments, as they are.
+fn check_compensation(choice: &ImportanceChoice) -> Result<(), ImportanceError> {
+    let source = choice.source.map_or("none", |source| source.id);
+    let wants = |what: String| Err(ImportanceError::Unfit(format!("compensation: expected {what}")));
+    if choice.source.is_none_or(|source| !source.has_moments) {
+        return wants(format!("a source of second moments, found {source}"));
+    }
+    if choice.alpha != 1.0 {
+        return wants(format!("an exponent α of 1, found {}", choice.alpha));
+    }
+    Ok(())
+}
+
 /// Where raw values of a tensor's weights come from.
 enum Raw<'a> {
     /// Nowhere: all weigh alike.
@@ -269,7 +349,7 @@ enum Raw<'a> {
     /// A number for every weight.
     File(Box<TensorReader<'a>>),
     /// Numbers that weights share.
-    Shared(Columns, &'a [f32]),
+    Shared(&'a Partner),
 }
 
 /// Reads one tensor's importance block by block.
@@ -300,7 +380,7 @@ impl ImportanceReader<'_> {
                 return Ok(());
             }
             Raw::File(reader) => reader.read_f32(range, values)?,
-            Raw::Shared(columns, numbers) => columns.spread(numbers, range, values),
+            Raw::Shared(partner) => partner.spread((&partner.numbers, &partner.units), range, values),
         }
         let ImportanceChoice { alpha, floor, .. } = self.importance.choice;
         for value in values.iter_mut().skip(start) {

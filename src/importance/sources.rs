@@ -21,6 +21,8 @@ pub struct ImportanceSource {
     pub alpha: f64,
     /// Whether its numbers are squares, so that a negative one shows that the file is none of its kind.
     pub are_squares: bool,
+    /// Whether it has what [compensation](super::Compensation) needs.
+    pub has_moments: bool,
     /// Matches the tensors of a model with those of an importance file.
     pub(super) matched: fn(&Model, &Model) -> Matched,
 }
@@ -36,6 +38,7 @@ pub const SOURCES: &[ImportanceSource] = &[
         summary: "a number for every weight: a tensor of the weight's name and shape",
         alpha: 1.0,
         are_squares: false,
+        has_moments: false,
         matched: file::matched,
     },
     ImportanceSource {
@@ -44,6 +47,7 @@ pub const SOURCES: &[ImportanceSource] = &[
         summary: "the second moments of Adam's state, in the order of the parameters; or tensors as for `file`",
         alpha: 0.5,
         are_squares: true,
+        has_moments: false,
         matched: adam::matched,
     },
     ImportanceSource {
@@ -52,14 +56,17 @@ pub const SOURCES: &[ImportanceSource] = &[
         summary: "a number for every input of a layer, such as its mean square: a vector of the weight's name",
         alpha: 1.0,
         are_squares: false,
+        has_moments: false,
         matched: columns::matched,
     },
     ImportanceSource {
         id: "moments",
         title: "Inputs’ second moments: a file",
-        summary: "the matrix E[x xᵀ] of a layer's inputs: a square matrix of the weight's name; the diagonal counts",
+        summary: "the matrix E[x xᵀ] of a layer's inputs: a square matrix of the weight's name, or one for each group of units; \
+                  beside it, under that name and `.units`, what each unit's errors are multiplied by",
         alpha: 1.0,
         are_squares: true,
+        has_moments: true,
         matched: moments::matched,
     },
 ];
@@ -74,7 +81,7 @@ pub fn find(id: &str) -> Option<&'static ImportanceSource> {
 pub fn recognise(model: &Model, other: &Model) -> Option<(&'static ImportanceSource, Matched)> {
     let mut positions = Positions::new();
     for (position, tensor) in other.tensors.iter().enumerate() {
-        if tensor.found.role != Role::Optimizer {
+        if tensor.found.role != Role::Optimizer && !tensor.name.ends_with(moments::UNITS) {
             positions.insert(tensor.name.clone(), position);
         }
     }

@@ -15,6 +15,7 @@
 //! its last, it is the axis that has the length asked about, and of a square matrix the last.
 
 use super::ImportanceError;
+use crate::compensation::{Factor, Factors};
 use crate::formats::{Limits, Source, TensorReader};
 use crate::role::InputAxis;
 use crate::tensor::Tensor;
@@ -28,8 +29,8 @@ pub enum Values {
     PerWeight,
     /// A number for every column.
     PerColumn(Columns),
-    /// The second moments E[x xᵀ] of what the columns are multiplied by: a symmetric matrix, whose diagonal is a number for every
-    /// column.
+    /// The second moments E[x xᵀ] of what the columns are multiplied by: a symmetric matrix, or one for each group of units, whose
+    /// diagonal is a number for every column.
     SecondMoments(Columns),
 }
 
@@ -79,6 +80,21 @@ impl Columns {
         }
     }
 
+    /// The columns of each of `groups` groups of units of `tensor` that have `count` inputs: what ends its shape, or a share of what
+    /// begins it.
+    pub(super) fn of_group(tensor: &Tensor, count: u64, groups: u64) -> Option<Self> {
+        let mut inner = 1u64;
+        for extent in tensor.shape.iter().rev().filter(|_| tensor.found.inputs != InputAxis::First) {
+            inner = inner.checked_mul(*extent)?;
+            if inner == count && (tensor.len() / inner.max(1)).is_multiple_of(groups.max(1)) {
+                return Some(Self { count, run: 1 });
+            }
+        }
+        let [first, rest @ ..] = tensor.shape.as_slice() else { return None };
+        let is_share = tensor.found.inputs == InputAxis::First && count.checked_mul(groups) == Some(*first);
+        is_share.then(|| Self { count, run: rest.iter().product() })
+    }
+
     /// Appends the numbers of the weights `range`; linear time.
     pub(super) fn spread(self, numbers: &[f32], range: Range<u64>, values: &mut Vec<f32>) {
         // A tensor without columns has no weights.
@@ -108,8 +124,14 @@ pub struct Partner {
     pub values: Values,
     /// Weights of the model's tensor.
     pub(super) weights: u64,
+    /// Matrices, one behind the other, each for as many units.
+    pub(super) groups: u64,
+    /// The importance file's tensor of what every unit's errors are multiplied by.
+    pub(super) units_tensor: Option<Tensor>,
     /// The number of every column, once surveyed.
     pub(super) numbers: Vec<f32>,
+    /// What every unit's errors are multiplied by, once surveyed.
+    pub(super) units: Vec<f32>,
     /// The largest finite one, once surveyed.
     pub(super) largest: f64,
 }
@@ -117,7 +139,20 @@ pub struct Partner {
 impl Partner {
     /// The partner of `ours`.
     pub(super) fn new(ours: &Tensor, theirs: &Tensor, values: Values) -> Self {
-        Self { tensor: theirs.clone(), values, weights: ours.len(), numbers: Vec::new(), largest: 0.0 }
+        let groups = match (values, theirs.shape.as_slice()) {
+            (Values::SecondMoments(_), [groups, _, _]) => *groups,
+            _ => 1,
+        };
+        Self {
+            tensor: theirs.clone(),
+            values,
+            weights: ours.len(),
+            groups,
+            units_tensor: None,
+            numbers: Vec::new(),
+            units: Vec::new(),
+            largest: 0.0,
+        }
     }
 
     /// A reader of its file's tensor.
@@ -125,11 +160,93 @@ impl Partner {
         Ok(TensorReader::new(source, &self.tensor, &Limits::default())?)
     }
 
+    /// Numbers that are held: of columns and of units.
+    pub(super) fn numbers(&self) -> u64 {
+        let columns = self.values.columns().map_or(0, |columns| columns.count.saturating_mul(self.groups));
+        columns.saturating_add(self.units_tensor.as_ref().map_or(0, Tensor::len))
+    }
+
     /// Reads the number of every column from the file: as many numbers as there are columns, whose total was checked.
     pub(super) fn read_numbers(&self, source: &dyn Source) -> Result<Vec<f32>, ImportanceError> {
         match self.values.columns() {
-            Some(columns) => self.first_values(source, columns.count),
+            Some(columns) => self.first_values(source, columns.count.saturating_mul(self.groups)),
             None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads what every unit's errors are multiplied by; nothing where units weigh alike.
+    pub(super) fn read_units(&self, source: &dyn Source) -> Result<Vec<f32>, ImportanceError> {
+        let mut units = Vec::new();
+        if let Some(tensor) = &self.units_tensor {
+            TensorReader::new(source, tensor, &Limits::default())?.read_f32(0..tensor.len(), &mut units)?;
+        }
+        Ok(units)
+    }
+
+    /// Whether its columns are the inputs of units, one weight each, so that one weight of a unit can repair another's error.
+    pub(super) fn has_units(&self) -> bool {
+        let Values::SecondMoments(columns) = self.values else { return false };
+        let per_group = self.weights.checked_div(self.groups).unwrap_or(0);
+        let unit = columns.count.saturating_mul(columns.run);
+        let is_whole =
+            unit > 0 && per_group.is_multiple_of(unit) && self.weights.is_multiple_of(self.groups.max(1));
+        is_whole
+    }
+
+    /// Hands over its matrices, one after the other.
+    pub(super) fn each_matrix(
+        &self,
+        source: &dyn Source,
+        take: &mut dyn FnMut(&[f32]) -> Result<(), ImportanceError>,
+    ) -> Result<(), ImportanceError> {
+        let count = self.values.columns().map_or(0, |columns| columns.count);
+        let (mut reader, mut matrix) = (self.reader(source)?, Vec::new());
+        for group in 0..self.groups {
+            let len = count.saturating_mul(count);
+            matrix.clear();
+            reader.read_f32(group * len..(group + 1) * len, &mut matrix)?;
+            take(&matrix)?;
+        }
+        Ok(())
+    }
+
+    /// The factors of its matrices.
+    pub(super) fn factors(&self, source: &dyn Source, damping: f64) -> Result<Factors, ImportanceError> {
+        let columns = self.values.columns().unwrap_or(Columns { count: 0, run: 1 });
+        let mut groups = Vec::new();
+        self.each_matrix(source, &mut |matrix| {
+            let factor = Factor::new(matrix, columns.count as usize, damping);
+            groups.push(factor.map_err(|error| {
+                ImportanceError::Moments(format!(
+                    "tensor {}: {error}",
+                    crate::formats::shown(&self.tensor.name)
+                ))
+            })?);
+            Ok(())
+        })?;
+        let group_len = self.weights.checked_div(self.groups).unwrap_or(0) as usize;
+        Ok(Factors { groups, group_len, run: columns.run as usize })
+    }
+
+    /// Appends the numbers of the weights `range`, those of their columns times those of their units; linear time.
+    pub(super) fn spread(
+        &self,
+        (numbers, units): (&[f32], &[f32]),
+        range: Range<u64>,
+        values: &mut Vec<f32>,
+    ) {
+        let Some(columns) = self.values.columns() else { return };
+        if units.is_empty() && self.groups == 1 {
+            return columns.spread(numbers, range, values);
+        }
+        let per_group = self.weights.checked_div(self.groups).unwrap_or(0);
+        let (count, run) = (columns.count, columns.run);
+        for i in range {
+            let group = i.checked_div(per_group).unwrap_or(0);
+            let column = i.checked_div(run).and_then(|at| at.checked_rem(count)).unwrap_or(0);
+            let unit = i.checked_div(run * count).unwrap_or(0) * run + i.checked_rem(run).unwrap_or(0);
+            let number = numbers.get((group * count + column) as usize).copied().unwrap_or(0.0);
+            values.push(number * units.get(unit as usize).copied().unwrap_or(1.0));
         }
     }
 
@@ -137,7 +254,9 @@ impl Partner {
     pub fn first_values(&self, source: &dyn Source, most: u64) -> Result<Vec<f32>, ImportanceError> {
         let (mut reader, mut values) = (self.reader(source)?, Vec::new());
         if let Values::SecondMoments(Columns { count, .. }) = self.values {
-            for at in (0..count.min(most)).map(|column| column * (count + 1)) {
+            for number in 0..count.saturating_mul(self.groups).min(most) {
+                let (group, column) = (number / count, number % count);
+                let at = group * count * count + column * (count + 1);
                 reader.read_f32(at..at + 1, &mut values)?;
             }
         } else {

@@ -15,6 +15,7 @@
 pub mod allot;
 pub mod array;
 pub mod backward;
+pub mod calibrate;
 pub mod check;
 pub mod counts;
 pub mod data;

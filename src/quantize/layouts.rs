@@ -235,7 +235,7 @@ mod tests {
                 let code = Code::Scaled(scaled::code(&settings).unwrap());
                 let (mut symbols, mut values) = (Vec::new(), Vec::new());
                 let rows = Rows::default();
-                let assigned = code.assign(&weights, None, rows, None, &mut symbols).unwrap();
+                let assigned = code.assign(&weights, Default::default(), rows, None, &mut symbols).unwrap();
                 code.extend_values(&symbols, assigned.scales(rows), &mut values);
                 let (dtype, bytes) = assigned.scales.unwrap();
                 let stored: Vec<&[u8]> = bytes.chunks(dtype.size_bytes() as usize).collect();

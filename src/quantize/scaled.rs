@@ -216,7 +216,7 @@ mod tests {
                 (code(settings).unwrap().of_tensor(largest), Vec::new(), Vec::new());
             let code = crate::code::Code::Scaled(code);
             let rows = crate::entropy::Rows::default();
-            let assigned = code.assign(&weights, None, rows, None, &mut symbols).unwrap();
+            let assigned = code.assign(&weights, Default::default(), rows, None, &mut symbols).unwrap();
             code.extend_values(&symbols, assigned.scales(rows), &mut values);
             let error: f64 =
                 weights.iter().zip(&values).map(|(w, v)| f64::from(w - v) * f64::from(w - v)).sum();

@@ -4,8 +4,8 @@
 use super::patterns::{finer_from, finer_text, patterns_from, patterns_text, roles_from, roles_text};
 use super::{Carry, Recipe, refused};
 use crate::entropy::{Coder, Positions};
-use crate::importance::ImportanceChoice;
 use crate::importance::sources::{self, DEFAULT_SOURCE, SOURCES};
+use crate::importance::{Compensation, ImportanceChoice};
 use crate::number;
 use crate::quantize::methods::{self, METHODS};
 use crate::quantize::{Pruning, Scope, SettingsError};
@@ -155,6 +155,17 @@ fn where_pruned(recipe: &Recipe) -> Standing {
     if prunes { Standing::Open } else { Standing::Fixed }
 }
 
+/// There where importance has second moments.
+fn where_compensable(recipe: &Recipe) -> Standing {
+    let has_moments = recipe.importance.source.is_some_and(|source| source.has_moments);
+    if has_moments { Standing::Open } else { Standing::Absent }
+}
+
+/// There where errors are compensated.
+fn where_compensated(recipe: &Recipe) -> Standing {
+    if recipe.importance.compensation.is_none() { Standing::Absent } else { where_compensable(recipe) }
+}
+
 /// There where importance is.
 fn where_weighed(recipe: &Recipe) -> Standing {
     if recipe.importance.source.is_none() { Standing::Absent } else { Standing::Open }
@@ -194,6 +205,12 @@ const fn importance_words() -> [Word; SOURCES.len() + 1] {
     }
     words
 }
+/// Errors stay where they are.
+const NO_COMPENSATION: &str = "none";
+/// Optimal brain surgery.
+const OBS: &str = "obs";
+const COMPENSATIONS: &[Word] =
+    &[word(NO_COMPENSATION, "no"), word(OBS, "each weight repairs the errors before it")];
 const PRUNINGS: &[Word] = &[
     word("none", "nothing"),
     Word {
@@ -346,6 +363,44 @@ pub const FIELDS: &[Field] = &[
         print: |recipe| recipe.importance.floor.to_string(),
         parse: |recipe, text| {
             recipe.importance.floor = number_of("floor", text)?;
+            Ok(())
+        },
+    },
+    Field {
+        key: "compensate",
+        title: "Compensate",
+        summary: "Whether each weight repairs the errors of those before it, by the second moments of a layer's inputs",
+        values: Values::Words(COMPENSATIONS),
+        default: None,
+        is_always_said: false,
+        standing: where_compensable,
+        print: |recipe| {
+            if recipe.importance.compensation.is_some() { OBS } else { NO_COMPENSATION }.to_owned()
+        },
+        parse: |recipe, text| {
+            recipe.importance.compensation = match text {
+                NO_COMPENSATION => None,
+                OBS => Some(recipe.importance.compensation.unwrap_or_default()),
+                _ => return Err(unknown("compensate", text)),
+            };
+            Ok(())
+        },
+    },
+    Field {
+        key: "damping",
+        title: "Damping, × mean",
+        summary: "What is added to the diagonal of the second moments, as a share of its mean",
+        values: Values::Number { min: 0.0, max: 1.0 },
+        default: Some(|| Compensation::default().damping.to_string()),
+        is_always_said: false,
+        standing: where_compensated,
+        print: |recipe| recipe.importance.compensation.unwrap_or_default().damping.to_string(),
+        parse: |recipe, text| {
+            let damping = number_of("damping", text)?;
+            if !(0.0..=1.0).contains(&damping) {
+                return Err(refused("damping", "a number from 0 to 1", text));
+            }
+            recipe.importance.compensation = Some(Compensation { damping });
             Ok(())
         },
     },

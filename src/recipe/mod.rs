@@ -16,7 +16,7 @@ pub use patterns::{matches, patterns_text, roles_text};
 
 use crate::code::Kind;
 use crate::entropy::{Coder, Positions};
-use crate::importance::ImportanceChoice;
+use crate::importance::{Compensation, ImportanceChoice};
 use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
 use crate::quantize::{Pruning, Scope, Settings, SettingsError, Value};
 use crate::role::Role;
@@ -137,6 +137,23 @@ impl Recipe {
         }
     }
 
+    /// Errors can be passed on where the importance has second moments, as they are, to weights that find their own values.
+    fn check_compensation(&self, compensation: Compensation) -> Result<(), SettingsError> {
+        let source = self.importance.source;
+        if !source.is_some_and(|source| source.has_moments) {
+            let found = format!("obs with importance={}", source.map_or("none", |source| source.id));
+            return Err(refused("compensate", "none, or obs with importance=moments", found));
+        }
+        if self.importance.alpha != 1.0 {
+            let found = format!("{} with compensate=obs", self.importance.alpha);
+            return Err(refused("alpha", "1 where errors are compensated", found));
+        }
+        if !(0.0..=1.0).contains(&compensation.damping) {
+            return Err(refused("damping", "a number from 0 to 1", compensation.damping.to_string()));
+        }
+        Ok(())
+    }
+
     /// Leaves a parameter of the method at its default.
     pub fn unset(&mut self, id: &str) {
         // Not `remove`: taking single entries out of a tree is much code in the page, and nothing else there does.
@@ -166,6 +183,9 @@ impl Recipe {
         let ImportanceChoice { alpha, floor, .. } = self.importance;
         if !(0.0..=4.0).contains(&alpha) {
             return Err(refused("alpha", "a number from 0 to 4", alpha.to_string()));
+        }
+        if let Some(compensation) = self.importance.compensation {
+            self.check_compensation(compensation)?;
         }
         if !(0.0..=1.0).contains(&floor) {
             return Err(refused("floor", "a number from 0 to 1", floor.to_string()));

@@ -49,7 +49,7 @@ fn scaled_blocks(shape: &[u64], weights: &[f32], format: &ScaledCode) -> Vec<(Ro
     chunks
         .map(|(chunk, block)| {
             let (rows, mut symbols) = (rows_of(shape, block), Vec::new());
-            let assigned = code.assign(chunk, None, rows, None, &mut symbols).unwrap();
+            let assigned = code.assign(chunk, Default::default(), rows, None, &mut symbols).unwrap();
             (rows, symbols, assigned)
         })
         .collect()

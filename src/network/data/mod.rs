@@ -144,6 +144,31 @@ impl DataSet {
         Self::open(&sources)
     }
 
+    /// A hash of what its first `samples` samples are, labels apart: 32 hexadecimal digits of XXH3.
+    pub fn hash(&self, samples: usize) -> String {
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        for series in &self.series {
+            let is_shared = series.shape.first() != Some(&self.samples);
+            let count = if is_shared {
+                series.values.len()
+            } else {
+                samples * series.sample_shape().iter().product::<usize>()
+            };
+            hasher.update(series.name.as_bytes());
+            series.sample_shape().iter().for_each(|extent| hasher.update(&(*extent as u64).to_le_bytes()));
+            match &series.values {
+                Values::U8(values) => hasher.update(values.get(..count).unwrap_or(values)),
+                Values::F32(values) => {
+                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()))
+                }
+                Values::I32(values) => {
+                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()))
+                }
+            }
+        }
+        format!("{:032x}", hasher.digest128())
+    }
+
     /// Reads a data set from one or more files, by name.
     pub fn open(files: &[(String, &dyn Source)]) -> Result<Self, NetworkError> {
         let mut all: Option<Contents> = None;

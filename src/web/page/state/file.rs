@@ -49,8 +49,7 @@ impl LoadedImportance {
 
     /// Whether it was read as a recipe asks for it.
     pub fn answers(&self, asked: &ImportanceChoice) -> bool {
-        let choice = &self.choice;
-        (choice.source, choice.alpha, choice.floor) == (asked.source, asked.alpha, asked.floor)
+        self.choice.reads_as(asked)
     }
 }
 

@@ -19,6 +19,9 @@ use super::neighbours::{Columns, Neighbourhood, Path, Prediction};
 use super::predict::Predictor;
 use super::trellis::{STATES, Trellis};
 use super::{Rows, SymbolCode};
+use crate::compensation::{ErrorCosts, Targets};
+
+mod along;
 
 /// Weights after which prices are looked up anew, at most.
 const SEGMENT: usize = 256;
@@ -56,12 +59,11 @@ struct Traceback {
 }
 
 impl Context {
-    /// Appends the symbols of `values` (with importance `h`, 1 where there is none) to `symbols`; the predictor that they were
-    /// chosen for.
+    /// Appends the symbols of `values`, whose errors cost `costs`, to `symbols`; the predictor that they were chosen for.
     pub fn assign(
         &self,
         values: &[f32],
-        h: Option<&[f32]>,
+        costs: ErrorCosts<'_>,
         rows: Rows,
         goal: Goal,
         symbols: &mut Vec<u16>,
@@ -69,11 +71,11 @@ impl Context {
         let scaled: Vec<f32> = values.iter().map(|w| (w / goal.step).clamp(-FURTHEST, FURTHEST)).collect();
         let quantized = if self.trellis().is_scalar() { Quantized::ToScalar } else { Quantized::ToTrellis };
         let predictor = self.predict(&scaled, rows, quantized);
-        let search = Search::new(self, &scaled, h, rows, goal);
-        if self.trellis().is_scalar() {
-            search.run_scalar(predictor.clone(), symbols);
-        } else {
-            search.run(predictor.clone(), symbols);
+        let search = Search::new(self, &scaled, costs, rows, goal);
+        match costs.feedback {
+            _ if self.trellis().is_scalar() => search.run_scalar(predictor.clone(), symbols),
+            Some(feedback) if feedback.is_along() => search.run_along(feedback, predictor.clone(), symbols),
+            _ => search.run(predictor.clone(), symbols),
         }
         predictor
     }
@@ -83,7 +85,7 @@ struct Search<'a> {
     context: &'a Context,
     /// Weights in steps.
     values: &'a [f32],
-    h: Option<&'a [f32]>,
+    costs: ErrorCosts<'a>,
     bit: f32,
     rows: Rows,
     /// Least and largest number.
@@ -91,15 +93,15 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(context: &'a Context, values: &'a [f32], h: Option<&'a [f32]>, rows: Rows, goal: Goal) -> Self {
+    fn new(context: &'a Context, values: &'a [f32], costs: ErrorCosts<'a>, rows: Rows, goal: Goal) -> Self {
         let last = context.alphabet() as i32 - 1;
         let centre = i32::from(context.numbering().centre);
-        Self { context, values, h, bit: goal.bit, rows, ends: [-centre, last - centre] }
+        Self { context, values, costs, bit: goal.bit, rows, ends: [-centre, last - centre] }
     }
 
     #[inline(always)]
     fn importance(&self, i: usize) -> f32 {
-        self.h.and_then(|h| h.get(i)).copied().unwrap_or(1.0)
+        self.costs.each.and_then(|h| h.get(i)).copied().unwrap_or(1.0)
     }
 
     /// One path, whose every number is final.
@@ -112,7 +114,8 @@ impl<'a> Search<'a> {
         let mut path = Path::default();
         let [least, most] = self.ends;
         let mut stale = SEGMENT;
-        for (i, x) in self.values.iter().enumerate() {
+        let mut targets = Targets::new(self.values, self.costs.feedback);
+        for i in 0..self.values.len() {
             if stale >= SEGMENT {
                 prices.update(&model, &costs);
                 stale = 0;
@@ -121,13 +124,13 @@ impl<'a> Search<'a> {
             let around = columns.ahead(0);
             let expected = columns.expected(&around);
             let prediction = around.prediction(path, expected, true, false);
-            let h = self.importance(i);
-            let nearest = rounded(*x).clamp(least, most);
+            let (x, h) = (targets.get(i), self.importance(i));
+            let nearest = rounded(x).clamp(least, most);
             let towards = nearest + (prediction.centre - nearest).signum();
             let mut best = BranchMetric { cost: f32::INFINITY, number: 0 };
             // What is exactly zero stays so, whatever the path would gain.
             let candidates =
-                if *x == 0.0 { [0; 4] } else { [nearest, towards, prediction.centre.clamp(least, most), 0] };
+                if x == 0.0 { [0; 4] } else { [nearest, towards, prediction.centre.clamp(least, most), 0] };
             for number in candidates {
                 let off = x - number as f32;
                 let cost = h * off * off + self.bit * prices.of(false, &prediction, number);
@@ -136,6 +139,7 @@ impl<'a> Search<'a> {
                 }
             }
             let number = best.number;
+            targets.decide(number as f32);
             code(&mut model, false, &prediction, number);
             path = path.then(number, expected, columns.pace());
             columns.push(number, around.base, expected, path);
@@ -204,13 +208,12 @@ impl<'a> Search<'a> {
     #[inline(always)]
     fn grids(
         &self,
-        i: usize,
+        (x, h): (f32, f32),
         around: &Neighbourhood,
         path: Path,
         expected: i32,
         prices: &RateCosts,
     ) -> Grids {
-        let (x, h) = (self.values[i], self.importance(i));
         [false, true].map(|odd| {
             let prediction = around.prediction(path, expected, false, odd);
             [0, 1].map(|parity| self.branch(x, h, odd, parity, &prediction, prices))
@@ -231,11 +234,14 @@ impl<'a> Search<'a> {
             }
             let start = at;
             let most = viterbi.columns.left_in_row().unwrap_or(SEGMENT).min(SEGMENT);
+            let most = most.min(viterbi.targets.together(at));
             at = (at + most).min(self.values.len()).min(committed + COMMIT);
             let best = viterbi.extend(start..at, &prices);
             stale += at - start;
             viterbi.show(best, start - committed, &mut numbers);
-            if at == self.values.len() || at == committed + COMMIT {
+            // Weights that tell on those behind them are decided before these are asked for.
+            let tells = self.costs.feedback.is_some_and(|_| viterbi.targets.together(start) == at - start);
+            if tells || at == self.values.len() || at == committed + COMMIT {
                 viterbi.commit(best, &mut numbers);
                 let numbering = self.context.numbering();
                 symbols.extend(numbers.iter().rev().map(|number| numbering.symbol(*number).unwrap_or(0)));
@@ -251,6 +257,7 @@ struct Viterbi<'a> {
     trellis: &'a Trellis,
     model: Model,
     columns: Columns,
+    targets: Targets<'a>,
     looks_left: bool,
     /// Cost of the cheapest path into every state, over that of the cheapest of all.
     survivors: [f32; STATES],
@@ -273,6 +280,7 @@ impl<'a> Viterbi<'a> {
             trellis: search.context.trellis(),
             model: search.context.model(),
             columns: Columns::new(search.rows, search.values.len(), predictor),
+            targets: Targets::new(search.values, search.costs.feedback),
             looks_left,
             survivors,
             back: Vec::with_capacity(COMMIT.min(search.values.len())),
@@ -280,6 +288,12 @@ impl<'a> Viterbi<'a> {
             shown: Path::default(),
             state_shown: 0,
         }
+    }
+
+    /// What weight `at` is to be, and what an error there costs.
+    #[inline(always)]
+    fn asked(&self, at: usize) -> (f32, f32) {
+        (self.targets.get(at), self.search.importance(at))
     }
 
     /// The parities that led to the states behind the last step.
@@ -300,7 +314,8 @@ impl<'a> Viterbi<'a> {
             let around = self.columns.ahead(at - start);
             let expected = self.columns.expected(&around);
             let own = self.trellis.class(best, parities);
-            let shared = self.search.grids(at, &around, path, expected, prices);
+            let asked = self.asked(at);
+            let shared = self.search.grids(asked, &around, path, expected, prices);
             let mut metrics = [shared; 4];
             if self.looks_left
                 && let Some(left) = &left
@@ -341,7 +356,7 @@ impl<'a> Viterbi<'a> {
         prices: &RateCosts,
         metrics: &mut [Grids; 4],
     ) {
-        let before = left.by_class;
+        let (before, asked) = (left.by_class, self.asked(at));
         for class in 0..4 {
             if before[class] == before[own] {
                 continue;
@@ -352,7 +367,7 @@ impl<'a> Viterbi<'a> {
             }
             self.columns.suppose(at - 1 - start, before[class], left.base);
             let path = left.path.then(before[class], left.expected, self.columns.pace());
-            metrics[class] = self.search.grids(at, around, path, self.columns.expected(around), prices);
+            metrics[class] = self.search.grids(asked, around, path, self.columns.expected(around), prices);
         }
         self.columns.suppose(at - 1 - start, before[own], left.base);
     }
@@ -384,6 +399,7 @@ impl<'a> Viterbi<'a> {
     fn commit(&mut self, best: u8, numbers: &mut Vec<i32>) {
         numbers.clear();
         trace(self.trellis, best, &self.back, 0, self.earlier, numbers);
+        numbers.iter().rev().for_each(|number| self.targets.decide(*number as f32));
         self.survivors.fill(f32::INFINITY);
         self.survivors[usize::from(best)] = 0.0;
         self.earlier = self.parities();
