@@ -186,6 +186,22 @@ pub enum Action {
         #[arg(long, short)]
         output: PathBuf,
     },
+    /// Compress by a recipe and repair what that leaves, from unlabelled data: batch normalisation, biases
+    Repair {
+        #[command(flatten)]
+        network: NetworkArguments,
+        #[command(flatten)]
+        recipe: RecipeArguments,
+        /// Data to repair with, labels unused; without it the first half of the data repairs and the second half examines
+        #[arg(long, num_args = 1.., value_name = "FILE…")]
+        calibration: Vec<PathBuf>,
+        /// Use the first N samples of it only
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        calibration_samples: Option<u32>,
+        /// The .qsz to write
+        #[arg(long, short)]
+        output: PathBuf,
+    },
     /// Search for the cheapest number format in which a network still answers rightly
     Precision {
         #[command(flatten)]

@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, cost, decode, network, numbers, precision, print, timings};
+use super::{Failure, calibration, cost, decode, network, numbers, precision, print, timings};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -72,7 +72,11 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Importance { network, kind, output, half } => {
             network::importance(&context, &network, &kind, &output, half)
         }
-        Action::Calibrate { network, output } => network::calibration(&context, &network, &output),
+        Action::Calibrate { network, output } => calibration::calibrate(&context, &network, &output),
+        Action::Repair { network, recipe, calibration, calibration_samples, output } => {
+            let data = (calibration.as_slice(), calibration_samples);
+            calibration::repair(&context, &network, &recipe, data, &output)
+        }
         Action::Precision { network, precision: wanted, output, svg } => {
             precision::search(&context, &network, &wanted, output.as_deref(), svg.as_deref())
         }
@@ -496,9 +500,8 @@ fn verify(
         )));
     }
     let show = |what, done, total| context.bars.show(what, done, total);
-    // Retrained values are in the file itself.
-    let levels = if recipe.codebook.is_some() { Some(engine::codebooks(&reader)?) } else { None };
-    let plan = opened.plan(&recipe, levels.as_deref(), &show)?;
+    let replaced = opened.replaced(&recipe, &compressed, &reader)?;
+    let plan = opened.plan(&recipe, &replaced, &show)?;
     let (bytes, _) = opened.encode(&plan, Vec::new(), &show)?;
     let verification = opened.verify(&plan, &compressed, &show)?;
     context.bars.clear();

@@ -4,6 +4,7 @@
 //! sentence why; 2 the command line or a setting is wrong; 3 a verification found a difference.
 
 mod arguments;
+mod calibration;
 mod commands;
 mod context;
 mod cost;

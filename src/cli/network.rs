@@ -7,7 +7,6 @@ use super::{Failure, print};
 use crate::engine::native::file_name;
 use crate::engine::targets::{Measured, Target, Trial};
 use crate::network::Network;
-use crate::network::calibrate::{Moments, calibrate};
 use crate::network::data::DataSet;
 use crate::network::evaluate::Quantized;
 use crate::network::finetune::{Schedule, Training, Tuned, finetune as retrain};
@@ -24,7 +23,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// Every file that a command which runs a network reads.
-fn inputs<'a>(network: &'a NetworkArguments, recipe: &'a RecipeArguments) -> Vec<&'a Path> {
+pub(super) fn inputs<'a>(network: &'a NetworkArguments, recipe: &'a RecipeArguments) -> Vec<&'a Path> {
     let data = network.data.iter().map(PathBuf::as_path);
     let files = std::iter::once(network.network.as_path()).chain(network.weights.as_deref());
     files.chain(data).chain(recipe.files()).collect()
@@ -406,53 +405,6 @@ pub fn importance(
     context.say(&text, &json)
 }
 
-/// Measures the second moments of a network's inputs, and writes them.
-pub fn calibration(context: &Context, network: &NetworkArguments, output: &Path) -> Result<(), Failure> {
-    refuse_harm(&[output], &inputs(network, &RecipeArguments::default()))?;
-    let one = NetworkArguments { samples: Some(1), ..network.clone() };
-    let validation = open(context, &one, None)?;
-    let all = validation.data.samples;
-    let samples = network.samples.map_or(all, |n| (n as usize).min(all));
-    let files = validation.evaluator.float()?;
-    let show = |done: usize| context.bars.count("calibrating", done as u64, samples as u64);
-    let found = calibrate(&files, &validation.setup, &validation.data, samples, &show, &|| true);
-    context.bars.clear();
-    let found = found?;
-    let name = file_name(&network.network);
-    let data = (validation.data.kind.as_str(), validation.data.hash(samples));
-    let bytes = found.to_safetensors(&name, (data.0, &data.1), &validation.setup)?;
-    write_whole(output, &bytes)?;
-    let row = |layer: &Moments| {
-        let (inputs, groups) = (layer.inputs.to_string(), layer.groups.to_string());
-        let units = if layer.units.is_empty() { "–".to_owned() } else { layer.units.len().to_string() };
-        vec![layer.name.clone(), inputs, groups, layer.vectors.to_string(), units]
-    };
-    let cells: Vec<Vec<String>> = found.layers.iter().map(row).collect();
-    let mut text = print::table(&["weight", "inputs", "groups", "vectors", "units"], &cells);
-    let preprocess = validation.setup.preprocess.to_line();
-    let _ = write!(
-        text,
-        "\n\n{}: second moments over {} samples ({preprocess})",
-        output.display(),
-        found.samples
-    );
-    for note in &found.notes {
-        let _ = write!(text, "\nnote: {note}");
-    }
-    let json = json!({
-        "kind": "moments",
-        "samples": found.samples,
-        "preprocess": preprocess,
-        "data_hash": data.1,
-        "notes": found.notes,
-        "tensors": found.layers.iter().map(|layer| json!({
-            "name": layer.name, "inputs": layer.inputs, "groups": layer.groups, "vectors": layer.vectors,
-            "units": layer.units.len(),
-        })).collect::<Vec<_>>(),
-    });
-    context.say(&text, &json)
-}
-
 /// A row for every tensor that has importance.
 fn importance_table(computed: &Computed) -> String {
     let cells: Vec<Vec<String>> = computed
@@ -518,7 +470,7 @@ pub fn finetune(
 }
 
 /// Measures other weights on some of the samples.
-fn measured_on(
+pub(super) fn measured_on(
     validation: &Validation,
     files: &ModelBytes,
     range: &Range<usize>,

@@ -6,6 +6,7 @@
 use super::Failure;
 use super::arguments::CheckArguments;
 use super::context::Context;
+use crate::engine::Replaced;
 use crate::engine::Session;
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
@@ -120,7 +121,7 @@ impl Runner {
         let mut last = None;
         loop {
             let show = |what, done, total| context.bars.show(what, done, total);
-            let plan = match (opened.plan(&candidate, None, &show), last.take()) {
+            let plan = match (opened.plan(&candidate, &Replaced::default(), &show), last.take()) {
                 (Ok(plan), _) => plan,
                 // A step too fine for the weights' range: the one before it stays.
                 (Err(_), Some(check)) => return Ok(Ran::Checked(check)),

@@ -7,6 +7,7 @@ use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
 use super::restore::elements;
 use super::{EngineError, Plan, Session, unpack};
+use crate::quantize::SettingsError;
 use crate::checksum::xxh3;
 use crate::code::Code;
 use crate::container::{
@@ -345,7 +346,11 @@ pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
     // What is not a list of levels is never retrained, and a few bytes of it stand for many values.
     let read = |index| match reader.codebook(index)?.as_levels() {
         Some(levels) => Ok(levels.values().to_vec()),
-        None => Err(super::plan::without_codebook(true).into()),
+        None => Err(EngineError::from(SettingsError {
+            field: "codebook".to_owned(),
+            expected: "codebooks that are lists of levels".to_owned(),
+            found: "another kind".to_owned(),
+        })),
     };
     (0..reader.codebooks()).map(read).collect()
 }

@@ -13,6 +13,8 @@ pub(super) struct BlockReader<'a> {
     importance_reader: Option<crate::importance::ImportanceReader<'a>>,
     dtype: crate::tensor::Dtype,
     factor: f64,
+    /// What takes the place of its elements.
+    repaired: Option<&'a [u8]>,
     /// What passes errors on, where they are compensated.
     factors: Option<Arc<Factors>>,
     /// Number of the block's first weight.
@@ -25,7 +27,7 @@ pub(super) struct BlockReader<'a> {
 }
 
 impl<'a> BlockReader<'a> {
-    pub fn new(input: Input<'a>, plan: &Plan, task: &Task) -> Result<Self, EngineError> {
+    pub fn new(input: Input<'a>, plan: &'a Plan, task: &Task) -> Result<Self, EngineError> {
         let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
         let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
         let (importance_reader, factors) = match input.importance {
@@ -39,6 +41,7 @@ impl<'a> BlockReader<'a> {
             importance_reader,
             dtype: tensor.dtype,
             factor: plan.importance_factor,
+            repaired: plan.repaired.get(task.tensor),
             factors,
             first: 0,
             bytes: Vec::new(),
@@ -53,6 +56,12 @@ impl<'a> BlockReader<'a> {
         self.values.clear();
         self.importance.clear();
         self.tensor.read(range.clone(), &mut self.bytes)?;
+        if let Some(repaired) = self.repaired {
+            let size = self.dtype.size_bytes();
+            let part = (range.start * size) as usize..(range.end * size) as usize;
+            self.bytes.clear();
+            self.bytes.extend_from_slice(repaired.get(part).ok_or(EngineError::Message)?);
+        }
         self.dtype.extend_f32(&self.bytes, &mut self.values);
         if let Some(reader) = &mut self.importance_reader {
             reader.read(range, &mut self.importance)?;

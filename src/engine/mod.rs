@@ -26,6 +26,7 @@ mod pilot;
 pub mod pipeline;
 mod plan;
 pub mod quality;
+mod replaced;
 pub mod report;
 mod restore;
 mod selection;
@@ -47,7 +48,8 @@ pub use assemble::{
 };
 pub use encode::encode;
 pub use passes::{assignments, prepare};
-pub use plan::{Plan, levels_hash};
+pub use plan::Plan;
+pub use replaced::{Repaired, Replaced, levels_hash};
 pub use restore::{Digest, Restored, Sink, digests, elements};
 pub use session::Session;
 pub use sketch::sketch;

@@ -8,6 +8,7 @@ use super::native::{Files, open_files};
 use super::report::{Outcome, Verification};
 use super::restore::{Emitter, Restored};
 use super::verify::split_off;
+use super::replaced::Replaced;
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
 use crate::formats::{self, Limits, Source};
@@ -144,27 +145,22 @@ impl<S: Source + Sync> Opened<S> {
 
     /// Solves a recipe: everything an encoder needs to know.
     ///
-    /// `levels` are the retrained codebooks that the recipe asks for.
+    /// `replaced` are the retrained codebooks and repaired tensors that the recipe asks for.
     pub fn plan(
         &mut self,
         recipe: &Recipe,
-        levels: Option<&[Vec<f32>]>,
+        replaced: &Replaced,
         progress: Progress,
     ) -> Result<Plan, EngineError> {
         let jobs = self.jobs;
-        let own = Recipe { codebook: None, ..recipe.clone() };
+        let own = Recipe { codebook: None, repaired: None, ..recipe.clone() };
         let mut plan = self.session.plan(&own)?;
         while !plan.is_ready() {
             let stage = Stage { what: "solving", jobs, progress };
             let parts = stage.all(plan.tasks(), |task| super::prepare(self.input(), &plan, task))?;
             plan.absorb(self.session.model(), &parts)?;
         }
-        if let Some(levels) = levels {
-            plan.set_levels(levels)?;
-        }
-        if recipe.codebook.is_some() && recipe.codebook != plan.recipe().codebook {
-            return Err(super::plan::without_codebook(levels.is_some()).into());
-        }
+        plan.put(recipe, self.session.model(), replaced)?;
         Ok(plan)
     }
 
@@ -177,9 +173,19 @@ impl<S: Source + Sync> Opened<S> {
         out: W,
         progress: Progress,
     ) -> Result<(W, Outcome, Plan), EngineError> {
-        let plan = self.plan(recipe, None, progress)?;
+        let plan = self.plan(recipe, &Replaced::default(), progress)?;
         let (out, outcome) = self.encode(&plan, out, progress)?;
         Ok((out, outcome, plan))
+    }
+
+    /// What a recipe asks for in the places of others, from the `.qsz` that holds them.
+    pub fn replaced(
+        &self,
+        recipe: &Recipe,
+        file: &dyn Source,
+        reader: &Reader,
+    ) -> Result<Replaced, EngineError> {
+        Replaced::read(recipe, file, reader, (&self.source, self.session.model()))
     }
 
     /// Carries out a plan.

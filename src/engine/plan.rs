@@ -2,6 +2,7 @@
 
 use super::cost::Pool;
 use super::groups::{Group, Groups};
+use super::replaced::{Repaired, Replaced, levels_hash};
 use super::steps::grids;
 use super::{BLOCK_WEIGHTS, EngineError, Task, pack, unpack};
 use crate::code::{Assigned, Code, Codebook, GridCode, Kind, Scales};
@@ -67,6 +68,8 @@ pub struct Plan {
     pub(super) skeleton: Option<Skeleton>,
     pub(super) tasks: Vec<Task>,
     pub(super) pass: Pass,
+    /// What takes the places of tensors that are kept.
+    pub(super) repaired: Repaired,
     /// What was counted for each code table.
     pub(super) pools: Vec<Counts>,
 }
@@ -113,9 +116,7 @@ impl Plan {
         solutions: Option<&[Solution]>,
     ) -> Result<Self, EngineError> {
         let Checked { method, settings, .. } = recipe;
-        if recipe.codebook.is_some() {
-            return Err(without_codebook(false).into());
-        }
+        super::replaced::check(recipe, &Recipe { codebook: None, repaired: None, ..Recipe::default() })?;
         let mut plan = Self {
             recipe: recipe.clone(),
             fates: Vec::with_capacity(model.tensors.len()),
@@ -127,6 +128,7 @@ impl Plan {
             notes: notes.to_vec(),
             weights: groups.weights,
             skeleton: None,
+            repaired: Repaired::default(),
             tasks: Vec::new(),
             pass: Pass::Ready,
             pools: Vec::new(),
@@ -312,9 +314,7 @@ impl Plan {
     }
 
     /// Puts retrained values in the places of [`levels`](Self::levels); which symbol a weight gets stays as it was.
-    ///
-    /// Their hash goes into the recipe, which can be replayed with them alone.
-    pub fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
+    pub(super) fn set_levels(&mut self, levels: &[Vec<f32>]) -> Result<(), EngineError> {
         let refused = |expected: String, found: String| {
             EngineError::from(SettingsError { field: "codebook".to_owned(), expected, found })
         };
@@ -333,7 +333,46 @@ impl Plan {
                 code.retrain(levels.clone()).map_err(|_| EngineError::Message)?;
             }
         }
-        self.recipe.set_codebook(levels_hash(levels));
+        Ok(())
+    }
+
+    /// Puts in what takes the places of other values, which the recipe names then: it must be what `recipe` names.
+    pub(super) fn put(
+        &mut self,
+        recipe: &Recipe,
+        model: &Model,
+        Replaced { levels, repaired }: &Replaced,
+    ) -> Result<(), EngineError> {
+        if let Some(levels) = levels {
+            self.set_levels(levels)?;
+            self.recipe.set_codebook(levels_hash(levels));
+        }
+        if !repaired.is_empty() {
+            self.set_repaired(model, repaired)?;
+            self.recipe.set_repaired(repaired.hash());
+        }
+        super::replaced::check(recipe, &self.recipe)
+    }
+
+    /// Puts repaired tensors in the places of the file's own, which must be kept.
+    fn set_repaired(&mut self, model: &Model, repaired: &Repaired) -> Result<(), EngineError> {
+        for (index, bytes) in repaired.all() {
+            let tensor = model.tensors.get(*index).ok_or(EngineError::Message)?;
+            let size = tensor.len().saturating_mul(tensor.dtype.size_bytes());
+            let is_kept = matches!(self.fates.get(*index), Some(Fate::Kept)) && size == bytes.len() as u64;
+            if !is_kept {
+                return Err(EngineError::from(SettingsError {
+                    field: "repaired".to_owned(),
+                    expected: "tensors that are kept".to_owned(),
+                    found: format!("{}, which is not", crate::formats::shown(&tensor.name)),
+                }));
+            }
+        }
+        let names: Vec<String> =
+            repaired.tensors().filter_map(|index| Some(model.tensors.get(index)?.name.clone())).collect();
+        let names = crate::importance::list(&names);
+        self.notes.push(format!("repaired, to serve what is quantized around them: {names}"));
+        self.repaired = repaired.clone();
         Ok(())
     }
 
@@ -446,27 +485,6 @@ pub(super) fn coded(recipe: &Recipe, group: &Group, quantizer: Quantizer) -> Cod
     // No magnitude is at most a negative threshold: the zero is there, and nothing is pruned.
     let pruned = (recipe.pruning != Pruning::None).then(|| group.threshold.unwrap_or(-1.0));
     Code::levels(quantizer, pruned)
-}
-
-/// Why a recipe with retrained codebooks cannot be carried out.
-pub(super) fn without_codebook(has_others: bool) -> SettingsError {
-    SettingsError {
-        field: "codebook".to_owned(),
-        expected: "the retrained codebooks of this hash, from the .qsz that holds them".to_owned(),
-        found: if has_others { "others" } else { "none" }.to_owned(),
-    }
-}
-
-/// The hash by which a recipe refers to retrained codebooks.
-pub fn levels_hash(levels: &[Vec<f32>]) -> String {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    for codebook in levels {
-        hasher.update(&(codebook.len() as u64).to_le_bytes());
-        for level in codebook {
-            hasher.update(&level.to_le_bytes());
-        }
-    }
-    format!("{:032x}", hasher.digest128())
 }
 
 /// Tasks of whole channels, about a block each; one task where the tensor's bytes must be read in order.

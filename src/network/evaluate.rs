@@ -11,7 +11,7 @@ use super::{Array, Graph, Network, NetworkError};
 use crate::container::Reader;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::Outcome;
-use crate::engine::{self, EngineError, Plan, open_container};
+use crate::engine::{self, EngineError, Plan, Repaired, Replaced, open_container};
 use crate::formats::{self, Limits, Part, Source, TensorReader, matching_name, shown};
 use crate::importance::{ImportanceChoice, Values};
 use crate::model::Model;
@@ -143,9 +143,9 @@ impl Evaluator {
         Ok(self.network.with(bytes))
     }
 
-    /// Solves a recipe, with retrained codebooks where it asks for them.
-    pub fn plan(&mut self, recipe: &Recipe, levels: Option<&[Vec<f32>]>) -> Result<Plan, NetworkError> {
-        Ok(self.opened(recipe)?.plan(recipe, levels, &|_, _, _| ())?)
+    /// Solves a recipe.
+    pub fn plan(&mut self, recipe: &Recipe) -> Result<Plan, NetworkError> {
+        Ok(self.opened(recipe)?.plan(recipe, &Replaced::default(), &|_, _, _| ())?)
     }
 
     /// For each weight, by the name it has in the network, which of the plan's values it has.
@@ -181,19 +181,52 @@ impl Evaluator {
         Ok(files.with(bytes))
     }
 
-    /// Carries out a recipe.
-    pub fn quantize(&mut self, recipe: &Recipe) -> Result<Quantized, NetworkError> {
-        self.quantize_with(recipe, None)
+    /// The network `files` with `values` in the places of its tensors of these names.
+    pub(super) fn with_values(
+        &self,
+        files: &ModelBytes,
+        values: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<ModelBytes, NetworkError> {
+        let mut bytes = files.bytes.clone();
+        for place in &self.places.tensors {
+            let Some(values) = values.get(&place.name) else { continue };
+            let mut elements = Vec::new();
+            place.dtype.extend_bytes(values, &mut elements);
+            self.put(&mut bytes, place, &elements)?;
+        }
+        Ok(files.with(bytes))
     }
 
-    /// Carries out a recipe with retrained codebooks, where there are some.
+    /// The tensors of the weights' file that `values` names as the network does, with these values.
+    pub(super) fn repaired(
+        &mut self,
+        recipe: &Recipe,
+        values: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<Repaired, NetworkError> {
+        let model = self.opened(recipe)?.session.model();
+        let mut repaired = Repaired::default();
+        for (name, values) in values {
+            let same = |tensor: &Tensor| matching_name(&tensor.name) == matching_name(name);
+            if let Some(index) = model.tensors.iter().position(same) {
+                repaired.insert(model, index, values);
+            }
+        }
+        Ok(repaired)
+    }
+
+    /// Carries out a recipe.
+    pub fn quantize(&mut self, recipe: &Recipe) -> Result<Quantized, NetworkError> {
+        self.quantize_with(recipe, &Replaced::default())
+    }
+
+    /// Carries out a recipe with retrained codebooks and repaired tensors, where there are some.
     pub fn quantize_with(
         &mut self,
         recipe: &Recipe,
-        levels: Option<&[Vec<f32>]>,
+        replaced: &Replaced,
     ) -> Result<Quantized, NetworkError> {
         let opened = self.opened(recipe)?;
-        let plan = opened.plan(recipe, levels, &|_, _, _| ())?;
+        let plan = opened.plan(recipe, replaced, &|_, _, _| ())?;
         let (file, outcome) = opened.encode(&plan, Vec::new(), &|_, _, _| ())?;
         // What weights share says nothing of the loss's curvature.
         let session = &opened.session;

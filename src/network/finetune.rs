@@ -10,6 +10,7 @@ use super::data::DataSet;
 use super::evaluate::{Assignments, Evaluator, GoOn, Quantized, Setup};
 use super::importance::{Differentiator, flattened};
 use super::model::ModelBytes;
+use crate::engine::Replaced;
 use crate::recipe::Recipe;
 use std::collections::BTreeSet;
 
@@ -72,7 +73,7 @@ pub fn finetune(
     if training.data.labels.is_none() {
         return Err(NetworkError::data("retraining", "labels", "none"));
     }
-    let start = evaluator.plan(recipe, None)?;
+    let start = evaluator.plan(recipe)?;
     let assignments = evaluator.assignments(&start)?;
     let mut levels = start.levels();
     let spacing: Vec<f64> = levels.iter().map(|codebook| spacing(codebook)).collect();
@@ -82,7 +83,7 @@ pub fn finetune(
     let batch = schedule.batch.max(1);
     let starts: Vec<usize> = range.clone().step_by(batch).collect();
     let steps = starts.len() * schedule.epochs;
-    let mut files = evaluator.quantize_with(recipe, None)?.files;
+    let mut files = evaluator.quantize(recipe)?.files;
     let (mut losses, mut step) = (Vec::new(), 0);
     for epoch in 0..schedule.epochs {
         let mut total = 0.0;
@@ -108,7 +109,8 @@ pub fn finetune(
         losses.push(total / range.len().max(1) as f64);
     }
     // A codebook is stored in order of values: neighbours that passed each other would change places with their symbols.
-    let quantized = evaluator.quantize_with(recipe, Some(&levels))?;
+    let replaced = Replaced { levels: Some(levels.clone()), ..Replaced::default() };
+    let quantized = evaluator.quantize_with(recipe, &replaced)?;
     Ok(Tuned { quantized, levels, losses })
 }
 
@@ -229,13 +231,14 @@ mod tests {
             loss(&before)
         );
         assert!(tuned.losses.last() < tuned.losses.first());
+        let of = |levels| Replaced { levels: Some(levels), ..Replaced::default() };
         // The recipe names its codebook, and with it gives the same bytes again.
         let again = Recipe::from_line(&tuned.quantized.outcome.recipe).unwrap();
         assert!(again.codebook.is_some());
-        assert_eq!(evaluator.quantize_with(&again, Some(&tuned.levels)).unwrap().file, tuned.quantized.file);
+        assert_eq!(evaluator.quantize_with(&again, &of(tuned.levels.clone())).unwrap().file, tuned.quantized.file);
         assert!(evaluator.quantize(&again).is_err());
         let mut others = tuned.levels.clone();
         others[0][0] += 1.0;
-        assert!(evaluator.quantize_with(&again, Some(&others)).is_err());
+        assert!(evaluator.quantize_with(&again, &of(others)).is_err());
     }
 }

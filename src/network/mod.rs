@@ -31,6 +31,7 @@ pub mod measure;
 pub mod model;
 pub mod precision;
 pub mod ranking;
+pub mod repair;
 #[cfg(test)]
 mod testing;
 #[cfg(not(target_arch = "wasm32"))]

@@ -20,6 +20,11 @@ impl Checked {
         self.recipe.codebook = Some(hash);
     }
 
+    /// Names the repaired tensors that take the places of the file's own.
+    pub fn set_repaired(&mut self, hash: String) {
+        self.recipe.repaired = Some(hash);
+    }
+
     /// The recipe alone, to be changed.
     pub fn into_recipe(self) -> Recipe {
         self.recipe

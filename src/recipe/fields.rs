@@ -526,6 +526,20 @@ pub const FIELDS: &[Field] = &[
             Ok(())
         },
     },
+    Field {
+        key: "repaired",
+        title: "Hash",
+        summary: "The hash of repaired tensors that take the places of the file's own; a .qsz holds them",
+        values: Values::Hash,
+        default: None,
+        is_always_said: false,
+        standing: open,
+        print: |recipe| recipe.repaired.clone().unwrap_or_default(),
+        parse: |recipe, text| {
+            recipe.repaired = Some(text.to_owned());
+            Ok(())
+        },
+    },
 ];
 
 /// The field of this key.

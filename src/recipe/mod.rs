@@ -54,6 +54,8 @@ pub struct Recipe {
     pub carry: Carry,
     /// Hash of retrained codebooks that take the places of the method's own values; they are kept in a `.qsz`.
     pub codebook: Option<String>,
+    /// Hash of repaired tensors that take the places of the file's own; they are kept in a `.qsz`.
+    pub repaired: Option<String>,
 }
 
 /// The coder of a recipe that names none.
@@ -76,6 +78,7 @@ impl Default for Recipe {
             select: String::new(),
             carry: Carry::File,
             codebook: None,
+            repaired: None,
         }
     }
 }
@@ -289,7 +292,7 @@ impl Recipe {
         }
         recipe.settings.clear();
         recipe.finer.clear();
-        recipe.codebook = None;
+        (recipe.codebook, recipe.repaired) = (None, None);
         id.clone_into(&mut recipe.method);
         if let Some([coder]) = methods::find(id).map(|method| method.coders) {
             recipe.coder = *coder;

@@ -1,6 +1,7 @@
 //! The native driver of a target's searches: what they ask for is compressed, measured and told to them, trial by trial.
 
 use super::{Candidates, GridSearch, Measured, Search, Setting, Target, Trial};
+use crate::engine::Replaced;
 use crate::engine::EngineError;
 use crate::engine::pipeline::{Opened, Progress};
 use crate::formats::Source;
@@ -111,7 +112,7 @@ impl<S: Source + Sync> Opened<S> {
 
     /// What a recipe's file is like; nothing where the recipe cannot be solved.
     fn measured(&mut self, recipe: &Recipe, progress: Progress) -> Result<Option<Measured>, EngineError> {
-        let plan = match self.plan(recipe, None, progress) {
+        let plan = match self.plan(recipe, &Replaced::default(), progress) {
             Ok(plan) => plan,
             Err(EngineError::Quantize(_)) => return Ok(None),
             Err(error) => return Err(error),

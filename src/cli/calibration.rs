@@ -1,0 +1,112 @@
+//! Commands that learn from unlabelled data: what a network multiplies its weights by, and what repairs a quantized one.
+
+use super::arguments::{NetworkArguments, RecipeArguments};
+use super::context::Context;
+use super::network::{inputs, lines, measured_on, open};
+use super::writing::{refuse_harm, write_whole};
+use super::{Failure, print};
+use crate::engine::native::file_name;
+use crate::network::calibrate::{Moments, calibrate as measured};
+use crate::network::data::DataSet;
+use crate::network::repair::repair as repaired;
+use serde_json::json;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+/// Measures the second moments of a network's inputs, and writes them.
+pub(super) fn calibrate(context: &Context, network: &NetworkArguments, output: &Path) -> Result<(), Failure> {
+    refuse_harm(&[output], &inputs(network, &RecipeArguments::default()))?;
+    let one = NetworkArguments { samples: Some(1), ..network.clone() };
+    let validation = open(context, &one, None)?;
+    let all = validation.data.samples;
+    let samples = network.samples.map_or(all, |n| (n as usize).min(all));
+    let files = validation.evaluator.float()?;
+    let show = |done: usize| context.bars.count("calibrating", done as u64, samples as u64);
+    let found = measured(&files, &validation.setup, &validation.data, samples, &show, &|| true);
+    context.bars.clear();
+    let found = found?;
+    let name = file_name(&network.network);
+    let data = (validation.data.kind.as_str(), validation.data.hash(samples));
+    let bytes = found.to_safetensors(&name, (data.0, &data.1), &validation.setup)?;
+    write_whole(output, &bytes)?;
+    let row = |layer: &Moments| {
+        let (inputs, groups) = (layer.inputs.to_string(), layer.groups.to_string());
+        let units = if layer.units.is_empty() { "–".to_owned() } else { layer.units.len().to_string() };
+        vec![layer.name.clone(), inputs, groups, layer.vectors.to_string(), units]
+    };
+    let cells: Vec<Vec<String>> = found.layers.iter().map(row).collect();
+    let mut text = print::table(&["weight", "inputs", "groups", "vectors", "units"], &cells);
+    let preprocess = validation.setup.preprocess.to_line();
+    let _ = write!(
+        text,
+        "\n\n{}: second moments over {} samples ({preprocess})",
+        output.display(),
+        found.samples
+    );
+    for note in &found.notes {
+        let _ = write!(text, "\nnote: {note}");
+    }
+    let json = json!({
+        "kind": "moments",
+        "samples": found.samples,
+        "preprocess": preprocess,
+        "data_hash": data.1,
+        "notes": found.notes,
+        "tensors": found.layers.iter().map(|layer| json!({
+            "name": layer.name, "inputs": layer.inputs, "groups": layer.groups, "vectors": layer.vectors,
+            "units": layer.units.len(),
+        })).collect::<Vec<_>>(),
+    });
+    context.say(&text, &json)
+}
+
+/// Compresses by a recipe, repairs, and measures both on samples that were not used.
+///
+/// `calibration` are the files to repair with and how many of their samples.
+pub(super) fn repair(
+    context: &Context,
+    network: &NetworkArguments,
+    recipe: &RecipeArguments,
+    (calibration, calibration_samples): (&[PathBuf], Option<u32>),
+    output: &Path,
+) -> Result<(), Failure> {
+    let mut read = inputs(network, recipe);
+    read.extend(calibration.iter().map(PathBuf::as_path));
+    refuse_harm(&[output], &read)?;
+    let importance = recipe.importance_file.as_deref();
+    let recipe = recipe.recipe()?;
+    let mut validation = open(context, network, importance)?;
+    let (all, half) = (validation.samples, validation.samples / 2);
+    let (data, samples, tested) = if calibration.is_empty() {
+        (validation.data.clone(), half, half..all)
+    } else {
+        let data = DataSet::read(calibration)?;
+        let samples = data.samples;
+        (data, samples, 0..all)
+    };
+    let samples = calibration_samples.map_or(samples, |n| samples.min(n as usize));
+    let setup = validation.setup.clone();
+    let show = |done: usize, of: usize| context.bars.count("repairing", done as u64, of as u64);
+    let found = repaired(&mut validation.evaluator, &recipe, (&setup, &data, samples), &show, &|| true);
+    context.bars.clear();
+    let found = found?;
+    write_whole(output, &found.after.file)?;
+    let then = measured_on(&validation, &found.before.files, &tested)?;
+    let now = measured_on(&validation, &found.after.files, &tested)?;
+    let outcome = &found.after.outcome;
+    let text = [
+        format!("repaired on          {samples} samples, measured on {} others", tested.len()),
+        format!("repaired             {}", crate::importance::list(&found.tensors)),
+        "before".to_owned(),
+        lines(&then).join("\n"),
+        "after".to_owned(),
+        lines(&now).join("\n"),
+        format!("file                 {} bytes, ratio {:.2}", outcome.file_bytes, outcome.float32_ratio),
+        format!("recipe               {}", outcome.recipe),
+    ];
+    let json = json!({
+        "before": then, "after": now, "repaired": found.tensors, "samples": samples, "data_hash": data.hash(samples),
+        "outcome": outcome,
+    });
+    context.say(&text.join("\n"), &json)
+}
