@@ -169,7 +169,7 @@ pub enum Action {
         #[command(flatten)]
         network: NetworkArguments,
         /// What to compute
-        #[arg(long, default_value = "exact", value_parser = ["hessian", "gauss-newton", "exact", "activations", "gradient"])]
+        #[arg(long, default_value = "exact", value_parser = ["hessian", "gauss-newton", "exact", "sampled", "activations", "gradient"])]
         kind: String,
         /// The .safetensors to write
         #[arg(long, short)]

@@ -7,7 +7,6 @@ use super::quality::{Quality, TensorSums};
 use super::report::{Outcome, Point};
 use super::restore::elements;
 use super::{EngineError, Plan, Session, unpack};
-use crate::quantize::SettingsError;
 use crate::checksum::xxh3;
 use crate::code::Code;
 use crate::container::{
@@ -15,6 +14,7 @@ use crate::container::{
 };
 use crate::formats::{self, Contents, Source, Template, TensorHeader};
 use crate::model::{FileFormat, Model};
+use crate::quantize::SettingsError;
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::Checked;
 use crate::tensor::{Storage, Tensor};

@@ -5,10 +5,10 @@
 use super::native::run;
 #[cfg(not(target_arch = "wasm32"))]
 use super::native::{Files, open_files};
+use super::replaced::Replaced;
 use super::report::{Outcome, Verification};
 use super::restore::{Emitter, Restored};
 use super::verify::split_off;
-use super::replaced::Replaced;
 use super::{Assembler, EngineError, Importance, Input, Plan, Session, Task};
 use crate::container::Reader;
 use crate::formats::{self, Limits, Source};

@@ -34,8 +34,11 @@ impl Replaced {
         source: (&dyn Source, &Model),
     ) -> Result<Self, EngineError> {
         let levels = if recipe.codebook.is_some() { Some(codebooks(reader)?) } else { None };
-        let repaired =
-            if recipe.repaired.is_some() { Repaired::read(file, reader, source)? } else { Repaired::default() };
+        let repaired = if recipe.repaired.is_some() {
+            Repaired::read(file, reader, source)?
+        } else {
+            Repaired::default()
+        };
         Ok(Self { levels, repaired })
     }
 }

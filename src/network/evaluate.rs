@@ -220,11 +220,7 @@ impl Evaluator {
     }
 
     /// Carries out a recipe with retrained codebooks and repaired tensors, where there are some.
-    pub fn quantize_with(
-        &mut self,
-        recipe: &Recipe,
-        replaced: &Replaced,
-    ) -> Result<Quantized, NetworkError> {
+    pub fn quantize_with(&mut self, recipe: &Recipe, replaced: &Replaced) -> Result<Quantized, NetworkError> {
         let opened = self.opened(recipe)?;
         let plan = opened.plan(recipe, replaced, &|_, _, _| ())?;
         let (file, outcome) = opened.encode(&plan, Vec::new(), &|_, _, _| ())?;

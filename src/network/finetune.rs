@@ -235,7 +235,10 @@ mod tests {
         // The recipe names its codebook, and with it gives the same bytes again.
         let again = Recipe::from_line(&tuned.quantized.outcome.recipe).unwrap();
         assert!(again.codebook.is_some());
-        assert_eq!(evaluator.quantize_with(&again, &of(tuned.levels.clone())).unwrap().file, tuned.quantized.file);
+        assert_eq!(
+            evaluator.quantize_with(&again, &of(tuned.levels.clone())).unwrap().file,
+            tuned.quantized.file
+        );
         assert!(evaluator.quantize(&again).is_err());
         let mut others = tuned.levels.clone();
         others[0][0] += 1.0;

@@ -5,6 +5,7 @@
 //! | hessian | Choi, El-Khamy and Lee 2017, 3.1: the diagonal by the backward pass, with f″ | for f″ of smooth activations |
 //! | gauss-newton | the same without f″ | no |
 //! | exact | the Gauss-Newton diagonal, nothing dropped: Σ over classes of p · (gradient)², sample by sample | no |
+//! | sampled | its unbiased estimate, a walk for each sample: random signs in place of classes (Hutchinson 1990) | no |
 //! | activations | mean squared input of each weight, forward runs only | no |
 //! | gradient | mean gradient | yes |
 //!
@@ -36,6 +37,8 @@ pub enum Kind {
     GaussNewton,
     /// The diagonal of the Gauss-Newton matrix itself.
     Exact,
+    /// An estimate of that without bias, by random signs.
+    Sampled,
     /// Mean squared inputs.
     Activations,
     /// The mean gradient.
@@ -44,8 +47,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Hessian, Self::GaussNewton, Self::Exact, Self::Activations, Self::Gradient];
+    pub const ALL: [Self; 6] =
+        [Self::Hessian, Self::GaussNewton, Self::Exact, Self::Sampled, Self::Activations, Self::Gradient];
 
     /// Its name in files and on the command line.
     pub const fn id(self) -> &'static str {
@@ -53,6 +56,7 @@ impl Kind {
             Self::Hessian => "hessian",
             Self::GaussNewton => "gauss-newton",
             Self::Exact => "exact",
+            Self::Sampled => "sampled",
             Self::Activations => "activations",
             Self::Gradient => "gradient",
         }
@@ -266,6 +270,38 @@ impl<'a> Differentiator<'a> {
         Ok(sums)
     }
 
+    /// An estimate of [`squared_gradients`](Self::squared_gradients) by one walk: with signs ξ drawn for the classes, the square of
+    /// what the logits' Σᵢ √pᵢ ξᵢ ∂(−log pᵢ) gives has that diagonal for its mean. The signs are those of the sample's number.
+    fn sampled_squares(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
+        let values = self.forward(sample..sample + 1)?;
+        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
+        let logits =
+            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let classes = classes(logits.shape(), 1)?;
+        let rows = logits.len() / classes.max(1);
+        let share = 1.0 / (rows.max(1) as f32).sqrt();
+        let mut random = crate::random::SplitMix64::new(sample as u64);
+        let mut signs = ArrayD::from_shape_simple_fn(logits.raw_dim(), || {
+            if random.bits() >> 63 == 0 { share } else { -share }
+        });
+        if self.loss == Loss::CrossEntropy {
+            let (seed, _) = self.seed(&logits, Some(&vec![u32::MAX; rows]), 1)?;
+            let p: Vec<f32> = seed.gradient.iter().flatten().map(|p| p * rows as f32).collect();
+            let mut flat: Vec<f32> = signs.iter().copied().collect();
+            for (signs, p) in flat.chunks_mut(classes.max(1)).zip(p.chunks(classes.max(1))) {
+                let sum: f32 = signs.iter().zip(p).map(|(sign, p)| sign * p.sqrt()).sum();
+                signs.iter_mut().zip(p).for_each(|(sign, p)| *sign = *sign * p.sqrt() - p * sum);
+            }
+            signs.iter_mut().zip(&flat).for_each(|(slot, x)| *slot = *x);
+        }
+        let pair = Pair { gradient: Some(signs), curvature: None };
+        let pairs = self.walk.back(&values, Pairs::from([(self.logits.clone(), pair)]))?;
+        Ok(pairs
+            .into_iter()
+            .filter_map(|(name, pair)| Some((name, pair.gradient?.mapv(|g| g * g))))
+            .collect())
+    }
+
     /// Derivatives of the mean loss by the logits.
     fn seed(
         &self,
@@ -400,7 +436,7 @@ impl<'a> Sums<'a> {
         let purpose = match self.kind {
             Kind::Hessian => Purpose::Loss { second: true },
             Kind::GaussNewton => Purpose::Loss { second: false },
-            Kind::Gradient | Kind::Exact => Purpose::Gradient,
+            Kind::Gradient | Kind::Exact | Kind::Sampled => Purpose::Gradient,
             Kind::Activations => Purpose::Activations,
         };
         let differentiator =
@@ -409,7 +445,8 @@ impl<'a> Sums<'a> {
             Loss::CrossEntropy => "softmax cross-entropy",
             Loss::Squared => "half the squared error",
         };
-        let batch = if self.kind == Kind::Exact { 1 } else { differentiator.batch()? };
+        let is_single = matches!(self.kind, Kind::Exact | Kind::Sampled);
+        let batch = if is_single { 1 } else { differentiator.batch()? };
         let mut start = range.start;
         while start < range.end {
             if !go_on() {
@@ -436,8 +473,10 @@ impl<'a> Sums<'a> {
         differentiator: &Differentiator,
         range: std::ops::Range<usize>,
     ) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
-        if self.kind == Kind::Exact {
-            return differentiator.squared_gradients(range.start);
+        match self.kind {
+            Kind::Exact => return differentiator.squared_gradients(range.start),
+            Kind::Sampled => return differentiator.sampled_squares(range.start),
+            _ => {}
         }
         let (pairs, _) = differentiator.back(range)?;
         let wanted = |pair: Pair| if self.kind == Kind::Gradient { pair.gradient } else { pair.curvature };
@@ -672,6 +711,23 @@ mod tests {
         let found = computed(Kind::Exact, &net.files(), &data);
         close(&(0..12).map(|at| net.gauss_newton(&data, at)).collect::<Vec<_>>(), &found["a"], 2e-3);
         close(&(12..28).map(|at| net.gauss_newton(&data, at)).collect::<Vec<_>>(), &found["b"], 2e-3);
+    }
+
+    #[test]
+    fn the_sampled_kind_has_the_exact_diagonal_for_its_mean() {
+        let net = Net::new(3);
+        let many = 4000;
+        let values = Values::F32(numbers(SAMPLES * 3, 1).into_iter().cycle().take(many * 3).collect());
+        let series = Series { name: "x".to_owned(), shape: vec![many, 3], values };
+        let repeated = DataSet { kind: "test".to_owned(), series: vec![series], labels: None, samples: many };
+        let files = net.files();
+        let graph = Graph::parse(files.model()).unwrap();
+        let setup = Setup::new(&graph, &repeated, Preprocess::raw()).unwrap();
+        let of = |kind| {
+            let found = compute(kind, &files, &setup, &repeated, many, &|_| (), &|| true).unwrap();
+            found.tensors.into_iter().flat_map(|(_, _, values)| values).collect::<Vec<f64>>()
+        };
+        close(&of(Kind::Exact), &of(Kind::Sampled), 0.1);
     }
 
     #[test]

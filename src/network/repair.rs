@@ -9,6 +9,7 @@
 //! b ← b + (m_f − m_q)        of what a layer gives with its bias, where no normalisation follows
 //! ```
 //!
+//! Repaired values are rounded to bfloat16: what they are measured from is not sure of more, and the file keeps half the bytes.
 //! By difference and ratio, never estimated anew: what the network's training knew of μ and σ² stays. Data-free quantization's bias
 //! correction is the same for biases (M. Nagel et al., "Data-free quantization through weight equalization and bias correction",
 //! ICCV 2019, section 4.2). A repaired layer changes what enters those behind it, so one is measured after the other, in the order
@@ -26,6 +27,7 @@ use crate::container::Content;
 use crate::engine::{Replaced, open_container};
 use crate::formats::matching_name;
 use crate::recipe::Recipe;
+use crate::tensor::Dtype;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The least and the largest ratio of variances that is believed.
@@ -98,7 +100,9 @@ pub fn repair(
     let original: BTreeMap<String, Vec<f32>> = places
         .iter()
         .flat_map(Place::tensors)
-        .filter_map(|name| Some((name.to_owned(), graph.constant(name)?.as_floats()?.iter().copied().collect())))
+        .filter_map(|name| {
+            Some((name.to_owned(), graph.constant(name)?.as_floats()?.iter().copied().collect()))
+        })
         .collect();
     let on = (setup, data, samples);
     let wanted = statistics(&float, &places, on, go_on)?;
@@ -128,11 +132,11 @@ fn places(graph: &Graph) -> Vec<Place> {
     let takers = |name: &str| {
         graph.nodes.iter().filter(|node| node.inputs.iter().any(|input| input == name)).collect::<Vec<_>>()
     };
-    let is_normalized =
-        |name: &str| takers(name).iter().any(|node| node.operator == "BatchNormalization");
+    let is_normalized = |name: &str| takers(name).iter().any(|node| node.operator == "BatchNormalization");
     let of_node = |node: &Node| {
-        let constant =
-            |index: usize| node.input(index).filter(|name| graph.constants.contains(*name)).map(str::to_owned);
+        let constant = |index: usize| {
+            node.input(index).filter(|name| graph.constants.contains(*name)).map(str::to_owned)
+        };
         let bias = |index: usize, is_last: bool| {
             let value = node.output(0).filter(|name| !is_normalized(name))?.to_owned();
             Some(Place { value, is_last, part: Part::Bias(constant(index)?) })
@@ -192,8 +196,9 @@ impl Place {
             }
             for (at, (value, original)) in values.iter_mut().zip(original).enumerate() {
                 let repaired = new(at, f64::from(*original), f64::from(*value)) as f32;
-                if repaired.is_finite() {
-                    *value = repaired;
+                let rounded = Dtype::Bf16.round_f32(repaired);
+                if rounded.is_finite() {
+                    *value = rounded;
                 }
             }
         };
@@ -288,8 +293,12 @@ impl Sums {
         let count = self.count.max(1) as f64;
         let offs: Vec<f64> = self.sums.iter().map(|sum| sum / count).collect();
         let means = self.near.iter().zip(&offs).map(|(near, off)| near + off).collect();
-        let variances =
-            self.squares.iter().zip(&offs).map(|(square, off)| (square / count - off * off).max(0.0)).collect();
+        let variances = self
+            .squares
+            .iter()
+            .zip(&offs)
+            .map(|(square, off)| (square / count - off * off).max(0.0))
+            .collect();
         Channels { means, variances }
     }
 }
@@ -297,8 +306,8 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::testing::{Builder, Value, numbers};
     use crate::network::data::{Preprocess, Series, Values};
+    use crate::network::testing::{Builder, Value, numbers};
 
     fn network() -> ModelBytes {
         let ones = vec![1.0f32; 6];
@@ -312,7 +321,12 @@ mod tests {
             .floats("w2", &[4, 6, 2, 2], &numbers(96, 4))
             .floats("b2", &[4], &numbers(4, 5))
             .node("Conv", &["x", "w1"], &["a"], vec![])
-            .node("BatchNormalization", &["a", "g", "o", "m", "v"], &["b"], vec![("epsilon", Value::Float(1e-5))])
+            .node(
+                "BatchNormalization",
+                &["a", "g", "o", "m", "v"],
+                &["b"],
+                vec![("epsilon", Value::Float(1e-5))],
+            )
             .node("Relu", &["b"], &["c"], vec![])
             .node("Conv", &["c", "w2", "b2"], &["y"], vec![])
             .output("y")
@@ -369,7 +383,7 @@ mod tests {
             let pairs = channels[1].means.iter().zip(&float[1].means);
             pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
         };
-        assert!(off(&after) < 1e-3 && off(&before) > 0.01, "{} {}", off(&before), off(&after));
+        assert!(off(&after) < 5e-3 && off(&before) > 0.02, "{} {}", off(&before), off(&after));
         // The file holds them, and its recipe names them.
         let reader = open_container(&found.after.file.as_slice()).unwrap();
         assert!(reader.manifest().recipe.contains("repaired="), "{}", reader.manifest().recipe);
