@@ -53,6 +53,11 @@ pub const LAYOUTS: &[Layout] = &[
     row("q4_1", "GGUF Q4_1", "uint4", 32, ScaleType::F16),
     row("q4_0", "GGUF Q4_0", "int4:full", 32, ScaleType::F16),
     row("iq4_nl", "GGUF IQ4_NL", "iq4nl", 32, ScaleType::F16),
+    row("q6_k", "GGUF Q6_K", "int6:full", 16, ScaleType::Int8),
+    row("q5_k", "GGUF Q5_K", "uint5", 32, ScaleType::Uint6),
+    row("q4_k", "GGUF Q4_K", "uint4", 32, ScaleType::Uint6),
+    row("q3_k", "GGUF Q3_K", "int3:full", 16, ScaleType::Int6),
+    row("q2_k", "GGUF Q2_K", "uint2", 16, ScaleType::Uint4),
     row("bf16", "bfloat16, no scale", "bf16", MOST_IN_BLOCK, ScaleType::None),
     row("fp16", "binary16, no scale", "fp16", MOST_IN_BLOCK, ScaleType::None),
     row("fp8-e4m3", "FP8 E4M3, a scale a tensor", "e4m3", MOST_IN_BLOCK, ScaleType::Tensor),
@@ -105,9 +110,8 @@ impl Asked {
 
     /// Bits of scales and minima per weight, where every block is whole.
     pub fn overhead(&self) -> f64 {
-        let bytes = self.scale.dtype().map_or(0, crate::tensor::Dtype::size_bytes);
         let has_minima = matches!(self.format, Format::Integer(integer) if integer.affine);
-        (8 * bytes * (1 + u64::from(has_minima))) as f64 / f64::from(self.block)
+        self.scale.overhead(self.block, has_minima)
     }
 }
 

@@ -59,6 +59,10 @@ pub const PARAMETERS: &[Parameter] = &[
             ("e4m3", "FP8 E4M3, times a float32 of the tensor"),
             ("tensor", "one float32 for the tensor"),
             ("none", "none: values as they are"),
+            ("uint4", "integers from 0 to 15, times a float16 of 256 weights"),
+            ("uint6", "integers from 0 to 63, times a float16 of 256 weights"),
+            ("int6", "integers from -32 to 31, times a float16 of 256 weights"),
+            ("int8", "integers from -128 to 127, times a float16 of 256 weights"),
         ]),
     },
     Parameter {

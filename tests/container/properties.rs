@@ -80,7 +80,7 @@ fn scaled() -> impl Strategy<Value = (Vec<u64>, Dtype, Data)> {
     (shapes(), format, choices).prop_map(|(shape, (name, scale, fit, block), (dtype, coder, seed))| {
         let count = shape.iter().product::<u64>() as u32;
         let weight = |i: u32| f32::from((i.wrapping_mul(seed | 1) >> 16) as i16) * 1e-3;
-        let scale = if name == "uint3" && !scale.is_float() { ScaleType::Bf16 } else { scale };
+        let scale = if name == "uint3" && !scale.allows_minima() { ScaleType::Bf16 } else { scale };
         let codebook = Scaled::new(Format::parse(name).unwrap(), scale, block).unwrap().of_tensor(40.0);
         let format = ScaledCode::new(codebook, fit).unwrap();
         (shape, dtype, Data::Scaled { weights: (0..count).map(weight).collect(), format, coder })

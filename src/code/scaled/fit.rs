@@ -5,11 +5,12 @@
 //! the least squared error, each weight alike or by its importance, of all that can be stored (`sweep`); blocks with
 //! too many places where a weight changes its value get the best of a few. Affine integers
 //! try ranges and solve scale and minimum by least squares for each. What is chosen is never worse than the largest magnitude's.
+//! Scales of two levels are chosen for a super-block at once (`super_block`).
 //!
 //! Cost: a pass for the largest; n·k·log(n·k) for n weights of a block and k values of one sign for the least error.
 
 use super::sweep::{Block, Steps};
-use super::{Scaled, decoded, runs};
+use super::{ScaleType, Scaled, decoded, runs};
 use crate::code::{Quantizer, Rule, malformed};
 use crate::entropy::{CodeError, Rows};
 use crate::number_format::{Format, Rounder, Rounding, Scale};
@@ -54,13 +55,51 @@ pub struct ScaledCode {
     fit: Fit,
     /// The format's values, with the numbers from which on the next one is taken.
     nearest: Quantizer,
+    /// What gives the scales of a super-block, and its minima, their float16, where they are integers.
+    pub(super) scales: Option<Box<Self>>,
 }
 
-/// A block's scale and minimum as they are stored.
+/// A block's scale and minimum, as they are stored or as values are multiplied by them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Chosen {
-    scale: f32,
-    minimum: Option<f32>,
+pub(super) struct Chosen {
+    pub scale: f32,
+    pub minimum: Option<f32>,
+}
+
+/// How scales and minima are stored: divided by these factors, and rounded to a type.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Storage {
+    pub rounding: ScaleType,
+    pub scale: f32,
+    pub minimum: f32,
+}
+
+impl Storage {
+    /// As they are, in float32 or float16.
+    pub const fn plain(rounding: ScaleType) -> Self {
+        Self { rounding, scale: 1.0, minimum: 1.0 }
+    }
+
+    /// The nearest scale that can be stored, as it is stored.
+    pub fn scale(self, scale: f64) -> f32 {
+        self.rounded(scale, self.scale)
+    }
+
+    /// The same of a minimum.
+    pub fn minimum(self, minimum: f64) -> f32 {
+        self.rounded(minimum, self.minimum)
+    }
+
+    fn rounded(self, number: f64, factor: f32) -> f32 {
+        // Of a super-block of zeros.
+        if factor == 0.0 { 0.0 } else { self.rounding.round((number / f64::from(factor)) as f32) }
+    }
+
+    /// What is multiplied with and added to values.
+    pub fn effective(self, stored: Chosen) -> Chosen {
+        let minimum = stored.minimum.map(|minimum| minimum * self.minimum);
+        Chosen { scale: stored.scale * self.scale, minimum }
+    }
 }
 
 /// Ranges that affine integers try.
@@ -80,7 +119,10 @@ impl ScaledCode {
         })?;
         let thresholds = thresholds(&rounder, codebook.values());
         let nearest = Quantizer { levels: codebook.values.clone(), rule: Rule::Thresholds(thresholds) };
-        Ok(Self { codebook, fit, nearest })
+        let scales = codebook.scale.integers().map(|integers| {
+            Self::new(Scaled::new(integers, ScaleType::F16, codebook.reach())?, fit).map(Box::new)
+        });
+        Ok(Self { codebook, fit, nearest, scales: scales.transpose()? })
     }
 
     /// The same for a tensor whose largest magnitude is `largest`.
@@ -104,110 +146,144 @@ impl ScaledCode {
         let code = &self.codebook;
         let h = h.filter(|_| self.fit == Fit::Weighted);
         let (mut scales, mut minima) = (Vec::new(), Vec::new());
+        let (mut factors, mut of_minima) = (Vec::new(), Vec::new());
         let mut done = 0;
-        for len in runs(values.len(), rows, code.block) {
+        for len in runs(values.len(), rows, code.reach()) {
             let part = done..done + len;
             done += len;
             let weights = values.get(part.clone()).unwrap_or_default();
-            let block = Block { weights, h: h.and_then(|h| h.get(part)) };
-            let chosen = self.choose(block);
-            scales.push(chosen.scale);
-            minima.extend(chosen.minimum);
-            self.extend_symbols(weights, chosen, symbols);
+            let run = Block { weights, h: h.and_then(|h| h.get(part)) };
+            let (storage, chosen) = self.choose_run(run);
+            factors.push(storage.scale);
+            of_minima.push(storage.minimum);
+            for (block, chosen) in run.blocks(code.block).zip(chosen) {
+                scales.push(chosen.scale);
+                minima.extend(chosen.minimum);
+                self.extend_symbols(block.weights, storage.effective(chosen), symbols);
+            }
         }
         let dtype = code.scale.dtype()?;
         let mut bytes = Vec::new();
         scales.append(&mut minima);
         code.scale.extend_bytes(&scales, &mut bytes);
+        if self.scales.is_some() {
+            Dtype::F16.extend_bytes(&factors, &mut bytes);
+            let of_minima = if code.has_minima() { &of_minima[..] } else { &[] };
+            Dtype::F16.extend_bytes(of_minima, &mut bytes);
+        }
         Some((dtype, bytes))
     }
 
-    fn extend_symbols(&self, weights: &[f32], chosen: Chosen, symbols: &mut Vec<u16>) {
-        let scale = chosen.scale * self.codebook.factor;
+    /// What is stored of a run of weights that share it.
+    fn choose_run(&self, run: Block<'_>) -> (Storage, Vec<Chosen>) {
+        let code = &self.codebook;
+        let Some(scales) = &self.scales else {
+            let storage = Storage { scale: code.factor, ..Storage::plain(code.scale) };
+            return (storage, vec![self.choose(run, storage, self.fit)]);
+        };
+        let blocks: Vec<Block<'_>> = run.blocks(code.block).collect();
+        self.choose_super_block(scales, &blocks, self.fit)
+    }
+
+    fn extend_symbols(&self, weights: &[f32], effective: Chosen, symbols: &mut Vec<u16>) {
+        let scale = effective.scale;
         if scale == 0.0 {
-            let symbol = if chosen.minimum.is_some() { 0 } else { self.codebook.centre() };
+            let symbol = if effective.minimum.is_some() { 0 } else { self.codebook.centre() };
             return symbols.resize(symbols.len() + weights.len(), symbol);
         }
-        let minimum = chosen.minimum.unwrap_or(0.0);
+        let minimum = effective.minimum.unwrap_or(0.0);
         let scaled: Vec<f32> = weights.iter().map(|weight| (weight - minimum) / scale).collect();
         self.nearest.symbols(&scaled, None, symbols);
     }
 
     /// Squared error, by importance, of a block whose scale is chosen.
-    fn error(&self, block: Block<'_>, chosen: Chosen) -> f64 {
+    pub(super) fn error(&self, block: Block<'_>, effective: Chosen) -> f64 {
         let mut symbols = Vec::with_capacity(block.weights.len());
-        self.extend_symbols(block.weights, chosen, &mut symbols);
-        let scale = chosen.scale * self.codebook.factor;
+        self.extend_symbols(block.weights, effective, &mut symbols);
         let errors = block.pairs().zip(&symbols).map(|((weight, h), symbol)| {
             let value = self.codebook.values.get(usize::from(*symbol)).copied().unwrap_or(0.0);
-            let error = weight - f64::from(decoded(value, scale, chosen.minimum));
+            let error = weight - f64::from(decoded(value, effective.scale, effective.minimum));
             h * error * error
         });
         errors.sum()
     }
 
-    fn choose(&self, block: Block<'_>) -> Chosen {
+    /// The scale and minimum of a block, as they are stored.
+    pub(super) fn choose(&self, block: Block<'_>, storage: Storage, fit: Fit) -> Chosen {
         let code = &self.codebook;
         if code.scale.dtype().is_none() {
             return Chosen { scale: 1.0, minimum: None };
         }
         if code.has_minima() {
-            return self.choose_range(block);
+            return self.choose_range(block, storage, fit);
         }
-        let largest = self.largest(block.weights);
-        if self.fit == Fit::Largest || largest.scale == 0.0 {
+        let largest = self.largest(block.weights, storage);
+        if fit == Fit::Largest || largest.scale == 0.0 {
             return largest;
         }
-        let mut best = (self.error(block, largest), largest);
+        self.least(block, storage, largest)
+    }
+
+    /// The scale of least error beside the minimum that is known.
+    pub(super) fn least(&self, block: Block<'_>, storage: Storage, known: Chosen) -> Chosen {
+        let code = &self.codebook;
+        let most = self.error(block, storage.effective(known));
+        let mut best = (most, known);
         let mut offer = |scale: f32| {
-            let chosen = Chosen { scale, minimum: None };
-            let error = self.error(block, chosen);
+            let chosen = Chosen { scale, ..known };
+            let error = self.error(block, storage.effective(chosen));
             if error < best.0 {
                 best = (error, chosen);
             }
         };
-        let round = |scale: f64| code.scale.round((scale / f64::from(code.factor)) as f32);
-        let Rule::Thresholds(thresholds) = &self.nearest.rule else { return largest };
+        let Rule::Thresholds(thresholds) = &self.nearest.rule else { return known };
         let steps = Steps { values: code.values(), thresholds };
-        let effective = |scale: f64| f64::from(round(scale) * code.factor);
-        let is_signed = code.scale.is_float() && code.extreme() < 0.0;
-        let most = self.error(block, largest);
-        match steps.best(block, most, is_signed, &effective) {
-            Some(scale) => offer(round(scale)),
+        let minimum = storage.effective(known).minimum.unwrap_or(0.0);
+        let above: Vec<f32> = block.weights.iter().map(|weight| weight - minimum).collect();
+        let above = Block { weights: &above, ..block };
+        let effective = |scale: f64| f64::from(storage.scale(scale) * storage.scale);
+        match steps.best(above, most, self.is_signed(), &effective) {
+            Some(scale) => offer(storage.scale(scale)),
             None => {
                 for step in 0..SCALES {
-                    let scale = f64::from(largest.scale) * (1.1 - 0.8 * f64::from(step) / f64::from(SCALES));
-                    let rounded = code.scale.round(scale as f32);
+                    let scale = f64::from(known.scale) * (1.1 - 0.8 * f64::from(step) / f64::from(SCALES));
+                    let rounded = storage.rounding.round(scale as f32);
                     offer(rounded);
-                    offer(round(self.solved(block, rounded)));
+                    offer(storage.scale(self.solved(above, storage, rounded)));
                 }
             }
         }
         best.1
     }
 
+    /// Whether a scale can turn all signs, and there is something to gain by it.
+    fn is_signed(&self) -> bool {
+        self.codebook.scale.is_signed() && self.codebook.extreme() < 0.0
+    }
+
     /// The scale that the largest magnitude asks for.
-    fn largest(&self, weights: &[f32]) -> Chosen {
-        let code = &self.codebook;
+    fn largest(&self, weights: &[f32], storage: Storage) -> Chosen {
         let largest = weights
             .iter()
             .fold(0.0f32, |most, weight| if weight.abs() > most.abs() { *weight } else { most });
-        let extreme = code.extreme();
-        let is_signed = code.scale.is_float() && extreme < 0.0;
-        let (largest, extreme) = if is_signed { (largest, extreme) } else { (largest.abs(), extreme.abs()) };
-        Chosen { scale: code.scale.of_largest(largest / code.factor, extreme), minimum: None }
+        let extreme = self.codebook.extreme();
+        let (largest, extreme) =
+            if self.is_signed() { (largest, extreme) } else { (largest.abs(), extreme.abs()) };
+        let largest = if storage.scale == 0.0 { 0.0 } else { largest / storage.scale };
+        Chosen { scale: storage.rounding.of_largest(largest, extreme), minimum: None }
     }
 
     /// The scale of least error where weights keep the values that they take at `scale`.
-    fn solved(&self, block: Block<'_>, scale: f32) -> f64 {
-        let (product, square, ..) = self.sums(block, Chosen { scale, minimum: None });
+    fn solved(&self, block: Block<'_>, storage: Storage, scale: f32) -> f64 {
+        let chosen = storage.effective(Chosen { scale, minimum: None });
+        let (product, square, ..) = self.sums(block, chosen);
         if square > 0.0 { product / square } else { 0.0 }
     }
 
     /// Σ h·w·v, Σ h·v², Σ h·v, Σ h·w and Σ h of the values that weights take.
-    fn sums(&self, block: Block<'_>, chosen: Chosen) -> (f64, f64, f64, f64, f64) {
+    pub(super) fn sums(&self, block: Block<'_>, effective: Chosen) -> (f64, f64, f64, f64, f64) {
         let mut symbols = Vec::with_capacity(block.weights.len());
-        self.extend_symbols(block.weights, chosen, &mut symbols);
+        self.extend_symbols(block.weights, effective, &mut symbols);
         let mut sums = (0.0, 0.0, 0.0, 0.0, 0.0);
         for ((weight, h), symbol) in block.pairs().zip(&symbols) {
             let value = f64::from(self.codebook.values.get(usize::from(*symbol)).copied().unwrap_or(0.0));
@@ -222,36 +298,40 @@ impl ScaledCode {
 
     /// Scale and minimum of affine integers: those of the weights' range, or the best of narrower ones, each solved by least
     /// squares for the values that weights take in it.
-    fn choose_range(&self, block: Block<'_>) -> Chosen {
+    fn choose_range(&self, block: Block<'_>, storage: Storage, fit: Fit) -> Chosen {
         let code = &self.codebook;
         let (low, high) =
             block.weights.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), weight| {
                 (low.min(*weight), high.max(*weight))
             });
         let steps = f64::from(code.values.last().copied().unwrap_or(1.0));
+        // Integers without a sign have no minima above zero.
+        let highest = if code.scale.is_signed() { f64::INFINITY } else { 0.0 };
         let stored = |scale: f64, minimum: f64| Chosen {
-            scale: code.scale.round(scale as f32),
-            minimum: Some(code.scale.round(minimum as f32)),
+            scale: storage.scale(scale),
+            minimum: Some(storage.minimum(minimum.min(highest))),
         };
-        let (low, high) = (f64::from(low), f64::from(high));
+        let (low, high) = (f64::from(low).min(highest), f64::from(high));
         let whole = stored((high - low) / steps, low);
-        if self.fit == Fit::Largest || high <= low {
+        if fit == Fit::Largest || high <= low {
             return whole;
         }
-        let mut best = (self.error(block, whole), whole);
+        let mut best = (self.error(block, storage.effective(whole)), whole);
         for step in 0..RANGES {
             let narrower = 0.4 * f64::from(step) / f64::from(RANGES) * (high - low) / 2.0;
             let (low, high) = (low + narrower, high - narrower);
             let mut chosen = stored((high - low) / steps, low);
             for _ in 0..2 {
-                let (product, square, value, weight, count) = self.sums(block, chosen);
+                let (product, square, value, weight, count) = self.sums(block, storage.effective(chosen));
                 let determinant = count * square - value * value;
                 if determinant <= 0.0 {
                     break;
                 }
                 let scale = (count * product - value * weight) / determinant;
-                chosen = stored(scale, (weight - scale * value) / count);
-                let error = self.error(block, chosen);
+                let minimum = (weight - scale * value) / count;
+                let scale = if minimum > highest { product / square } else { scale };
+                chosen = stored(scale, minimum);
+                let error = self.error(block, storage.effective(chosen));
                 if error < best.0 {
                     best = (error, chosen);
                 }

@@ -4,14 +4,17 @@
 //! for v·s, one product of float32, or the largest float32 where that is beyond it. Of affine integers the block has a
 //! minimum m beside its scale, and a weight stands for v·s + m, a product and a sum. [`fit`] says which scale a block gets.
 //! Blocks are runs of `block` elements of a row; a row's last one may be shorter, and each row begins one. Where a container's
-//! block begins within a row, so does one of these.
+//! block begins within a row, so does one of these. Scales that are integers are times a float16 of their super-block, and so
+//! are minima times another: a run of [`SUPER_BLOCK`](scale::SUPER_BLOCK) elements of a row, cut as blocks are, that is cut
+//! into blocks in turn.
 //!
 //! The record is that of the format, the number of the [scales' type](ScaleType), a varint, the elements of a block, where
 //! blocks have scales, and the tensor's factor, float32, where it has one. Scales are in the container's blocks, in front of
-//! the symbols, and behind them their minima.
+//! the symbols, and behind them their minima, then the float16s of super-blocks.
 
 pub mod fit;
 pub mod scale;
+mod super_block;
 mod sweep;
 
 pub use fit::{Fit, ScaledCode};
@@ -48,8 +51,12 @@ impl Scaled {
         if !(1..=MOST_IN_BLOCK).contains(&block) {
             return Err(malformed(format!("1 to {MOST_IN_BLOCK} weights to a scale"), block));
         }
-        if is_affine(&format) && !scale.is_float() {
-            return Err(malformed("scales and minima of type f32, f16 or bf16", scale.id()));
+        if scale.integer().is_some() && block > scale::SUPER_BLOCK {
+            let expected = format!("1 to {} weights to a scale of two levels", scale::SUPER_BLOCK);
+            return Err(malformed(expected, block));
+        }
+        if is_affine(&format) && !scale.allows_minima() {
+            return Err(malformed("scales and minima of floats of two or four bytes or integers", scale.id()));
         }
         let block = if scale.dtype().is_some() { block } else { MOST_IN_BLOCK };
         Ok(Self { format, scale, block, factor: 1.0, values })
@@ -103,7 +110,7 @@ impl Scaled {
             || malformed("a format, the type of its scales and a length", format!("{} bytes", record.len()));
         let (scale, mut rest) = rest.split_first().ok_or_else(short)?;
         let scale = ScaleType::ALL.get(usize::from(*scale)).copied();
-        let scale = scale.ok_or_else(|| malformed("a type of scales below 7", "another"))?;
+        let scale = scale.ok_or_else(|| malformed("a type of scales below 11", "another"))?;
         let block = match scale.dtype() {
             Some(_) => varint::take(&mut rest).ok_or_else(short)?,
             None => u64::from(MOST_IN_BLOCK),
@@ -120,6 +127,29 @@ impl Scaled {
             return Err(malformed("a positive factor of a tensor", factor));
         }
         if rest.is_empty() { Ok(Self { factor, ..code }) } else { Err(short()) }
+    }
+
+    /// Most elements that share what is stored of them: a super-block, or a block where scales have one level.
+    const fn reach(&self) -> u32 {
+        if self.scale.integer().is_some() { scale::SUPER_BLOCK } else { self.block }
+    }
+
+    /// Numbers of blocks and super-blocks of `count` elements; no super-blocks where scales have one level.
+    fn stored(&self, count: usize, rows: Rows) -> (usize, usize) {
+        let super_blocks = match self.scale.integer() {
+            Some(_) => runs(count, rows, scale::SUPER_BLOCK).count(),
+            None => 0,
+        };
+        (self.blocks(count, rows).count(), super_blocks)
+    }
+
+    /// The lengths of the blocks of `count` elements, each with the number of its super-block, its own where there are none.
+    fn blocks(&self, count: usize, rows: Rows) -> impl Iterator<Item = (usize, usize)> {
+        let block = self.block as usize;
+        let cut = move |(at, len): (usize, usize)| {
+            (0..len).step_by(block).map(move |from| (block.min(len - from), at))
+        };
+        runs(count, rows, self.reach()).enumerate().flat_map(cut)
     }
 
     /// The symbol of the value that is nearest to zero; of affine integers the one in the middle.
@@ -175,25 +205,34 @@ impl Decode for Scaled {
 
     fn extend_values(&self, symbols: &[u16], scales: Scales<'_>, values: &mut Vec<f32>) {
         let value = |symbol: &u16| self.values.get(usize::from(*symbol)).copied().unwrap_or(0.0);
-        if self.scale.dtype().is_none() {
+        let Some(size) = self.scale.dtype().map(Dtype::size_bytes) else {
             return values.extend(symbols.iter().map(|symbol| decoded(value(symbol), self.factor, None)));
-        }
-        let mut stored = Vec::new();
-        self.scale.extend_scales(scales.bytes, &mut stored);
-        let count = runs(symbols.len(), scales.rows, self.block).count();
+        };
+        let (count, super_blocks) = self.stored(symbols.len(), scales.rows);
+        let own = scales.bytes.len().min(count * (1 + usize::from(self.has_minima())) * size as usize);
+        let (own, factors) = scales.bytes.split_at(own);
+        let (mut stored, mut float16s) = (Vec::new(), Vec::new());
+        self.scale.extend_scales(own, &mut stored);
+        Dtype::F16.extend_f32(factors, &mut float16s);
+        let number = |numbers: &[f32], at: usize| numbers.get(at).copied().unwrap_or(0.0);
+        let factor = |at: usize, of_tensor: f32| {
+            if super_blocks > 0 { number(&float16s, at) } else { of_tensor }
+        };
         let mut rest = symbols;
-        for (at, len) in runs(symbols.len(), scales.rows, self.block).enumerate() {
+        for (at, (len, super_block)) in self.blocks(symbols.len(), scales.rows).enumerate() {
             let (own, after) = rest.split_at(len.min(rest.len()));
             rest = after;
-            let scale = stored.get(at).copied().unwrap_or(0.0) * self.factor;
-            let minimum = self.has_minima().then(|| stored.get(count + at).copied().unwrap_or(0.0));
+            let scale = number(&stored, at) * factor(super_block, self.factor);
+            let minimum = || number(&stored, count + at) * factor(super_blocks + super_block, 1.0);
+            let minimum = self.has_minima().then(minimum);
             values.extend(own.iter().map(|symbol| decoded(value(symbol), scale, minimum)));
         }
     }
 
     fn scales(&self, symbols: usize, rows: Rows) -> Option<(Dtype, usize)> {
-        let count = runs(symbols, rows, self.block).count();
-        Some((self.scale.dtype()?, count * (1 + usize::from(self.has_minima()))))
+        let dtype = self.scale.dtype()?;
+        let (blocks, super_blocks) = self.stored(symbols, rows);
+        Some((dtype, (blocks + 2 * super_blocks) * (1 + usize::from(self.has_minima()))))
     }
 
     fn write(&self, record: &mut Vec<u8>) {

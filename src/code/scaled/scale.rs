@@ -1,6 +1,15 @@
 //! Types of scales: what a scale can be, and how many weights share one that is stored.
+//!
+//! Scales of two levels are integers of a few bits, times a float16 for every [`SUPER_BLOCK`] weights of a row (ggml's k-quants,
+//! I. Kawrakow 2023; the double quantization of Dettmers et al. 2023, section 3, is of this kind).
 
+use crate::number_format::fixed::Fixed;
+use crate::number_format::integer::Integer;
+use crate::number_format::{Format, Rounding};
 use crate::tensor::Dtype;
+
+/// Weights of a row that share the float16s of scales and minima that are integers.
+pub const SUPER_BLOCK: u32 = 256;
 
 /// What the scale of a block can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +28,14 @@ pub enum ScaleType {
     Tensor,
     /// 1: values are what they are.
     None,
+    /// An integer from 0 to 15, times a float16 of the super-block.
+    Uint4,
+    /// An integer from 0 to 63, times a float16 of the super-block.
+    Uint6,
+    /// An integer from −32 to 31, times a float16 of the super-block.
+    Int6,
+    /// An integer from −128 to 127, times a float16 of the super-block.
+    Int8,
 }
 
 /// The exponent of a byte 0 of [`ScaleType::E8m0`].
@@ -26,8 +43,19 @@ const LEAST_EXPONENT: i32 = -127;
 
 impl ScaleType {
     /// All types, by their number in records.
-    pub const ALL: [Self; 7] =
-        [Self::F32, Self::F16, Self::Bf16, Self::E8m0, Self::E4m3, Self::Tensor, Self::None];
+    pub const ALL: [Self; 11] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::E8m0,
+        Self::E4m3,
+        Self::Tensor,
+        Self::None,
+        Self::Uint4,
+        Self::Uint6,
+        Self::Int6,
+        Self::Int8,
+    ];
 
     /// Its name in recipes and flags.
     pub const fn id(self) -> &'static str {
@@ -39,6 +67,10 @@ impl ScaleType {
             Self::E4m3 => "e4m3",
             Self::Tensor => "tensor",
             Self::None => "none",
+            Self::Uint4 => "uint4",
+            Self::Uint6 => "uint6",
+            Self::Int6 => "int6",
+            Self::Int8 => "int8",
         }
     }
 
@@ -56,7 +88,41 @@ impl ScaleType {
             Self::E8m0 => Some(Dtype::F8E8M0),
             Self::E4m3 => Some(Dtype::F8E4M3),
             Self::Tensor | Self::None => None,
+            Self::Uint4 | Self::Uint6 | Self::Int6 | Self::Int8 => Some(Dtype::U8),
         }
+    }
+
+    /// Bits of a scale that is an integer, and whether there are negative ones; `None` of scales of one level.
+    pub const fn integer(self) -> Option<(u32, bool)> {
+        match self {
+            Self::Uint4 => Some((4, false)),
+            Self::Uint6 => Some((6, false)),
+            Self::Int6 => Some((6, true)),
+            Self::Int8 => Some((8, true)),
+            _ => None,
+        }
+    }
+
+    /// The integers that scales are, as a number format.
+    pub(super) fn integers(self) -> Option<Format> {
+        let (bits, is_signed) = self.integer()?;
+        let above_zero =
+            Fixed { integer: bits, fraction: 0, signed: false, rounding: Rounding::Nearest };
+        let full = Integer { bits, affine: false, full: true };
+        Some(if is_signed { Format::Integer(full) } else { Format::Fixed(above_zero) })
+    }
+
+    /// Bits per weight of scales, and of minima if blocks have some, where every `block` weights share one.
+    pub fn overhead(self, block: u32, has_minima: bool) -> f64 {
+        let stored = f64::from(1 + u8::from(has_minima));
+        let bits = match self.integer() {
+            Some((bits, _)) => {
+                let super_block = f64::from(SUPER_BLOCK);
+                (f64::from(bits * SUPER_BLOCK.div_ceil(block)) + 16.0) / super_block
+            }
+            None => self.dtype().map_or(0, |dtype| 8 * dtype.size_bytes()) as f64 / f64::from(block),
+        };
+        stored * bits
     }
 
     /// Whether a tensor has a factor of its own.
@@ -64,9 +130,19 @@ impl ScaleType {
         matches!(self, Self::E4m3 | Self::Tensor)
     }
 
-    /// Whether a scale can be negative, and a minimum stand beside it.
-    pub const fn is_float(self) -> bool {
-        matches!(self, Self::F32 | Self::F16 | Self::Bf16)
+    /// Whether a scale can be negative.
+    pub const fn is_signed(self) -> bool {
+        matches!(self, Self::F32 | Self::F16 | Self::Bf16 | Self::Int6 | Self::Int8)
+    }
+
+    /// Whether a minimum can stand beside a scale; one of a type without a sign is never above zero.
+    pub const fn allows_minima(self) -> bool {
+        self.is_signed() || self.integer().is_some()
+    }
+
+    /// The least of the integers that scales are; 0 of other types.
+    fn least(self) -> f32 {
+        self.integer().map_or(0.0, |(bits, is_signed)| if is_signed { -((1 << bits - 1) as f32) } else { 0.0 })
     }
 
     /// The factor of a tensor whose largest magnitude is `largest`, of a format whose is `most`: all scales and values can be
@@ -86,7 +162,13 @@ impl ScaleType {
                 let is_up = f64::from(scale) >= 1.5 * f64::from(power(exponent)) && exponent < 127;
                 power(exponent + i32::from(is_up))
             }
-            _ => self.dtype().map_or(scale, |dtype| dtype.round_f32(scale)),
+            _ => match self.integer() {
+                Some((bits, _)) => {
+                    let least = self.least();
+                    scale.round_ties_even().clamp(least, least + ((1 << bits) - 1) as f32)
+                }
+                None => self.dtype().map_or(scale, |dtype| dtype.round_f32(scale)),
+            },
         }
     }
 
@@ -105,6 +187,7 @@ impl ScaleType {
             Some(Dtype::F8E8M0) => {
                 bytes.extend(scales.iter().map(|scale| (exponent_of(*scale) - LEAST_EXPONENT) as u8));
             }
+            Some(Dtype::U8) => bytes.extend(scales.iter().map(|scale| (scale - self.least()) as u8)),
             Some(dtype) => dtype.extend_bytes(scales, bytes),
             None => {}
         }
@@ -117,6 +200,7 @@ impl ScaleType {
                 255 => f32::NAN,
                 exponent => power(i32::from(*exponent) + LEAST_EXPONENT),
             })),
+            Some(Dtype::U8) => scales.extend(bytes.iter().map(|byte| f32::from(*byte) + self.least())),
             Some(dtype) => dtype.extend_f32(bytes, scales),
             None => {}
         }

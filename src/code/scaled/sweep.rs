@@ -19,7 +19,16 @@ pub(super) struct Block<'a> {
     pub h: Option<&'a [f32]>,
 }
 
-impl Block<'_> {
+impl<'a> Block<'a> {
+    /// The blocks of so many weights that it is cut in.
+    pub fn blocks(self, len: u32) -> impl Iterator<Item = Self> {
+        let part = move |(at, weights): (usize, &'a [f32])| {
+            let from = at * len as usize;
+            Self { weights, h: self.h.map(|h| h.get(from..from + weights.len()).unwrap_or_default()) }
+        };
+        self.weights.chunks(len as usize).enumerate().map(part)
+    }
+
     /// Weights with their importance.
     pub fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
         let h = |at: usize| self.h.map_or(1.0, |h| h.get(at).map_or(0.0, |h| f64::from(*h)));
