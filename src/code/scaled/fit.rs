@@ -221,35 +221,26 @@ impl ScaledCode {
         if fit == Fit::Largest || largest.scale == 0.0 {
             return largest;
         }
-        self.least(block, storage, largest)
-    }
-
-    /// The scale of least error beside the minimum that is known.
-    pub(super) fn least(&self, block: Block<'_>, storage: Storage, known: Chosen) -> Chosen {
-        let code = &self.codebook;
-        let most = self.error(block, storage.effective(known));
-        let mut best = (most, known);
+        let most = self.error(block, storage.effective(largest));
+        let mut best = (most, largest);
         let mut offer = |scale: f32| {
-            let chosen = Chosen { scale, ..known };
+            let chosen = Chosen { scale, minimum: None };
             let error = self.error(block, storage.effective(chosen));
             if error < best.0 {
                 best = (error, chosen);
             }
         };
-        let Rule::Thresholds(thresholds) = &self.nearest.rule else { return known };
+        let Rule::Thresholds(thresholds) = &self.nearest.rule else { return largest };
         let steps = Steps { values: code.values(), thresholds };
-        let minimum = storage.effective(known).minimum.unwrap_or(0.0);
-        let above: Vec<f32> = block.weights.iter().map(|weight| weight - minimum).collect();
-        let above = Block { weights: &above, ..block };
         let effective = |scale: f64| f64::from(storage.scale(scale) * storage.scale);
-        match steps.best(above, most, self.is_signed(), &effective) {
+        match steps.best(block, most, self.is_signed(), &effective) {
             Some(scale) => offer(storage.scale(scale)),
             None => {
                 for step in 0..SCALES {
-                    let scale = f64::from(known.scale) * (1.1 - 0.8 * f64::from(step) / f64::from(SCALES));
+                    let scale = f64::from(largest.scale) * (1.1 - 0.8 * f64::from(step) / f64::from(SCALES));
                     let rounded = storage.rounding.round(scale as f32);
                     offer(rounded);
-                    offer(storage.scale(self.solved(above, storage, rounded)));
+                    offer(storage.scale(self.solved(block, storage, rounded)));
                 }
             }
         }

@@ -56,7 +56,10 @@ impl Scaled {
             return Err(malformed(expected, block));
         }
         if is_affine(&format) && !scale.allows_minima() {
-            return Err(malformed("scales and minima of floats of two or four bytes or integers", scale.id()));
+            return Err(malformed(
+                "scales and minima of floats of two or four bytes or integers",
+                scale.id(),
+            ));
         }
         let block = if scale.dtype().is_some() { block } else { MOST_IN_BLOCK };
         Ok(Self { format, scale, block, factor: 1.0, values })

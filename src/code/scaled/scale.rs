@@ -106,8 +106,7 @@ impl ScaleType {
     /// The integers that scales are, as a number format.
     pub(super) fn integers(self) -> Option<Format> {
         let (bits, is_signed) = self.integer()?;
-        let above_zero =
-            Fixed { integer: bits, fraction: 0, signed: false, rounding: Rounding::Nearest };
+        let above_zero = Fixed { integer: bits, fraction: 0, signed: false, rounding: Rounding::Nearest };
         let full = Integer { bits, affine: false, full: true };
         Some(if is_signed { Format::Integer(full) } else { Format::Fixed(above_zero) })
     }
@@ -135,14 +134,15 @@ impl ScaleType {
         matches!(self, Self::F32 | Self::F16 | Self::Bf16 | Self::Int6 | Self::Int8)
     }
 
-    /// Whether a minimum can stand beside a scale; one of a type without a sign is never above zero.
+    /// Whether a minimum can stand beside a scale; without a sign, those of a super-block are on one side of zero.
     pub const fn allows_minima(self) -> bool {
         self.is_signed() || self.integer().is_some()
     }
 
     /// The least of the integers that scales are; 0 of other types.
     fn least(self) -> f32 {
-        self.integer().map_or(0.0, |(bits, is_signed)| if is_signed { -((1 << bits - 1) as f32) } else { 0.0 })
+        self.integer()
+            .map_or(0.0, |(bits, is_signed)| if is_signed { -((1 << bits - 1) as f32) } else { 0.0 })
     }
 
     /// The factor of a tensor whose largest magnitude is `largest`, of a format whose is `most`: all scales and values can be

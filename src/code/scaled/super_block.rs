@@ -2,13 +2,13 @@
 //!
 //! Every block chooses a scale, and a minimum where it has one, as if any float32 could be stored. Those scales are then a block
 //! of numbers themselves, and the float16 is the scale that the same [fit](Fit) gives them, each by the curvature of its
-//! block's error, Σ h·v²; so are the minima's, by Σ h. With the float16s known, blocks choose once more, of what can be stored:
-//! a scale exactly, by the sweep, at the minima next to what was chosen freely. By the least error, float16s
-//! are then solved by least squares for the integers and values there are, while that helps. What is chosen is never worse
-//! than the largest magnitudes'.
+//! block's error, Σ h·v²; so are the minima's, by Σ h. With the float16s known, a block takes the integer next to its free
+//! choice; by the least error the best of those up to two beside it, for a scale beside each such minimum the one that least
+//! squares solve for it. Float16s are then solved by least squares for the integers and values there are, and integers
+//! chosen once more, twice and while that helps. What is chosen is never worse than the largest magnitudes'.
 //!
-//! Cost: two passes for the largest; for the least error up to four choices for every block, and of a block with a minimum up to
-//! nine sweeps beside the ranges that it tries.
+//! Cost: two passes for the largest; for the least error a free choice for every block, then up to three times 5 passes, or 25
+//! where blocks have a minimum.
 
 use super::ScaleType;
 use super::fit::{Chosen, Fit, ScaledCode, Storage};
@@ -16,8 +16,8 @@ use super::sweep::Block;
 
 /// Times that float16s are solved anew.
 const ROUNDS: u32 = 2;
-/// Minima that are tried on either side of the one next to the free choice.
-const BESIDE: f32 = 1.0;
+/// Integers that are tried on either side of the one next to what was chosen freely.
+const BESIDE: i8 = 2;
 
 /// What is stored of a super-block, and its squared error.
 struct Attempt {
@@ -81,25 +81,28 @@ impl ScaledCode {
         attempt
     }
 
+    /// What a block is stored as whose scale and minimum would be `free`, with its error.
     fn stored_block(&self, block: Block<'_>, storage: Storage, free: Chosen, fit: Fit) -> (f64, Chosen) {
-        let scale = storage.scale(f64::from(free.scale));
-        let beside = if fit == Fit::Largest || free.minimum.is_none() { 0.0 } else { BESIDE };
         let middle = free.minimum.map(|minimum| storage.minimum(f64::from(minimum)));
-        let mut best: Option<(f64, Chosen)> = None;
-        let mut offset = -beside;
-        while offset <= beside {
-            let minimum = middle.map(|middle| storage.rounding.round(middle + offset));
-            let mut chosen = Chosen { scale, minimum };
-            if fit != Fit::Largest {
-                chosen = self.least(block, storage, chosen);
-            }
-            let error = self.error(block, storage.effective(chosen));
-            if best.is_none_or(|(least, _)| error < least) {
-                best = Some((error, chosen));
-            }
-            offset += 1.0;
+        let chosen = Chosen { scale: storage.scale(f64::from(free.scale)), minimum: middle };
+        let mut best = (self.error(block, storage.effective(chosen)), chosen);
+        if fit == Fit::Largest {
+            return best;
         }
-        best.unwrap_or((0.0, free))
+        let (product, square, value, ..) = self.sums(block, free);
+        for minimum in around(middle, storage) {
+            // The scale of least error beside this minimum, where values stay as they are.
+            let added = f64::from(minimum.unwrap_or(0.0) * storage.minimum);
+            let solved = if square > 0.0 { (product - added * value) / square } else { 0.0 };
+            for scale in around(Some(storage.scale(solved)), storage).into_iter().flatten() {
+                let chosen = Chosen { scale, minimum };
+                let error = self.error(block, storage.effective(chosen));
+                if error < best.0 {
+                    best = (error, chosen);
+                }
+            }
+        }
+        best
     }
 
     /// The float16s of least error where integers and values stay as they are.
@@ -124,4 +127,13 @@ impl ScaledCode {
         }
         if scale.1 > 0.0 { Storage { scale: half(scale.0 / scale.1), ..known } } else { known }
     }
+}
+
+/// An integer and those beside it; itself where there is none.
+fn around(middle: Option<f32>, storage: Storage) -> Vec<Option<f32>> {
+    let Some(middle) = middle else { return vec![None] };
+    let mut integers: Vec<_> =
+        (-BESIDE..=BESIDE).map(|offset| Some(storage.rounding.round(middle + f32::from(offset)))).collect();
+    integers.dedup();
+    integers
 }
