@@ -158,6 +158,11 @@ mod tests {
             ("q4_1", 5.0),
             ("q4_0", 4.5),
             ("iq4_nl", 4.5),
+            ("q6_k", 6.5625),
+            ("q5_k", 5.5),
+            ("q4_k", 4.5),
+            ("q3_k", 3.4375),
+            ("q2_k", 2.625),
             ("fp16", 16.0),
         ];
         for (id, bits) in published {
@@ -217,11 +222,110 @@ mod tests {
         [scale, minimum, &elements].concat()
     }
 
+    /// Numbers of `bits` bits in runs of bytes: the lowest bits of a run are as many numbers in a row, and so on.
+    fn fields(numbers: &[u8], bits: usize, run: usize) -> Vec<u8> {
+        let bytes = numbers.chunks(run * 8 / bits).flat_map(|numbers| {
+            let byte = move |at| numbers[at..].iter().step_by(run).rev().fold(0, |byte, n| byte << bits | n);
+            (0..run).map(byte)
+        });
+        bytes.collect()
+    }
+
+    /// A super-block as ggml packs it: symbols, the integers of scales and minima, and the float16s of both.
+    fn packed_super_block(
+        codec: Codec,
+        symbols: &[u16],
+        integers: [&[u8]; 2],
+        halves: [&[u8]; 2],
+    ) -> Vec<u8> {
+        let ([scales, minima], [d, m]) = (integers, halves);
+        let part = |shift: u16, bits: u16| -> Vec<u8> {
+            symbols.iter().map(|symbol| (symbol >> shift & ((1 << bits) - 1)) as u8).collect()
+        };
+        let each = |change: fn(&u8) -> u8| -> Vec<u8> { scales.iter().map(change).collect() };
+        // What is taken off, not added.
+        let mut m = m.to_vec();
+        m.iter_mut().skip(1).for_each(|byte| *byte ^= 0x80);
+        if codec == Codec::Q2K {
+            let both: Vec<u8> = scales.iter().zip(minima).map(|(scale, low)| scale | low << 4).collect();
+            return [&both[..], &fields(&part(0, 2), 2, 32), d, &m].concat();
+        }
+        if codec == Codec::Q3K {
+            let (low, high) = (each(|scale| scale & 15), each(|scale| scale >> 4));
+            let (low, high) = (fields(&low, 4, 8), fields(&high, 2, 4));
+            return [&fields(&part(2, 1), 1, 32)[..], &fields(&part(0, 2), 2, 32), &low, &high, d].concat();
+        }
+        if codec == Codec::Q6K {
+            let signed = each(|scale| scale ^ 0x80);
+            return [&fields(&part(0, 4), 4, 64)[..], &fields(&part(4, 2), 2, 32), &signed, d].concat();
+        }
+        let first =
+            |numbers: &[u8]| -> Vec<u8> { (0..4).map(|i| numbers[i] | numbers[i + 4] >> 4 << 6).collect() };
+        let last: Vec<u8> = (4..8).map(|i| scales[i] & 15 | minima[i] << 4).collect();
+        let fifths = if codec == Codec::Q5K { fields(&part(4, 1), 1, 32) } else { Vec::new() };
+        [d, &m, &first(scales), &first(minima), &last, &fifths, &fields(&part(0, 4), 4, 32)].concat()
+    }
+
+    /// Symbols and stored scales of weights by a layout, and what they decode to.
+    fn quantized(id: &str, fit: &str, weights: &[f32]) -> (Vec<u16>, Vec<u8>, Vec<f32>) {
+        let given = [("numbers", id), ("fit", fit)];
+        let given = given.map(|(id, word)| (id.to_owned(), Value::Choice(word.to_owned())));
+        let settings = Settings::new(scaled::PARAMETERS, &given.into()).unwrap();
+        let code = Code::Scaled(scaled::code(&settings).unwrap());
+        let (mut symbols, mut values) = (Vec::new(), Vec::new());
+        let assigned = code.assign(weights, Default::default(), Rows::default(), None, &mut symbols).unwrap();
+        code.extend_values(&symbols, assigned.scales(Rows::default()), &mut values);
+        (symbols, assigned.scales.unwrap().1, values)
+    }
+
+    /// Weights of many magnitudes, some of whose blocks are on one side of zero.
+    fn weights() -> Vec<f32> {
+        let mut random = crate::random::SplitMix64::new(4);
+        let mut weight = |at: usize| {
+            let middle = [0.5, 0.5, 0.5, -0.2, 1.3][at / 48 % 5];
+            ((random.unit() - middle) * random.unit() * random.unit()) as f32
+        };
+        (0..4096).map(&mut weight).collect()
+    }
+
+    fn floats(bytes: &[u8]) -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    }
+
+    #[test]
+    fn super_blocks_decode_to_what_their_reader_makes_of_them() {
+        let weights = weights();
+        let layouts = [
+            ("q6_k", Codec::Q6K),
+            ("q5_k", Codec::Q5K),
+            ("q4_k", Codec::Q4K),
+            ("q3_k", Codec::Q3K),
+            ("q2_k", Codec::Q2K),
+        ];
+        for (id, codec) in layouts {
+            for fit in ["largest", "squared"] {
+                let (symbols, stored, values) = quantized(id, fit, &weights);
+                let block = asked(&[("numbers", id)]).unwrap().block as usize;
+                let (count, own) = (weights.len() / 256, 256 / block);
+                let (integers, halves) = stored.split_at(stored.len() * own / (own + 2));
+                // Of layouts without minima, none are behind the scales.
+                let of = |bytes: &[u8], len, at| bytes.chunks(len).nth(at).unwrap_or_default().to_vec();
+                let mut decoded = Vec::new();
+                for (at, symbols) in symbols.chunks(256).enumerate() {
+                    let [scales, minima] = [at, count + at].map(|at| of(integers, own, at));
+                    let [d, m] = [at, count + at].map(|at| of(halves, 2, at));
+                    let packed = packed_super_block(codec, symbols, [&scales, &minima], [&d, &m]);
+                    codec.decode_units(&packed, &mut decoded);
+                }
+                let bits = |numbers: &[f32]| numbers.iter().map(|n| n.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&values), bits(&floats(&decoded)), "{id} by {fit}");
+            }
+        }
+    }
+
     #[test]
     fn published_layouts_decode_to_what_their_reader_makes_of_them() {
-        let mut random = crate::random::SplitMix64::new(4);
-        let weights: Vec<f32> =
-            (0..4096).map(|_| ((random.unit() - 0.5) * random.unit() * random.unit()) as f32).collect();
+        let weights = weights();
         let layouts = [
             ("q8_0", Codec::Q8_0),
             ("q5_1", Codec::Q5_1),
@@ -233,24 +337,16 @@ mod tests {
         ];
         for (id, codec) in layouts {
             for fit in ["largest", "squared"] {
-                let given = [("numbers", id), ("fit", fit)];
-                let given = given.map(|(id, word)| (id.to_owned(), Value::Choice(word.to_owned())));
-                let settings = Settings::new(scaled::PARAMETERS, &given.into()).unwrap();
-                let code = Code::Scaled(scaled::code(&settings).unwrap());
-                let (mut symbols, mut values) = (Vec::new(), Vec::new());
-                let rows = Rows::default();
-                let assigned = code.assign(&weights, Default::default(), rows, None, &mut symbols).unwrap();
-                code.extend_values(&symbols, assigned.scales(rows), &mut values);
-                let (dtype, bytes) = assigned.scales.unwrap();
-                let stored: Vec<&[u8]> = bytes.chunks(dtype.size_bytes() as usize).collect();
+                let (symbols, bytes, values) = quantized(id, fit, &weights);
+                let size = asked(&[("numbers", id)]).unwrap().scale.dtype().unwrap().size_bytes();
+                let stored: Vec<&[u8]> = bytes.chunks(size as usize).collect();
                 let (scales, minima) = stored.split_at(weights.len() / 32);
                 let mut decoded = Vec::new();
                 for (at, symbols) in symbols.chunks(32).enumerate() {
                     let minimum = minima.get(at).copied().unwrap_or_default();
                     codec.decode_units(&packed(codec, symbols, scales[at], minimum), &mut decoded);
                 }
-                let read: Vec<f32> = decoded.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
-                assert_eq!(values, read, "{id} by {fit}");
+                assert_eq!(values, floats(&decoded), "{id} by {fit}");
             }
         }
     }

@@ -210,7 +210,7 @@ mod tests {
     fn the_prediction_is_near_what_blocks_of_such_weights_come_to() {
         let weights = gaussian(1 << 15);
         let histogram = Histogram::new(&weights, None);
-        let layouts = ["mxfp6-e2m3", "nf4", "q8_0", "fp16", "int8-tensor"].map(layout);
+        let layouts = ["mxfp6-e2m3", "nf4", "q8_0", "fp16", "int8-tensor", "q6_k", "q3_k"].map(layout);
         for settings in
             [(2, 16), (4, 64), (6, 256)].map(|(bits, block)| settings(bits, block)).iter().chain(&layouts)
         {

@@ -119,6 +119,60 @@ fn affine_blocks_have_a_minimum_behind_their_scales() {
 }
 
 #[test]
+fn scales_of_two_levels_are_integers_times_a_float16_of_the_super_block() {
+    let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
+    // A scale of 1 becomes −32, which is as far as integers reach, and one of −1/2 half as much.
+    let signed = code("int3:full", ScaleType::Int6, 2, Fit::Largest);
+    let weights = [-4.0, 1.0, 2.0, 0.5];
+    let (symbols, bytes, values) = coded(&signed, &weights, None, Rows::default());
+    assert_eq!((symbols, &values[..]), (vec![0, 5, 0, 3], &weights[..]));
+    assert_eq!(bytes, [&[0, 48][..], &half(-1.0 / 32.0)].concat());
+    // Scales 15 and 7 times 1, minima 15 and 2 times −3; −7 is no multiple, and a minimum above zero is none.
+    let affine = code("uint2", ScaleType::Uint4, 2, Fit::Largest);
+    let (_, bytes, values) = coded(&affine, &[-45.0, 0.0, -7.0, 14.0, 9.0, 2.0], None, Rows::default());
+    assert_eq!(values, [-45.0, 0.0, -6.0, 15.0, 9.0, 3.0]);
+    assert_eq!(bytes, [&[15, 7, 3, 15, 2, 0][..], &half(1.0), &half(-3.0)].concat());
+    let record = Codebook::Scaled(affine.codebook().clone()).to_bytes();
+    assert_eq!(record, [2, 2, 2, 1, 7, 2]);
+    assert_eq!(Codebook::from_bytes(&record).unwrap(), Codebook::Scaled(affine.codebook().clone()));
+}
+
+#[test]
+fn super_blocks_begin_anew_at_every_row_and_run_and_end_with_it() {
+    let code = code("int6:full", ScaleType::Int8, 16, Fit::Largest);
+    // Of 300 weights 256 are one super-block of 16 blocks, and 44 another of three.
+    let bytes = |count, length, start| code.codebook().scales(count, rows(length, start));
+    assert_eq!(bytes(600, 300, 0), Some((Dtype::U8, 2 * (16 + 2 + 3 + 2))));
+    assert_eq!(bytes(350, 300, 250), Some((Dtype::U8, 4 + 2 + 16 + 2 + 3 + 2)));
+    assert_eq!(bytes(0, 300, 0), Some((Dtype::U8, 0)));
+    let blocks: Vec<_> = code.codebook().blocks(300, Rows::default()).collect();
+    assert_eq!(blocks[15..], [(16, 0), (16, 1), (16, 1), (12, 1)]);
+    // What a row's last super-block has does not depend on what lies before it.
+    let weights: Vec<f32> = (0..600).map(|i| ((i * 37 % 101) as f32 - 50.0) * 1e-3).collect();
+    for fit in Fit::ALL {
+        let code = self::code("int6:full", ScaleType::Int8, 16, fit);
+        let (_, _, whole) = coded(&code, &weights, None, rows(300, 0));
+        let (_, _, end) = coded(&code, &weights[556..], None, Rows::default());
+        assert_eq!(whole[556..], end);
+    }
+}
+
+#[test]
+fn a_super_block_of_zeros_and_one_beyond_float16_are_finite() {
+    for (name, scale) in [("uint4", ScaleType::Uint6), ("int3:full", ScaleType::Int6)] {
+        for fit in Fit::ALL {
+            let code = code(name, scale, 16, fit);
+            assert_eq!(values(&code, &[0.0; 300]), [0.0; 300]);
+            assert!(values(&code, &[f32::MAX, 1.0, f32::MIN]).iter().all(|value| value.is_finite()));
+            assert_eq!(values(&code, &[1e-30; 20]), [0.0; 20]);
+            let none = vec![0.0; 300];
+            let (_, _, unweighted) = coded(&code, &[0.5; 300], Some(&none), Rows::default());
+            assert!(unweighted.iter().all(|value| (value - 0.5).abs() < 0.05), "{unweighted:?}");
+        }
+    }
+}
+
+#[test]
 fn a_scale_takes_the_sign_of_the_weight_that_becomes_the_least_value() {
     let code = code("int4:full", ScaleType::F32, 4, Fit::Largest);
     let (_, bytes, values) = coded(&code, &[0.25, 2.0, -1.75, 0.0], None, Rows::default());
@@ -147,11 +201,12 @@ fn a_record_reads_back_and_a_wrong_one_is_refused() {
     let code = Codebook::Scaled(integers(4, 300).codebook().clone());
     assert_eq!(code.to_bytes(), [2, 2, 4, 0, 0, 0xac, 2]);
     assert_eq!(Codebook::from_bytes(&code.to_bytes()).unwrap(), code);
-    let wrong: [&[u8]; 10] = [
+    let wrong: [&[u8]; 11] = [
         &[2, 2, 4, 0, 0],
         &[2, 9, 4, 0, 0, 1],
         &[2, 2, 17, 0, 0, 1],
-        &[2, 2, 4, 0, 7, 1],
+        &[2, 2, 4, 0, 11, 1],
+        &[2, 2, 4, 0, 9, 0x81, 2],
         &[2, 2, 4, 0, 0, 0],
         &[2, 2, 4, 0, 0, 1, 0],
         &[2, 2, 4, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
@@ -220,6 +275,14 @@ fn missing_scales_are_zero() {
     let mut values = Vec::new();
     integers(4, 2).codebook().extend_values(&[0, 14, 1], Scales::default(), &mut values);
     assert_eq!(values, [0.0; 3]);
+    let code = code("uint4", ScaleType::Uint6, 2, Fit::Largest);
+    let (symbols, bytes, _) = coded(&code, &[-1.0, 2.0, 3.0], None, Rows::default());
+    for end in 0..bytes.len() {
+        let scales = Scales { bytes: &bytes[..end], rows: Rows::default() };
+        values.clear();
+        code.codebook().extend_values(&symbols, scales, &mut values);
+        assert!(values.len() == 3 && values.iter().all(|value| value.is_finite()), "{end}: {values:?}");
+    }
 }
 
 /// The least error that any of very many scales has.
@@ -310,8 +373,9 @@ proptest! {
         weights in weights(200),
         seed in any::<u64>(),
         name in prop::sample::select(&["int4", "uint4", "int8", "e4m3", "posit8", "iq4nl", "nf4", "int12", "m2e3"][..]),
-        scale in prop::sample::select(&[ScaleType::F32, ScaleType::F16, ScaleType::Bf16, ScaleType::E8m0][..]),
+        scale in prop::sample::select(&ScaleType::ALL[..]),
     ) {
+        prop_assume!(scale.dtype().is_some() && !scale.has_factor());
         prop_assume!(name != "uint4" || scale.allows_minima());
         let mut random = crate::random::SplitMix64::new(seed);
         let h: Vec<f32> = weights.iter().map(|_| random.unit() as f32).collect();
