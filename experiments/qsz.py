@@ -43,9 +43,13 @@ UNITS = {0: None, 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34
          17: (256, 74), 18: (256, 98), 19: (256, 50), 20: (32, 18), 21: (256, 110), 22: (256, 82), 23: (256, 136),
          29: (256, 56), 34: (256, 54), 35: (256, 66), 39: (32, 17), 40: (64, 36), 41: (128, 18), 42: (64, 18)}
 Codebook = collections.namedtuple("Codebook", "pruned values")
-# Of a codebook with scales: their type, the elements that share one, what all are multiplied by, and whether blocks have minima.
-Scaled = collections.namedtuple("Scaled", "values dtype block factor minima")
-SCALES = ["F32", "F16", "BF16", "F8_E8M0", "F8_E4M3", None, None]
+# Of a codebook with scales: their type, the elements that share one, what all are multiplied by, whether blocks have minima, and
+# the integer of a byte 0 where scales are integers.
+Scaled = collections.namedtuple("Scaled", "values dtype block factor minima least")
+SCALES = ["F32", "F16", "BF16", "F8_E8M0", "F8_E4M3", None, None, "U8", "U8", "U8", "U8"]
+# The integer that a byte 0 stands for, of scales that are integers.
+LEAST = {7: 0, 8: 0, 9: -32, 10: -128}
+SUPER_BLOCK = 256
 
 
 # Numbers and elements
@@ -215,12 +219,13 @@ def codebook(record):
         cursor = Cursor(record)
         values, affine = number_format(cursor)
         scale = cursor.byte()
-        expect(scale < 7 and (scale < 3 or not affine), "a type of scales is out of range")
+        expect(scale < 11 and (scale < 3 or scale > 6 or not affine), "a type of scales is out of range")
         block = cursor.varint() if SCALES[scale] else 1 << 20
         factor = struct.unpack("<f", cursor.take(4))[0] if scale in (4, 5) else 1.0
         cursor.finish()
-        expect(1 <= block <= 1 << 20 and 0 < factor < math.inf, "scales are out of range")
-        return Scaled(values, SCALES[scale], block, factor, affine)
+        most = SUPER_BLOCK if scale in LEAST else 1 << 20
+        expect(1 <= block <= most and 0 < factor < math.inf, "scales are out of range")
+        return Scaled(values, SCALES[scale], block, factor, affine, LEAST.get(scale))
     if kind == 1:
         cursor = Cursor(record)
         step, centre, symbols = struct.unpack("<f", cursor.take(4))[0], cursor.varint(), cursor.varint()
@@ -255,6 +260,17 @@ def code_table(record):
 def row_length(shape):
     """Elements of a row; 0 where there are no rows."""
     return math.prod(shape[1:]) if len(shape) > 1 else 0
+
+
+def runs(count, rows, most):
+    """The lengths of runs of at most so many elements of a row, of a block of `count`."""
+    found, left, in_row = [], count, rows.length - rows.start if rows.length else count
+    while left:
+        in_row = in_row or rows.length
+        run = min(left, in_row, most)
+        found.append(run)
+        left, in_row = left - run, in_row - run
+    return found
 
 
 def unfolded(number):
@@ -545,22 +561,23 @@ class File:
     @staticmethod
     def scales(data, scaled, rows, count):
         """The scale and the minimum of every element of a block."""
-        runs, left, in_row = [], count, rows.length - rows.start if rows.length else count
-        while left:
-            in_row = in_row or rows.length
-            run = min(left, in_row, scaled.block)
-            runs.append(run)
-            left, in_row = left - run, in_row - run
-        stored = kept(data[0], data[1:], scaled.dtype, NO_ROWS, len(runs) * (1 + scaled.minima))
+        is_two_level = scaled.least is not None
+        supers = runs(count, rows, SUPER_BLOCK if is_two_level else scaled.block)
+        blocks = [(at, min(scaled.block, run - first)) for at, run in enumerate(supers) for first in range(0, run, scaled.block)]
+        own, halves = len(blocks) * (1 + scaled.minima), len(supers) * (1 + scaled.minima) if is_two_level else 0
+        stored = kept(data[0], data[1:], scaled.dtype, NO_ROWS, own + 2 * halves)
         size = SIZES[scaled.dtype]
-        parts = [stored[i:i + size] for i in range(0, len(stored), size)]
+        parts = [stored[i:i + size] for i in range(0, own * size, size)]
         widened = {"F32": lambda part: struct.unpack("<f", part)[0], "F16": lambda part: struct.unpack("<e", part)[0],
-                   "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)[0],
+                   "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)[0], "U8": lambda part: part[0] + scaled.least,
                    "F8_E8M0": lambda part: math.nan if part[0] == 255 else math.ldexp(1.0, part[0] - 127), "F8_E4M3": e4m3}[scaled.dtype]
         numbers = [widened(part) for part in parts]
-        scales = [float32(number * scaled.factor) for number in numbers[:len(runs)]]
-        minima = numbers[len(runs):] or [0.0] * len(runs)
-        return [pair for *pair, run in zip(scales, minima, runs) for _ in range(run)]
+        factors = struct.unpack(f"<{halves}e", stored[own * size:])
+        of_scales = factors[:len(supers)] if is_two_level else [scaled.factor] * len(supers)
+        of_minima = factors[len(supers):] if is_two_level and scaled.minima else [1.0] * len(supers)
+        scales = [float32(number * of_scales[at]) for number, (at, _) in zip(numbers, blocks)]
+        minima = [float32(number * of_minima[at]) for number, (at, _) in zip(numbers[len(blocks):], blocks)] or [0.0] * len(blocks)
+        return [pair for *pair, (_, run) in zip(scales, minima, blocks) for _ in range(run)]
 
     def symbols(self, section, data, coding, rows, count):
         table = self.code_tables[coding.code_table]

@@ -41,7 +41,7 @@ fn written(name: &str, bytes: &[u8]) -> PathBuf {
 }
 
 /// What the choices below do not reach.
-const MORE: [&str; 19] = [
+const MORE: [&str; 25] = [
     "method=kmeans&k=12&precision=certified",
     "method=trellis&step=0.2&states=8",
     "method=trellis&step=0.2&finer=fc*:1.5,conv*:-0.5",
@@ -56,6 +56,12 @@ const MORE: [&str; 19] = [
     "method=scaled&numbers=q4_0&fit=squared&coder=context",
     "method=scaled&numbers=q4_1&fit=squared&coder=rans",
     "method=scaled&numbers=iq4_nl&fit=weighted&importance=file&coder=context",
+    "method=scaled&numbers=q2_k&fit=squared&coder=fixed",
+    "method=scaled&numbers=q3_k&fit=weighted&importance=file&coder=context",
+    "method=scaled&numbers=q4_k&fit=squared&coder=rans",
+    "method=scaled&numbers=q5_k&roles=all&coder=huffman",
+    "method=scaled&numbers=q6_k&fit=squared&coder=context",
+    "method=scaled&numbers=affine&bits=3&block=24&scale=int6&fit=squared&coder=fixed",
     "method=scaled&numbers=bf16&coder=context",
     "method=scaled&numbers=fp8-e4m3&scope=all&coder=huffman",
     "method=scaled&numbers=apot&bits=5&block=16&coder=context",

@@ -128,8 +128,9 @@ pub fn solve(problem: &Problem, settings: &Settings) -> Result<Solution, Quantiz
         let here = measured(&below, Quantizer::nearest(levels(code, largest)));
         let weight = all as f64 / here.counts.iter().sum::<u64>().max(1) as f64 / f64::from(quantiles);
         // One weight of every block is its largest, and may be cut to the format's largest value.
-        let (own, nearest) = (1.0 / block, here.quantizer.symbol(largest as f32, 1.0));
-        let cut = largest - here.quantizer.levels.get(nearest).map_or(0.0, |level| f64::from(*level));
+        let end = if code.is_signed() { -largest } else { largest };
+        let (own, nearest) = (1.0 / block, here.quantizer.symbol(end as f32, 1.0));
+        let cut = end - here.quantizer.levels.get(nearest).map_or(0.0, |level| f64::from(*level));
         let cut = own * cut * cut / f64::from(quantiles);
         squared_error += here.squared_error * weight * (1.0 - own) + all as f64 * cut;
         weighted_error += here.weighted_error * weight * (1.0 - own) + importance * cut;

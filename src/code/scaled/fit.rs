@@ -233,7 +233,7 @@ impl ScaledCode {
         let Rule::Thresholds(thresholds) = &self.nearest.rule else { return largest };
         let steps = Steps { values: code.values(), thresholds };
         let effective = |scale: f64| f64::from(storage.scale(scale) * storage.scale);
-        match steps.best(block, most, self.is_signed(), &effective) {
+        match steps.best(block, most, self.codebook.is_signed(), &effective) {
             Some(scale) => offer(storage.scale(scale)),
             None => {
                 for step in 0..SCALES {
@@ -247,11 +247,6 @@ impl ScaledCode {
         best.1
     }
 
-    /// Whether a scale can turn all signs, and there is something to gain by it.
-    fn is_signed(&self) -> bool {
-        self.codebook.scale.is_signed() && self.codebook.extreme() < 0.0
-    }
-
     /// The scale that the largest magnitude asks for.
     fn largest(&self, weights: &[f32], storage: Storage) -> Chosen {
         let largest = weights
@@ -259,7 +254,7 @@ impl ScaledCode {
             .fold(0.0f32, |most, weight| if weight.abs() > most.abs() { *weight } else { most });
         let extreme = self.codebook.extreme();
         let (largest, extreme) =
-            if self.is_signed() { (largest, extreme) } else { (largest.abs(), extreme.abs()) };
+            if self.codebook.is_signed() { (largest, extreme) } else { (largest.abs(), extreme.abs()) };
         let largest = if storage.scale == 0.0 { 0.0 } else { largest / storage.scale };
         Chosen { scale: storage.rounding.of_largest(largest, extreme), minimum: None }
     }

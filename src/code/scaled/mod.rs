@@ -91,6 +91,11 @@ impl Scaled {
         is_affine(&self.format)
     }
 
+    /// Whether a scale takes the sign with which the largest magnitude becomes the [extreme](Self::extreme).
+    pub fn is_signed(&self) -> bool {
+        self.scale.is_signed() && self.extreme() < 0.0
+    }
+
     /// The value that a block's largest magnitude becomes: the largest, unless the least is further from zero. Of posits it is
     /// useed, 2^(2^es), below which they have the most fraction bits: their largest has none beside it for a factor of useed.
     pub fn extreme(&self) -> f32 {
@@ -113,7 +118,9 @@ impl Scaled {
             || malformed("a format, the type of its scales and a length", format!("{} bytes", record.len()));
         let (scale, mut rest) = rest.split_first().ok_or_else(short)?;
         let scale = ScaleType::ALL.get(usize::from(*scale)).copied();
-        let scale = scale.ok_or_else(|| malformed("a type of scales below 11", "another"))?;
+        let scale = scale.ok_or_else(|| {
+            malformed(format!("a type of scales below {}", ScaleType::ALL.len()), "another")
+        })?;
         let block = match scale.dtype() {
             Some(_) => varint::take(&mut rest).ok_or_else(short)?,
             None => u64::from(MOST_IN_BLOCK),
