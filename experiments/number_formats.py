@@ -162,7 +162,7 @@ def packed_super_blocks(name, symbols, stored):
     symbols, has_minima = symbols.reshape(-1, 256), name in ("q2_k", "q4_k", "q5_k")
     count, own = len(symbols), 8 if name in ("q4_k", "q5_k") else 16
     integers = stored[:count * own * (1 + has_minima)].reshape(-1, own)
-    halves = stored[integers.size:].reshape(-1, 2)
+    halves = np.ascontiguousarray(stored[integers.size:].reshape(2, -1).T)
     scales, minima, d, m = integers[:count], integers[count:], halves[:count], halves[count:].copy()
     m[:, 1:] ^= 0x80  # What is taken off, not added.
     if name == "q2_k":

@@ -572,7 +572,8 @@ class File:
                    "BF16": lambda part: struct.unpack("<f", b"\0\0" + part)[0], "U8": lambda part: part[0] + scaled.least,
                    "F8_E8M0": lambda part: math.nan if part[0] == 255 else math.ldexp(1.0, part[0] - 127), "F8_E4M3": e4m3}[scaled.dtype]
         numbers = [widened(part) for part in parts]
-        factors = struct.unpack(f"<{halves}e", stored[own * size:])
+        low, high = stored[own * size:][:halves], stored[own * size:][halves:]
+        factors = [struct.unpack("<e", bytes(pair))[0] for pair in zip(low, high)]
         of_scales = factors[:len(supers)] if is_two_level else [scaled.factor] * len(supers)
         of_minima = factors[len(supers):] if is_two_level and scaled.minima else [1.0] * len(supers)
         scales = [float32(number * of_scales[at]) for number, (at, _) in zip(numbers, blocks)]

@@ -313,7 +313,8 @@ mod tests {
                 let mut decoded = Vec::new();
                 for (at, symbols) in symbols.chunks(256).enumerate() {
                     let [scales, minima] = [at, count + at].map(|at| of(integers, own, at));
-                    let [d, m] = [at, count + at].map(|at| of(halves, 2, at));
+                    let (low, high) = halves.split_at(halves.len() / 2);
+                    let [d, m] = [at, count + at].map(|at| [of(low, 1, at), of(high, 1, at)].concat());
                     let packed = packed_super_block(codec, symbols, [&scales, &minima], [&d, &m]);
                     codec.decode_units(&packed, &mut decoded);
                 }

@@ -167,9 +167,13 @@ impl ScaledCode {
         scales.append(&mut minima);
         code.scale.extend_bytes(&scales, &mut bytes);
         if self.scales.is_some() {
-            Dtype::F16.extend_bytes(&factors, &mut bytes);
-            let of_minima = if code.has_minima() { &of_minima[..] } else { &[] };
-            Dtype::F16.extend_bytes(of_minima, &mut bytes);
+            if code.has_minima() {
+                factors.append(&mut of_minima);
+            }
+            let mut float16s = Vec::new();
+            Dtype::F16.extend_bytes(&factors, &mut float16s);
+            let halves = float16s.as_chunks::<2>().0;
+            bytes.extend(halves.iter().map(|[low, _]| low).chain(halves.iter().map(|[_, high]| high)));
         }
         Some((dtype, bytes))
     }

@@ -10,7 +10,8 @@
 //!
 //! The record is that of the format, the number of the [scales' type](ScaleType), a varint, the elements of a block, where
 //! blocks have scales, and the tensor's factor, float32, where it has one. Scales are in the container's blocks, in front of
-//! the symbols, and behind them their minima, then the float16s of super-blocks.
+//! the symbols, and behind them their minima, then the float16s of super-blocks, all low bytes before the high ones, which are
+//! alike.
 
 pub mod fit;
 pub mod scale;
@@ -223,7 +224,9 @@ impl Decode for Scaled {
         let (own, factors) = scales.bytes.split_at(own);
         let (mut stored, mut float16s) = (Vec::new(), Vec::new());
         self.scale.extend_scales(own, &mut stored);
-        Dtype::F16.extend_f32(factors, &mut float16s);
+        let (low, high) = factors.split_at(factors.len() / 2);
+        let float16: Vec<u8> = low.iter().zip(high).flat_map(|(low, high)| [*low, *high]).collect();
+        Dtype::F16.extend_f32(&float16, &mut float16s);
         let number = |numbers: &[f32], at: usize| numbers.get(at).copied().unwrap_or(0.0);
         let factor = |at: usize, of_tensor: f32| {
             if super_blocks > 0 { number(&float16s, at) } else { of_tensor }

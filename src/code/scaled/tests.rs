@@ -121,6 +121,8 @@ fn affine_blocks_have_a_minimum_behind_their_scales() {
 #[test]
 fn scales_of_two_levels_are_integers_times_a_float16_of_the_super_block() {
     let half = |x: f32| half::f16::from_f32(x).to_le_bytes();
+    // Low bytes come before high ones.
+    let halves = |x: f32, y: f32| [half(x)[0], half(y)[0], half(x)[1], half(y)[1]];
     // A scale of 1 becomes −32, which is as far as integers reach, and one of −1/2 half as much.
     let signed = code("int3:full", ScaleType::Int6, 2, Fit::Largest);
     let weights = [-4.0, 1.0, 2.0, 0.5];
@@ -131,7 +133,7 @@ fn scales_of_two_levels_are_integers_times_a_float16_of_the_super_block() {
     let affine = code("uint2", ScaleType::Uint4, 2, Fit::Largest);
     let (_, bytes, values) = coded(&affine, &[-45.0, 0.0, -7.0, 14.0, 9.0, 2.0], None, Rows::default());
     assert_eq!(values, [-45.0, 0.0, -6.0, 15.0, 9.0, 3.0]);
-    assert_eq!(bytes, [&[15, 7, 3, 15, 2, 0][..], &half(1.0), &half(-3.0)].concat());
+    assert_eq!(bytes, [&[15, 7, 3, 15, 2, 0][..], &halves(1.0, -3.0)].concat());
     let record = Codebook::Scaled(affine.codebook().clone()).to_bytes();
     assert_eq!(record, [2, 2, 2, 1, 7, 2]);
     assert_eq!(Codebook::from_bytes(&record).unwrap(), Codebook::Scaled(affine.codebook().clone()));
