@@ -142,7 +142,7 @@ impl ScaleType {
     /// The least of the integers that scales are; 0 of other types.
     fn least(self) -> f32 {
         self.integer()
-            .map_or(0.0, |(bits, is_signed)| if is_signed { -((1 << bits - 1) as f32) } else { 0.0 })
+            .map_or(0.0, |(bits, is_signed)| if is_signed { -((1 << (bits - 1)) as f32) } else { 0.0 })
     }
 
     /// The factor of a tensor whose largest magnitude is `largest`, of a format whose is `most`: all scales and values can be
