@@ -35,9 +35,9 @@
 //! - [`task`]: a run of blocks of one tensor, and the messages between page, workers and threads.
 //! - [`importance`]: what a weight's squared error is multiplied by.
 //! - [`purpose`]: what a file that is brought to an open model is for.
+//! - [`cost`]: energy and time of a network in a number format, by a model.
 //! - [`recipe`]: everything that decides a compressed file's bytes, as data.
 //! - [`engine`]: jobs: sketch, solve, encode, verify.
-//! - [`cost`]: energy and time of a network in a number format, by a model.
 //! - `network`: running ONNX networks: accuracy, curvature, fine-tuning; a feature, which the page loads apart.
 //! - [`plot`]: charts, drawn with any plotters backend.
 //! - `cli`: the native program; `web`: the page and its workers.

@@ -220,6 +220,20 @@ fn cost_says_arithmetic_alone_and_the_whole_system_beside_three_baselines() {
     let bills = json["bills"].as_array().unwrap();
     assert!(bills[3]["weight_bits"].as_f64().unwrap() < bills[0]["weight_bits"].as_f64().unwrap() / 4.0);
     assert!(bills[3]["energy"]["decode"].as_f64().unwrap() > 0.0);
+    // A line of a recipe or the page's link says formats, batch, storage and constants at once.
+    let link = "http://localhost/#method=uniform&cost.format=int4&cost.activations=fp16&cost.batch=8&cost.technology=45&cost.dram=640&hash=77";
+    let asked = ["cost", &network, "--recipe", link, "--qsz", &qsz, "--json"];
+    let json: serde_json::Value = serde_json::from_str(&succeeds(&asked)).unwrap();
+    assert_eq!(json["constants"], "cost.technology=45&cost.dram=640");
+    let names: Vec<&str> =
+        json["designs"].as_array().unwrap().iter().map(|design| design["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["fp32", "fp16", "int8", "int4×fp16", "int4×fp16, cli_cost.qsz"]);
+    assert_eq!(json["designs"][0]["batch"], 8);
+    let (code, sentence) = fails(&["cost", &network, "--recipe", "cost.batch=0"]);
+    assert!(
+        code == 2 && sentence.ends_with("cost.batch: expected a whole number from 1 to 1048576, found 0"),
+        "{sentence}"
+    );
     let (code, sentence) = fails(&["cost", &network, "--constant", "dram=0"]);
     assert_eq!(code, 2);
     assert!(

@@ -538,5 +538,6 @@ fn show_recipe(context: &Context, file: Option<&Path>, recipe: &RecipeArguments)
             }
         }
     };
-    context.say(&recipe.to_line(), &json!({"quantscope": 1, "recipe": recipe}))
+    let line = recipe.to_whole_line();
+    context.say(&line, &json!({"quantscope": 1, "recipe": line}))
 }

@@ -3,22 +3,20 @@
 use super::context::{Context, open_source};
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
-use crate::code::Codebook;
-use crate::container::{Content, Reader};
 use crate::cost::{
-    Arithmetic, Bill, Constants, Decode, Design, Memory, Quantity, Stored, Swing, Technology, tornado,
+    Bill, Constants, Decode, Design, Memory, Quantity, Scenario, Stored, Swing, Technology, tornado,
 };
 use crate::engine;
 use crate::engine::native::file_name;
-use crate::entropy::Coder;
-use crate::formats::{escaped, matching_name, shown};
+use crate::formats::{escaped, shown};
 use crate::network::counts::{self, Counts};
 use crate::network::data::{DataSet, Preprocess};
 use crate::network::evaluate::Setup;
 use crate::network::model::ModelBytes;
+use crate::network::stored::stored;
 use crate::network::{Graph, Network};
-use crate::number_format::Format;
 use crate::plot::{self, Spans, Theme};
+use crate::recipe::Recipe;
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -70,6 +68,9 @@ pub struct CostArguments {
     /// Feature size in nm whose published energies are taken: 45 or 7
     #[arg(long, value_name = "NM", default_value = "7")]
     pub technology: String,
+    /// Take formats, batch, storage and constants from the cost.… pairs of a recipe's line, or of a link of the page
+    #[arg(long, value_name = "LINE", conflicts_with_all = ["formats", "weights_format", "activations_format", "accumulator", "bits_per_weight", "decode", "batch", "technology"])]
+    pub recipe: Option<String>,
     /// Set a constant of docs/hardware-model.md, as in dram=640; pairs may be joined by &
     #[arg(long, value_name = "KEY=VALUE")]
     pub constant: Vec<String>,
@@ -87,14 +88,6 @@ pub struct CostArguments {
     pub svg: Option<PathBuf>,
 }
 
-/// The arithmetic of a format's name.
-fn arithmetic(name: &str) -> Result<Arithmetic, Failure> {
-    let format = Format::parse(name).map_err(|error| Failure::Usage(format!("format: {error}")))?;
-    let found = Arithmetic::of(&format);
-    found.check(&format!("format {}", shown(name))).map_err(usage)?;
-    Ok(found)
-}
-
 fn usage(error: impl std::fmt::Display) -> Failure {
     Failure::Usage(error.to_string())
 }
@@ -108,26 +101,14 @@ pub fn cost(context: &Context, asked: &CostArguments) -> Result<(), Failure> {
         &outputs,
         &std::iter::once(asked.network.as_path()).chain(data).chain(asked.qsz.as_deref()).collect::<Vec<_>>(),
     )?;
-    let constants = constants(asked)?;
-    let mut designs = asked_designs(asked)?;
+    let scenario = scenario(asked)?;
+    let constants = constants(asked, scenario.as_ref())?;
+    let designs = asked_designs(asked)?;
     let counts = count(asked)?;
-    if let Some(path) = &asked.qsz {
-        let stored = stored_tensors(path, &counts)?;
-        for design in &mut designs {
-            design.name = format!("{}, {}", design.name, file_name(path));
-            design.tensors.clone_from(&stored);
-        }
-    }
-    let surroundings = Design {
-        batch: asked.batch,
-        weights_in: memory(&asked.weights_in)?,
-        activations_in: memory(&asked.activations_in)?,
-        ..Design::fp32()
-    };
-    let first = designs.first().cloned().unwrap_or_else(Design::fp32).beside(&surroundings);
-    let all = with_padded(
-        Design::baselines().into_iter().chain(designs).map(|design| design.beside(&surroundings)),
-    );
+    let stored =
+        asked.qsz.as_deref().map(|path| Ok::<_, Failure>((file_name(path), stored_tensors(path, &counts)?)));
+    let compared = compared(asked, scenario.as_ref(), designs, stored.transpose()?)?;
+    let (all, first) = (compared.all, compared.first);
     let bills = all.iter().map(|design| Bill::of(&counts.workload, design, &constants).map_err(usage));
     let bills: Vec<Bill> = bills.collect::<Result<_, _>>()?;
     let quantity = asked.tornado.as_deref().and_then(Quantity::from_id);
@@ -135,7 +116,7 @@ pub fn cost(context: &Context, asked: &CostArguments) -> Result<(), Failure> {
         quantity.map(|quantity| tornado(&counts.workload, &first, &constants, quantity).map_err(usage));
     let swings = quantity.zip(swings.transpose()?);
     write_files(asked, &bills, swings.as_ref())?;
-    let mut text = vec![bills_table(&bills), summary(&counts, &bills, &constants, asked.batch)];
+    let mut text = vec![bills_table(&bills), summary(&counts, &bills, &constants, first.batch)];
     if asked.layers {
         text.extend(bills.iter().map(layers_table));
     }
@@ -149,8 +130,55 @@ pub fn cost(context: &Context, asked: &CostArguments) -> Result<(), Failure> {
     context.say(&text.join("\n\n"), &json)
 }
 
-fn constants(asked: &CostArguments) -> Result<Constants, Failure> {
-    let mut constants = Constants::of(Technology::from_id(&asked.technology).map_err(usage)?);
+/// What the line of a recipe or of a link says, if one is given.
+fn scenario(asked: &CostArguments) -> Result<Option<Scenario>, Failure> {
+    let read = |text: &String| {
+        // The address before a link's fragment.
+        let line = text.split_once('#').map_or(text.as_str(), |(_, fragment)| fragment);
+        Recipe::from_link(line).map(|(recipe, _)| recipe.cost).map_err(usage)
+    };
+    asked.recipe.as_ref().map(read).transpose()
+}
+
+/// All designs, and the one whose constants are tried.
+struct Compared {
+    all: Vec<Design>,
+    first: Design,
+}
+
+/// Everything that is compared, with the weights of a compressed file by its name and how it stores tensors.
+fn compared(
+    asked: &CostArguments,
+    scenario: Option<&Scenario>,
+    mut designs: Vec<Design>,
+    stored: Option<(String, BTreeMap<String, Stored>)>,
+) -> Result<Compared, Failure> {
+    let (weights_in, activations_in) = (memory(&asked.weights_in)?, memory(&asked.activations_in)?);
+    if let Some(scenario) = scenario {
+        let stored = stored.as_ref().map(|(name, tensors)| (name.as_str(), tensors.clone()));
+        let moved = |design| Design { weights_in, activations_in, ..design };
+        let all: Vec<Design> = scenario.designs(stored).map_err(usage)?.into_iter().map(moved).collect();
+        let own = scenario.design().map(moved).map_err(usage)?;
+        let first = all.last().filter(|design| !design.tensors.is_empty()).cloned().unwrap_or(own);
+        return Ok(Compared { all, first });
+    }
+    if let Some((name, stored)) = stored {
+        for design in &mut designs {
+            design.name = format!("{}, {name}", design.name);
+            design.tensors.clone_from(&stored);
+        }
+    }
+    let surroundings = Design { batch: asked.batch, weights_in, activations_in, ..Design::fp32() };
+    let first = designs.first().cloned().unwrap_or_else(Design::fp32).beside(&surroundings);
+    let all = Design::baselines().into_iter().chain(designs).map(|design| design.beside(&surroundings));
+    Ok(Compared { all: with_padded(all), first })
+}
+
+fn constants(asked: &CostArguments, scenario: Option<&Scenario>) -> Result<Constants, Failure> {
+    let mut constants = match scenario {
+        Some(scenario) => scenario.constants.clone(),
+        None => Constants::of(Technology::from_id(&asked.technology).map_err(usage)?),
+    };
     for pair in asked.constant.iter().flat_map(|pairs| pairs.split('&')) {
         constants.set_pair(pair).map_err(usage)?;
     }
@@ -170,25 +198,18 @@ fn asked_designs(asked: &CostArguments) -> Result<Vec<Design>, Failure> {
     if names.is_empty() && (chosen || asked.qsz.is_some() || stored) {
         names.push("fp32".to_owned());
     }
-    let given = |name: &Option<String>, other: Arithmetic| name.as_deref().map_or(Ok(other), arithmetic);
     let design = |name: &String| {
-        let format = arithmetic(name)?;
-        let weights = given(&asked.weights_format, format)?;
-        let activations = given(&asked.activations_format, format)?;
-        let usual = if matches!(weights, Arithmetic::Float { .. }) { weights } else { activations };
-        let bits = asked.bits_per_weight.unwrap_or(f64::from(weights.bits()));
-        let accumulator = given(&asked.accumulator, usual.usual_accumulator())?;
-        let mut title = asked.weights_format.clone().unwrap_or_else(|| name.clone());
-        let parts = [("×", &asked.activations_format), (" in ", &asked.accumulator)];
-        for (joint, part) in parts {
-            title += &part.as_ref().map(|part| format!("{joint}{part}")).unwrap_or_default();
-        }
+        // Where weights have a format of their own, activations have this one.
+        let weights = asked.weights_format.as_ref().unwrap_or(name);
+        let own = asked.activations_format.as_ref();
+        let activations = own.or_else(|| asked.weights_format.as_ref().map(|_| name));
+        let named = Design::named(weights, activations.map(String::as_str), asked.accumulator.as_deref());
+        let mut design = named.map_err(usage)?;
         if let Some(bits) = asked.bits_per_weight {
-            let _ = write!(title, ", {bits} bits");
+            design.stored.bits = bits;
+            let _ = write!(design.name, ", {bits} bits");
         }
-        let decode = Decode::from_id(&asked.decode).unwrap_or_default();
-        let stored = Stored { bits, decode };
-        let design = Design { name: title, weights, activations, accumulator, stored, ..Design::fp32() };
+        design.stored.decode = Decode::from_id(&asked.decode).unwrap_or_default();
         design.check().map_err(usage)?;
         Ok(design)
     };
@@ -225,43 +246,10 @@ fn count(asked: &CostArguments) -> Result<Counts, Failure> {
     Ok(counts::of_data(&files, &setup, &data)?)
 }
 
-/// How a compressed file stores the tensors that a network reads, by the network's names: bits of a weight with its share of
-/// codebooks and tables, and what decodes it.
+/// How a compressed file stores the tensors that the network reads.
 fn stored_tensors(path: &Path, counts: &Counts) -> Result<BTreeMap<String, Stored>, Failure> {
     let source = open_source(path)?;
-    let reader = engine::open_container(&source)?;
-    let ledger = reader.ledger();
-    let tensors = &reader.manifest().tensors;
-    let quantized = tensors.iter().filter(|entry| matches!(entry.content, Content::Quantized(_)));
-    let quantized: u64 = quantized.map(crate::container::Entry::len).sum();
-    let shared = (ledger.codebook_bits + ledger.table_bits) as f64 / quantized.max(1) as f64;
-    let mut found: Vec<(&str, Stored)> = Vec::new();
-    for (index, entry) in tensors.iter().enumerate() {
-        let own = ledger.tensors.get(index).map_or(0, crate::container::TensorBits::total_bits) as f64
-            / entry.len().max(1) as f64;
-        let kept = Stored { bits: entry.dtype.size_bytes() as f64 * 8.0, decode: Decode::None };
-        let stored = match &entry.content {
-            Content::Quantized(coding) => {
-                let decode = if coding.gap_table.is_some() {
-                    Decode::Entropy
-                } else {
-                    decode(&reader, coding.code_table, coding.first_codebook)?
-                };
-                Stored { bits: own + shared, decode }
-            }
-            Content::SameAs(of) => found.get(*of).map_or(kept, |(_, stored)| *stored),
-            Content::Kept | Content::Codes(..) | Content::View(_) => {
-                Stored { bits: if own > 0.0 { own } else { kept.bits }, ..kept }
-            }
-        };
-        found.push((&entry.name, stored));
-    }
-    let by_name: BTreeMap<&str, Stored> =
-        found.into_iter().map(|(name, stored)| (matching_name(name), stored)).collect();
-    let reads = counts.workload.layers.iter().flat_map(|layer| &layer.weights);
-    let named =
-        reads.filter_map(|read| Some((read.tensor.clone(), *by_name.get(matching_name(&read.tensor))?)));
-    let named: BTreeMap<String, Stored> = named.collect();
+    let named = stored(&engine::open_container(&source)?, &counts.workload)?;
     if named.is_empty() {
         let file = shown(&path.display().to_string());
         return Err(Failure::Usage(format!(
@@ -269,18 +257,6 @@ fn stored_tensors(path: &Path, counts: &Counts) -> Result<BTreeMap<String, Store
         )));
     }
     Ok(named)
-}
-
-/// What decodes the symbols of a table.
-fn decode(reader: &Reader, table: usize, codebook: usize) -> Result<Decode, Failure> {
-    Ok(match reader.code_table(table).map_err(engine::EngineError::from)?.coder() {
-        Coder::Context => Decode::Context,
-        Coder::Huffman | Coder::Rans => Decode::Entropy,
-        Coder::Fixed => match reader.codebook(codebook).map_err(engine::EngineError::from)? {
-            Codebook::Levels { .. } => Decode::Codebook,
-            _ => Decode::None,
-        },
-    })
 }
 
 fn write_files(
@@ -306,28 +282,28 @@ fn write_files(
 /// Formats beside the baselines: arithmetic alone, and the whole system.
 fn bills_table(bills: &[Bill]) -> String {
     let [fp32, fp16] = [0, 1].map(|at| bills.get(at));
-    let times = |of: &dyn Fn(&Bill) -> f64, bill: &Bill, base: Option<&Bill>| {
-        let base = base.map_or(f64::NAN, of);
-        format!("{:.2}", if of(bill) > 0.0 { base / of(bill) } else { 1.0 })
+    let times = |of: fn(&Bill) -> f64, bill: &Bill, base: Option<&Bill>| {
+        base.map_or_else(String::new, |base| format!("{:.2}", bill.times_less(of, base)))
     };
-    let (energy, time) = (|bill: &Bill| bill.energy.total(), |bill: &Bill| bill.time.total);
-    let arithmetic = |bill: &Bill| bill.energy.arithmetic();
-    let multiply_adds = |bill: &Bill| bill.time.multiply_adds;
+    let (energy, time): (fn(&Bill) -> f64, fn(&Bill) -> f64) =
+        (|bill| bill.energy.total(), |bill| bill.time.total);
+    let arithmetic: fn(&Bill) -> f64 = |bill| bill.energy.arithmetic();
+    let multiply_adds: fn(&Bill) -> f64 = |bill| bill.time.multiply_adds;
     let cells: Vec<Vec<String>> = bills
         .iter()
         .map(|bill| {
             vec![
                 bill.design.clone(),
                 Quantity::Energy.text(arithmetic(bill)),
-                times(&arithmetic, bill, fp32),
+                times(arithmetic, bill, fp32),
                 Quantity::Energy.text(energy(bill)),
-                times(&energy, bill, fp32),
-                times(&energy, bill, fp16),
+                times(energy, bill, fp32),
+                times(energy, bill, fp16),
                 Quantity::Time.text(multiply_adds(bill)),
-                times(&multiply_adds, bill, fp32),
+                times(multiply_adds, bill, fp32),
                 Quantity::Time.text(time(bill)),
-                times(&time, bill, fp32),
-                times(&time, bill, fp16),
+                times(time, bill, fp32),
+                times(time, bill, fp16),
                 bill.bound().to_owned(),
             ]
         })
@@ -432,30 +408,4 @@ fn tornado_table(format: &str, quantity: Quantity, swings: &[Swing], constants: 
     let base = swings.first().map(|swing| quantity.text(swing.base)).unwrap_or_default();
     let table = print::table(&["constant", "is", "at half", "at double"], &cells);
     format!("{}, {}: {base}\n{table}", quantity.title(), escaped(format))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_of_formats_are_read_and_others_refused() {
-        let float = |exponent, significand| Arithmetic::Float { exponent, significand };
-        for (name, expected) in [
-            ("fp32", Arithmetic::FP32),
-            ("bf16", float(8, 8)),
-            ("e4m3", float(4, 4)),
-            ("e5m2", float(5, 3)),
-            ("m7e6", float(6, 8)),
-            ("int4", Arithmetic::Integer { bits: 4 }),
-            ("l8r8", Arithmetic::Fixed { bits: 17 }),
-        ] {
-            assert_eq!(arithmetic(name).ok(), Some(expected), "{name}");
-        }
-        for name in
-            ["", "fp8", "m7", "e4m3fn", "int", "int0", "int65", "int+4", "l8", "m99e4", "m4294967295e1"]
-        {
-            assert!(arithmetic(name).is_err(), "{name}");
-        }
-    }
 }

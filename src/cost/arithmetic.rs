@@ -7,7 +7,7 @@
 
 use super::CostError;
 use super::constants::{Constants, Key};
-use crate::number_format::Format;
+use crate::number_format::{Format, FormatError};
 
 /// Widest significand or integer.
 const WIDEST: u32 = 64;
@@ -70,6 +70,23 @@ impl Arithmetic {
                 Self::Float { exponent: bits.saturating_sub(significand), significand }
             }
         }
+    }
+
+    /// The arithmetic of a format's name, as [`Format::parse`] reads it; `part` says what asks for it.
+    ///
+    /// ```
+    /// use quantscope::cost::Arithmetic;
+    /// assert_eq!(Arithmetic::parse("format", "bf16"), Ok(Arithmetic::BF16));
+    /// assert!(Arithmetic::parse("format", "fp7").is_err());
+    /// ```
+    pub fn parse(part: &str, name: &str) -> Result<Self, CostError> {
+        let wrong = |error: FormatError| {
+            CostError::new(format!("{part}: {}", error.part), error.expected, error.found)
+        };
+        let format = Format::parse(name).map_err(wrong)?;
+        let found = Self::of(&format);
+        found.check(part)?;
+        Ok(found)
     }
 
     /// Bits of one number.
@@ -182,6 +199,27 @@ mod tests {
 
     fn is_near(value: f64, expected: f64, share: f64) -> bool {
         (value / expected - 1.0).abs() <= share
+    }
+
+    #[test]
+    fn names_of_formats_are_read_and_others_refused() {
+        let float = |exponent, significand| Arithmetic::Float { exponent, significand };
+        for (name, expected) in [
+            ("fp32", Arithmetic::FP32),
+            ("bf16", float(8, 8)),
+            ("e4m3", float(4, 4)),
+            ("e5m2", float(5, 3)),
+            ("m7e6", M7E6),
+            ("int4", Arithmetic::Integer { bits: 4 }),
+            ("l8r8", Arithmetic::Fixed { bits: 17 }),
+        ] {
+            assert_eq!(Arithmetic::parse("format", name), Ok(expected));
+        }
+        for name in
+            ["", "fp8", "m7", "e4m3fn", "int", "int0", "int65", "int+4", "l8", "m99e4", "m4294967295e1"]
+        {
+            assert!(Arithmetic::parse("format", name).is_err(), "{name}");
+        }
     }
 
     #[test]

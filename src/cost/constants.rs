@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 pub const PREFIX: &str = "cost.";
 
 /// The key of the technology in lines.
-const TECHNOLOGY: &str = "technology";
+pub(super) const TECHNOLOGY: &str = "technology";
 
 /// Feature size of the chips that the default energies were published for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -273,15 +273,22 @@ impl Constants {
         }
     }
 
-    /// One line of `cost.key=value` pairs joined by `&`: what differs from its default, and the technology if it does.
-    pub fn to_line(&self) -> String {
+    /// Pairs of a key with `cost.` before it and a value: what differs from its default, and the technology if it does.
+    pub(super) fn pairs(&self) -> Vec<(String, String)> {
         let mut pairs = Vec::new();
         if self.technology != Technology::default() {
-            pairs.push(format!("{PREFIX}{TECHNOLOGY}={}", self.technology.id()));
+            pairs.push((format!("{PREFIX}{TECHNOLOGY}"), self.technology.id().to_owned()));
         }
         for constant in CONSTANTS.iter().filter(|constant| !self.is_default(constant)) {
-            pairs.push(format!("{PREFIX}{}={}", constant.id, self.get(constant.key)));
+            pairs.push((format!("{PREFIX}{}", constant.id), self.get(constant.key).to_string()));
         }
+        pairs
+    }
+
+    /// The pairs that differ, `cost.key=value` joined by `&`.
+    pub fn to_line(&self) -> String {
+        let pairs: Vec<String> =
+            self.pairs().into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         pairs.join("&")
     }
 

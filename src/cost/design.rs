@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 /// Bits of a stored number at most.
 const MOST_BITS: f64 = 128.0;
 /// Inferences of a batch at most.
-const LARGEST_BATCH: u32 = 1 << 20;
+pub(super) const LARGEST_BATCH: u32 = 1 << 20;
 
 /// What is done to a stored weight before it can be multiplied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -159,6 +159,29 @@ impl Design {
             weights_in: Memory::Dram,
             activations_in: Memory::Sram1M,
         }
+    }
+
+    /// Formats by name: of weights, of activations where they have their own, of sums where they are not the usual ones.
+    pub fn named(
+        weights: &str,
+        activations: Option<&str>,
+        accumulator: Option<&str>,
+    ) -> Result<Self, CostError> {
+        let format = Arithmetic::parse("format", weights)?;
+        let other =
+            activations.map_or(Ok(format), |name| Arithmetic::parse("format of activations", name))?;
+        let usual = if matches!(format, Arithmetic::Float { .. }) { format } else { other };
+        let accumulator =
+            accumulator.map(|name| Ok((name, Arithmetic::parse("format of sums", name)?))).transpose()?;
+        let mut name = weights.to_owned();
+        name.extend(activations.into_iter().flat_map(|activations| ["×", activations]));
+        name.extend(accumulator.into_iter().flat_map(|(sums, _)| [" in ", sums]));
+        Ok(Self {
+            name,
+            activations: other,
+            accumulator: accumulator.map_or(usual.usual_accumulator(), |(_, sums)| sums),
+            ..Self::uniform("", format)
+        })
     }
 
     /// IEEE single precision.

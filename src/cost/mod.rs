@@ -4,6 +4,7 @@
 //! Workload   what one inference takes: multiply-adds, element operations, weights and activations read and written
 //! Design     what carries it out: formats of weights, activations and accumulator, bits stored, decoding, batch, memories
 //! Constants  what each operation, bit and cycle costs: a table of rows, every one editable
+//! Scenario   formats, batch, storage and constants as a recipe's line and a link say them
 //! Bill       energy and time, layer by layer and part by part: arithmetic alone, and the whole system
 //! ```
 //!
@@ -28,6 +29,7 @@ mod arithmetic;
 mod bill;
 mod constants;
 mod design;
+mod scenario;
 mod tornado;
 mod workload;
 
@@ -35,6 +37,7 @@ pub use arithmetic::{Anchored, Arithmetic};
 pub use bill::{Bill, Energy, LayerBill, Time};
 pub use constants::{CONSTANTS, Constant, Constants, Key, PREFIX, Technology, markdown};
 pub use design::{Decode, Design, Memory, Stored};
+pub use scenario::Scenario;
 pub use tornado::{Quantity, Swing, tornado};
 pub use workload::{Layer, WeightsRead, Workload};
 

@@ -32,6 +32,7 @@ pub mod model;
 pub mod precision;
 pub mod ranking;
 pub mod repair;
+pub mod stored;
 #[cfg(test)]
 mod testing;
 #[cfg(not(target_arch = "wasm32"))]

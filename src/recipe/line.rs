@@ -2,6 +2,7 @@
 
 use super::fields::{self, FIELDS};
 use super::{Recipe, refused};
+use crate::cost::{CostError, PREFIX};
 use crate::number;
 use crate::quantize::{SettingsError, Value};
 use serde_json::Value as Json;
@@ -42,7 +43,16 @@ impl Recipe {
         line
     }
 
-    /// Reads [`to_line`](Self::to_line) back and checks it; pairs may stand in any order.
+    /// [`to_line`](Self::to_line) and what the hardware model is to reckon with, which no compressed file holds.
+    pub fn to_whole_line(&self) -> String {
+        let mut line = self.to_line();
+        for (key, value) in self.cost.pairs() {
+            let _ = write!(line, "&{key}={}", escape(&value));
+        }
+        line
+    }
+
+    /// Reads [`to_whole_line`](Self::to_whole_line) back and checks it; pairs may stand in any order.
     pub fn from_line(line: &str) -> Result<Self, SettingsError> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in line.split('&').filter(|pair| !pair.is_empty()) {
@@ -66,7 +76,12 @@ impl Recipe {
             }
         }
         for (key, text) in pairs.iter().filter(|(key, _)| fields::find(key).is_none()) {
-            recipe.settings.insert(key.clone(), value_from(text));
+            match key.strip_prefix(PREFIX) {
+                Some(id) => recipe.cost.set(id, text).map_err(of_cost)?,
+                None => {
+                    recipe.settings.insert(key.clone(), value_from(text));
+                }
+            }
         }
         recipe.check()?;
         Ok(recipe.without_absent())
@@ -94,9 +109,9 @@ impl Recipe {
         Ok((recipe.map_err(|error| error.to_string())?, hash))
     }
 
-    /// The fragment of a link: the one-line form, and the content hash of the file that the recipe was made for.
+    /// The fragment of a link: the whole line, and the content hash of the file that the recipe was made for.
     pub fn to_link(&self, hash: &str) -> String {
-        format!("{}&hash={hash}", self.to_line())
+        format!("{}&hash={hash}", self.to_whole_line())
     }
 
     /// Reads [`to_link`](Self::to_link) back; the hash may stand anywhere in it, or nowhere.
@@ -115,6 +130,11 @@ impl Recipe {
         self.settings.insert(key.to_owned(), value_from(text));
         Ok(())
     }
+}
+
+/// What is wrong with hardware, as what is wrong with a recipe.
+fn of_cost(error: CostError) -> SettingsError {
+    SettingsError { field: error.part, expected: error.expected, found: error.found }
 }
 
 /// Reads a method parameter's value: a whole number, else a number, else a word.

@@ -3,7 +3,7 @@
 //! Four orthogonal choices: which weights share a codebook, what a weight's error costs, how weights become symbols, and
 //! how symbols become bits. A recipe is written as one line of `key=value` pairs (the page's address, the container, the
 //! command line, recipe files), whose keys are the table of [`fields`]. What is left out takes its default; unknown keys are
-//! refused.
+//! refused. Keys that begin with `cost.` say what the [hardware model](crate::cost) is to reckon with, beside the file.
 
 mod checked;
 pub mod fields;
@@ -15,6 +15,7 @@ pub use line::value_from;
 pub use patterns::{matches, patterns_text, roles_text};
 
 use crate::code::Kind;
+use crate::cost::Scenario;
 use crate::entropy::{Coder, Positions};
 use crate::importance::{Compensation, ImportanceChoice};
 use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
@@ -56,6 +57,9 @@ pub struct Recipe {
     pub codebook: Option<String>,
     /// Hash of repaired tensors that take the places of the file's own; they are kept in a `.qsz`.
     pub repaired: Option<String>,
+    /// What the hardware model is to reckon with: keys that begin with `cost.`. It travels in links and recipe files and decides
+    /// nothing of a compressed file, which therefore does not hold it.
+    pub cost: Scenario,
 }
 
 /// The coder of a recipe that names none.
@@ -79,6 +83,7 @@ impl Default for Recipe {
             carry: Carry::File,
             codebook: None,
             repaired: None,
+            cost: Scenario::default(),
         }
     }
 }
@@ -340,6 +345,25 @@ impl Recipe {
 mod tests {
     use super::*;
     use crate::importance::sources::SOURCES;
+
+    #[test]
+    fn hardware_travels_in_links_and_recipe_files_and_not_in_compressed_files() {
+        let line = "method=rdo&step=2&cost.format=e4m3&cost.technology=45&cost.dram=640";
+        let recipe = Recipe::from_line(line).unwrap();
+        assert_eq!(recipe.to_line(), "method=rdo&step=2");
+        assert_eq!(recipe.to_whole_line(), line);
+        let (again, hash) = Recipe::from_link(&recipe.to_link("77")).unwrap();
+        assert_eq!((again, hash.as_deref()), (recipe.clone(), Some("77")));
+        let (again, _) = Recipe::from_json(&format!("{{\"recipe\": \"{line}\"}}")).unwrap();
+        assert_eq!(again, recipe);
+        let sentence = |line: &str| Recipe::from_line(line).unwrap_err().to_string();
+        assert_eq!(
+            sentence("method=rdo&cost.dram=0"),
+            "cost.dram: expected a number from 0.000001 to 1000000000, found 0"
+        );
+        assert!(sentence("cost.watts=1").starts_with("cost: expected a constant of docs/hardware-model.md"));
+        assert_eq!(Recipe::default().to_whole_line(), Recipe::default().to_line());
+    }
 
     #[test]
     fn the_default_recipe_is_one_word() {
