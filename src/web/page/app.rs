@@ -40,6 +40,8 @@ pub enum Change {
     Methods,
     /// By what rate and quality the answers are shown.
     Measure,
+    /// What the hardware model reckons with, which asks nothing of the file.
+    Hardware,
     /// A compressed file was made.
     Result,
     /// A compressed file was opened.

@@ -30,14 +30,21 @@ impl Panel for Accuracy {
             match Recipe::from_line(&line) {
                 Ok(found) => {
                     {
-                        // Importance is what the page has loaded, whatever the line says of it.
+                        // Importance is what the page has loaded, and hardware what was chosen, whatever the line says of it.
                         let recipe = &mut app.state.borrow_mut().wish.recipe;
-                        let importance = recipe.importance.clone();
-                        *recipe = Recipe { importance, ..found };
+                        let Recipe { importance, cost, .. } = recipe.clone();
+                        *recipe = Recipe { importance, cost, ..found };
                     }
                     app.changed(Change::Recipe);
                 }
                 Err(error) => notice::error(app, &error.to_string()),
+            }
+        });
+        on(&app.document, "accuracy-cost", move |event| {
+            // The panel checked it.
+            if let Ok(found) = Recipe::from_line(&detail(&event).as_string().unwrap_or_default()) {
+                app.state.borrow_mut().wish.recipe.cost = found.cost;
+                app.changed(Change::Hardware);
             }
         });
         on(&app.document, "accuracy-importance", move |event| {
@@ -60,7 +67,7 @@ impl Panel for Accuracy {
     }
 
     fn changed(&'static self, app: &'static App, what: Change) {
-        if app.asks(what) || what == Change::Methods {
+        if app.asks(what) || matches!(what, Change::Methods | Change::Result) {
             tell(app);
         }
     }
@@ -98,7 +105,11 @@ fn tell(app: &App) {
         if let Some(loaded) = &file.importance {
             put("importance", &loaded.file);
         }
+        if let Some(made) = &state.answers.compressed {
+            put("made", &made.blob);
+        }
         put("recipe", &JsValue::from_str(&state.solvable().to_line()));
+        put("cost", &JsValue::from_str(&state.wish.recipe.cost.to_line()));
         let methods = &state.view.methods;
         put("methods", &JsValue::from_str(&methods.join(",")));
     }

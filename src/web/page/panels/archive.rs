@@ -131,7 +131,11 @@ fn use_recipe(app: &'static App) {
     match Recipe::from_line(&open.archive.recipe) {
         Ok(found) => {
             let hash = Some(open.archive.source_hash.clone());
-            app.state.borrow_mut().take_recipe(found, hash);
+            {
+                let mut state = app.state.borrow_mut();
+                let cost = state.wish.recipe.cost.clone();
+                state.take_recipe(Recipe { cost, ..found }, hash);
+            }
             let has_file = app.state.borrow().file.is_some();
             if has_file {
                 app.changed(Change::Bench);

@@ -1,4 +1,4 @@
-//! The recipe in the page's address: `#` + its one-line form + `&hash=` + the file's content hash.
+//! The recipe in the page's address: `#` + its whole line + `&hash=` + the file's content hash.
 
 use crate::recipe::Recipe;
 use crate::web::dom::{on, set_text};
@@ -35,6 +35,7 @@ impl Panel for Permalink {
         }
         let is_due = match what {
             Change::Overlay => app.state.borrow().is_current(),
+            Change::Hardware => true,
             _ => app.asks(what) && app.state.borrow().question().is_some(),
         };
         if is_due {

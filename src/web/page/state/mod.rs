@@ -198,12 +198,15 @@ impl State {
     /// Takes a recipe that was made elsewhere, for the file of this content hash.
     pub fn take_recipe(&mut self, recipe: Recipe, hash: Option<String>) {
         self.wish.link_hash = hash;
+        let cost = recipe.cost.clone();
         self.choose(recipe);
+        self.wish.recipe.cost = cost;
     }
 
-    /// Takes a recipe that the user chose.
+    /// Takes a recipe that the user chose; the hardware beside it stays what it is.
     pub fn choose(&mut self, recipe: Recipe) {
-        self.wish.recipe = recipe;
+        let cost = std::mem::take(&mut self.wish.recipe.cost);
+        self.wish.recipe = Recipe { cost, ..recipe };
         self.wish.is_chosen = true;
     }
 

@@ -293,9 +293,11 @@ fn download_recipe(app: &App) {
     let Some(made) = &state.answers.compressed else { return };
     let report = &made.outcome;
     let Report { recipe, source_hash, file_hash, .. } = report;
+    let cost = state.wish.recipe.cost.to_line();
+    let joint = if cost.is_empty() { "" } else { "&" };
     // Lines and hashes have no character that JSON escapes.
     let json = format!(
-        "{{\n  \"quantscope\": 1,\n  \"recipe\": \"{recipe}\",\n  \"source_hash\": \"{source_hash}\",\n  \"file_hash\": \"{file_hash}\"\n}}\n"
+        "{{\n  \"quantscope\": 1,\n  \"recipe\": \"{recipe}{joint}{cost}\",\n  \"source_hash\": \"{source_hash}\",\n  \"file_hash\": \"{file_hash}\"\n}}\n"
     );
     download::text(app, &format!("{}.recipe.json", download::stem(&made.name)), &json);
 }
