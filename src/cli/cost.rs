@@ -281,42 +281,17 @@ fn write_files(
 
 /// Formats beside the baselines: arithmetic alone, and the whole system.
 fn bills_table(bills: &[Bill]) -> String {
-    let [fp32, fp16] = [0, 1].map(|at| bills.get(at));
-    let times = |of: fn(&Bill) -> f64, bill: &Bill, base: Option<&Bill>| {
-        base.map_or_else(String::new, |base| format!("{:.2}", bill.times_less(of, base)))
-    };
-    let (energy, time): (fn(&Bill) -> f64, fn(&Bill) -> f64) =
-        (|bill| bill.energy.total(), |bill| bill.time.total);
-    let arithmetic: fn(&Bill) -> f64 = |bill| bill.energy.arithmetic();
-    let multiply_adds: fn(&Bill) -> f64 = |bill| bill.time.multiply_adds;
-    let cells: Vec<Vec<String>> = bills
-        .iter()
-        .map(|bill| {
-            vec![
-                bill.design.clone(),
-                Quantity::Energy.text(arithmetic(bill)),
-                times(arithmetic, bill, fp32),
-                Quantity::Energy.text(energy(bill)),
-                times(energy, bill, fp32),
-                times(energy, bill, fp16),
-                Quantity::Time.text(multiply_adds(bill)),
-                times(multiply_adds, bill, fp32),
-                Quantity::Time.text(time(bill)),
-                times(time, bill, fp32),
-                times(time, bill, fp16),
-                bill.bound().to_owned(),
-            ]
-        })
-        .collect();
+    let row = |bill: &Bill| [vec![bill.design.clone()], bill.beside(bills).to_vec()].concat();
+    let cells: Vec<Vec<String>> = bills.iter().map(row).collect();
     let header = [
         "a model, no measurement",
         "arithmetic",
         "vs fp32",
+        "multiply-adds",
+        "vs fp32",
         "whole energy",
         "vs fp32",
         "vs fp16",
-        "multiply-adds",
-        "vs fp32",
         "whole time",
         "vs fp32",
         "vs fp16",

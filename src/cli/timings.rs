@@ -11,11 +11,10 @@ use super::print;
 use super::writing::{refuse_harm, write_whole};
 use crate::engine::native::Files;
 use crate::engine::pipeline::Opened;
-use crate::entropy::Coder;
-use crate::quantize::methods::{self, METHODS, Method};
+use crate::engine::timings::{self, Timing};
+use crate::quantize::methods::{self, METHODS};
 use crate::recipe::Recipe;
 use serde_json::json;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Instant;
 
@@ -34,20 +33,6 @@ impl Stopwatch {
     pub fn seconds(self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
-}
-
-/// One method with one coder.
-#[derive(Debug, serde::Serialize)]
-struct Timing {
-    method: &'static str,
-    coder: &'static str,
-    file_bytes: u64,
-    compress_seconds: f64,
-    verify_seconds: f64,
-    /// Quantized weights per second of compressing.
-    weights_per_second: f64,
-    /// The largest resident memory since the run began, where the system tells.
-    peak_bytes: Option<u64>,
 }
 
 /// Times every method, or those of `ids`, with every coder on a file.
@@ -69,56 +54,33 @@ pub fn timings(
     let began = Stopwatch::start();
     let mut opened = context.open(file, recipe.importance_file.as_deref(), &base)?;
     let sketched = began.seconds();
-    let mut timings = Vec::new();
-    let runs: Vec<(&Method, Coder)> =
-        chosen.iter().flat_map(|method| method.coders.iter().map(|coder| (*method, *coder))).collect();
+    let recipes = timings::recipes(&base, &chosen);
+    let mut taken = Vec::new();
     let show = context.count();
-    for (done, (method, coder)) in runs.iter().enumerate() {
-        show("timing methods", done as u64, runs.len() as u64);
-        let mut recipe = base.with_method(method.id);
-        recipe.coder = *coder;
-        if recipe.check().is_err() {
-            continue;
-        }
-        timings.push(time(&mut opened, &recipe, method, *coder)?);
+    for (done, recipe) in recipes.iter().enumerate() {
+        show("timing methods", done as u64, recipes.len() as u64);
+        taken.push(time(&mut opened, recipe)?);
     }
     context.bars.clear();
     let machine = machine(context.jobs);
     if let Some(path) = output {
-        write_whole(path, csv(&timings, &machine).as_bytes())?;
+        write_whole(path, timings::csv(&taken, &machine).as_bytes())?;
     }
-    let cells: Vec<Vec<String>> = timings.iter().map(cells).collect();
+    let cells: Vec<Vec<String>> = taken.iter().map(cells).collect();
     let weights = opened.session.model().parameters();
     let text = format!(
         "{}\n\nsketched {weights} weights in {sketched:.3} s\nmeasured on {machine}",
         print::table(&HEADER, &cells)
     );
-    let json =
-        json!({"machine": machine, "weights": weights, "sketch_seconds": sketched, "timings": timings});
+    let json = json!({"machine": machine, "weights": weights, "sketch_seconds": sketched, "timings": taken});
     context.say(&text, &json)
 }
 
-fn time(
-    opened: &mut Opened<Files>,
-    recipe: &Recipe,
-    method: &Method,
-    coder: Coder,
-) -> Result<Timing, Failure> {
+fn time(opened: &mut Opened<Files>, recipe: &Recipe) -> Result<Timing, Failure> {
     forget_peak();
     let began = Stopwatch::start();
-    let (bytes, outcome, plan) = opened.compress(recipe, Vec::new(), &|_, _, _| ())?;
-    let compress_seconds = began.seconds();
-    let began = Stopwatch::start();
-    opened.verify(&plan, &bytes, &|_, _, _| ())?;
-    Ok(Timing {
-        method: method.id,
-        coder: coder.id(),
-        file_bytes: outcome.file_bytes,
-        compress_seconds,
-        verify_seconds: began.seconds(),
-        weights_per_second: outcome.point.weights as f64 / compress_seconds.max(1e-9),
-        peak_bytes: peak(),
-    })
+    let timing = timings::time(opened, recipe, &|| began.seconds())?;
+    Ok(Timing { peak_bytes: peak(), ..timing })
 }
 
 /// Lets the system count the largest memory anew, where it can.
@@ -154,32 +116,12 @@ const HEADER: [&str; 7] =
 
 fn cells(timing: &Timing) -> Vec<String> {
     vec![
-        timing.method.to_owned(),
-        timing.coder.to_owned(),
+        timing.method.clone(),
+        timing.coder.clone(),
         timing.file_bytes.to_string(),
         format!("{:.3}", timing.compress_seconds),
         format!("{:.3}", timing.verify_seconds),
         format!("{:.2}", timing.weights_per_second / 1e6),
         timing.peak_bytes.map_or_else(|| "–".to_owned(), |bytes| format!("{:.1}", bytes as f64 / 1e6)),
     ]
-}
-
-fn csv(timings: &[Timing], machine: &str) -> String {
-    let mut text = format!(
-        "# {machine}\nmethod,coder,file_bytes,compress_seconds,verify_seconds,weights_per_second,peak_bytes\n"
-    );
-    for timing in timings {
-        let peak = timing.peak_bytes.map_or_else(String::new, |bytes| bytes.to_string());
-        let _ = writeln!(
-            text,
-            "{},{},{},{},{},{},{peak}",
-            timing.method,
-            timing.coder,
-            timing.file_bytes,
-            timing.compress_seconds,
-            timing.verify_seconds,
-            timing.weights_per_second
-        );
-    }
-    text
 }

@@ -167,12 +167,6 @@ impl Bill {
         })
     }
 
-    /// How many times less a figure is than in another bill; 1 where it is nothing.
-    pub fn times_less(&self, figure: fn(&Self) -> f64, than: &Self) -> f64 {
-        let own = figure(self);
-        if own > 0.0 { figure(than) / own } else { 1.0 }
-    }
-
     /// What most of the time is spent waiting for.
     pub fn bound(&self) -> &'static str {
         let mut waits: Vec<(&'static str, f64)> = Vec::new();

@@ -27,6 +27,7 @@
 
 mod arithmetic;
 mod bill;
+mod comparison;
 mod constants;
 mod design;
 mod scenario;

@@ -37,6 +37,7 @@ mod sketch;
 mod steps;
 mod sweep;
 pub mod targets;
+pub mod timings;
 mod verify;
 
 pub use crate::importance::Importance;

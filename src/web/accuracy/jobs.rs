@@ -1,12 +1,15 @@
 //! The words of the workers that run networks.
 
+use crate::engine::timings::Timing;
 use crate::formats::Part;
+use crate::network::counts::Counts;
 use crate::network::evaluate::Setup;
 use crate::network::finetune::Schedule;
 use crate::network::importance::Kind;
 use crate::network::precision::{Ask, Heard, Parts};
-use crate::web::protocol;
+use crate::web::protocol::{self, handle};
 use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsValue;
 
 /// Workers that run networks.
 #[derive(Debug)]
@@ -45,6 +48,10 @@ pub enum Job {
     Check { network: Option<(Vec<u8>, Vec<Part>)>, file: Vec<u8> },
     /// Sums of derivatives over samples.
     Walk { kind: Kind, range: (usize, usize) },
+    /// Count what one inference of a network takes, on inputs made up from its shapes.
+    Count { network: Vec<u8>, parts: Vec<Part> },
+    /// Compress a weight file as a recipe says, verify it, and tell how long that took.
+    Time(Timed),
     /// Make ready for scoring number formats.
     Prepare(Trials),
     /// What float32 reaches where formats are scored.
@@ -69,6 +76,20 @@ pub struct Trials {
     /// Float32 answers to all samples, in the order of the data, and how many scores each has.
     pub outputs: Vec<f32>,
     pub classes: usize,
+}
+
+/// What is compressed to be timed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Timed {
+    /// The weight file, a `Blob`, with its name and the files it joins.
+    #[serde(with = "handle")]
+    pub file: JsValue,
+    pub name: String,
+    pub parts: Vec<Part>,
+    /// The importance file, a `Blob`; undefined where there is none.
+    #[serde(with = "handle")]
+    pub importance: JsValue,
+    pub recipe: String,
 }
 
 /// What a recipe's file came to.
@@ -126,6 +147,13 @@ pub enum Answer {
         hash: u64,
     },
     Scored(Heard),
+    Counted(Counts),
+    /// What compressing took, with the seconds of reading and sketching before it, and the weights that were sketched.
+    Timed {
+        timing: Timing,
+        sketch_seconds: f64,
+        weights: u64,
+    },
     Checked {
         sentence: String,
         warning: Option<String>,

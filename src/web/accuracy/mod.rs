@@ -7,10 +7,11 @@
 //! | event | from | detail |
 //! |---|---|---|
 //! | `accuracy-hello` | boot script | nothing: the panel is asked for, tell it what is open |
-//! | `accuracy-state` | page | `{file, name, importance, recipe, methods}` |
+//! | `accuracy-state` | page | `{file, name, importance, recipe, methods, cost, made}`: `cost` is a line of the hardware model, `made` a compressed file |
 //! | `accuracy-data` | boot script | `{files, model}`: a data set, to be measured at once if the open file has the model's name |
 //! | `samples-given` | page | files of a data set; the boot script shows the panel and passes them on |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |
+//! | `accuracy-cost` | panel | what the hardware model reckons with, as a line for links and recipes |
 //! | `accuracy-importance` | panel | an importance file to take over |
 //! | `run-wanted` | page | `{id, file, parts, made, first}`: run the network with a compressed file's weights |
 //! | `run-network` | boot script | the same, once this module is loaded |
@@ -20,6 +21,7 @@
 mod checks;
 mod jobs;
 mod panel;
+mod timing;
 mod worker;
 
 use crate::formats::Part;

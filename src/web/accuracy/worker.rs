@@ -1,8 +1,10 @@
 //! A worker's side: keeps a network on the bench and answers questions about it.
 
 use super::jobs::{Answer, Job, Networks, Size, Trials};
+use super::timing;
 use crate::formats::{Part, Source};
 use crate::network::check::Checker;
+use crate::network::counts;
 use crate::network::data::{DataSet, Preprocess, Values, reordered};
 use crate::network::evaluate::{Evaluator, Quantized, Setup};
 use crate::network::finetune::{Schedule, Training, finetune};
@@ -81,6 +83,11 @@ impl Serve<Networks> for State {
             Job::Curve { recipe, method, points } => self.curve(&recipe, &method, points),
             Job::Run { recipe, only, range } => self.run(recipe, only, range.0..range.1),
             Job::Check { network, file } => self.check(network, &file),
+            Job::Count { network, parts } => {
+                let files = ModelBytes::new(network, parts);
+                counts::of_shapes(&files).map(Answer::Counted).map_err(sentence)
+            }
+            Job::Time(timed) => timing::time(timed),
             Job::Walk { kind, range } => {
                 let files = self.bench()?.float().map_err(sentence)?;
                 let (data, setup) = self.at_hand()?;

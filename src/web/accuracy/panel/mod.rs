@@ -1,14 +1,17 @@
 //! The panel beside the page: setup, pictures, charts, actions. The boot script shows it when somebody asks for it.
 
 mod chart;
+mod cost;
 mod elements;
 mod facts;
 mod importance;
 mod measuring;
 mod points;
 mod precision;
+mod sections;
 mod setup;
 mod state;
+mod timing;
 mod tuning;
 
 use super::jobs::{Answer, Networks};
@@ -19,12 +22,14 @@ use crate::web::blobs::blob_from_bytes;
 use crate::web::dom::{self, on, set, set_text, show};
 use crate::web::oneshot::Receiver;
 use crate::web::pool::{Failure, News, Outcome, Pool};
+use cost::Cost;
 use elements::Elements;
 use js_sys::Array;
 use precision::Precision;
 use state::{Open, State};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use timing::Timings;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{Blob, Document, Event, EventTarget, File, FileList, HtmlElement, Url, Window};
 
@@ -43,6 +48,10 @@ struct Panel {
     busy: Cell<bool>,
     /// The search for a number format.
     precision: Precision,
+    /// What the hardware model says of the network.
+    cost: Cost,
+    /// What compressing takes here.
+    timing: Timings,
     /// What is under way is reading data, which another weight file does not end.
     reading: Cell<bool>,
 }
@@ -63,6 +72,7 @@ pub fn start(window: &Window) {
         }
     });
     let precision = Precision::find(&document);
+    let (cost, timing) = (Cost::find(&document), Timings::find(&document));
     let panel = Rc::new(Panel {
         window: window.clone(),
         document,
@@ -70,6 +80,8 @@ pub fn start(window: &Window) {
         pool,
         state: RefCell::default(),
         precision,
+        cost,
+        timing,
         flow: Cell::new(0),
         busy: Cell::new(false),
         reading: Cell::new(false),
@@ -103,14 +115,18 @@ impl Panel {
         self.connect_actions();
         self.connect_chart();
         self.connect_precision();
+        self.connect_cost();
+        self.connect_timing();
         let me = self.clone();
         let resized = wasm_bindgen::closure::Closure::<dyn FnMut()>::new(move || {
             me.draw();
             me.draw_map();
+            me.draw_cost();
         });
         if let Ok(observer) = web_sys::ResizeObserver::new(resized.as_ref().unchecked_ref()) {
             observer.observe(&self.elements.canvas);
             observer.observe(&self.precision.elements.plot);
+            observer.observe(&self.cost.elements.parts_plot);
             std::mem::forget(observer);
         }
         resized.forget();
@@ -177,6 +193,7 @@ impl Panel {
             (&e.theme_button, "click", |me| {
                 me.draw();
                 me.draw_map();
+                me.draw_cost();
             }),
             (&e.scale, "change", preprocess),
             (&e.mean, "change", preprocess),
@@ -250,11 +267,13 @@ impl Panel {
             fresh
         };
         if fresh {
+            self.cost.forget();
             if !self.reading.get() {
                 self.cancel();
             }
             self.forget_setup();
         }
+        self.hear_cost(&text("cost"), get("made").dyn_into().ok());
         self.sync();
         self.begin_awaited();
     }
@@ -302,6 +321,9 @@ impl Panel {
         let searching = busy && self.precision.searching.get();
         show(&self.elements.job, busy && !searching);
         self.sync_precision(ready, busy);
+        let is_open = state.open.file.is_some();
+        self.sync_cost(is_open && (is_onnx || state.network.is_some()), busy);
+        self.sync_timing(is_open, busy);
         show(&self.elements.save, state.last_file.is_some());
     }
 
@@ -343,6 +365,7 @@ impl Panel {
     fn cancel(self: &Rc<Self>) {
         self.flow.set(self.flow.get() + 1);
         self.pool.cancel();
+        self.timing.stop();
         self.busy.set(false);
         self.sync();
         self.draw();

@@ -62,6 +62,7 @@ impl Panel {
         }
         {
             let mut state = self.state.borrow_mut();
+            self.cost.forget();
             state.network = Some(Chosen { name, bytes: network, parts });
             state.benched = false;
             state.setup = None;

@@ -1,5 +1,6 @@
 //! The formats in words: sentences of what was found, details of one, the table, the downloads.
 
+use super::super::sections::{quoted, thousands};
 use super::super::{Panel, interval, percent};
 use super::{Results, Wish};
 use crate::network::precision::{Candidate, Fate, Parts, csv};
@@ -31,19 +32,6 @@ const fn fate(fate: Fate) -> &'static str {
 /// A share of all numbers that were rounded, in per cent.
 fn of_rounded(candidate: &Candidate, count: u64) -> f64 {
     100.0 * count as f64 / candidate.heard.rounded.max(1) as f64
-}
-
-/// A number such as 20,400.
-fn thousands(count: usize) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 impl Results {
@@ -92,7 +80,7 @@ impl Results {
             let mut text = format!(
                 "{}: {choice}, after {} runs of a sample ({:.1} % of all) in {:.1} s",
                 found.title,
-                thousands(found.runs),
+                thousands(found.runs as u64),
                 100.0 * found.runs as f64 / all as f64,
                 found.seconds
             );
@@ -188,14 +176,10 @@ impl Panel {
 
     /// The program's line that measures a format, with [`NAME`] in the place of the format's.
     pub(super) fn command(&self, wish: &Wish) -> String {
+        let network = self.network_name();
         let state = self.state.borrow();
-        let quoted = |name: &str| {
-            let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
-            if is_plain { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
-        };
-        let network = state.network.as_ref().map_or(&state.open.name, |network| &network.name);
         let data: Vec<String> = state.data_files.iter().map(|(name, _)| quoted(name)).collect();
-        let mut line = format!("quantscope accuracy {} --data {}", quoted(network), data.join(" "));
+        let mut line = format!("quantscope accuracy {} --data {}", quoted(&network), data.join(" "));
         if state.network.is_some() {
             let _ = write!(line, " --weights {}", quoted(&state.open.name));
         }
