@@ -10,3 +10,4 @@ import "./target.mjs";
 import "./faults.mjs";
 import "./accuracy.mjs";
 import "./precision.mjs";
+import "./cost.mjs";
