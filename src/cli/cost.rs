@@ -375,7 +375,7 @@ fn tornado_table(format: &str, quantity: Quantity, swings: &[Swing], constants: 
         .iter()
         .filter_map(|swing| {
             let constant = swing.constant()?;
-            let own = format!("{} {}", constants.get(constant.key), constant.unit);
+            let own = format!("{} {}", constants.get(constant.key), constant.unit());
             let ends = [swing.halved, swing.doubled].map(|value| quantity.text(value));
             Some([vec![constant.id.to_owned(), own.trim_end().to_owned()], ends.to_vec()].concat())
         })

@@ -55,16 +55,17 @@ pub struct Constant {
     pub key: Key,
     /// Its name in lines, links and flags.
     pub id: &'static str,
-    /// Its name for people.
-    pub title: &'static str,
-    /// Its unit.
-    pub unit: &'static str,
     /// What it is at 45 nm and at 7 nm where nothing is said.
     pub defaults: [f64; 2],
     /// Smallest and largest value.
     pub range: (f64, f64),
-    /// Where its defaults are from.
-    pub source: &'static str,
+}
+
+/// What people read of a constant, in a table of its own: the page's main binary checks lines and has no use for it.
+struct Words {
+    title: &'static str,
+    unit: &'static str,
+    source: &'static str,
 }
 
 impl Constant {
@@ -75,6 +76,25 @@ impl Constant {
             Technology::Nm45 => old,
             Technology::Nm7 => new,
         }
+    }
+
+    fn words(&self) -> &'static Words {
+        &WORDS[self.key as usize]
+    }
+
+    /// Its name for people.
+    pub fn title(&self) -> &'static str {
+        self.words().title
+    }
+
+    /// Its unit; empty for a plain number.
+    pub fn unit(&self) -> &'static str {
+        self.words().unit
+    }
+
+    /// Where its defaults are from.
+    pub fn source(&self) -> &'static str {
+        self.words().source
     }
 
     /// The constant of this id.
@@ -97,13 +117,13 @@ macro_rules! constants {
             $(Constant {
                 key: Key::$key,
                 id: $id,
-                title: $title,
-                unit: $unit,
                 defaults: $defaults,
                 range: $range,
-                source: $source,
             },)*
         ];
+
+        /// Their words, in the same order.
+        const WORDS: &[Words] = &[$(Words { title: $title, unit: $unit, source: $source },)*];
     };
 }
 
@@ -356,7 +376,10 @@ pub fn markdown() -> String {
         let _ = writeln!(
             text,
             "| `{}` | {} | {} | {old} | {new} | {least} to {most} | {} |",
-            constant.id, constant.title, constant.unit, constant.source
+            constant.id,
+            constant.title(),
+            constant.unit(),
+            constant.source()
         );
     }
     text

@@ -27,7 +27,7 @@ impl Spans {
         let row = |swing: &Swing| {
             let span = |to: f64, key| Span { from: swing.base / size, to: to / size, key };
             SpanRow {
-                title: swing.constant().map(|constant| constant.title.to_owned()).unwrap_or_default(),
+                title: swing.constant().map(|constant| constant.title().to_owned()).unwrap_or_default(),
                 spans: vec![span(swing.halved, 0), span(swing.doubled, 1)],
                 label: format!("{} to {}", quantity.text(swing.halved), quantity.text(swing.doubled)),
             }

@@ -85,7 +85,7 @@ impl Panel {
         clear(&e.constants_rows);
         for constant in CONSTANTS {
             let row = make(&self.document, "tr", "", "");
-            let head = make(&self.document, "th", "", constant.title);
+            let head = make(&self.document, "th", "", constant.title());
             set(&head, "scope", "row");
             append(&row, &head);
             let cell = make(&self.document, "td", "num", "");
@@ -93,7 +93,7 @@ impl Panel {
             place.set_id(&format!("cost-{}-error", constant.id));
             let field = make(&self.document, "input", "", "");
             field.set_id(&format!("cost-{}", constant.id));
-            let label = format!("{}, {}", constant.title, constant.unit);
+            let label = format!("{}, {}", constant.title(), constant.unit());
             for (name, value) in [
                 ("type", "text"),
                 ("inputmode", "decimal"),
@@ -106,12 +106,12 @@ impl Panel {
             append(&cell, &field);
             append(&cell, &place);
             append(&row, &cell);
-            append(&row, &make(&self.document, "td", "", constant.unit));
+            append(&row, &make(&self.document, "td", "", constant.unit()));
             let defaults = Technology::ALL.map(|technology| constant.default(technology).to_string());
             for default in defaults {
                 append(&row, &make(&self.document, "td", "num", &default));
             }
-            append(&row, &make(&self.document, "td", "", constant.source));
+            append(&row, &make(&self.document, "td", "", constant.source()));
             append(&e.constants_rows, &row);
             if let (Ok(field), Ok(place)) =
                 (field.dyn_into::<HtmlInputElement>(), place.dyn_into::<HtmlElement>())

@@ -183,10 +183,10 @@ impl Panel {
         clear(&e.tornado_rows);
         for swing in &model.swings {
             let Some(constant) = swing.constant() else { continue };
-            let own = format!("{} {}", model.scenario.constants.get(constant.key), constant.unit);
+            let own = format!("{} {}", model.scenario.constants.get(constant.key), constant.unit());
             let cells =
                 [own.trim_end().to_owned(), quantity.text(swing.halved), quantity.text(swing.doubled)];
-            append(&e.tornado_rows, &self.table_row(constant.title, &cells));
+            append(&e.tornado_rows, &self.table_row(constant.title(), &cells));
         }
         let mut line = model.scenario.to_line();
         if line.is_empty() {
