@@ -67,7 +67,7 @@ pageTest("a network takes in the page what it takes in the program, compressed o
   await page.page.selectOption(C("of"), { label: "m7e6, lenet.qsz" });
   const told = JSON.parse(await native("cost", file, "--recipe", "cost.format=m7e6", "--qsz", made, "--tornado", "energy", "--json"));
   assert.equal((await cells(page, C("tornado-rows"))).length, told.tornado.swings.length);
-  assert.match(await page.text(C("tornado-title")), /energy of an inference, m7e6, lenet.qsz/);
+  assert.match(await page.text(C("tornado-title")), /Energy of an inference, m7e6, lenet.qsz: [\d.]+ µJ\.$/);
   for (const [button, name, text] of [["parts-svg", "cost-energy.svg", "decode"], ["tornado-svg", "cost-constants.svg", "with half the constant"]]) {
     assert.ok(readFileSync(await page.download(C(button), name), "utf8").includes(text));
   }

@@ -157,7 +157,7 @@ pub fn recipe(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let by_line = Recipe::from_line(&text);
     if let Ok(recipe) = &by_line {
-        assert_eq!(Recipe::from_line(&recipe.to_line()).as_ref(), Ok(recipe), "{text}");
+        assert_eq!(Recipe::from_line(&recipe.to_whole_line()).as_ref(), Ok(recipe), "{text}");
     }
     let by_link = Recipe::from_link(&text);
     if let Ok((recipe, hash)) = &by_link {
@@ -166,7 +166,7 @@ pub fn recipe(bytes: &[u8]) -> bool {
     }
     let by_file = Recipe::from_json(&text);
     if let Ok((recipe, _)) = &by_file {
-        assert_eq!(Recipe::from_line(&recipe.to_line()).as_ref(), Ok(recipe), "{text}");
+        assert_eq!(Recipe::from_line(&recipe.to_whole_line()).as_ref(), Ok(recipe), "{text}");
     }
     if let Ok(preprocess) = Preprocess::from_line(&text) {
         let again = Preprocess::from_line(&preprocess.to_line());

@@ -114,7 +114,7 @@ impl Panel {
         let memory =
             memory.map_or_else(String::new, |gigabytes| format!(", {gigabytes} GB of memory or more"));
         format!(
-            "{agent}: {} cores{memory}, one of them used, WebAssembly with SIMD, version {}",
+            "{agent}: {} cores, one of them used{memory}, WebAssembly with SIMD, version {}",
             navigator.hardware_concurrency(),
             env!("CARGO_PKG_VERSION")
         )

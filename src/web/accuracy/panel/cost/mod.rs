@@ -68,7 +68,7 @@ impl Cost {
     /// Forgets what was counted of a network.
     pub fn forget(&self) {
         let mut model = self.model.borrow_mut();
-        (model.counts, model.made, model.stored) = (None, None, None);
+        (model.counts, model.stored) = (None, None);
         (model.designs, model.bills, model.of) = (Vec::new(), Vec::new(), 0);
     }
 }

@@ -19,6 +19,8 @@ const ROW_HEIGHT: usize = 26;
 const AXIS_HEIGHT: usize = 64;
 /// What a saved chart has above its rows.
 const HEADING_HEIGHT: usize = 90;
+/// Narrower than this, in CSS pixels, bars have no figures behind them.
+const NARROW: i32 = 560;
 /// Rows of the chart of constants; the table has them all.
 const MOST_ROWS: usize = 12;
 
@@ -60,7 +62,7 @@ impl Model {
             thousands(workload.weights()),
             thousands(workload.activations())
         )];
-        said.extend(counts.notes.iter().map(|note| format!("{note}.")));
+        said.extend(counts.notes.iter().map(|note| as_sentence(note)));
         said.push(match &self.stored {
             None if self.made.is_none() => {
                 "Compress the network to see what its compressed weights take, decoding among it.".to_owned()
@@ -195,7 +197,7 @@ impl Panel {
         }
         drop(model);
         let title = self.tornado_title();
-        set_text(&e.tornado_title, &format!("Which constant moves the {title}?"));
+        set_text(&e.tornado_title, &format!("Which constant moves it most? {}", as_sentence(&title)));
         let label = format!("{title}, every constant at half and at double; the table holds the same");
         set(&e.tornado_plot, "aria-label", &label);
         self.show_cost_command(&line);
@@ -223,6 +225,10 @@ impl Panel {
         self.draw_spans(&e.parts_plot, &e.parts_canvas, &Spans::of_bills(&model.bills));
         let mut chart = Spans::of_tornado(&model.swings, model.quantity.unwrap_or(Quantity::Energy));
         chart.rows.truncate(MOST_ROWS);
+        if e.tornado_plot.client_width() < NARROW {
+            // Bars need the room; the table has the figures.
+            chart.rows.iter_mut().for_each(|row| row.label.clear());
+        }
         self.draw_spans(&e.tornado_plot, &e.tornado_canvas, &chart);
     }
 
@@ -237,6 +243,13 @@ impl Panel {
             let _ = plot::spans(&mut backend, chart, &theme, Scale::new(sized.scale));
         }
     }
+}
+
+/// A note with a capital letter and a full stop.
+fn as_sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).chain(['.']).collect()
 }
 
 fn layer_cells(layer: &LayerBill) -> Vec<String> {
