@@ -7,7 +7,7 @@
 //! | event | from | detail |
 //! |---|---|---|
 //! | `accuracy-hello` | boot script | nothing: the panel is asked for, tell it what is open |
-//! | `accuracy-state` | page | `{file, name, importance, recipe, methods, cost, made}`: `cost` is a line of the hardware model, `made` a compressed file |
+//! | `accuracy-state` | page | `{file, name, importance, recipe, methods, cost, made}`: hardware as a line, what was compressed |
 //! | `accuracy-data` | boot script | `{files, model}`: a data set, to be measured at once if the open file has the model's name |
 //! | `samples-given` | page | files of a data set; the boot script shows the panel and passes them on |
 //! | `accuracy-recipe` | panel | a recipe to take over, as a line |

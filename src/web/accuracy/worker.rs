@@ -8,7 +8,7 @@ use crate::network::counts;
 use crate::network::data::{DataSet, Preprocess, Values, reordered};
 use crate::network::evaluate::{Evaluator, Quantized, Setup};
 use crate::network::finetune::{Schedule, Training, finetune};
-use crate::network::importance::Sums;
+use crate::network::importance::{Kind, Sums};
 use crate::network::measure::Outputs;
 use crate::network::model::ModelBytes;
 use crate::network::precision::Scorer;
@@ -88,14 +88,7 @@ impl Serve<Networks> for State {
                 counts::of_shapes(&files).map(Answer::Counted).map_err(sentence)
             }
             Job::Time(timed) => timing::time(timed),
-            Job::Walk { kind, range } => {
-                let files = self.bench()?.float().map_err(sentence)?;
-                let (data, setup) = self.at_hand()?;
-                let mut sums = Sums::new(kind, &files, setup, data).map_err(sentence)?;
-                let count = range.1 - range.0;
-                sums.add(range.0..range.1, &|done| progress(done, count), &|| true).map_err(sentence)?;
-                Ok(Answer::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
-            }
+            Job::Walk { kind, range } => self.walk(kind, range.0..range.1, progress),
             Job::Prepare(trials) => {
                 self.scorer = None;
                 self.scorer = Some(self.scorer_of(&trials));
@@ -131,6 +124,20 @@ impl State {
         Graph::parse(bench.network().model()).map_err(sentence)?;
         *self = Self { bench: Some(bench), data: self.data.take(), ..Self::default() };
         Ok(Answer::Done)
+    }
+
+    fn walk(
+        &mut self,
+        kind: Kind,
+        range: std::ops::Range<usize>,
+        progress: &dyn Fn(usize, usize),
+    ) -> Result<Answer, String> {
+        let files = self.bench()?.float().map_err(sentence)?;
+        let (data, setup) = self.at_hand()?;
+        let mut sums = Sums::new(kind, &files, setup, data).map_err(sentence)?;
+        let count = range.len();
+        sums.add(range, &|done| progress(done, count), &|| true).map_err(sentence)?;
+        Ok(Answer::Walked { parts: sums.parts(), loss: sums.loss().to_owned() })
     }
 
     fn take_data(&mut self, files: &[(String, Vec<u8>)], check: bool) -> Result<Answer, String> {
