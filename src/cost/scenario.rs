@@ -195,7 +195,6 @@ mod tests {
             again.set(key.strip_prefix(PREFIX).unwrap(), &value).unwrap();
         }
         assert_eq!(again, said);
-        let mut again = again;
         again.set("activations", "").unwrap();
         assert!(!again.to_line().contains("activations"));
     }
