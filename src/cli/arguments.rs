@@ -469,6 +469,7 @@ impl RecipeArguments {
             recipe.set(key, value).map_err(usage)?;
         }
         recipe.check().map_err(usage)?;
+        recipe.scenario().map_err(|error| Failure::Usage(error.to_string()))?;
         if recipe.importance.source.is_some() && self.importance_file.is_none() {
             return Err(Failure::Usage(
                 "importance: expected --importance-file with it, found none".to_owned(),

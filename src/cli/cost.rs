@@ -135,7 +135,7 @@ fn scenario(asked: &CostArguments) -> Result<Option<Scenario>, Failure> {
     let read = |text: &String| {
         // The address before a link's fragment.
         let line = text.split_once('#').map_or(text.as_str(), |(_, fragment)| fragment);
-        Recipe::from_link(line).map(|(recipe, _)| recipe.cost).map_err(usage)
+        Recipe::from_link(line).map_err(usage)?.0.scenario().map_err(usage)
     };
     asked.recipe.as_ref().map(read).transpose()
 }

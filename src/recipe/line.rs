@@ -2,7 +2,7 @@
 
 use super::fields::{self, FIELDS};
 use super::{Recipe, refused};
-use crate::cost::{CostError, PREFIX};
+use crate::cost::{CostError, PREFIX, Scenario};
 use crate::number;
 use crate::quantize::{SettingsError, Value};
 use serde_json::Value as Json;
@@ -45,11 +45,8 @@ impl Recipe {
 
     /// [`to_line`](Self::to_line) and what the hardware model is to reckon with, which no compressed file holds.
     pub fn to_whole_line(&self) -> String {
-        let mut line = self.to_line();
-        for (key, value) in self.cost.pairs() {
-            let _ = write!(line, "&{key}={}", escape(&value));
-        }
-        line
+        let joint = if self.cost.is_empty() { "" } else { "&" };
+        self.to_line() + joint + &self.cost
     }
 
     /// Reads [`to_whole_line`](Self::to_whole_line) back and checks it; pairs may stand in any order.
@@ -76,15 +73,51 @@ impl Recipe {
             }
         }
         for (key, text) in pairs.iter().filter(|(key, _)| fields::find(key).is_none()) {
-            match key.strip_prefix(PREFIX) {
-                Some(id) => recipe.cost.set(id, text).map_err(of_cost)?,
-                None => {
-                    recipe.settings.insert(key.clone(), value_from(text));
-                }
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
+            if key.starts_with(PREFIX) && key.bytes().all(is_plain) {
+                recipe.say_cost(key, text);
+            } else {
+                recipe.settings.insert(key.clone(), value_from(text));
             }
         }
         recipe.check()?;
         Ok(recipe.without_absent())
+    }
+
+    fn say_cost(&mut self, key: &str, value: &str) {
+        if !self.cost.is_empty() {
+            self.cost.push('&');
+        }
+        self.cost.extend([key, "=", &escape(value)]);
+    }
+
+    /// What the hardware model is to reckon with, checked here and not where the line is read: the page's main binary passes it on.
+    ///
+    /// # Errors
+    ///
+    /// A key that is none, and a value that it does not take.
+    pub fn scenario(&self) -> Result<Scenario, CostError> {
+        let mut scenario = Scenario::default();
+        for (id, value) in self.cost_pairs() {
+            scenario.set(id, &value)?;
+        }
+        Ok(scenario)
+    }
+
+    /// Keys without the `cost.` before them, and values.
+    pub fn cost_pairs(&self) -> impl Iterator<Item = (&str, String)> {
+        self.cost.split('&').filter_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            Some((key.strip_prefix(PREFIX)?, unescape(value)?))
+        })
+    }
+
+    /// Says what the hardware model is to reckon with.
+    pub fn set_scenario(&mut self, scenario: &Scenario) {
+        self.cost.clear();
+        for (key, value) in scenario.pairs() {
+            self.say_cost(&key, &value);
+        }
     }
 
     /// Reads a recipe file: a line or its pairs as JSON, alone or as the field `recipe` of what the page and the program
@@ -130,11 +163,6 @@ impl Recipe {
         self.settings.insert(key.to_owned(), value_from(text));
         Ok(())
     }
-}
-
-/// What is wrong with hardware, as what is wrong with a recipe.
-fn of_cost(error: CostError) -> SettingsError {
-    SettingsError { field: error.part, expected: error.expected, found: error.found }
 }
 
 /// Reads a method parameter's value: a whole number, else a number, else a word.

@@ -15,7 +15,6 @@ pub use line::value_from;
 pub use patterns::{matches, patterns_text, roles_text};
 
 use crate::code::Kind;
-use crate::cost::Scenario;
 use crate::entropy::{Coder, Positions};
 use crate::importance::{Compensation, ImportanceChoice};
 use crate::quantize::methods::{self, DEFAULT_METHOD, Method, PAPER_METHOD};
@@ -57,9 +56,9 @@ pub struct Recipe {
     pub codebook: Option<String>,
     /// Hash of repaired tensors that take the places of the file's own; they are kept in a `.qsz`.
     pub repaired: Option<String>,
-    /// What the hardware model is to reckon with: keys that begin with `cost.`. It travels in links and recipe files and decides
-    /// nothing of a compressed file, which therefore does not hold it.
-    pub cost: Scenario,
+    /// What the hardware model is to reckon with: a line of keys that begin with `cost.`, which [`Recipe::scenario`] reads. It
+    /// travels in links and recipe files and decides nothing of a compressed file, which therefore does not hold it.
+    pub cost: String,
 }
 
 /// The coder of a recipe that names none.
@@ -83,7 +82,7 @@ impl Default for Recipe {
             carry: Carry::File,
             codebook: None,
             repaired: None,
-            cost: Scenario::default(),
+            cost: String::new(),
         }
     }
 }
@@ -356,12 +355,22 @@ mod tests {
         assert_eq!((again, hash.as_deref()), (recipe.clone(), Some("77")));
         let (again, _) = Recipe::from_json(&format!("{{\"recipe\": \"{line}\"}}")).unwrap();
         assert_eq!(again, recipe);
-        let sentence = |line: &str| Recipe::from_line(line).unwrap_err().to_string();
+        assert_eq!(recipe.scenario().unwrap().to_line(), "cost.format=e4m3&cost.technology=45&cost.dram=640");
+        let mut other = Recipe::default();
+        other.set_scenario(&recipe.scenario().unwrap());
+        assert_eq!(other.cost, recipe.cost);
+        let sentence = |line: &str| Recipe::from_line(line).unwrap().scenario().unwrap_err().to_string();
         assert_eq!(
             sentence("method=rdo&cost.dram=0"),
             "cost.dram: expected a number from 0.000001 to 1000000000, found 0"
         );
         assert!(sentence("cost.watts=1").starts_with("cost: expected a constant of docs/hardware-model.md"));
+        assert_eq!(
+            Recipe::from_line("cost.format=m3e3:bias%3D5").unwrap().scenario().unwrap().text("format"),
+            "m3e3:bias=5"
+        );
+        // Of files, whose keys can hold anything.
+        assert!(Recipe::from_json(r#"{"recipe": {"cost.a&b": "1"}}"#).is_err());
         assert_eq!(Recipe::default().to_whole_line(), Recipe::default().to_line());
     }
 

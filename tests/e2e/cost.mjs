@@ -137,8 +137,11 @@ pageTest("what is typed wrongly is said under its field, and the figures stay th
   }
 });
 
-pageTest("a link with a constant that cannot be is refused in a sentence", { fragment: "#method=uniform&cost.dram=0" }, async (page) => {
-  assert.match(await page.text(S.noticeText), /cost\.dram: expected a number from 0\.000001 to 1000000000, found 0/);
+pageTest("a constant of a link that cannot be is said under its field", { fragment: "#method=uniform&cost.dram=0&cost.clock=2", fetches }, async (page) => {
+  await load(page, network("lstm"));
+  assert.equal(await page.text(C("dram-error")), "dram: expected a number from 0.000001 to 1000000000, found 0");
+  assert.equal(await page.page.inputValue(C("dram")), "0");
+  assert.equal(await page.page.inputValue(C("clock")), "2");
 });
 
 pageTest("every method and coder is timed, on files that are the program's", { fetches }, async (page) => {

@@ -32,7 +32,7 @@ impl Panel for Accuracy {
                     {
                         // Importance is what the page has loaded, and hardware what was chosen, whatever the line says of it.
                         let recipe = &mut app.state.borrow_mut().wish.recipe;
-                        let Recipe { importance, cost, .. } = recipe.clone();
+                        let (importance, cost) = (recipe.importance.clone(), recipe.cost.clone());
                         *recipe = Recipe { importance, cost, ..found };
                     }
                     app.changed(Change::Recipe);
@@ -41,11 +41,8 @@ impl Panel for Accuracy {
             }
         });
         on(&app.document, "accuracy-cost", move |event| {
-            // The panel checked it.
-            if let Ok(found) = Recipe::from_line(&detail(&event).as_string().unwrap_or_default()) {
-                app.state.borrow_mut().wish.recipe.cost = found.cost;
-                app.changed(Change::Hardware);
-            }
+            app.state.borrow_mut().wish.recipe.cost = detail(&event).as_string().unwrap_or_default();
+            app.changed(Change::Hardware);
         });
         on(&app.document, "accuracy-importance", move |event| {
             if let Ok(file) = detail(&event).dyn_into::<File>() {
@@ -109,7 +106,7 @@ fn tell(app: &App) {
             put("made", &made.blob);
         }
         put("recipe", &JsValue::from_str(&state.solvable().to_line()));
-        put("cost", &JsValue::from_str(&state.wish.recipe.cost.to_line()));
+        put("cost", &JsValue::from_str(&state.wish.recipe.cost));
         let methods = &state.view.methods;
         put("methods", &JsValue::from_str(&methods.join(",")));
     }

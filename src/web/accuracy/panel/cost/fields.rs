@@ -1,7 +1,7 @@
 //! The fields: formats, batch, storage, technology, and every constant with its source.
 
 use super::super::Panel;
-use crate::cost::{CONSTANTS, Constants, PREFIX, Technology};
+use crate::cost::{CONSTANTS, Constants, CostError, PREFIX, Technology};
 use crate::web::dom::{append, clear, make, on, set, set_text, show};
 use std::rc::Rc;
 use wasm_bindgen::JsCast;
@@ -64,8 +64,7 @@ impl Panel {
                     None
                 }
                 Err(error) => {
-                    let sentence = error.to_string();
-                    let sentence = sentence.strip_prefix(PREFIX).unwrap_or(&sentence).to_owned();
+                    let sentence = sentence(&error);
                     model.wrong.insert(id.to_owned(), sentence.clone());
                     Some(sentence)
                 }
@@ -177,6 +176,12 @@ impl Panel {
             e.constants.set_open(true);
         }
     }
+}
+
+/// What is wrong with a field, without what stands before its key in lines.
+pub(super) fn sentence(error: &CostError) -> String {
+    let sentence = error.to_string();
+    sentence.strip_prefix(PREFIX).unwrap_or(&sentence).to_owned()
 }
 
 /// Says under a field what is wrong with it, or nothing.

@@ -25,7 +25,8 @@ use elements::Elements;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use web_sys::{Blob, Document};
+use wasm_bindgen::JsCast;
+use web_sys::{Blob, Document, HtmlInputElement};
 
 /// The section of the panel.
 pub struct Cost {
@@ -37,6 +38,8 @@ pub struct Cost {
 #[derive(Debug, Default)]
 struct Model {
     scenario: Scenario,
+    /// What was heard of it last, or told.
+    line: String,
     /// What is wrong with fields, by their keys.
     wrong: BTreeMap<String, String>,
     counts: Option<Counts>,
@@ -86,15 +89,9 @@ impl Panel {
 
     /// Hears what the page's recipe or link says, and what was compressed.
     pub(super) fn hear_cost(self: &Rc<Self>, line: &str, made: Option<Blob>) {
-        let is_other = self.cost.model.borrow().scenario.to_line() != line;
-        // The page checked it.
-        if let Some(recipe) = is_other.then(|| Recipe::from_line(line)).and_then(Result::ok) {
-            {
-                let mut model = self.cost.model.borrow_mut();
-                model.scenario = recipe.cost;
-                model.wrong.clear();
-            }
-            self.fill_cost_fields();
+        let is_other = self.cost.model.borrow().line != line;
+        if is_other {
+            self.take_line(line);
         }
         let is_new = !same(self.cost.model.borrow().made.as_ref(), made.as_ref());
         if is_new {
@@ -168,9 +165,41 @@ impl Panel {
         });
     }
 
+    /// Takes what a link or a recipe says; what is wrong with it is said under its field.
+    fn take_line(self: &Rc<Self>, line: &str) {
+        let said = Recipe { cost: line.to_owned(), ..Recipe::default() };
+        let mut typed = Vec::new();
+        {
+            let mut model = self.cost.model.borrow_mut();
+            (model.scenario, model.line) = (Scenario::default(), line.to_owned());
+            model.wrong.clear();
+            for (id, value) in said.cost_pairs() {
+                if let Err(error) = model.scenario.set(id, &value) {
+                    model.wrong.insert(id.to_owned(), fields::sentence(&error));
+                    typed.push((id.to_owned(), value));
+                }
+            }
+        }
+        for (id, value) in typed {
+            let field = self.document.get_element_by_id(&format!("cost-{id}"));
+            match field.and_then(|field| field.dyn_into::<HtmlInputElement>().ok()) {
+                Some(field) => field.set_value(&value),
+                None => self
+                    .say(&format!("The link says what the hardware model does not know: cost.{id}={value}")),
+            }
+        }
+        self.fill_cost_fields();
+    }
+
     /// Tells the page what its link and recipe are to say.
     fn tell_cost(&self) {
-        let line = self.cost.model.borrow().scenario.to_line();
+        let line = {
+            let mut model = self.cost.model.borrow_mut();
+            let mut recipe = Recipe::default();
+            recipe.set_scenario(&model.scenario);
+            model.line.clone_from(&recipe.cost);
+            recipe.cost
+        };
         self.dispatch("accuracy-cost", &line.into());
     }
 }

@@ -293,7 +293,7 @@ fn download_recipe(app: &App) {
     let Some(made) = &state.answers.compressed else { return };
     let report = &made.outcome;
     let Report { recipe, source_hash, file_hash, .. } = report;
-    let cost = state.wish.recipe.cost.to_line();
+    let cost = &state.wish.recipe.cost;
     let joint = if cost.is_empty() { "" } else { "&" };
     // Lines and hashes have no character that JSON escapes.
     let json = format!(
