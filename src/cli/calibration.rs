@@ -1,8 +1,8 @@
 //! Commands that learn from unlabelled data: what a network multiplies its weights by, and what repairs a quantized one.
 
-use super::arguments::{NetworkArguments, RecipeArguments};
+use super::arguments::{NetworkArguments, RecipeArguments, RepairArguments};
 use super::context::Context;
-use super::network::{inputs, lines, measured_on, open};
+use super::network::{file_lines, inputs, lines, measured_on, open};
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::native::file_name;
@@ -61,13 +61,10 @@ pub(super) fn calibrate(context: &Context, network: &NetworkArguments, output: &
 }
 
 /// Compresses by a recipe, repairs, and measures both on samples that were not used.
-///
-/// `calibration` are the files to repair with and how many of their samples.
 pub(super) fn repair(
     context: &Context,
-    network: &NetworkArguments,
-    recipe: &RecipeArguments,
-    (calibration, calibration_samples): (&[PathBuf], Option<u32>),
+    (network, recipe): (&NetworkArguments, &RecipeArguments),
+    RepairArguments { calibration, calibration_samples }: &RepairArguments,
     output: &Path,
 ) -> Result<(), Failure> {
     let mut read = inputs(network, recipe);
@@ -101,8 +98,7 @@ pub(super) fn repair(
         lines(&then).join("\n"),
         "after".to_owned(),
         lines(&now).join("\n"),
-        format!("file                 {} bytes, ratio {:.2}", outcome.file_bytes, outcome.float32_ratio),
-        format!("recipe               {}", outcome.recipe),
+        file_lines(outcome),
     ];
     let json = json!({
         "before": then, "after": now, "repaired": found.tensors, "samples": samples, "data_hash": data.hash(samples),

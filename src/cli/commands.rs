@@ -73,9 +73,8 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
             network::importance(&context, &network, &kind, &output, half)
         }
         Action::Calibrate { network, output } => calibration::calibrate(&context, &network, &output),
-        Action::Repair { network, recipe, calibration, calibration_samples, output } => {
-            let data = (calibration.as_slice(), calibration_samples);
-            calibration::repair(&context, &network, &recipe, data, &output)
+        Action::Repair { network, recipe, repair, output } => {
+            calibration::repair(&context, (&network, &recipe), &repair, &output)
         }
         Action::Precision { network, precision: wanted, output, svg } => {
             precision::search(&context, &network, &wanted, output.as_deref(), svg.as_deref())

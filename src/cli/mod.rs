@@ -10,6 +10,7 @@ mod context;
 mod cost;
 mod decode;
 mod network;
+mod number_arguments;
 mod numbers;
 mod precision;
 mod print;

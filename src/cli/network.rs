@@ -5,6 +5,7 @@ use super::context::Context;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::native::file_name;
+use crate::engine::report::Outcome;
 use crate::engine::targets::{Measured, Target, Trial};
 use crate::network::Network;
 use crate::network::data::DataSet;
@@ -483,13 +484,21 @@ pub(super) fn measured_on(
     Ok(measure(&outputs, data.labels_of(range.clone()), Some(&reference)))
 }
 
+/// The size of a file and the recipe that made it.
+pub(super) fn file_lines(outcome: &Outcome) -> String {
+    let Outcome { file_bytes, float32_ratio, recipe, .. } = outcome;
+    format!(
+        "file                 {file_bytes} bytes, ratio {float32_ratio:.2}\nrecipe               {recipe}"
+    )
+}
+
 /// What retraining gave, measured before and after, line by line.
 fn tuned_lines(
     tuned: &Tuned,
     (then, now): (&Measures, &Measures),
     trained: usize,
     tested: usize,
-) -> [String; 8] {
+) -> [String; 7] {
     let Tuned { quantized, losses, .. } = tuned;
     [
         format!("retrained on         {trained} samples, measured on {tested} others"),
@@ -501,10 +510,6 @@ fn tuned_lines(
             "losses by epoch      {}",
             losses.iter().map(|l| format!("{l:.5}")).collect::<Vec<_>>().join(" ")
         ),
-        format!(
-            "file                 {} bytes, ratio {:.2}",
-            quantized.outcome.file_bytes, quantized.outcome.float32_ratio
-        ),
-        format!("recipe               {}", quantized.outcome.recipe),
+        file_lines(&quantized.outcome),
     ]
 }

@@ -1,8 +1,9 @@
 //! Accuracy of a network in number formats.
 
-use super::arguments::{NetworkArguments, NumbersArguments};
+use super::arguments::NetworkArguments;
 use super::context::Context;
 use super::network::{lines, open};
+use super::number_arguments::NumbersArguments;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::network::NetworkError;

@@ -22,7 +22,8 @@ pub struct Factor {
 }
 
 impl Factor {
-    /// The factor of the symmetric matrix `moments`, of `inputs` rows, with `damping` times its mean diagonal added to the diagonal.
+    /// The factor of the symmetric matrix `moments`, of `inputs` rows, with `damping` times its mean diagonal added to the
+    /// diagonal.
     ///
     /// A third of inputs³ multiply-adds in float64, in the same order on every target; inputs²·8 bytes beside the matrix.
     ///

@@ -1,10 +1,10 @@
 //! Compensation: letting each weight repair the errors of those before it.
 //!
 //! The error that quantizing gives the output y = W x of a layer is a quadratic form in the errors of a unit's weights, whose
-//! matrix is the second moments H = E[x xᵀ] of the inputs. Optimal brain surgery solves it for the weights that are still free
-//! (B. Hassibi and D. Stork, "Second order derivatives for network pruning", NIPS 1993); going through the inputs in order that is
-//! one triangular factor for all units of a layer (E. Frantar et al., "GPTQ", 2022; Babai's nearest plane: J. Chen et al. 2025).
-//! In the form used here the cost is a sum over weights, exactly:
+//! matrix is the second moments H = E[x xᵀ] of the inputs. Optimal brain surgery solves it for the weights that are still
+//! free (B. Hassibi and D. Stork, "Second order derivatives for network pruning", NIPS 1993); going through the inputs in
+//! order that is one triangular factor for all units of a layer (E. Frantar et al., "GPTQ", 2022; Babai's nearest plane: J.
+//! Chen et al. 2025). In the form used here the cost is a sum over weights, exactly:
 //!
 //! ```text
 //! e H eᵀ = Σⱼ cⱼ (vⱼ − ŵⱼ)²       vⱼ = wⱼ + Σ_{i<j} gᵢⱼ eᵢ       e = w − ŵ
@@ -139,8 +139,8 @@ impl<'a> Feedback<'a> {
         run - (self.first + at) % run
     }
 
-    /// Passes the `errors` of the weights from `at` on, all of one place, to the weights behind them, which are `targets` from the
-    /// run's first on.
+    /// Passes the `errors` of the weights from `at` on, all of one place, to the weights behind them, which are `targets`
+    /// from the run's first on.
     pub fn push(&self, at: usize, errors: &[f32], targets: &mut [f32]) {
         let (run, place) = (self.factors.run.max(1), self.place(at));
         let Some(factor) = self.factor(at) else { return };

@@ -2,8 +2,8 @@
 
 use super::{Feedback, dot};
 
-/// The targets of a run of weights. Weights are decided in order; the target of one is known once those before it are that tell on
-/// it: of units whose weights follow one another all of them, of units side by side those of earlier places.
+/// The targets of a run of weights. Weights are decided in order; the target of one is known once those before it are that
+/// tell on it: of units whose weights follow one another all of them, of units side by side those of earlier places.
 #[derive(Debug)]
 pub struct Targets<'a> {
     weights: &'a [f32],
@@ -37,7 +37,8 @@ impl<'a> Targets<'a> {
         self.pushed.get(at).copied().unwrap_or(weight)
     }
 
-    /// The weight itself with the errors before it but for those of the last `without`, of units whose weights follow one another.
+    /// The weight itself with the errors before it but for those of the last `without`, of units whose weights follow one
+    /// another.
     #[inline(always)]
     pub fn get_without(&self, at: usize, shares: &[f32], without: usize) -> f32 {
         let weight = self.weights.get(at).copied().unwrap_or(0.0);

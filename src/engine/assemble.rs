@@ -14,7 +14,6 @@ use crate::container::{
 };
 use crate::formats::{self, Contents, Source, Template, TensorHeader};
 use crate::model::{FileFormat, Model};
-use crate::quantize::SettingsError;
 use crate::rate_distortion::sqnr_db;
 use crate::recipe::Checked;
 use crate::tensor::{Storage, Tensor};
@@ -339,20 +338,6 @@ pub fn decoded_bytes(reader: &Reader) -> u64 {
 pub fn parameters(reader: &Reader) -> u64 {
     let own = |entry: &&Entry| entry.dtype.is_float() && !matches!(entry.content, Content::SameAs(_));
     reader.manifest().tensors.iter().filter(own).map(Entry::len).sum()
-}
-
-/// The values of a container's codebooks, in order.
-pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
-    // What is not a list of levels is never retrained, and a few bytes of it stand for many values.
-    let read = |index| match reader.codebook(index)?.as_levels() {
-        Some(levels) => Ok(levels.values().to_vec()),
-        None => Err(EngineError::from(SettingsError {
-            field: "codebook".to_owned(),
-            expected: "codebooks that are lists of levels".to_owned(),
-            found: "another kind".to_owned(),
-        })),
-    };
-    (0..reader.codebooks()).map(read).collect()
 }
 
 /// Opens a `.qsz` with the default limits.

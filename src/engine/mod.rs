@@ -44,13 +44,12 @@ pub use crate::importance::Importance;
 pub use crate::task::{BLOCK_WEIGHTS, Task, batches, sketch_tasks, tasks};
 pub(crate) use crate::task::{pack, unpack};
 pub use assemble::{
-    Assembler, Export, check_blocks, codebooks, decode_to, decoded_bytes, is_container, open_container,
-    parameters,
+    Assembler, Export, check_blocks, decode_to, decoded_bytes, is_container, open_container, parameters,
 };
 pub use encode::encode;
 pub use passes::{assignments, prepare};
 pub use plan::Plan;
-pub use replaced::{Repaired, Replaced, levels_hash};
+pub use replaced::{Repaired, Replaced, codebooks, levels_hash};
 pub use restore::{Digest, Restored, Sink, digests, elements};
 pub use session::Session;
 pub use sketch::sketch;

@@ -1,9 +1,10 @@
-//! What a `.qsz` holds in the places of a method's own values and of the file's own tensors: retrained codebooks, and tensors that
-//! were repaired because what is quantized around them changed.
+//! What a `.qsz` holds in the places of a method's own values and of the file's own tensors: retrained codebooks, and tensors
+//! that were repaired because what is quantized around them changed.
 //!
 //! A recipe names both by their hashes, and can be carried out again with them alone.
 
-use super::{EngineError, codebooks, elements};
+use super::EngineError;
+use super::restore::elements;
 use crate::container::{Content, Reader};
 use crate::formats::{Limits, Source, TensorReader};
 use crate::model::Model;
@@ -138,4 +139,18 @@ pub fn levels_hash(levels: &[Vec<f32>]) -> String {
         }
     }
     format!("{:032x}", hasher.digest128())
+}
+
+/// The values of a container's codebooks, in order.
+pub fn codebooks(reader: &Reader) -> Result<Vec<Vec<f32>>, EngineError> {
+    // What is not a list of levels is never retrained, and a few bytes of it stand for many values.
+    let read = |index| match reader.codebook(index)?.as_levels() {
+        Some(levels) => Ok(levels.values().to_vec()),
+        None => Err(EngineError::from(SettingsError {
+            field: "codebook".to_owned(),
+            expected: "codebooks that are lists of levels".to_owned(),
+            found: "another kind".to_owned(),
+        })),
+    };
+    (0..reader.codebooks()).map(read).collect()
 }

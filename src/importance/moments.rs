@@ -2,9 +2,9 @@
 //! and GPTQ (Frantar et al. 2022, section 3) start from; one for each group of units where groups see other inputs, as in grouped
 //! convolutions and the directions of a recurrent layer.
 //!
-//! Without [compensation](super::Compensation) a weight's error is weighed by the diagonal alone, with it by the whole matrix.
-//! Under the matrix's name and [`UNITS`] may stand what the errors of each unit are multiplied by: how much the loss curves with its
-//! output.
+//! Without [compensation](super::Compensation) a weight's error is weighed by the diagonal alone, with it by the whole
+//! matrix. Under the matrix's name and [`UNITS`] may stand what the errors of each unit are multiplied by: how much the loss
+//! curves with its output.
 
 use super::matching::{Matched, by_name};
 use super::values::{Columns, Values};

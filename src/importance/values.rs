@@ -29,8 +29,8 @@ pub enum Values {
     PerWeight,
     /// A number for every column.
     PerColumn(Columns),
-    /// The second moments E[x xᵀ] of what the columns are multiplied by: a symmetric matrix, or one for each group of units, whose
-    /// diagonal is a number for every column.
+    /// The second moments E[x xᵀ] of what the columns are multiplied by: a symmetric matrix, or one for each group of units,
+    /// whose diagonal is a number for every column.
     SecondMoments(Columns),
 }
 
@@ -80,8 +80,8 @@ impl Columns {
         }
     }
 
-    /// The columns of each of `groups` groups of units of `tensor` that have `count` inputs: what ends its shape, or a share of what
-    /// begins it.
+    /// The columns of each of `groups` groups of units of `tensor` that have `count` inputs: what ends its shape, or a share
+    /// of what begins it.
     pub(super) fn of_group(tensor: &Tensor, count: u64, groups: u64) -> Option<Self> {
         let mut inner = 1u64;
         for extent in tensor.shape.iter().rev().filter(|_| tensor.found.inputs != InputAxis::First) {

@@ -270,8 +270,9 @@ impl<'a> Differentiator<'a> {
         Ok(sums)
     }
 
-    /// An estimate of [`squared_gradients`](Self::squared_gradients) by one walk: with signs ξ drawn for the classes, the square of
-    /// what the logits' Σᵢ √pᵢ ξᵢ ∂(−log pᵢ) gives has that diagonal for its mean. The signs are those of the sample's number.
+    /// An estimate of [`squared_gradients`](Self::squared_gradients) by one walk: with signs ξ drawn for the classes, the
+    /// square of what the logits' Σᵢ √pᵢ ξᵢ ∂(−log pᵢ) gives has that diagonal for its mean. The signs are those of the
+    /// sample's number.
     fn sampled_squares(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
         let values = self.forward(sample..sample + 1)?;
         let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();

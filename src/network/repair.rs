@@ -1,19 +1,20 @@
 //! Repairs in closed form, from unlabelled samples: statistics of batch normalisations and biases that belong to what the
 //! quantized network computes.
 //!
-//! Quantized weights move the means and variances of what a layer gives. Over the same samples, with m and v of the values that enter
-//! a batch normalisation in the float network (f) and in the quantized one (q), channel by channel:
+//! Quantized weights move the means and variances of what a layer gives. Over the same samples, with m and v of the values
+//! that enter a batch normalisation in the float network (f) and in the quantized one (q), channel by channel:
 //!
 //! ```text
 //! μ ← μ + (m_q − m_f)        σ² ← σ² · v_q / v_f, the ratio held within 0.2 and 5
 //! b ← b + (m_f − m_q)        of what a layer gives with its bias, where no normalisation follows
 //! ```
 //!
-//! Repaired values are rounded to bfloat16: what they are measured from is not sure of more, and the file keeps half the bytes.
-//! By difference and ratio, never estimated anew: what the network's training knew of μ and σ² stays. Data-free quantization's bias
-//! correction is the same for biases (M. Nagel et al., "Data-free quantization through weight equalization and bias correction",
-//! ICCV 2019, section 4.2). A repaired layer changes what enters those behind it, so one is measured after the other, in the order
-//! that they are run in: all at once, each would repair what those before it have repaired by then.
+//! Repaired values are rounded to bfloat16: what they are measured from is not sure of more, and the file keeps half the
+//! bytes. By difference and ratio, never estimated anew: what the network's training knew of μ and σ² stays. Data-free
+//! quantization's bias correction is the same for biases (M. Nagel et al., "Data-free quantization through weight
+//! equalization and bias correction", ICCV 2019, section 4.2). A repaired layer changes what enters those behind it, so one
+//! is measured after the other, in the order that they are run in: all at once, each would repair what those before it have
+//! repaired by then.
 //!
 //! Cost: for every repaired layer a run of the network up to it.
 

@@ -91,7 +91,8 @@ impl Recipe {
         self.cost.extend([key, "=", &escape(value)]);
     }
 
-    /// What the hardware model is to reckon with, checked here and not where the line is read: the page's main binary passes it on.
+    /// What the hardware model is to reckon with, checked here and not where the line is read: the page's main binary passes
+    /// it on.
     ///
     /// # Errors
     ///

@@ -16,8 +16,8 @@ pub(super) enum Vectors {
         /// Groups.
         groups: usize,
     },
-    /// The states before each step of a recurrent layer, `[steps, directions, samples, units]`, of which those are last first that
-    /// are named.
+    /// The states before each step of a recurrent layer, `[steps, directions, samples, units]`, of which those are last first
+    /// that are named.
     States {
         /// For every direction whether it begins at the end.
         reversed: Vec<bool>,
