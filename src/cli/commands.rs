@@ -22,12 +22,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
-    let context = Context {
-        jobs: arguments.jobs.map_or_else(cores, usize::from),
-        json: arguments.json,
-        bars: Bars::new(arguments.quiet),
-    };
+    let context = context_of(&arguments);
     match arguments.command {
         Action::Inspect { file } => inspect(&context, &file),
         Action::Sweep { file, recipe, methods, output, timings: true, .. } => {
@@ -81,6 +76,15 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         }
         Action::Cost(asked) => cost::cost(&context, &asked),
         Action::Methods => list_methods(&context),
+    }
+}
+
+fn context_of(arguments: &Arguments) -> Context {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    Context {
+        jobs: arguments.jobs.map_or_else(cores, usize::from),
+        json: arguments.json,
+        bars: Bars::new(arguments.quiet),
     }
 }
 
