@@ -77,6 +77,11 @@ impl Factor {
         self.curvatures.len()
     }
 
+    /// Whether any share is other than zero.
+    pub fn tells(&self) -> bool {
+        self.shares.iter().any(|share| *share != 0.0)
+    }
+
     /// Mⱼⱼ², what a squared error of vⱼ costs, for every input j.
     pub fn curvatures(&self) -> &[f64] {
         &self.curvatures

@@ -68,6 +68,11 @@ impl Factors {
         self.groups.first().map_or(0, Factor::inputs)
     }
 
+    /// Whether there is anything to pass on: inputs that hang together.
+    pub fn tell(&self) -> bool {
+        self.groups.iter().any(Factor::tells)
+    }
+
     /// Bytes that they take, about.
     pub fn bytes(&self) -> usize {
         self.groups.iter().map(|factor| factor.inputs() * (2 * factor.inputs() + 8)).sum()

@@ -26,7 +26,7 @@ impl<'a> Targets<'a> {
     }
 
     /// What weight `at` is to be. What is exactly zero stays so.
-    #[inline(always)]
+    #[inline]
     pub fn get(&self, at: usize) -> f32 {
         let weight = self.weights.get(at).copied().unwrap_or(0.0);
         let Some(feedback) = self.feedback.filter(|_| weight != 0.0) else { return weight };
@@ -39,7 +39,7 @@ impl<'a> Targets<'a> {
 
     /// The weight itself with the errors before it but for those of the last `without`, of units whose weights follow one
     /// another.
-    #[inline(always)]
+    #[inline]
     pub fn get_without(&self, at: usize, shares: &[f32], without: usize) -> f32 {
         let weight = self.weights.get(at).copied().unwrap_or(0.0);
         let shares = shares.get(..shares.len().saturating_sub(without)).unwrap_or_default();
@@ -48,13 +48,13 @@ impl<'a> Targets<'a> {
     }
 
     /// The weight `at` itself.
-    #[inline(always)]
+    #[inline]
     pub fn weight(&self, at: usize) -> f32 {
         self.weights.get(at).copied().unwrap_or(0.0)
     }
 
     /// Takes it that the next weight is `value`.
-    #[inline(always)]
+    #[inline]
     pub fn decide(&mut self, value: f32) {
         let Some(feedback) = self.feedback else { return };
         let at = self.errors.len();

@@ -51,7 +51,7 @@ fn targets_are_the_weights_with_the_shares_of_earlier_errors() {
         let whitened = Feedback::new(&factors, 0).whitened(&errors);
         let rounded = weights.iter().zip(&errors).zip(&whitened).all(|((w, e), part)| {
             let value = w - e;
-            (part.abs() <= 0.501) && (value - value.round()).abs() < 1e-4
+            (part.abs() <= 0.501) && (value - value.round_ties_even()).abs() < 1e-4
         });
         assert!(rounded, "what is left of every target is less than half a step: {inputs} {run}");
     }

@@ -31,9 +31,10 @@ impl<'a> BlockReader<'a> {
         let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
         let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
         let (importance_reader, factors) = match input.importance {
-            Some((source, importance)) if plan.has_importance && quantized => {
-                (Some(importance.reader(source, task.tensor)?), importance.factors(source, task.tensor)?)
-            }
+            Some((source, importance)) if plan.has_importance && quantized => (
+                Some(importance.reader(source, task.tensor)?),
+                importance.factors(source, task.tensor)?.filter(|factors| factors.tell()),
+            ),
             _ => (None, None),
         };
         Ok(Self {

@@ -29,7 +29,7 @@ pub use moments::UNITS;
 pub use sources::ImportanceSource;
 pub use values::{Partner, Values};
 
-use crate::compensation::Factors;
+use crate::compensation::{Factor, Factors};
 use crate::formats::{FormatError, Source, TensorReader};
 use crate::model::Model;
 use crate::task::{Misfit, Task, pack, unpack};
@@ -203,10 +203,12 @@ impl Importance {
         if let Some(factors) = self.factors(source, task.tensor)? {
             // The rest of the matrices counts as well.
             partner.each_matrix(source, &mut |matrix| {
-                matrix.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+                for number in matrix {
+                    hasher.update(&number.to_le_bytes());
+                }
                 Ok(())
             })?;
-            let curvatures = factors.groups.iter().flat_map(|factor| factor.curvatures());
+            let curvatures = factors.groups.iter().flat_map(Factor::curvatures);
             survey.numbers = curvatures.map(|curvature| *curvature as f32).collect();
         }
         let (mut bytes, mut values) = (Vec::new(), Vec::new());

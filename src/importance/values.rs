@@ -188,9 +188,7 @@ impl Partner {
         let Values::SecondMoments(columns) = self.values else { return false };
         let per_group = self.weights.checked_div(self.groups).unwrap_or(0);
         let unit = columns.count.saturating_mul(columns.run);
-        let is_whole =
-            unit > 0 && per_group.is_multiple_of(unit) && self.weights.is_multiple_of(self.groups.max(1));
-        is_whole
+        unit > 0 && per_group.is_multiple_of(unit) && self.weights.is_multiple_of(self.groups.max(1))
     }
 
     /// Hands over its matrices, one after the other.

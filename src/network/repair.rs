@@ -258,7 +258,7 @@ fn statistics(
 struct Sums {
     /// A value near the mean of each channel.
     near: Vec<f64>,
-    sums: Vec<f64>,
+    offs: Vec<f64>,
     squares: Vec<f64>,
     count: u64,
 }
@@ -269,15 +269,15 @@ impl Sums {
         let axis = if is_last { shape.len().saturating_sub(1) } else { 1 };
         let Some(channels) = shape.get(axis).copied().filter(|channels| *channels > 0) else { return };
         let inner: usize = shape.iter().skip(axis + 1).product::<usize>().max(1);
-        if self.sums.is_empty() {
+        if self.offs.is_empty() {
             let first = |channel: usize| values.as_slice().and_then(|all| all.get(channel * inner)).copied();
             self.near = (0..channels).map(|channel| first(channel).map_or(0.0, f64::from)).collect();
-            (self.sums, self.squares) = (vec![0.0; channels], vec![0.0; channels]);
+            (self.offs, self.squares) = (vec![0.0; channels], vec![0.0; channels]);
         }
         for (at, run) in values.as_slice().unwrap_or_default().chunks(inner).enumerate() {
             let channel = at % channels;
             let (Some(near), Some(sum), Some(square)) =
-                (self.near.get(channel), self.sums.get_mut(channel), self.squares.get_mut(channel))
+                (self.near.get(channel), self.offs.get_mut(channel), self.squares.get_mut(channel))
             else {
                 return;
             };
@@ -292,7 +292,7 @@ impl Sums {
 
     fn finish(self) -> Channels {
         let count = self.count.max(1) as f64;
-        let offs: Vec<f64> = self.sums.iter().map(|sum| sum / count).collect();
+        let offs: Vec<f64> = self.offs.iter().map(|sum| sum / count).collect();
         let means = self.near.iter().zip(&offs).map(|(near, off)| near + off).collect();
         let variances = self
             .squares

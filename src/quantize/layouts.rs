@@ -124,6 +124,7 @@ mod tests {
     use super::super::{Value, scaled};
     use super::*;
     use crate::code::{Code, Scaled};
+    use crate::compensation::ErrorCosts;
     use crate::entropy::Rows;
     use crate::tensor::Codec;
     use std::fmt::Write as _;
@@ -273,7 +274,8 @@ mod tests {
         let settings = Settings::new(scaled::PARAMETERS, &given.into()).unwrap();
         let code = Code::Scaled(scaled::code(&settings).unwrap());
         let (mut symbols, mut values) = (Vec::new(), Vec::new());
-        let assigned = code.assign(weights, Default::default(), Rows::default(), None, &mut symbols).unwrap();
+        let assigned =
+            code.assign(weights, ErrorCosts::default(), Rows::default(), None, &mut symbols).unwrap();
         code.extend_values(&symbols, assigned.scales(Rows::default()), &mut values);
         (symbols, assigned.scales.unwrap().1, values)
     }

@@ -189,6 +189,7 @@ fn largest_of(magnitudes: &[(f64, u64)], count: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compensation::ErrorCosts;
     use crate::histogram::Histogram;
     use crate::quantize::Value;
 
@@ -221,7 +222,7 @@ mod tests {
                 (code(settings).unwrap().of_tensor(largest), Vec::new(), Vec::new());
             let code = crate::code::Code::Scaled(code);
             let rows = crate::entropy::Rows::default();
-            let assigned = code.assign(&weights, Default::default(), rows, None, &mut symbols).unwrap();
+            let assigned = code.assign(&weights, ErrorCosts::default(), rows, None, &mut symbols).unwrap();
             code.extend_values(&symbols, assigned.scales(rows), &mut values);
             let error: f64 =
                 weights.iter().zip(&values).map(|(w, v)| f64::from(w - v) * f64::from(w - v)).sum();

@@ -345,7 +345,9 @@ fn units(layer: &Moments, graph: &Graph, shape: &[usize], values: &[f64]) -> Vec
         *sum = if trace > 0.0 { *sum / trace } else { 0.0 };
     }
     let mean = units.iter().sum::<f64>() / count.max(1) as f64;
-    units.iter_mut().for_each(|unit| *unit = unit.max(LEAST_UNIT * mean));
+    for unit in &mut units {
+        *unit = unit.max(LEAST_UNIT * mean);
+    }
     units
 }
 
@@ -392,7 +394,9 @@ impl Calibration {
         for layer in &self.layers {
             for values in [&layer.matrices, &layer.units] {
                 bytes.clear();
-                values.iter().for_each(|x| bytes.extend_from_slice(&(*x as f32).to_le_bytes()));
+                for x in values {
+                    bytes.extend_from_slice(&(*x as f32).to_le_bytes());
+                }
                 writer.write(&bytes)?;
             }
         }

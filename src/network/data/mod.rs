@@ -159,10 +159,10 @@ impl DataSet {
             match &series.values {
                 Values::U8(values) => hasher.update(values.get(..count).unwrap_or(values)),
                 Values::F32(values) => {
-                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()))
+                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()));
                 }
                 Values::I32(values) => {
-                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()))
+                    values.iter().take(count).for_each(|x| hasher.update(&x.to_le_bytes()));
                 }
             }
         }
