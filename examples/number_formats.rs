@@ -10,6 +10,7 @@
 //! weights and writes the decoded weights, then their symbols, 16 bits each, then the scales (and minima) as a file has them.
 
 use quantscope::code::Code;
+use quantscope::compensation::ErrorCosts;
 use quantscope::entropy::Rows;
 use quantscope::number_format::{Format, Scale};
 use quantscope::quantize::{Settings, Value, scaled};
@@ -36,7 +37,7 @@ fn blocks(layout: &str, fit: &str) -> Result<Vec<u8>, Failure> {
     let code = scaled::code(&Settings::new(scaled::PARAMETERS, &given.into())?)?.of_tensor(largest);
     let code = Code::Scaled(code);
     let (mut symbols, mut values) = (Vec::new(), Vec::new());
-    let assigned = code.assign(&weights, None, Rows::default(), None, &mut symbols)?;
+    let assigned = code.assign(&weights, ErrorCosts::default(), Rows::default(), None, &mut symbols)?;
     code.extend_values(&symbols, assigned.scales(Rows::default()), &mut values);
     let mut out = bytes(&values);
     out.extend(symbols.iter().flat_map(|symbol| symbol.to_le_bytes()));

@@ -8,6 +8,7 @@ mod properties;
 mod resign;
 
 use quantscope::code::{Assigned, Code, Codebook, Fit, ScaleType, Scaled, ScaledCode};
+use quantscope::compensation::ErrorCosts;
 use quantscope::container::{
     BLOCK_WEIGHTS, BlockEncoding, Coding, ContainerError, ContainerErrorKind, Content, EncodedBlock, Entry,
     Granularity, Ledger, Limits, Manifest, Reader, Tables, Writer, block_weights, encode_block, rows_of,
@@ -49,7 +50,7 @@ fn scaled_blocks(shape: &[u64], weights: &[f32], format: &ScaledCode) -> Vec<(Ro
     chunks
         .map(|(chunk, block)| {
             let (rows, mut symbols) = (rows_of(shape, block), Vec::new());
-            let assigned = code.assign(chunk, Default::default(), rows, None, &mut symbols).unwrap();
+            let assigned = code.assign(chunk, ErrorCosts::default(), rows, None, &mut symbols).unwrap();
             (rows, symbols, assigned)
         })
         .collect()

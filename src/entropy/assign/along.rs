@@ -6,7 +6,9 @@
 //!
 //! Cost: per weight and state `DEPTH` multiply-adds and six prices, and the multiply-adds of one unit's feedback for all.
 
-use super::{BitCosts, Model, Path, RateCosts, SEGMENT, STATES, Search, Trellis, cheapest, code};
+use super::{
+    BitCosts, BranchMetric, Model, Path, RateCosts, SEGMENT, STATES, Search, Trellis, cheapest, code,
+};
 use crate::compensation::{Feedback, Targets, dot};
 use crate::entropy::neighbours::{Columns, Prediction};
 use crate::entropy::predict::Predictor;
@@ -137,6 +139,19 @@ impl<'a> Paths<'a> {
         best
     }
 
+    /// The cheapest number on one grid whose place has this parity; one copy of it, called.
+    #[inline(never)]
+    fn branch(
+        &self,
+        asked: (f32, f32),
+        odd: bool,
+        parity: i32,
+        expected: (&Prediction, &RateCosts),
+    ) -> BranchMetric {
+        let ((x, h), (prediction, prices)) = (asked, expected);
+        self.search.branch(x, h, odd, parity, prediction, prices)
+    }
+
     /// One step of every path.
     fn step(&mut self, at: usize, predictions: &[Prediction; 2], prices: &RateCosts) {
         let weight = self.targets.weight(at);
@@ -154,7 +169,8 @@ impl<'a> Paths<'a> {
             let x = if weight == 0.0 { 0.0 } else { common + dot(survivor.last(at, own), shares) };
             let odd = Trellis::is_odd(from as u8);
             for parity in 0..2 {
-                let metric = self.search.branch(x, h, odd, parity, &predictions[usize::from(odd)], prices);
+                let expected = (&predictions[usize::from(odd)], prices);
+                let metric = self.branch((x, h), odd, parity, expected);
                 let cost = survivor.cost + metric.cost;
                 let to = usize::from(self.trellis.next(from as u8, parity));
                 if let Some(way) = ways.get_mut(to).filter(|way| cost < way.cost) {
