@@ -11,3 +11,4 @@ import "./faults.mjs";
 import "./accuracy.mjs";
 import "./precision.mjs";
 import "./cost.mjs";
+import "./compensation.mjs";
