@@ -218,7 +218,7 @@ fn more_columns_than_can_be_held_are_refused_before_they_are_read() {
         let refused = Importance::new(source, &ImportanceChoice::of(source), &model, &other).unwrap_err();
         assert_eq!(
             refused.to_string(),
-            "importance: expected at most 33554432 columns in all, found 1099511627776"
+            "importance: expected at most 33554432 columns and units in all, found 1099511627776"
         );
     }
 }
