@@ -294,7 +294,7 @@ impl Importance {
 
     /// What passes the errors of the model's tensor `tensor` on, where they are compensated and its partner has second moments.
     ///
-    /// Made once and [held](held): inputs³ / 3 multiply-adds.
+    /// Made once and held: inputs³ / 3 multiply-adds.
     pub fn factors(
         &self,
         source: &dyn Source,

@@ -2,7 +2,7 @@
 //! state has errors of its own, so its weights have targets of their own.
 //!
 //! Per-survivor processing: R. Raheli, A. Polydoros and C. Tzou, IEEE Trans. Comm. 43, 1995. A path's errors reach back
-//! [`DEPTH`] weights; what is further back is decided by the cheapest path, and paths that differ from it there end.
+//! `DEPTH` weights; what is further back is decided by the cheapest path, and paths that differ from it there end.
 //!
 //! Cost: per weight and state `DEPTH` multiply-adds and six prices, and the multiply-adds of one unit's feedback for all.
 

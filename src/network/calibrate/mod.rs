@@ -3,11 +3,11 @@
 //! The error that quantizing gives a linear layer's outputs is a quadratic form in its weights' errors, and H is its matrix
 //! (see [`crate::compensation`]). It is the mean over samples of a sum over positions: the pixels of a convolution, the steps
 //! of a sequence. Beside it stands, for every unit, how much the loss curves with its output, Σⱼ h / tr H by the diagonal of
-//! the Gauss-Newton matrix, estimated on [`CURVED`] samples, floored at 1 % of its mean, which puts all layers on one scale
+//! the Gauss-Newton matrix, estimated on `CURVED` samples, floored at 1 % of its mean, which puts all layers on one scale
 //! (nats); without it where an operator cannot be walked back, and then that is said.
 //!
-//! Of layers with very many positions as many are drawn, with a fixed seed, as [`ENOUGH`] times the inputs ask for over all
-//! samples. Products are float32, sums of [`CHUNK`] of them float32 and all others float64, in one order.
+//! Of layers with very many positions as many are drawn, with a fixed seed, as `ENOUGH` times the inputs ask for over all
+//! samples. Products are float32, sums of `CHUNK` of them float32 and all others float64, in one order.
 //!
 //! Cost: for a layer of D inputs, D²/2 multiply-adds for every position and 8·D² bytes.
 
@@ -288,7 +288,7 @@ impl Sums {
     }
 }
 
-/// Adds `share` times the products of all pairs of columns, of [`CHUNK`] numbers each, to the upper triangle of `matrix`.
+/// Adds `share` times the products of all pairs of columns, of `CHUNK` numbers each, to the upper triangle of `matrix`.
 fn add_products(columns: &[f32], inputs: usize, share: f64, matrix: &mut [f64]) {
     /// Columns that are held near while they meet others.
     const TILE: usize = 32;
