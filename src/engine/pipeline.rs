@@ -5,7 +5,7 @@
 use super::native::run;
 #[cfg(not(target_arch = "wasm32"))]
 use super::native::{Files, open_files};
-use super::replaced::Replaced;
+use super::replaced::{Repaired, Replaced};
 use super::report::{Outcome, Verification};
 use super::restore::{Emitter, Restored};
 use super::verify::split_off;
@@ -14,6 +14,7 @@ use crate::container::Reader;
 use crate::formats::{self, Limits, Source};
 use crate::model::Model;
 use crate::recipe::Recipe;
+use std::collections::BTreeMap;
 use std::io::Write;
 #[cfg(not(target_arch = "wasm32"))]
 use std::path::Path;
@@ -186,6 +187,19 @@ impl<S: Source + Sync> Opened<S> {
         reader: &Reader,
     ) -> Result<Replaced, EngineError> {
         Replaced::read(recipe, file, reader, (&self.source, self.session.model()))
+    }
+
+    /// `values` in the places of the tensors of these names, but for wrappers' prefixes, and the sorted names of those that change.
+    pub fn repaired(
+        &self,
+        values: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<(Repaired, Vec<String>), EngineError> {
+        let model = self.session.model();
+        let repaired = Repaired::of_values((&self.source, model), values)?;
+        let names = repaired.tensors().filter_map(|index| Some(model.tensors.get(index)?.name.clone()));
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        Ok((repaired, names))
     }
 
     /// Carries out a plan.

@@ -116,7 +116,7 @@ impl Plan {
         solutions: Option<&[Solution]>,
     ) -> Result<Self, EngineError> {
         let Checked { method, settings, .. } = recipe;
-        super::replaced::check(recipe, &Recipe { codebook: None, repaired: None, ..Recipe::default() })?;
+        super::replaced::check(recipe, &Recipe::default())?;
         let mut plan = Self {
             recipe: recipe.clone(),
             fates: Vec::with_capacity(model.tensors.len()),

@@ -6,10 +6,11 @@
 use super::EngineError;
 use super::restore::elements;
 use crate::container::{Content, Reader};
-use crate::formats::{Limits, Source, TensorReader};
+use crate::formats::{Limits, Source, TensorReader, matching_name};
 use crate::model::Model;
 use crate::quantize::SettingsError;
 use crate::recipe::Recipe;
+use crate::tensor::{Dtype, Tensor};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -69,32 +70,56 @@ impl Repaired {
         reader: &Reader,
         (source, model): (&dyn Source, &Model),
     ) -> Result<Self, EngineError> {
-        let mut all = BTreeMap::new();
+        let mut repaired = Self::default();
         for (index, (tensor, entry)) in model.tensors.iter().zip(&reader.manifest().tensors).enumerate() {
             let is_same_kind = entry.dtype == tensor.dtype && entry.shape == tensor.shape;
             if !matches!(entry.content, Content::Kept) || !tensor.dtype.is_float() || !is_same_kind {
                 continue;
             }
-            let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+            let mut theirs = Vec::new();
             elements(file, reader, index, &mut |part| {
                 theirs.extend_from_slice(part);
                 Ok(())
             })?;
-            TensorReader::new(source, tensor, &Limits::default())?.read(0..tensor.len(), &mut ours)?;
-            if theirs != ours {
-                all.insert(index, theirs);
-            }
+            repaired.insert((source, model), index, theirs)?;
         }
-        Ok(Self(all))
+        Ok(repaired)
     }
 
-    /// Puts `values` in the place of a tensor, as its type holds them.
-    pub fn insert(&mut self, model: &Model, tensor: usize, values: &[f32]) {
-        let mut bytes = Vec::new();
-        if let Some(tensor) = model.tensors.get(tensor) {
-            tensor.dtype.extend_bytes(values, &mut bytes);
+    /// `values` in the places of the tensors of these names, as their types hold them.
+    pub(super) fn of_values(
+        (source, model): (&dyn Source, &Model),
+        values: &BTreeMap<String, Vec<f32>>,
+    ) -> Result<Self, EngineError> {
+        let mut repaired = Self::default();
+        for (name, values) in values {
+            let same = |tensor: &Tensor| matching_name(&tensor.name) == matching_name(name);
+            let Some(index) = model.tensors.iter().position(same) else { continue };
+            let mut elements = Vec::new();
+            model
+                .tensors
+                .get(index)
+                .map_or(Dtype::F32, |tensor| tensor.dtype)
+                .extend_bytes(values, &mut elements);
+            repaired.insert((source, model), index, elements)?;
         }
-        self.0.insert(tensor, bytes);
+        Ok(repaired)
+    }
+
+    /// Puts elements in the place of a tensor where they are others than its own: whoever reads the file can tell no more.
+    fn insert(
+        &mut self,
+        (source, model): (&dyn Source, &Model),
+        index: usize,
+        elements: Vec<u8>,
+    ) -> Result<(), EngineError> {
+        let tensor = model.tensors.get(index).ok_or(EngineError::Message)?;
+        let mut own = Vec::new();
+        TensorReader::new(source, tensor, &Limits::default())?.read(0..tensor.len(), &mut own)?;
+        if elements != own {
+            self.0.insert(index, elements);
+        }
+        Ok(())
     }
 
     /// Whether nothing is repaired.

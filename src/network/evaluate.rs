@@ -11,7 +11,7 @@ use super::{Array, Graph, Network, NetworkError};
 use crate::container::Reader;
 use crate::engine::pipeline::Opened;
 use crate::engine::report::Outcome;
-use crate::engine::{self, EngineError, Plan, Repaired, Replaced, open_container};
+use crate::engine::{self, EngineError, Plan, Replaced, open_container};
 use crate::formats::{self, Limits, Part, Source, TensorReader, matching_name, shown};
 use crate::importance::{ImportanceChoice, Values};
 use crate::model::Model;
@@ -195,23 +195,6 @@ impl Evaluator {
             self.put(&mut bytes, place, &elements)?;
         }
         Ok(files.with(bytes))
-    }
-
-    /// The tensors of the weights' file that `values` names as the network does, with these values.
-    pub(super) fn repaired(
-        &mut self,
-        recipe: &Recipe,
-        values: &BTreeMap<String, Vec<f32>>,
-    ) -> Result<Repaired, NetworkError> {
-        let model = self.opened(recipe)?.session.model();
-        let mut repaired = Repaired::default();
-        for (name, values) in values {
-            let same = |tensor: &Tensor| matching_name(&tensor.name) == matching_name(name);
-            if let Some(index) = model.tensors.iter().position(same) {
-                repaired.insert(model, index, values);
-            }
-        }
-        Ok(repaired)
     }
 
     /// Carries out a recipe.
