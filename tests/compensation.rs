@@ -44,14 +44,19 @@ fn factors(moments: &[f32], inputs: usize, weights: usize, run: usize) -> Factor
     Factors { groups: vec![Factor::new(moments, inputs, 0.01).unwrap()], group_len: weights, run }
 }
 
+/// What the error of each of so many weights of one group costs.
+fn curvatures(factors: &Factors, weights: usize) -> Vec<f32> {
+    let of = |i: usize| factors.groups[0].curvatures()[i / factors.run % factors.inputs()] as f32;
+    (0..weights).map(of).collect()
+}
+
 /// Numbers that the search chooses where bits cost nothing.
 fn chosen(weights: &[f32], factors: &Factors, states: u32) -> Vec<i32> {
     let numbering = Numbering { pruned: false, centre: CENTRE };
     let context = Context::even(2 * usize::from(CENTRE) + 1, numbering).unwrap();
     let context = context.along(Trellis::new(states).unwrap());
     let rows = Rows { length: factors.inputs() * factors.run / factors.run, ..Rows::default() };
-    let mut each = Vec::new();
-    factors.costs(0..weights.len() as u64, &[], &mut each);
+    let each = curvatures(factors, weights.len());
     let costs = ErrorCosts { each: Some(&each), feedback: Some(Feedback::new(factors, 0)) };
     let goal = Goal { step: 1.0, bit: 0.0 };
     let mut symbols = Vec::new();
@@ -172,8 +177,7 @@ fn a_trellis_goes_beyond_rounding_by_the_errors_of_its_own_paths() {
             let numbers = chosen(&scaled, &factors, states);
             let errors: Vec<f32> =
                 scaled.iter().zip(&numbers).map(|(w, m)| (w - *m as f32) / scale).collect();
-            let mut each = Vec::new();
-            factors.costs(0..w.len() as u64, &[], &mut each);
+            let each = curvatures(&factors, w.len());
             let parts = Feedback::new(&factors, 0).whitened(&errors);
             parts
                 .iter()

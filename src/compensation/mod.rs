@@ -77,18 +77,6 @@ impl Factors {
     pub fn bytes(&self) -> usize {
         self.groups.iter().map(|factor| factor.inputs() * (2 * factor.inputs() + 8)).sum()
     }
-
-    /// What the squared error of every weight of `range` costs, with `units` times it where units weigh differently; appends.
-    pub fn costs(&self, range: std::ops::Range<u64>, units: &[f32], costs: &mut Vec<f32>) {
-        let (run, inputs) = (self.run.max(1), self.inputs().max(1));
-        for i in range {
-            let i = i as usize;
-            let group = self.groups.get(i.checked_div(self.group_len).unwrap_or(0));
-            let cost = group.and_then(|factor| factor.curvatures().get(i / run % inputs));
-            let unit = units.get(i / (run * inputs) * run + i % run).copied().unwrap_or(1.0);
-            costs.push((cost.copied().unwrap_or(0.0) * f64::from(unit)) as f32);
-        }
-    }
 }
 
 /// What passes errors on within a run of a tensor's weights.

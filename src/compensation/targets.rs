@@ -28,11 +28,10 @@ impl<'a> Targets<'a> {
     /// What weight `at` is to be. What is exactly zero stays so.
     #[inline]
     pub fn get(&self, at: usize) -> f32 {
-        let weight = self.weights.get(at).copied().unwrap_or(0.0);
+        let weight = self.weight(at);
         let Some(feedback) = self.feedback.filter(|_| weight != 0.0) else { return weight };
         if feedback.is_along() {
-            let shares = feedback.shares(at);
-            return weight + dot(shares, self.errors.get(at - shares.len()..at).unwrap_or_default());
+            return self.get_without(at, feedback.shares(at), 0);
         }
         self.pushed.get(at).copied().unwrap_or(weight)
     }
@@ -41,10 +40,9 @@ impl<'a> Targets<'a> {
     /// another.
     #[inline]
     pub fn get_without(&self, at: usize, shares: &[f32], without: usize) -> f32 {
-        let weight = self.weights.get(at).copied().unwrap_or(0.0);
         let shares = shares.get(..shares.len().saturating_sub(without)).unwrap_or_default();
         let end = at.saturating_sub(without);
-        weight + dot(shares, self.errors.get(end - shares.len()..end).unwrap_or_default())
+        self.weight(at) + dot(shares, self.errors.get(end - shares.len()..end).unwrap_or_default())
     }
 
     /// The weight `at` itself.

@@ -71,21 +71,6 @@ fn a_run_that_begins_later_is_the_same_run() {
 }
 
 #[test]
-fn costs_are_those_of_place_group_and_unit() {
-    for (inputs, run) in [(4, 1), (4, 3)] {
-        let (factors, weights) = example(inputs, run);
-        let units: Vec<f32> = (0..6).map(|unit| 1.0 + unit as f32).collect();
-        let mut costs = Vec::new();
-        factors.costs(0..weights.len() as u64, &units, &mut costs);
-        for (i, cost) in costs.iter().enumerate() {
-            let (own, place) = unit(i, inputs, run);
-            let expected = factors.groups[i / factors.group_len].curvatures()[place] * f64::from(units[own]);
-            assert_eq!(*cost, expected as f32);
-        }
-    }
-}
-
-#[test]
 fn weights_that_are_zero_stay_so_and_without_feedback_all_do() {
     let (factors, mut weights) = example(4, 1);
     weights[2] = 0.0;

@@ -36,10 +36,8 @@ pub(super) fn matched(model: &Model, other: &Model) -> Matched {
 
 fn fit(ours: &Tensor, theirs: &Tensor) -> Result<Values, String> {
     let columns = match theirs.shape.as_slice() {
-        [rows, columns] if rows == columns => {
-            Columns::of(ours, *columns).or_else(|| Columns::of_group(ours, *columns, 1))
-        }
-        [groups, rows, columns] if rows == columns => Columns::of_group(ours, *columns, *groups),
+        [rows, columns] if rows == columns => Columns::of_inputs(ours, *columns, 1),
+        [groups, rows, columns] if rows == columns => Columns::of_inputs(ours, *columns, *groups),
         _ => None,
     };
     columns

@@ -80,9 +80,15 @@ impl Columns {
         }
     }
 
+    /// The columns of matrices of the second moments of `count` inputs, as many matrices as there are groups of units.
+    pub fn of_inputs(tensor: &Tensor, count: u64, groups: u64) -> Option<Self> {
+        let whole = Self::of(tensor, count).filter(|_| groups == 1);
+        whole.or_else(|| Self::of_group(tensor, count, groups))
+    }
+
     /// The columns of each of `groups` groups of units of `tensor` that have `count` inputs: what ends its shape, or a share
     /// of what begins it.
-    pub(super) fn of_group(tensor: &Tensor, count: u64, groups: u64) -> Option<Self> {
+    fn of_group(tensor: &Tensor, count: u64, groups: u64) -> Option<Self> {
         let mut inner = 1u64;
         for extent in tensor.shape.iter().rev().filter(|_| tensor.found.inputs != InputAxis::First) {
             inner = inner.checked_mul(*extent)?;
@@ -329,6 +335,27 @@ mod tests {
                     assert_eq!(values, expected, "{columns:?} {start}..{end}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn weights_have_the_number_of_their_group_and_place_times_that_of_their_unit() {
+        // Two groups of three units of four inputs, one after the other or side by side.
+        for run in [1, 3] {
+            let columns = Columns { count: 4, run };
+            let ours = tensor(&[24], InputAxis::Unknown);
+            let theirs = tensor(&[2, 4, 4], InputAxis::Unknown);
+            let partner = Partner::new(&ours, &theirs, Values::SecondMoments(columns));
+            let numbers: Vec<f32> = (0..8).map(|i| 0.3 + i as f32).collect();
+            let units: Vec<f32> = (0..6).map(|unit| 1.0 + unit as f32).collect();
+            let mut spread = Vec::new();
+            partner.spread((&numbers, &units), 0..24, &mut spread);
+            for (i, value) in (0u64..).zip(&spread) {
+                let (group, place) = (i / 12, i / run % 4);
+                let unit = i / (run * 4) * run + i % run;
+                assert_eq!(*value, numbers[(group * 4 + place) as usize] * units[unit as usize], "{run} {i}");
+            }
+            assert_eq!(spread.len(), 24);
         }
     }
 }

@@ -22,9 +22,10 @@ use super::{Array, Graph, Network, NetworkError};
 use crate::compensation::dot;
 use crate::formats::{self, Contents, Limits, TensorHeader, Writer};
 use crate::importance::UNITS;
-use crate::model::FileFormat;
+use crate::importance::values::Columns;
+use crate::model::{FileFormat, Model};
 use crate::random::SplitMix64;
-use crate::tensor::Dtype;
+use crate::tensor::{Dtype, Tensor};
 use sites::{Site, sites};
 use std::collections::{BTreeMap, BTreeSet};
 use vectors::Rows;
@@ -107,13 +108,17 @@ pub fn calibrate(
         start = end;
         progress(end);
     }
-    let mut calibration = run.finish(files)?;
+    let weights = formats::open(files, &Limits::default())?;
+    let mut calibration = run.finish(&weights)?;
     let some = samples.min(CURVED);
     match compute(Kind::Sampled, files, setup, data, some, &|_| (), go_on) {
         Ok(curvature) => {
-            for (name, shape, values) in &curvature.tensors {
+            for (name, _, values) in &curvature.tensors {
+                let Some(weight) = weights.tensors.iter().find(|tensor| tensor.name == *name) else {
+                    continue;
+                };
                 for layer in calibration.layers.iter_mut().filter(|layer| layer.name == *name) {
-                    layer.units = units(layer, &graph, shape, values);
+                    layer.units = units(layer, weight, values);
                 }
             }
         }
@@ -201,7 +206,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn finish(self, files: &ModelBytes) -> Result<Calibration, NetworkError> {
+    fn finish(self, weights: &Model) -> Result<Calibration, NetworkError> {
         let mut layers: BTreeMap<String, Moments> = BTreeMap::new();
         for (site, sums) in self.sites.into_iter().zip(self.sums).filter(|(_, sums)| sums.vectors > 0) {
             let matrices = sums.means(self.samples);
@@ -226,7 +231,6 @@ impl<'a> Run<'a> {
         if layers.is_empty() {
             return Err(NetworkError::graph("its layers", "one that multiplies by a constant", "none"));
         }
-        let weights = formats::open(files, &Limits::default())?;
         let without: Vec<String> = (weights.tensors.iter())
             .filter(|tensor| {
                 tensor.found.role == crate::role::Role::Weight && !layers.contains_key(&tensor.name)
@@ -325,13 +329,13 @@ fn drawn(count: usize, wanted: usize, seed: u64) -> Vec<usize> {
 }
 
 /// How much the loss curves with every unit's output: what its weights' curvature sums to over the trace of their moments.
-fn units(layer: &Moments, graph: &Graph, shape: &[usize], values: &[f64]) -> Vec<f64> {
+fn units(layer: &Moments, weight: &Tensor, values: &[f64]) -> Vec<f64> {
     let n = layer.inputs;
     let count = values.len().checked_div(n).unwrap_or(0);
     let per_group = values.len().checked_div(layer.groups).unwrap_or(0);
-    // Units side by side where the first axis is that of the inputs.
-    let is_first = inputs_are_first(graph, &layer.name, shape, n * layer.groups);
-    let run = if is_first { shape.iter().skip(1).product::<usize>().max(1) } else { 1 };
+    // As whoever reads the matrices finds the units.
+    let Some(columns) = Columns::of_inputs(weight, n as u64, layer.groups as u64) else { return Vec::new() };
+    let run = (columns.run as usize).max(1);
     let trace = |group: usize| (0..n).map(|i| layer.matrices[group * n * n + i * (n + 1)]).sum::<f64>();
     let mut units = vec![0.0; count];
     for (i, value) in values.iter().enumerate() {
@@ -349,16 +353,6 @@ fn units(layer: &Moments, graph: &Graph, shape: &[usize], values: &[f64]) -> Vec
         *unit = unit.max(LEAST_UNIT * mean);
     }
     units
-}
-
-/// Whether the inputs are the first axis of a weight, as the nodes that take it say.
-fn inputs_are_first(graph: &Graph, name: &str, shape: &[usize], inputs: usize) -> bool {
-    let takes = |operator: &str| {
-        graph.nodes.iter().any(|node| node.operator == operator && node.input(1) == Some(name))
-    };
-    let gemm = graph.nodes.iter().find(|node| node.operator == "Gemm" && node.input(1) == Some(name));
-    let is_plain = gemm.is_some_and(|node| node.int("transB", 0) == 0);
-    shape.first() == Some(&inputs) && (takes("MatMul") || takes("ConvTranspose") || is_plain)
 }
 
 impl Calibration {
