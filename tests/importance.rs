@@ -80,11 +80,7 @@ fn moments(numbers: &[Vec<f32>; 3]) -> Vec<u8> {
 
 /// All of a compressed file but its manifest, and what was noted.
 fn compressed(importance: Vec<u8>, line: &str) -> ([Vec<u8>; 2], Vec<String>) {
-    let recipe = Recipe::from_line(line).unwrap();
-    let mut opened =
-        Opened::sketch((model(), "m".to_owned()), Some(importance), &recipe, 2, &|_, _, _| ()).unwrap();
-    let (file, outcome, plan) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
-    assert_eq!(opened.verify(&plan, &file, &|_, _, _| ()).unwrap().mismatches, 0, "{line}");
+    let (file, outcome) = support::compressed(model(), importance, line);
     let reader = open_container(&file).unwrap();
     let ledger = reader.ledger();
     let bytes = |bits: u64| (bits / 8) as usize;

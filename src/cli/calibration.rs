@@ -2,12 +2,11 @@
 
 use super::arguments::{NetworkArguments, RecipeArguments, RepairArguments};
 use super::context::Context;
-use super::network::{file_lines, inputs, lines, measured_on, open};
+use super::network::{file_lines, inputs, lines, measured_on, open, open_to_learn, taught_and_tested};
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::native::file_name;
 use crate::network::calibrate::{Moments, calibrate as measured};
-use crate::network::data::DataSet;
 use crate::network::repair::repair as repaired;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -16,18 +15,15 @@ use std::path::{Path, PathBuf};
 /// Measures the second moments of a network's inputs, and writes them.
 pub(super) fn calibrate(context: &Context, network: &NetworkArguments, output: &Path) -> Result<(), Failure> {
     refuse_harm(&[output], &inputs(network, &RecipeArguments::default()))?;
-    let one = NetworkArguments { samples: Some(1), ..network.clone() };
-    let validation = open(context, &one, None)?;
-    let all = validation.data.samples;
-    let samples = network.samples.map_or(all, |n| (n as usize).min(all));
+    let (validation, samples) = open_to_learn(context, network)?;
     let files = validation.evaluator.float()?;
     let show = |done: usize| context.bars.count("calibrating", done as u64, samples as u64);
     let found = measured(&files, &validation.setup, &validation.data, samples, &show, &|| true);
     context.bars.clear();
     let found = found?;
     let name = file_name(&network.network);
-    let data = (validation.data.kind.as_str(), validation.data.hash(samples));
-    let bytes = found.to_safetensors(&name, (data.0, &data.1), &validation.setup)?;
+    let hash = validation.data.hash(samples);
+    let bytes = found.to_safetensors(&name, (&validation.data.kind, &hash), &validation.setup)?;
     write_whole(output, &bytes)?;
     let row = |layer: &Moments| {
         let (inputs, groups) = (layer.inputs.to_string(), layer.groups.to_string());
@@ -50,7 +46,7 @@ pub(super) fn calibrate(context: &Context, network: &NetworkArguments, output: &
         "kind": "moments",
         "samples": found.samples,
         "preprocess": preprocess,
-        "data_hash": data.1,
+        "data_hash": hash,
         "notes": found.notes,
         "tensors": found.layers.iter().map(|layer| json!({
             "name": layer.name, "inputs": layer.inputs, "groups": layer.groups, "vectors": layer.vectors,
@@ -73,15 +69,8 @@ pub(super) fn repair(
     let importance = recipe.importance_file.as_deref();
     let recipe = recipe.recipe()?;
     let mut validation = open(context, network, importance)?;
-    let (all, half) = (validation.samples, validation.samples / 2);
-    let (data, samples, tested) = if calibration.is_empty() {
-        (validation.data.clone(), half, half..all)
-    } else {
-        let data = DataSet::read(calibration)?;
-        let samples = data.samples;
-        (data, samples, 0..all)
-    };
-    let samples = calibration_samples.map_or(samples, |n| samples.min(n as usize));
+    let (data, range, tested) = taught_and_tested(&validation, calibration)?;
+    let samples = calibration_samples.map_or(range.len(), |n| range.len().min(n as usize));
     let setup = validation.setup.clone();
     let show = |done: usize, of: usize| context.bars.count("repairing", done as u64, of as u64);
     let found = repaired(&mut validation.evaluator, &recipe, (&setup, &data, samples), &show, &|| true);

@@ -47,6 +47,17 @@ pub(super) fn open(
     Ok(Validation::open(&paths, network.preprocess.as_deref(), samples, context.jobs, &show)?)
 }
 
+/// Opens everything to learn from the data, of which but one sample is run; how many are asked for.
+pub(super) fn open_to_learn(
+    context: &Context,
+    network: &NetworkArguments,
+) -> Result<(Validation, usize), Failure> {
+    let one = NetworkArguments { samples: Some(1), ..network.clone() };
+    let validation = open(context, &one, None)?;
+    let all = validation.data.samples;
+    Ok((validation, network.samples.map_or(all, |n| (n as usize).min(all))))
+}
+
 /// Measures, a line each.
 pub(super) fn lines(measures: &Measures) -> Vec<String> {
     let mut lines = Vec::new();
@@ -375,10 +386,7 @@ pub fn importance(
 ) -> Result<(), Failure> {
     let kind = Kind::from_id(kind).ok_or_else(|| Failure::Usage(format!("kind: found {kind}")))?;
     refuse_harm(&[output], &inputs(network, &RecipeArguments::default()))?;
-    let one = NetworkArguments { samples: Some(1), ..network.clone() };
-    let validation = open(context, &one, None)?;
-    let all = validation.data.samples;
-    let samples = network.samples.map_or(all, |n| (n as usize).min(all));
+    let (validation, samples) = open_to_learn(context, network)?;
     let files = validation.evaluator.float()?;
     let show = |done: usize| context.bars.count("differentiating", done as u64, samples as u64);
     let computed = compute(kind, &files, &validation.setup, &validation.data, samples, &show, &|| true);
@@ -442,15 +450,7 @@ pub fn finetune(
     let recipe_file = recipe.importance_file.as_deref();
     let recipe = recipe.recipe()?;
     let mut validation = open(context, network, recipe_file)?;
-    // Without data of its own to train on, the first half trains and the second half validates.
-    let (all, half) = (validation.samples, validation.samples / 2);
-    let (train, range, tested) = if tuning.train.is_empty() {
-        (validation.data.clone(), 0..half, half..all)
-    } else {
-        let train = DataSet::read(&tuning.train)?;
-        let samples = train.samples;
-        (train, 0..samples, 0..all)
-    };
+    let (train, range, tested) = taught_and_tested(&validation, &tuning.train)?;
     let schedule =
         Schedule { epochs: tuning.epochs as usize, batch: tuning.batch as usize, rate: tuning.rate };
     let setup = validation.setup.clone();
@@ -468,6 +468,21 @@ pub fn finetune(
         "before": then, "after": now, "losses": tuned.losses, "schedule": schedule, "outcome": tuned.quantized.outcome,
     });
     context.say(&text.join("\n"), &json)
+}
+
+/// The data to learn from, which of its samples, and which of the validation's examine what was learned: without files of their
+/// own to learn from, the first half of the data teaches and the second half examines.
+pub(super) fn taught_and_tested(
+    validation: &Validation,
+    files: &[PathBuf],
+) -> Result<(DataSet, Range<usize>, Range<usize>), Failure> {
+    let (all, half) = (validation.samples, validation.samples / 2);
+    if files.is_empty() {
+        return Ok((validation.data.clone(), 0..half, half..all));
+    }
+    let data = DataSet::read(files)?;
+    let samples = data.samples;
+    Ok((data, 0..samples, 0..all))
 }
 
 /// Measures other weights on some of the samples.

@@ -6,11 +6,10 @@
 use super::Failure;
 use super::arguments::CheckArguments;
 use super::context::Context;
-use crate::engine::Replaced;
-use crate::engine::Session;
 use crate::engine::native::{Files, open_files};
 use crate::engine::pipeline::Opened;
 use crate::engine::settle::{Felt, MOST_BYTES, Run, Settling};
+use crate::engine::{Replaced, Session};
 use crate::model::{FileFormat, Model};
 use crate::network::allot::allot;
 use crate::network::check::{Check, Checker};

@@ -155,7 +155,7 @@ mod tests {
     use crate::random::SplitMix64;
 
     /// Second moments of `count` random samples of `inputs` numbers that hang together.
-    pub fn moments(inputs: usize, count: usize, seed: u64) -> Vec<f32> {
+    fn moments(inputs: usize, count: usize, seed: u64) -> Vec<f32> {
         let mut random = SplitMix64::new(seed);
         let mut sums = vec![0.0; inputs * inputs];
         for _ in 0..count {

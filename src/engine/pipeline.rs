@@ -189,7 +189,8 @@ impl<S: Source + Sync> Opened<S> {
         Replaced::read(recipe, file, reader, (&self.source, self.session.model()))
     }
 
-    /// `values` in the places of the tensors of these names, but for wrappers' prefixes, and the sorted names of those that change.
+    /// `values` in the places of the tensors of these names, but for wrappers' prefixes, and the sorted names of those that
+    /// change.
     pub fn repaired(
         &self,
         values: &BTreeMap<String, Vec<f32>>,

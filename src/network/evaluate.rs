@@ -352,6 +352,9 @@ fn each_tensor(file: &[u8], reader: &Reader, take: &mut Take) -> Result<(), Netw
     Ok(())
 }
 
+/// Elements of values in between that are held at once.
+const MOST_HELD: usize = 24 << 20;
+
 /// How a network is run on data: inputs, preprocessing, the output that is its answer.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Setup {
@@ -419,6 +422,13 @@ impl Setup {
         range: std::ops::Range<usize>,
     ) -> Result<BTreeMap<String, Array>, NetworkError> {
         data.batch(&self.bindings, &self.preprocess, range)
+    }
+
+    /// Samples per run where values in between are held, so that they stay within about 96 MB; `values` are those of one sample.
+    pub(super) fn batch_of<'a>(&self, values: impl IntoIterator<Item = &'a Array>) -> usize {
+        let one: usize = values.into_iter().map(|array| array.shape().iter().product::<usize>()).sum();
+        let fits = (MOST_HELD / one.max(1)).clamp(1, 100);
+        if self.batch == 1 { 1 } else { fits }
     }
 
     /// Runs the network on the samples `range`; `go_on` is asked before every batch.

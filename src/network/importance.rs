@@ -180,12 +180,9 @@ impl<'a> Differentiator<'a> {
         self.loss
     }
 
-    /// Samples per run, so that the values in between stay within about 96 MB.
+    /// Samples per run.
     fn batch(&self) -> Result<usize, NetworkError> {
-        let one: usize =
-            self.forward(0..1)?.values().map(|array| array.shape().iter().product::<usize>()).sum();
-        let fits = (24 << 20) / one.max(1);
-        Ok(fits.clamp(1, 100).min(if self.setup.batch == 1 { 1 } else { usize::MAX }))
+        Ok(self.setup.batch_of(self.forward(0..1)?.values()))
     }
 
     fn forward(&self, range: std::ops::Range<usize>) -> Result<BTreeMap<String, Array>, NetworkError> {
@@ -195,13 +192,17 @@ impl<'a> Differentiator<'a> {
         Ok(all)
     }
 
+    /// The logits among the values of a run.
+    fn logits_in(&self, values: &BTreeMap<String, Array>) -> Result<ArrayD<f32>, NetworkError> {
+        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
+        logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))
+    }
+
     /// Mean derivatives over the samples `range`, by constant, and the mean loss where there are labels.
     pub fn back(&self, range: std::ops::Range<usize>) -> Result<(Pairs, Option<f64>), NetworkError> {
         let count = range.len();
         let values = self.forward(range.clone())?;
-        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
-        let logits =
-            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let logits = self.logits_in(&values)?;
         if logits.iter().any(|value| !value.is_finite()) {
             return Err(NetworkError::data("the network's answers", "finite numbers", "one that is none"));
         }
@@ -221,9 +222,7 @@ impl<'a> Differentiator<'a> {
     /// until what is left has a probability below [`LEFT_OUT`]. Answers of one sample are taken as one loss, their mean.
     fn squared_gradients(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
         let values = self.forward(sample..sample + 1)?;
-        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
-        let logits =
-            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let logits = self.logits_in(&values)?;
         let classes = classes(logits.shape(), 1)?;
         let rows = logits.len() / classes.max(1);
         let mut sums: BTreeMap<String, ArrayD<f32>> = BTreeMap::new();
@@ -275,9 +274,7 @@ impl<'a> Differentiator<'a> {
     /// sample's number.
     fn sampled_squares(&self, sample: usize) -> Result<BTreeMap<String, ArrayD<f32>>, NetworkError> {
         let values = self.forward(sample..sample + 1)?;
-        let logits = values.get(&self.logits).and_then(Array::as_floats).cloned();
-        let logits =
-            logits.ok_or_else(|| NetworkError::Run("its output is no array of floats".to_owned()))?;
+        let logits = self.logits_in(&values)?;
         let classes = classes(logits.shape(), 1)?;
         let rows = logits.len() / classes.max(1);
         let share = 1.0 / (rows.max(1) as f32).sqrt();

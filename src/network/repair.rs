@@ -33,8 +33,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The least and the largest ratio of variances that is believed.
 const RATIOS: (f64, f64) = (0.2, 5.0);
-/// Elements of values in between that are held at once.
-const MOST_HELD: usize = 24 << 20;
 
 /// What repairing gave.
 #[derive(Debug, Clone)]
@@ -231,8 +229,7 @@ fn statistics(
     let network = Network::with_values(&graph, files, &names)?;
     let names: Vec<String> = names.into_iter().collect();
     let run = |range: std::ops::Range<usize>| network.run(&setup.inputs(data, range)?, &names);
-    let one: usize = run(0..1)?.iter().map(|array| array.shape().iter().product::<usize>()).sum();
-    let batch = if setup.batch == 1 { 1 } else { (MOST_HELD / one.max(1)).clamp(1, 100) };
+    let batch = setup.batch_of(&run(0..1)?);
     // Sums and sums of squares about the first value, which keeps digits where the mean is far from zero.
     let mut sums: Vec<Sums> = vec![Sums::default(); places.len()];
     let mut start = 0;

@@ -1,8 +1,11 @@
 //! What several integration tests need: a small deterministic model as safetensors bytes, and where the real data lies.
 #![allow(dead_code)]
 
+use quantscope::engine::pipeline::Opened;
+use quantscope::engine::report::Outcome;
 use quantscope::formats::{Limits, Source, TensorReader};
 use quantscope::model::Model;
+use quantscope::recipe::Recipe;
 use std::path::PathBuf;
 
 /// `SplitMix64`, so that fixtures are the same everywhere.
@@ -21,6 +24,16 @@ impl Random {
         let u = self.uniform() - 0.5;
         (-scale * u.signum() * libm::log(1.0 - 2.0 * u.abs() + 1e-18)) as f32
     }
+}
+
+/// What a recipe's line makes of a model with this importance file, verified, and what was measured.
+pub fn compressed(model: Vec<u8>, importance: Vec<u8>, line: &str) -> (Vec<u8>, Outcome) {
+    let recipe = Recipe::from_line(line).unwrap();
+    let source = (model, "m".to_owned());
+    let mut opened = Opened::sketch(source, Some(importance), &recipe, 2, &|_, _, _| ()).unwrap();
+    let (file, outcome, plan) = opened.compress(&recipe, Vec::new(), &|_, _, _| ()).unwrap();
+    assert_eq!(opened.verify(&plan, &file, &|_, _, _| ()).unwrap().mismatches, 0, "{line}");
+    (file, outcome)
 }
 
 /// Safetensors bytes of tensors given as name, dtype, shape and little-endian bytes.

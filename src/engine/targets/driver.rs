@@ -1,9 +1,8 @@
 //! The native driver of a target's searches: what they ask for is compressed, measured and told to them, trial by trial.
 
 use super::{Candidates, GridSearch, Measured, Search, Setting, Target, Trial};
-use crate::engine::EngineError;
-use crate::engine::Replaced;
 use crate::engine::pipeline::{Opened, Progress};
+use crate::engine::{EngineError, Replaced};
 use crate::formats::Source;
 use crate::quantize::Method;
 use crate::recipe::Recipe;

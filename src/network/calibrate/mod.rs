@@ -40,8 +40,6 @@ const CURVED: usize = 64;
 const LEAST_UNIT: f64 = 0.01;
 /// Most inputs of a layer: a gigabyte of sums.
 const MOST_INPUTS: usize = 11_000;
-/// Elements of values in between that are held at once.
-const MOST_HELD: usize = 24 << 20;
 
 /// The second moments of one weight's inputs.
 #[derive(Debug, Clone)]
@@ -97,7 +95,7 @@ pub fn calibrate(
     let graph = flattened(files, setup, data)?;
     let samples = samples.min(data.samples);
     let mut run = Run::new(&graph, files, setup, data, samples)?;
-    let batch = run.batch()?;
+    let batch = setup.batch_of(run.forward(0..1)?.values());
     let mut start = 0;
     while start < samples {
         if !go_on() {
@@ -168,14 +166,6 @@ impl<'a> Run<'a> {
         let values = self.network.run(&all, &self.values)?;
         all.extend(self.values.iter().cloned().zip(values));
         Ok(all)
-    }
-
-    /// Samples of a run.
-    fn batch(&self) -> Result<usize, NetworkError> {
-        let one: usize =
-            self.forward(0..1)?.values().map(|array| array.shape().iter().product::<usize>()).sum();
-        let fits = (MOST_HELD / one.max(1)).clamp(1, 100);
-        Ok(fits.min(if self.setup.batch == 1 { 1 } else { usize::MAX }))
     }
 
     /// Adds the samples `range`.
