@@ -3,7 +3,7 @@
 use super::jobs::{Answer, Timed};
 use crate::engine::pipeline::Opened;
 use crate::engine::timings::{self, Timing};
-use crate::formats::{Part, Source};
+use crate::formats::{Part, Source, read_part};
 use crate::network::model::ModelBytes;
 use crate::recipe::Recipe;
 use crate::web::blobs::BlobSource;
@@ -37,17 +37,8 @@ pub fn time(timed: Timed) -> Result<Answer, String> {
 /// A file in memory.
 fn read(file: &JsValue, parts: Vec<Part>) -> Result<ModelBytes, String> {
     let source = BlobSource::new(file)?;
-    if source.len() > MOST_BYTES {
-        return Err(format!(
-            "the file is timed in memory: expected at most {MOST_BYTES} bytes, found {}",
-            source.len()
-        ));
-    }
-    let mut bytes = Vec::new();
-    let length = source.len() as usize;
-    bytes.try_reserve_exact(length).map_err(|_| format!("no memory for a file of {length} bytes"))?;
-    bytes.resize(length, 0);
-    source.read_at(0, &mut bytes).map_err(|error| error.to_string())?;
+    let bytes = read_part(&source, "the file, which is timed in memory,", 0, source.len(), MOST_BYTES);
+    let bytes = bytes.map_err(|error| error.to_string())?;
     Ok(ModelBytes::new(bytes, parts))
 }
 
