@@ -291,6 +291,45 @@ fn what_units_weigh_is_part_of_the_file_and_of_its_hash() {
     );
 }
 
+/// Moments with what quantizing the layers before leaves of the layer.
+fn sequel_file(h: &[f32], entering: &[f32], (shape, targets): (&[u64], &[f32])) -> Vec<u8> {
+    let side = [INPUTS as u64; 2];
+    safetensors(&[
+        ("fc.weight", "F32", &side, f32_bytes(h)),
+        ("fc.weight.entering", "F32", &side, f32_bytes(entering)),
+        ("fc.weight.targets", "F32", shape, f32_bytes(targets)),
+    ])
+}
+
+#[test]
+fn targets_take_the_place_of_weights_and_what_enters_that_of_moments() {
+    let (h, entering) = (moments(INPUTS, 11), moments(INPUTS, 12));
+    let w = compressed(moments_file(&h, None), "method=kmeans&k=1&exclude=*&importance=moments").1;
+    let targets: Vec<f32> = w.iter().map(|w| 1.2 * w).collect();
+    let shape = [UNITS as u64, INPUTS as u64];
+    for line in METHODS {
+        let line = &format!("{line}&importance=moments&compensate=obs");
+        let plain = compressed(moments_file(&h, None), line);
+        // The same in their places is the same file but for its recipe's hash.
+        let same = compressed(sequel_file(&h, &h, (&shape, &w)), line);
+        assert!(same.1 == plain.1, "{line}");
+        let recipe = |file: &Vec<u8>| open_container(file).unwrap().manifest().recipe.clone();
+        assert_ne!(recipe(&same.0), recipe(&plain.0));
+        let changed = compressed(sequel_file(&h, &entering, (&shape, &targets)), line);
+        let error = |values: &[f32], entering: &[f32]| -> f64 {
+            let rows = targets.chunks(INPUTS).zip(values.chunks(INPUTS));
+            let errors = rows.map(|(t, v)| t.iter().zip(v).map(|(t, v)| t - v).collect::<Vec<f32>>());
+            errors.map(|errors| cost(&errors, &[0; INPUTS], entering)).sum()
+        };
+        let (there, here) = (error(&plain.1, &entering), error(&changed.1, &entering));
+        assert!(here < 0.8 * there, "{line}: {there} {here}");
+        // Without compensation they are not looked at.
+        let line = line.replace("&compensate=obs", "");
+        let none = compressed(moments_file(&h, None), &line);
+        assert!(compressed(sequel_file(&h, &entering, (&shape, &targets)), &line).1 == none.1, "{line}");
+    }
+}
+
 #[test]
 fn what_cannot_be_compensated_is_refused_in_a_sentence() {
     let refused = |importance: Vec<u8>, line: &str| {
@@ -313,6 +352,11 @@ fn what_cannot_be_compensated_is_refused_in_a_sentence() {
     assert_eq!(
         refused(moments_file(&identity(), Some(&[1.0; 3])), line),
         "importance: tensor fc.weight.units: expected a number for each of 24 units, found [3]"
+    );
+    let sequel = sequel_file(&identity(), &identity(), (&[40], &[1.0; INPUTS]));
+    assert_eq!(
+        refused(sequel, line),
+        "importance: tensor fc.weight.targets: expected the weight's shape [24, 40], found [40]"
     );
     assert!(
         refused(moments_file(&identity(), None), &format!("{line}&alpha=0.5"))

@@ -542,6 +542,10 @@ pub struct RepairArguments {
     /// Use the first N samples of it only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub calibration_samples: Option<u32>,
+    /// Quantize layers one after the other, each for what enters it from those before, and write the second moments that this
+    /// took, which the recipe then names
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub sequential: Option<PathBuf>,
 }
 
 /// How shared values are retrained.

@@ -60,12 +60,13 @@ pub(super) fn calibrate(context: &Context, network: &NetworkArguments, output: &
 pub(super) fn repair(
     context: &Context,
     (network, recipe): (&NetworkArguments, &RecipeArguments),
-    RepairArguments { calibration, calibration_samples }: &RepairArguments,
+    RepairArguments { calibration, calibration_samples, sequential }: &RepairArguments,
     output: &Path,
 ) -> Result<(), Failure> {
     let mut read = inputs(network, recipe);
     read.extend(calibration.iter().map(PathBuf::as_path));
-    refuse_harm(&[output], &read)?;
+    let written: Vec<&Path> = std::iter::once(output).chain(sequential.as_deref()).collect();
+    refuse_harm(&written, &read)?;
     let importance = recipe.importance_file.as_deref();
     let recipe = recipe.recipe()?;
     let mut validation = open(context, network, importance)?;
@@ -73,10 +74,14 @@ pub(super) fn repair(
     let samples = calibration_samples.map_or(range.len(), |n| range.len().min(n as usize));
     let setup = validation.setup.clone();
     let show = |done: usize, of: usize| context.bars.count("repairing", done as u64, of as u64);
-    let found = repaired(&mut validation.evaluator, &recipe, (&setup, &data, samples), &show, &|| true);
+    let asked = (&recipe, sequential.is_some());
+    let found = repaired(&mut validation.evaluator, asked, (&setup, &data, samples), &show, &|| true);
     context.bars.clear();
     let found = found?;
     write_whole(output, &found.after.file)?;
+    if let (Some(path), Some(moments)) = (sequential, &found.importance) {
+        write_whole(path, moments)?;
+    }
     let then = measured_on(&validation, &found.before.files, &tested)?;
     let now = measured_on(&validation, &found.after.files, &tested)?;
     let outcome = &found.after.outcome;

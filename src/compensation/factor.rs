@@ -87,6 +87,25 @@ impl Factor {
         &self.curvatures
     }
 
+    /// Solves (H + δI) x = `right` in place; inputs that are never other than zero have x = 0.
+    ///
+    /// inputs² multiply-adds.
+    pub fn solve(&self, right: &mut [f64]) {
+        for j in (0..self.inputs().min(right.len())).rev() {
+            let (before, rest) = right.split_at_mut(j);
+            let last = rest.first().copied().unwrap_or(0.0);
+            for (x, share) in before.iter_mut().zip(self.shares(j)) {
+                *x -= f64::from(*share) * last;
+            }
+        }
+        for (j, curvature) in self.curvatures.iter().enumerate() {
+            let (before, rest) = right.split_at_mut(j.min(right.len()));
+            let Some(x) = rest.first_mut() else { return };
+            let known: f64 = before.iter().zip(self.shares(j)).map(|(x, share)| f64::from(*share) * x).sum();
+            *x = if *curvature > 0.0 { *x / curvature - known } else { 0.0 };
+        }
+    }
+
     /// Mᵢⱼ / Mⱼⱼ for every i < `j`.
     #[inline]
     pub fn shares(&self, j: usize) -> &[f32] {
@@ -197,6 +216,27 @@ mod tests {
             let parts: f64 = (0..inputs).map(part).sum();
             assert!((parts - whole).abs() < 1e-5 * whole, "{inputs}: {parts} {whole}");
         }
+    }
+
+    #[test]
+    fn what_is_solved_for_gives_the_right_side() {
+        for inputs in [1, 2, 7, 33] {
+            let h = moments(inputs, 3 * inputs, inputs as u64);
+            let factor = Factor::new(&h, inputs, 0.02).unwrap();
+            let mean = (0..inputs).map(|i| f64::from(h[i * inputs + i])).sum::<f64>() / inputs as f64;
+            let mut random = SplitMix64::new(4);
+            let right: Vec<f64> = (0..inputs).map(|_| random.unit() - 0.5).collect();
+            let mut x = right.clone();
+            factor.solve(&mut x);
+            for (i, right) in right.iter().enumerate() {
+                let product: f64 = (0..inputs).map(|j| f64::from(h[i * inputs + j]) * x[j]).sum();
+                let found = product + 0.02 * mean * x[i];
+                assert!((found - right).abs() < 1e-4, "{inputs}: {found} {right}");
+            }
+        }
+        let mut x = vec![1.0; 3];
+        Factor::new(&[0.0; 9], 3, 0.01).unwrap().solve(&mut x);
+        assert_eq!(x, [0.0; 3]);
     }
 
     #[test]

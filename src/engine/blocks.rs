@@ -4,6 +4,7 @@ use super::plan::{Fate, Plan};
 use super::{EngineError, Input, Task, groups};
 use crate::compensation::{ErrorCosts, Factors, Feedback};
 use crate::formats::{Limits, TensorReader};
+use crate::importance::Stage;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,6 +18,8 @@ pub(super) struct BlockReader<'a> {
     repaired: Option<&'a [u8]>,
     /// What passes errors on, where they are compensated.
     factors: Option<Arc<Factors>>,
+    /// What takes the place of its weights where those of layers before are quantized.
+    targets: Option<TensorReader<'a>>,
     /// Number of the block's first weight.
     first: u64,
     /// The block's bytes as they are in the file.
@@ -24,19 +27,23 @@ pub(super) struct BlockReader<'a> {
     /// The block's weights; empty for tensors that are not floats.
     pub values: Vec<f32>,
     importance: Vec<f32>,
+    wanted: Vec<f32>,
 }
 
 impl<'a> BlockReader<'a> {
     pub fn new(input: Input<'a>, plan: &'a Plan, task: &Task) -> Result<Self, EngineError> {
         let tensor = plan.stored(input.model, task.tensor).ok_or(EngineError::Message)?;
         let quantized = matches!(plan.fates.get(task.tensor), Some(Fate::Quantized { .. }));
-        let (importance_reader, factors) = match input.importance {
-            Some((source, importance)) if plan.has_importance && quantized => (
-                Some(importance.reader(source, task.tensor)?),
-                importance.factors(source, task.tensor)?.filter(|factors| factors.tell()),
-            ),
-            _ => (None, None),
-        };
+        let (mut importance_reader, mut factors, mut targets) = (None, None, None);
+        if let Some((source, importance)) = input.importance.filter(|_| plan.has_importance && quantized) {
+            let stage = plan.stage();
+            let found = importance.factors(source, task.tensor, stage)?;
+            importance_reader = Some(importance.reader(source, task.tensor, found.as_deref())?);
+            factors = found.filter(|factors| factors.tell());
+            if stage == Stage::Encoding {
+                targets = importance.targets(source, task.tensor)?;
+            }
+        }
         Ok(Self {
             tensor: TensorReader::new(input.source, &tensor, &Limits::default())?,
             importance_reader,
@@ -44,10 +51,12 @@ impl<'a> BlockReader<'a> {
             factor: plan.importance_factor,
             repaired: plan.repaired.get(task.tensor),
             factors,
+            targets,
             first: 0,
             bytes: Vec::new(),
             values: Vec::new(),
             importance: Vec::new(),
+            wanted: Vec::new(),
         })
     }
 
@@ -56,6 +65,10 @@ impl<'a> BlockReader<'a> {
         self.bytes.clear();
         self.values.clear();
         self.importance.clear();
+        self.wanted.clear();
+        if let Some(targets) = &mut self.targets {
+            targets.read_f32(range.clone(), &mut self.wanted)?;
+        }
         self.tensor.read(range.clone(), &mut self.bytes)?;
         if let Some(repaired) = self.repaired {
             let size = self.dtype.size_bytes();
@@ -69,6 +82,11 @@ impl<'a> BlockReader<'a> {
             self.importance.iter_mut().for_each(|h| *h = groups::scaled(*h, self.factor));
         }
         Ok(())
+    }
+
+    /// What the block's weights are to be: themselves, or their targets.
+    pub fn wanted(&self) -> &[f32] {
+        if self.targets.is_some() { &self.wanted } else { &self.values }
     }
 
     /// Importance of the block's weights; `None` where it is 1 for all.

@@ -9,6 +9,7 @@ use crate::compensation::ErrorCosts;
 use crate::container::{self, EncodedBlock};
 use crate::entropy::{CodeError, CodeTable, GapTable, Rows};
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// What a task of [`encode`] gives.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -37,26 +38,26 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    /// Adds the block's weights against what they decode to.
+    /// Adds the block's weights, and what they were wanted to be, against what they decode to.
     ///
-    /// Weighted are, where errors are compensated, those of what each weight was asked to be: their sum is what the errors of
-    /// all cost together.
-    pub fn add(&mut self, values: &[f32], decoded: &[f32], costs: ErrorCosts<'_>) {
+    /// Weighted are errors against what was wanted; where they are compensated, those of what each weight was asked to be:
+    /// their sum is what the errors of all cost together.
+    pub fn add(&mut self, (values, wanted): (&[f32], &[f32]), decoded: &[f32], costs: ErrorCosts<'_>) {
         self.weights += values.len() as u64;
         let asked = costs.feedback.map(|feedback| {
             let errors: Vec<f32> =
-                values.iter().zip(decoded).map(|(value, decoded)| value - decoded).collect();
+                wanted.iter().zip(decoded).map(|(wanted, decoded)| wanted - decoded).collect();
             feedback.whitened(&errors)
         });
-        for (i, (value, decoded)) in values.iter().zip(decoded).enumerate() {
+        for (i, ((value, wanted), decoded)) in values.iter().zip(wanted).zip(decoded).enumerate() {
             let h = costs.each.and_then(|each| each.get(i)).map_or(1.0, |h| f64::from(*h));
             let (w, error) = (f64::from(*value), f64::from(*value) - f64::from(*decoded));
             self.source_zeros += u64::from(*value == 0.0);
             self.signal += w * w;
             self.weighted_signal += h * w * w;
             self.error += error * error;
-            let asked =
-                asked.as_ref().and_then(|asked| asked.get(i)).map_or(error, |asked| f64::from(*asked));
+            let off = f64::from(*wanted) - f64::from(*decoded);
+            let asked = asked.as_ref().and_then(|asked| asked.get(i)).map_or(off, |asked| f64::from(*asked));
             self.weighted_error += h * asked * asked;
             self.largest_error = self.largest_error.max(error.abs());
         }
@@ -96,14 +97,11 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         symbols.clear();
         decoded.clear();
         let rows = container::rows_of(&tensor.shape, range.start / task.block);
-        let place = (rows, plan.context_table(fate));
-        let assigned =
-            plan.quantize(fate, range.clone(), place, &blocks.values, blocks.costs(), &mut symbols)?;
-        plan.dequantize(fate, range, &symbols, assigned.scales(rows), &mut decoded)?;
+        let assigned = quantized(plan, fate, (range, rows), &blocks, (&mut symbols, &mut decoded))?;
         for value in &mut decoded {
             *value = tensor.dtype.round_f32(*value);
         }
-        encoded.measured.add(&blocks.values, &decoded, blocks.costs());
+        encoded.measured.add((&blocks.values, blocks.wanted()), &decoded, blocks.costs());
         let mut counts = Pool::default();
         counts.count(&symbols, plan.has_zero_symbol());
         encoded.measured.zeros += counts.zeros;
@@ -116,6 +114,41 @@ pub fn encode(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineE
         encoded.blocks.push(encoded_block(&symbols, code, gaps, rows, assigned)?);
     }
     Ok(pack(&encoded))
+}
+
+/// The symbols of a block that was read, elements `range` of its tensor, and what they decode to before rounding to its type;
+/// appended. What goes with them.
+pub(super) fn quantized(
+    plan: &Plan,
+    fate: &Fate,
+    (range, rows): (Range<u64>, Rows),
+    blocks: &BlockReader<'_>,
+    (symbols, decoded): (&mut Vec<u16>, &mut Vec<f32>),
+) -> Result<Assigned, EngineError> {
+    let place = (rows, plan.context_table(fate));
+    let assigned = plan.quantize(fate, range.clone(), place, blocks.wanted(), blocks.costs(), symbols)?;
+    plan.dequantize(fate, range, symbols, assigned.scales(rows), decoded)?;
+    Ok(assigned)
+}
+
+/// What the plan makes of a tensor's weights, in its type.
+pub fn values(input: Input, plan: &Plan, task: &Task) -> Result<Vec<f32>, EngineError> {
+    let tensor = input.tensor(task)?;
+    let fate = plan.fate(task.tensor);
+    let mut blocks = BlockReader::new(input, plan, task)?;
+    let (mut symbols, mut decoded) = (Vec::new(), Vec::new());
+    for range in task.blocks() {
+        blocks.read(range.clone())?;
+        if !matches!(fate, Fate::Quantized { .. }) {
+            decoded.extend_from_slice(&blocks.values);
+            continue;
+        }
+        symbols.clear();
+        let rows = container::rows_of(&tensor.shape, range.start / task.block);
+        quantized(plan, fate, (range, rows), &blocks, (&mut symbols, &mut decoded))?;
+    }
+    decoded.iter_mut().for_each(|value| *value = tensor.dtype.round_f32(*value));
+    Ok(decoded)
 }
 
 /// The block of symbols that were assigned with what goes with them, which lie in their tensor as `rows` says.

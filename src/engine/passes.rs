@@ -220,7 +220,7 @@ fn count(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u8>, EngineError>
             fate,
             range,
             (rows, context.as_ref()),
-            &blocks.values,
+            blocks.wanted(),
             blocks.costs(),
             &mut symbols,
         )?;
@@ -261,7 +261,7 @@ pub fn assignments(input: Input, plan: &Plan, task: &Task) -> Result<Vec<u32>, E
         blocks.read(range.clone())?;
         symbols.clear();
         let place = (Rows::default(), None);
-        plan.quantize(fate, range.clone(), place, &blocks.values, blocks.costs(), &mut symbols)?;
+        plan.quantize(fate, range.clone(), place, blocks.wanted(), blocks.costs(), &mut symbols)?;
         for (at, symbol) in range.zip(&symbols) {
             let group = first_group + at.checked_div(group_len).unwrap_or(0) as usize;
             let start = starts.get(group).copied().ok_or(EngineError::Message)?;

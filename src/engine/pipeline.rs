@@ -223,6 +223,21 @@ impl<S: Source + Sync> Opened<S> {
         self.session.model().tensors.iter().enumerate().map(whole).collect()
     }
 
+    /// What a plan makes of the weights of the model's tensor `tensor`.
+    pub fn values(&self, plan: &Plan, tensor: usize) -> Result<Vec<f32>, EngineError> {
+        let found = self.session.model().tensors.get(tensor).ok_or(EngineError::Message)?;
+        super::encode::values(self.input(), plan, &Task::whole(tensor, found))
+    }
+
+    /// Lets `change` write other numbers into the importance file where it has what quantizing the layers before the model's
+    /// tensor `tensor` leaves of its layer.
+    pub(crate) fn change_sequel(&mut self, tensor: usize, change: impl FnOnce(&mut S)) {
+        if let (Some(file), Some(importance)) = (&mut self.importance, self.session.importance()) {
+            change(file);
+            importance.forget_sequel(tensor);
+        }
+    }
+
     /// Decodes a compressed file and compares it, bit by bit, with the plan's quantizer applied to the source; says what the
     /// files are that it gives back.
     pub fn verify(

@@ -10,6 +10,7 @@ use crate::compensation::ErrorCosts;
 use crate::entropy::{
     CodeTable, Coder, Context, ContextCounts, GapCounts, GapTable, Numbering, Rows, Trellis,
 };
+use crate::importance::Stage;
 use crate::model::Model;
 use crate::quantize::{Pruning, Quantizer, Scope, Settings, SettingsError, Solution, grid, layouts, scaled};
 use crate::recipe::{Checked, Recipe};
@@ -270,7 +271,8 @@ impl Plan {
         Ok(())
     }
 
-    pub(super) fn quantizes(&self, tensor: usize) -> bool {
+    /// Whether the model's tensor `tensor` is quantized.
+    pub fn quantizes(&self, tensor: usize) -> bool {
         matches!(self.fates.get(tensor), Some(Fate::Quantized { .. }))
     }
 
@@ -288,6 +290,16 @@ impl Plan {
     /// [`absorb`](Self::absorb).
     pub fn is_ready(&self) -> bool {
         self.pass == Pass::Ready
+    }
+
+    /// What importance is read for in the next pass. The starting states of contexts are chosen with the plan, whatever the
+    /// layers before leave; counts of what is coded are of what is coded.
+    pub(super) fn stage(&self) -> Stage {
+        match self.pass {
+            Pass::Ready => Stage::Encoding,
+            Pass::Count if self.recipe.coder != Coder::Context => Stage::Encoding,
+            _ => Stage::Planning,
+        }
     }
 
     /// The tasks of the next pass: of [`prepare`](super::prepare), or of [`encode`](super::encode) once the plan

@@ -63,7 +63,7 @@ pub fn sketch(input: Input, task: &Task, stride: u64) -> Result<Vec<u8>, EngineE
     let tensor = input.tensor(task)?;
     let mut reader = TensorReader::new(input.source, tensor, &Limits::default())?;
     let mut importance = match input.importance {
-        Some((source, importance)) => Some(importance.reader(source, task.tensor)?),
+        Some((source, importance)) => Some(importance.reader(source, task.tensor, None)?),
         None => None,
     };
     let first = task.before;

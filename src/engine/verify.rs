@@ -1,7 +1,7 @@
 //! Proof by decoding: the compressed file against the quantizer's output on the source, bit by bit.
 
 use super::blocks::BlockReader;
-use super::encode::Measured;
+use super::encode::{Measured, quantized};
 use super::plan::{Fate, Plan};
 use super::report::Verification;
 use super::restore::laid_out;
@@ -65,13 +65,10 @@ fn compare(
             expected_bytes.clear();
             decoded.clear();
             let rows = rows_of(&tensor.shape, range.start / task.block);
-            let place = (rows, plan.context_table(fate));
-            let assigned =
-                plan.quantize(fate, range.clone(), place, &blocks.values, blocks.costs(), &mut symbols)?;
-            plan.dequantize(fate, range.clone(), &symbols, assigned.scales(rows), &mut expected)?;
+            quantized(plan, fate, (range.clone(), rows), &blocks, (&mut symbols, &mut expected))?;
             tensor.dtype.extend_bytes(&expected, &mut expected_bytes);
             tensor.dtype.extend_f32(&bytes, &mut decoded);
-            compared.measured.add(&blocks.values, &decoded, blocks.costs());
+            compared.measured.add((&blocks.values, blocks.wanted()), &decoded, blocks.costs());
         } else {
             expected_bytes.clone_from(&blocks.bytes);
         }

@@ -1,6 +1,7 @@
 //! Factors that have been made, as long as there is room for them.
 
 use super::ImportanceError;
+use super::values::Stage;
 use crate::compensation::Factors;
 use std::sync::{Arc, Mutex, OnceLock};
 
@@ -10,28 +11,37 @@ const MOST_BYTES: usize = 256 << 20;
 /// A factor that is there or being made.
 type Slot = Arc<OnceLock<Result<Arc<Factors>, String>>>;
 
-/// Factors by tensor, the oldest first.
+/// Which factors: of a tensor, at a stage.
+type Of = (usize, Stage);
+
+/// Factors by tensor and stage, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    slots: Mutex<Vec<(usize, Slot)>>,
+    slots: Mutex<Vec<(Of, Slot)>>,
 }
 
 impl Held {
-    /// The factors of a tensor, which `make` makes if they are not held.
+    /// The factors `of` a tensor, which `make` makes if they are not held.
     pub(super) fn get(
         &self,
-        tensor: usize,
+        of: Of,
         make: impl FnOnce() -> Result<Factors, ImportanceError>,
     ) -> Result<Arc<Factors>, ImportanceError> {
         // Whoever comes second waits for the first to have made them, and for nothing else.
         let found =
-            self.slot(tensor).get_or_init(|| make().map(Arc::new).map_err(|error| error.to_string())).clone();
+            self.slot(of).get_or_init(|| make().map(Arc::new).map_err(|error| error.to_string())).clone();
         found.map_err(ImportanceError::Moments)
     }
 
-    fn slot(&self, tensor: usize) -> Slot {
+    /// Forgets those of a tensor at a stage.
+    pub(super) fn forget(&self, of: Of) {
         let mut slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, slot)) = slots.iter().find(|(of, _)| *of == tensor) {
+        slots.retain(|(held, _)| *held != of);
+    }
+
+    fn slot(&self, wanted: Of) -> Slot {
+        let mut slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, slot)) = slots.iter().find(|(of, _)| *of == wanted) {
             return Arc::clone(slot);
         }
         let bytes = |slot: &Slot| match slot.get() {
@@ -43,7 +53,7 @@ impl Held {
             held -= bytes(&slots.remove(0).1);
         }
         let slot = Slot::default();
-        slots.push((tensor, Arc::clone(&slot)));
+        slots.push((wanted, Arc::clone(&slot)));
         slot
     }
 }

@@ -25,9 +25,9 @@ pub mod sources;
 pub mod values;
 
 pub use matching::Matched;
-pub use moments::UNITS;
+pub use moments::{ENTERING, TARGETS, UNITS};
 pub use sources::ImportanceSource;
-pub use values::{Partner, Values};
+pub use values::{Partner, Stage, Values};
 
 use crate::compensation::{Factor, Factors};
 use crate::formats::{FormatError, Source, TensorReader};
@@ -35,6 +35,7 @@ use crate::model::Model;
 use crate::task::{Misfit, Task, pack, unpack};
 use held::Held;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Most columns of a model in all: 128 MiB of numbers.
@@ -200,16 +201,23 @@ impl Importance {
         let mut reader = partner.reader(source)?;
         let mut hasher = xxhash_rust::xxh3::Xxh3::new();
         survey.numbers.iter().chain(&survey.units).for_each(|number| hasher.update(&number.to_le_bytes()));
-        if let Some(factors) = self.factors(source, task.tensor)? {
-            // The rest of the matrices counts as well.
-            partner.each_matrix(source, &mut |matrix| {
-                for number in matrix {
-                    hasher.update(&number.to_le_bytes());
-                }
+        if let Some(factors) = self.factors(source, task.tensor, Stage::Planning)? {
+            // The rest of the matrices counts as well, and what takes their place.
+            let mut hash = |numbers: &[f32]| {
+                numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
                 Ok(())
-            })?;
-            let curvatures = factors.groups.iter().flat_map(Factor::curvatures);
-            survey.numbers = curvatures.map(|curvature| *curvature as f32).collect();
+            };
+            partner.each_matrix(source, &partner.tensor, &mut hash)?;
+            if let Some(sequel) = &partner.sequel {
+                partner.each_matrix(source, &sequel.entering, &mut hash)?;
+                let (mut targets, mut values) = (sequel.reader(source)?, Vec::new());
+                for range in task.blocks() {
+                    values.clear();
+                    targets.read_f32(range, &mut values)?;
+                    hash(&values)?;
+                }
+            }
+            survey.numbers = numbers_of(&factors);
         }
         let (mut bytes, mut values) = (Vec::new(), Vec::new());
         for range in task.blocks() {
@@ -299,6 +307,7 @@ impl Importance {
         &self,
         source: &dyn Source,
         tensor: usize,
+        stage: Stage,
     ) -> Result<Option<Arc<Factors>>, ImportanceError> {
         let (Some(Compensation { damping }), Some(partner)) =
             (self.choice.compensation, self.partner(tensor))
@@ -308,20 +317,43 @@ impl Importance {
         if !partner.has_units() {
             return Ok(None);
         }
-        self.held.get(tensor, || partner.factors(source, damping)).map(Some)
+        // Of a partner without a sequel there is one factor for both.
+        let stage = if partner.sequel.is_some() { stage } else { Stage::Planning };
+        self.held.get((tensor, stage), || partner.factors(source, damping, stage)).map(Some)
     }
 
-    /// A reader of the importance of the model's tensor `tensor` from the importance file.
+    /// What the weights of the model's tensor `tensor` are to be in their place, where the layers before it are quantized and
+    /// errors are compensated.
+    pub fn targets<'a>(
+        &self,
+        source: &'a dyn Source,
+        tensor: usize,
+    ) -> Result<Option<TensorReader<'a>>, ImportanceError> {
+        let sequel = self.partner(tensor).and_then(|partner| partner.sequel.as_ref());
+        sequel.filter(|_| self.choice.compensation.is_some()).map(|sequel| sequel.reader(source)).transpose()
+    }
+
+    /// Takes it that the file has other numbers in the sequel of the model's tensor `tensor` from now on.
+    pub(crate) fn forget_sequel(&self, tensor: usize) {
+        self.held.forget((tensor, Stage::Encoding));
+    }
+
+    /// A reader of the importance of the model's tensor `tensor` from the importance file, by `factors` where errors are
+    /// compensated and its numbers are not those of the survey.
     pub fn reader<'a>(
         &'a self,
         source: &'a dyn Source,
         tensor: usize,
+        factors: Option<&Factors>,
     ) -> Result<ImportanceReader<'a>, ImportanceError> {
         let partner = self.partner(tensor);
         let raw = match partner.map(|partner| (partner, partner.values.columns())) {
             None => Raw::Alike,
             Some((partner, None)) => Raw::File(Box::new(partner.reader(source)?)),
-            Some((partner, Some(_))) => Raw::Shared(partner),
+            Some((partner, Some(_))) => match factors.filter(|_| partner.sequel.is_some()) {
+                Some(factors) => Raw::Shared(partner, Cow::Owned(numbers_of(factors))),
+                None => Raw::Shared(partner, Cow::Borrowed(&partner.numbers)),
+            },
         };
         Ok(ImportanceReader {
             importance: self,
@@ -351,7 +383,7 @@ enum Raw<'a> {
     /// A number for every weight.
     File(Box<TensorReader<'a>>),
     /// Numbers that weights share.
-    Shared(&'a Partner),
+    Shared(&'a Partner, Cow<'a, [f32]>),
 }
 
 /// Reads one tensor's importance block by block.
@@ -382,7 +414,7 @@ impl ImportanceReader<'_> {
                 return Ok(());
             }
             Raw::File(reader) => reader.read_f32(range, values)?,
-            Raw::Shared(partner) => partner.spread((&partner.numbers, &partner.units), range, values),
+            Raw::Shared(partner, numbers) => partner.spread((numbers, &partner.units), range, values),
         }
         let ImportanceChoice { alpha, floor, .. } = self.importance.choice;
         for value in values.iter_mut().skip(start) {
@@ -412,6 +444,11 @@ fn power(value: f64, alpha: f64) -> f64 {
     } else {
         libm::pow(value, alpha)
     }
+}
+
+/// The number of every column by the factors of a tensor's moments.
+fn numbers_of(factors: &Factors) -> Vec<f32> {
+    factors.groups.iter().flat_map(Factor::curvatures).map(|curvature| *curvature as f32).collect()
 }
 
 /// A few names, for a sentence.

@@ -81,7 +81,7 @@ pub fn find(id: &str) -> Option<&'static ImportanceSource> {
 pub fn recognise(model: &Model, other: &Model) -> Option<(&'static ImportanceSource, Matched)> {
     let mut positions = Positions::new();
     for (position, tensor) in other.tensors.iter().enumerate() {
-        if tensor.found.role != Role::Optimizer && !tensor.name.ends_with(moments::UNITS) {
+        if tensor.found.role != Role::Optimizer && !moments::is_beside(&tensor.name) {
             positions.insert(tensor.name.clone(), position);
         }
     }

@@ -43,6 +43,13 @@ pub struct Columns {
     pub run: u64,
 }
 
+impl Sequel {
+    /// A reader of the targets.
+    pub(super) fn reader<'a>(&self, source: &'a dyn Source) -> Result<TensorReader<'a>, ImportanceError> {
+        Ok(TensorReader::new(source, &self.targets, &Limits::default())?)
+    }
+}
+
 impl Values {
     /// The columns, where a column's weights share a number.
     pub const fn columns(self) -> Option<Columns> {
@@ -121,6 +128,24 @@ impl Columns {
     }
 }
 
+/// What importance is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// To choose steps, levels and prices, before anything is quantized.
+    Planning,
+    /// To assign weights, once the layers before theirs are quantized.
+    Encoding,
+}
+
+/// What quantizing the layers before leaves of a weight's own layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Sequel {
+    /// The second moments of what enters it then; of the shape of the partner's tensor.
+    pub entering: Tensor,
+    /// What its weights are to be in their place.
+    pub targets: Tensor,
+}
+
 /// A tensor of the importance file beside the model's tensor that it weighs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Partner {
@@ -134,6 +159,8 @@ pub struct Partner {
     pub(super) groups: u64,
     /// The importance file's tensor of what every unit's errors are multiplied by.
     pub(super) units_tensor: Option<Tensor>,
+    /// What takes the place of its moments and of the weights themselves once the layers before are quantized.
+    pub(super) sequel: Option<Sequel>,
     /// The number of every column, once surveyed.
     pub(super) numbers: Vec<f32>,
     /// What every unit's errors are multiplied by, once surveyed.
@@ -155,15 +182,29 @@ impl Partner {
             weights: ours.len(),
             groups,
             units_tensor: None,
+            sequel: None,
             numbers: Vec::new(),
             units: Vec::new(),
             largest: 0.0,
         }
     }
 
+    /// Groups of units, each with a matrix where there are matrices.
+    pub const fn groups(&self) -> u64 {
+        self.groups
+    }
+
     /// A reader of its file's tensor.
     pub(super) fn reader<'a>(&self, source: &'a dyn Source) -> Result<TensorReader<'a>, ImportanceError> {
         Ok(TensorReader::new(source, &self.tensor, &Limits::default())?)
+    }
+
+    /// The tensor of its second moments: of the float network, or of the one that is quantized before it.
+    pub(super) fn moments(&self, stage: Stage) -> &Tensor {
+        match (&self.sequel, stage) {
+            (Some(sequel), Stage::Encoding) => &sequel.entering,
+            _ => &self.tensor,
+        }
     }
 
     /// Numbers that are held: of columns and of units.
@@ -190,21 +231,22 @@ impl Partner {
     }
 
     /// Whether its columns are the inputs of units, one weight each, so that one weight of a unit can repair another's error.
-    pub(super) fn has_units(&self) -> bool {
+    pub fn has_units(&self) -> bool {
         let Values::SecondMoments(columns) = self.values else { return false };
         let per_group = self.weights.checked_div(self.groups).unwrap_or(0);
         let unit = columns.count.saturating_mul(columns.run);
         unit > 0 && per_group.is_multiple_of(unit) && self.weights.is_multiple_of(self.groups.max(1))
     }
 
-    /// Hands over its matrices, one after the other.
+    /// Hands over the matrices of `moments`, one after the other.
     pub(super) fn each_matrix(
         &self,
         source: &dyn Source,
+        moments: &Tensor,
         take: &mut dyn FnMut(&[f32]) -> Result<(), ImportanceError>,
     ) -> Result<(), ImportanceError> {
         let count = self.values.columns().map_or(0, |columns| columns.count);
-        let (mut reader, mut matrix) = (self.reader(source)?, Vec::new());
+        let (mut reader, mut matrix) = (TensorReader::new(source, moments, &Limits::default())?, Vec::new());
         for group in 0..self.groups {
             let len = count.saturating_mul(count);
             matrix.clear();
@@ -215,10 +257,15 @@ impl Partner {
     }
 
     /// The factors of its matrices.
-    pub(super) fn factors(&self, source: &dyn Source, damping: f64) -> Result<Factors, ImportanceError> {
+    pub(super) fn factors(
+        &self,
+        source: &dyn Source,
+        damping: f64,
+        stage: Stage,
+    ) -> Result<Factors, ImportanceError> {
         let columns = self.values.columns().unwrap_or(Columns { count: 0, run: 1 });
         let mut groups = Vec::new();
-        self.each_matrix(source, &mut |matrix| {
+        self.each_matrix(source, self.moments(stage), &mut |matrix| {
             let factor = Factor::new(matrix, columns.count as usize, damping);
             groups.push(factor.map_err(|error| {
                 ImportanceError::Moments(format!(

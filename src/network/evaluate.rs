@@ -106,6 +106,16 @@ impl Evaluator {
         &self.places
     }
 
+    /// The weights' file.
+    pub fn weights(&self) -> &ModelBytes {
+        &self.weights
+    }
+
+    /// The importance file.
+    pub fn importance(&self) -> Option<&ModelBytes> {
+        self.importance.as_ref()
+    }
+
     /// Replaces the importance file.
     pub fn set_importance(&mut self, importance: Option<ModelBytes>) {
         self.importance = importance;

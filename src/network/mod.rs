@@ -37,6 +37,7 @@ pub mod stored;
 mod testing;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod validation;
+mod walk;
 
 pub use array::Array;
 pub use graph::Graph;

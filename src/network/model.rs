@@ -7,9 +7,10 @@ use crate::formats::{
 };
 use crate::model::{FileFormat, Model};
 use crate::tensor::Dtype;
-use rten::{LoadErrorKind, ModelOptions, NodeId};
+use rten::{LoadErrorKind, ModelOptions, NodeId, ValueOrView};
 use rten_onnx::onnx::{DataLocation, DataType, ModelProto, TensorProto};
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The largest model that is run: it must fit the memory of a tab beside what it computes.
 const MOST_BYTES: u64 = 1 << 30;
@@ -131,7 +132,34 @@ impl Network {
         inputs: &BTreeMap<String, Array>,
         outputs: &[String],
     ) -> Result<Vec<Array>, NetworkError> {
-        let mut given = Vec::with_capacity(self.inputs.len());
+        self.run_given(inputs, Vec::new(), outputs)
+    }
+
+    /// Computes the value `output` from values in between, `known`, and from the inputs where these are not enough.
+    pub(super) fn run_from(
+        &self,
+        inputs: &BTreeMap<String, Array>,
+        known: &[(String, Rc<Array>)],
+        output: &str,
+    ) -> Result<Array, NetworkError> {
+        let mut given = Vec::with_capacity(known.len());
+        for (name, array) in known {
+            // A value that the runtime does not know by its name is computed once more.
+            if let Some(id) = self.model.find_node(name) {
+                given.push((id, array.to_value()?));
+            }
+        }
+        let mut values = self.run_given(inputs, given, &[output.to_owned()])?;
+        values.pop().ok_or_else(|| NetworkError::Run(format!("it gave no value {output}")))
+    }
+
+    fn run_given(
+        &self,
+        inputs: &BTreeMap<String, Array>,
+        known: Vec<(NodeId, ValueOrView<'_>)>,
+        outputs: &[String],
+    ) -> Result<Vec<Array>, NetworkError> {
+        let mut given = known;
         for (name, id) in &self.inputs {
             let array = inputs.get(name).ok_or_else(|| {
                 NetworkError::data(format!("input {name}"), "an array of that name in the data", "none")

@@ -94,7 +94,7 @@ fn weighed(source: &dyn Source, model: &Model) -> Result<(), ImportanceError> {
         if importance.absorb(&surveys?).is_ok() {
             for task in &tasks {
                 let mut values = Vec::new();
-                importance.reader(source, task.tensor)?.read(task.start..task.end, &mut values)?;
+                importance.reader(source, task.tensor, None)?.read(task.start..task.end, &mut values)?;
                 assert_eq!(values.len() as u64, task.end, "{} weighs every weight", kind.id);
                 assert!(values.iter().all(|value| *value >= 0.0), "{} has no other importance", kind.id);
             }

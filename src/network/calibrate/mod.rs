@@ -9,31 +9,36 @@
 //! Of layers with very many positions as many are drawn, with a fixed seed, as `ENOUGH` times the inputs ask for over all
 //! samples. Products are float32, sums of `CHUNK` of them float32 and all others float64, in one order.
 //!
-//! Cost: for a layer of D inputs, D²/2 multiply-adds for every position and 8·D² bytes.
+//! Cost: for a layer of D inputs, D² multiply-adds for every position and 8·D² bytes.
 
+mod entering;
 mod sites;
 mod vectors;
+
+pub(super) use entering::{Entering, entering};
+#[cfg(test)]
+pub(super) use sites::Vectors;
+pub(super) use sites::{Site, sites};
 
 use super::data::DataSet;
 use super::evaluate::{GoOn, Setup};
 use super::importance::{Kind, compute, flattened};
 use super::model::ModelBytes;
 use super::{Array, Graph, Network, NetworkError};
-use crate::compensation::dot;
 use crate::formats::{self, Contents, Limits, TensorHeader, Writer};
 use crate::importance::UNITS;
 use crate::importance::values::Columns;
 use crate::model::{FileFormat, Model};
 use crate::random::SplitMix64;
 use crate::tensor::{Dtype, Tensor};
-use sites::{Site, sites};
+use ndarray::ArrayView2;
 use std::collections::{BTreeMap, BTreeSet};
 use vectors::Rows;
 
 /// Positions in all for each input, of layers that have as many.
 const ENOUGH: usize = 24;
 /// Positions whose products are added in float32.
-const CHUNK: usize = 128;
+const CHUNK: usize = 256;
 /// Samples that tell how the loss curves with a unit.
 const CURVED: usize = 64;
 /// The least that a unit's errors count, as a share of the mean.
@@ -74,7 +79,7 @@ pub struct Calibration {
 struct Sums {
     inputs: usize,
     groups: usize,
-    /// Upper triangles.
+    /// Sums of products.
     matrices: Vec<f64>,
     vectors: u64,
 }
@@ -191,7 +196,7 @@ impl<'a> Run<'a> {
                 let part = format!("the inputs of {weights}");
                 return Err(NetworkError::data(part, "finite numbers", "infinities or NaN"));
             }
-            sums.add(&rows, self.samples, range.clone());
+            sums.add((&rows, &rows), self.samples, range.clone());
         }
         Ok(())
     }
@@ -236,70 +241,54 @@ impl<'a> Run<'a> {
 }
 
 impl Sums {
-    /// Adds a value's vectors, of the samples `range` of so many in all.
-    fn add(&mut self, rows: &Rows<'_>, samples: usize, range: std::ops::Range<usize>) {
-        let size = rows.inputs * rows.inputs;
+    /// Adds the products of all pairs of numbers of two values' vectors, of the samples `range` of so many in all.
+    fn add(&mut self, (left, right): (&Rows<'_>, &Rows<'_>), samples: usize, range: std::ops::Range<usize>) {
+        let size = left.inputs * left.inputs;
         if self.matrices.is_empty() {
-            (self.inputs, self.groups) = (rows.inputs, rows.groups);
-            self.matrices = vec![0.0; size * rows.groups];
+            (self.inputs, self.groups) = (left.inputs, left.groups);
+            self.matrices = vec![0.0; size * left.groups];
         }
-        if (self.inputs, self.groups) != (rows.inputs, rows.groups) {
+        if (self.inputs, self.groups) != (left.inputs, left.groups) || !left.is_like(right) {
             return;
         }
-        let wanted = (ENOUGH * rows.inputs).div_ceil(samples.max(1)).saturating_mul(range.len());
-        let chosen = drawn(rows.count, wanted, range.start as u64);
+        let wanted = (ENOUGH * left.inputs).div_ceil(samples.max(1)).saturating_mul(range.len());
+        let chosen = drawn(left.count, wanted, range.start as u64);
         // Those drawn stand for all.
-        let share = rows.count as f64 / chosen.len().max(1) as f64;
-        for (group, matrix) in self.matrices.chunks_exact_mut(size).enumerate() {
+        let share = left.count as f64 / chosen.len().max(1) as f64;
+        let read = |rows: &Rows<'_>, group: usize, chunk: &[usize]| {
             let mut columns = vec![0.0; rows.inputs * CHUNK];
+            for (at, row) in chunk.iter().enumerate() {
+                rows.read(group, *row, columns.get_mut(at..).unwrap_or_default(), CHUNK);
+            }
+            columns
+        };
+        for (group, matrix) in self.matrices.chunks_exact_mut(size).enumerate() {
             for chunk in chosen.chunks(CHUNK) {
-                if chunk.len() < CHUNK {
-                    columns.fill(0.0);
-                }
-                for (at, row) in chunk.iter().enumerate() {
-                    rows.read(group, *row, columns.get_mut(at..).unwrap_or_default(), CHUNK);
-                }
-                add_products(&columns, rows.inputs, share, matrix);
+                let first = read(left, group, chunk);
+                let second = if std::ptr::eq(left, right) { None } else { Some(read(right, group, chunk)) };
+                add_products((&first, second.as_ref().unwrap_or(&first)), share, matrix);
             }
         }
         self.vectors += chosen.len() as u64;
     }
 
-    /// The means over samples, whole matrices.
+    /// The means over samples.
     fn means(&self, samples: usize) -> Vec<f64> {
-        let n = self.inputs;
-        let mut means = self.matrices.clone();
-        for matrix in means.chunks_exact_mut((n * n).max(1)) {
-            for i in 0..n {
-                for j in i..n {
-                    let mean = matrix[i * n + j] / samples.max(1) as f64;
-                    matrix[i * n + j] = mean;
-                    matrix[j * n + i] = mean;
-                }
-            }
-        }
-        means
+        self.matrices.iter().map(|sum| sum / samples.max(1) as f64).collect()
     }
 }
 
-/// Adds `share` times the products of all pairs of columns, of `CHUNK` numbers each, to the upper triangle of `matrix`.
-fn add_products(columns: &[f32], inputs: usize, share: f64, matrix: &mut [f64]) {
-    /// Columns that are held near while they meet others.
-    const TILE: usize = 32;
-    let column = |i: usize| columns.get(i * CHUNK..(i + 1) * CHUNK).unwrap_or_default();
-    for first in (0..inputs).step_by(TILE) {
-        for second in (first..inputs).step_by(TILE) {
-            for i in first..(first + TILE).min(inputs) {
-                let left = column(i);
-                let end = (second + TILE).min(inputs);
-                let start = second.max(i);
-                let slots = matrix.get_mut(i * inputs + start..i * inputs + end).unwrap_or_default();
-                for (slot, j) in slots.iter_mut().zip(start..end) {
-                    *slot += share * f64::from(dot(left, column(j)));
-                }
-            }
-        }
+/// Adds `share` times the products of all pairs of columns, of `CHUNK` numbers each, a row of `matrix` for each of `left`.
+fn add_products((left, right): (&[f32], &[f32]), share: f64, matrix: &mut [f64]) {
+    let view = |columns| ArrayView2::from_shape((columns_in(columns), CHUNK), columns);
+    let (Ok(a), Ok(b)) = (view(left), view(right)) else { return };
+    for (sum, product) in matrix.iter_mut().zip(&a.dot(&b.t())) {
+        *sum += share * f64::from(*product);
     }
+}
+
+const fn columns_in(columns: &[f32]) -> usize {
+    columns.len() / CHUNK
 }
 
 /// At most `wanted` of `count` numbers, ascending, drawn without replacement.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 /// How the vectors that weights are multiplied by lie in a value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Vectors {
+pub(in crate::network) enum Vectors {
     /// Along one axis, counted from the last.
     Along(usize),
     /// The patches under a kernel, in groups of channels; the second axis is that of the channels.
@@ -26,7 +26,7 @@ pub(super) enum Vectors {
 
 /// The window of a convolution.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Window {
+pub(in crate::network) struct Window {
     /// Groups of channels.
     pub groups: usize,
     /// Extents of the kernel.
@@ -43,7 +43,9 @@ pub(super) struct Window {
 
 /// A value with the weights that it is multiplied by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Site {
+pub(in crate::network) struct Site {
+    /// The first node that multiplies them, and which of its inputs they are.
+    pub node: (usize, usize),
     /// The value's name.
     pub value: String,
     /// Its vectors.
@@ -52,18 +54,26 @@ pub(super) struct Site {
     pub weights: Vec<String>,
 }
 
-/// All sites of a graph without branches, each value with the same vectors once, and the weights that no site could be found for.
-pub(super) fn sites(graph: &Graph) -> Vec<Site> {
-    let mut sites: BTreeMap<(String, Vectors), Vec<String>> = BTreeMap::new();
-    for node in &graph.nodes {
-        for (value, vectors, weight) in of_node(graph, node) {
-            let weights = sites.entry((value, vectors)).or_default();
-            if !weights.contains(&weight) {
-                weights.push(weight);
+/// All sites of a graph without branches, each value with the same vectors once, in the order that they are run in.
+pub(in crate::network) fn sites(graph: &Graph) -> Vec<Site> {
+    let mut sites: BTreeMap<(String, Vectors), Site> = BTreeMap::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        for (input, (value, vectors, weight)) in of_node(graph, node).into_iter().enumerate() {
+            let new = || Site {
+                node: (index, input),
+                value: value.clone(),
+                vectors: vectors.clone(),
+                weights: Vec::new(),
+            };
+            let site = sites.entry((value.clone(), vectors.clone())).or_insert_with(new);
+            if !site.weights.contains(&weight) {
+                site.weights.push(weight);
             }
         }
     }
-    sites.into_iter().map(|((value, vectors), weights)| Site { value, vectors, weights }).collect()
+    let mut sites: Vec<Site> = sites.into_values().collect();
+    sites.sort_by_key(|site| site.node);
+    sites
 }
 
 /// The constant that a value is, through what moves no number to another row.

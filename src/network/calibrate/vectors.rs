@@ -71,6 +71,11 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether another value has as many vectors of as many numbers.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (self.inputs, self.count, self.groups) == (other.inputs, other.count, other.groups)
+    }
+
     /// Appends the numbers of vector `row` of a group, `apart` elements from one to the next, into `columns`.
     pub fn read(&self, group: usize, row: usize, columns: &mut [f32], apart: usize) {
         let mut put = |input: usize, x: f32| {
