@@ -227,6 +227,7 @@ fn formats(measured: usize) -> plot::PrecisionMap {
         family: if i.is_multiple_of(2) { "floating point eNmN" } else { "integers <intN>" }.into(),
         axes: if i.is_multiple_of(2) { ("exponent bits", "mantissa bits") } else { ("bits", "") },
         place: if i.is_multiple_of(2) { (i as u32 % 6, i as u32 / 6) } else { (i as u32 / 2, 0) },
+        is_listed: false,
         share: if i < measured { i as f64 / 40.0 } else { f64::NAN },
         is_partial: i.is_multiple_of(4),
         reaches: i > 30 && i < measured,

@@ -1,15 +1,15 @@
 //! Flags for the number formats that a network is run in.
 
 use super::Failure;
-use crate::network::emulate::{Choice, Numbers, Range};
-use crate::number_format::Format;
+use crate::network::emulate::{Choice, Numbers, Range, TensorFormat, no_sums};
 use clap::Args;
 
 /// The number formats that a network is run in.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Number formats")]
 pub struct NumbersArguments {
-    /// Run with weights, activations and accumulators in this format, such as bf16, e4m3, m7e6, l8r8, int8
+    /// Run with weights, activations and accumulators in this format, such as bf16, e4m3, m7e6, l8r8, int8; of formats in blocks,
+    /// such as mxfp4, nvfp4, int4-g32, weights and activations
     #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
     pub run_as: Option<String>,
     /// The format of weights: a name, or float32
@@ -47,12 +47,19 @@ impl NumbersArguments {
     pub fn choice(&self) -> Result<Choice, Failure> {
         let read = |own: &Option<String>| match own.as_ref().or(self.run_as.as_ref()).map(String::as_str) {
             None | Some("float32") => Ok(None),
-            Some(name) => Format::parse(name).map(Some).map_err(|error| Failure::Usage(error.to_string())),
+            Some(name) => {
+                TensorFormat::parse(name).map(Some).map_err(|error| Failure::Usage(error.to_string()))
+            }
         };
+        let sums = read(&self.accumulator_as)?;
+        if let Some(format) = sums.filter(|format| format.blocks().is_some() && self.accumulator_as.is_some())
+        {
+            return Err(no_sums(format).into());
+        }
         let numbers = Numbers {
             weights: read(&self.weights_as)?,
             activations: read(&self.activations_as)?,
-            accumulator: read(&self.accumulator_as)?,
+            accumulator: sums.and_then(TensorFormat::single),
         };
         let range = |flag: &str, text: &str| {
             let found = crate::formats::shown(text);

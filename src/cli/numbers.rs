@@ -7,10 +7,9 @@ use super::number_arguments::NumbersArguments;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::network::NetworkError;
-use crate::network::emulate::{Answer, Choice, Emulator, Layer, Prepared, Report};
+use crate::network::emulate::{Answer, Choice, Emulator, Layer, Prepared, Report, TensorFormat};
 use crate::network::measure::{Outputs, measure, percent};
 use crate::network::validation::Validation;
-use crate::number_format::Format;
 use serde_json::json;
 use std::path::Path;
 
@@ -18,7 +17,7 @@ use std::path::Path;
 const BATCHES: usize = 4;
 
 /// A format's name, or that of float32.
-fn name(format: Option<Format>) -> String {
+fn name(format: Option<TensorFormat>) -> String {
     format.map_or_else(|| "float32".to_owned(), |format| format.to_string())
 }
 
@@ -55,7 +54,7 @@ pub fn accuracy(
         "numbers              weights {}, activations {}, accumulators {}",
         name(chosen.weights),
         name(chosen.activations),
-        name(chosen.accumulator)
+        name(chosen.accumulator.map(TensorFormat::from))
     )];
     text.extend(float.top1.as_ref().map(|top1| format!("float                {} %", percent(top1))));
     text.extend(lines(&measures));
@@ -67,7 +66,7 @@ pub fn accuracy(
         "numbers": {
             "weights": name(chosen.weights),
             "activations": name(chosen.activations),
-            "accumulator": name(chosen.accumulator),
+            "accumulator": name(chosen.accumulator.map(TensorFormat::from)),
         },
         "float": float,
         "measures": measures,
@@ -86,7 +85,7 @@ fn calibrate(
     choice: &Choice,
     wanted: usize,
 ) -> Result<usize, Failure> {
-    if !choice.numbers.activations.is_some_and(|format| format.needs_scale()) {
+    if !choice.numbers.activations.is_some_and(|format| format.needs_range()) {
         return Ok(validation.samples);
     }
     let all = validation.data.samples;
@@ -124,8 +123,10 @@ fn table(report: &Report) -> String {
     let share = |count: u64, of: u64| {
         if of == 0 { "–".to_owned() } else { format!("{:.3}", 100.0 * count as f64 / of as f64) }
     };
+    let all = || report.weights.iter().chain(&report.layers);
+    let has_blocks = all().any(|layer| layer.blocks > 0);
     let row = |layer: &Layer| {
-        vec![
+        let mut cells = vec![
             layer.name.clone(),
             layer.operator.clone(),
             layer.rounded.to_string(),
@@ -134,11 +135,15 @@ fn table(report: &Report) -> String {
             format!("{:.4e}", layer.largest),
             layer.not_finite.to_string(),
             share(layer.saturated_sums, layer.sums),
-        ]
+        ];
+        if has_blocks {
+            cells.extend([layer.blocks.to_string(), share(layer.padding, layer.rounded + layer.padding)]);
+        }
+        cells
     };
     let did = |layer: &&Layer| layer.rounded + layer.sums + layer.not_finite > 0;
-    let cells: Vec<Vec<String>> = report.weights.iter().chain(&report.layers).filter(did).map(row).collect();
-    let header = [
+    let cells: Vec<Vec<String>> = all().filter(did).map(row).collect();
+    let mut header = vec![
         "weight or node",
         "format, operator",
         "rounded",
@@ -148,5 +153,8 @@ fn table(report: &Report) -> String {
         "not finite",
         "sums saturated %",
     ];
+    if has_blocks {
+        header.extend(["blocks", "padding %"]);
+    }
     print::table(&header, &cells)
 }

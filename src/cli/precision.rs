@@ -6,9 +6,10 @@ use super::network::open;
 use super::timings::Stopwatch;
 use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
-use crate::cost::{Arithmetic, Bill, Constants, Design, Workload};
+use crate::cost::{Arithmetic, Bill, Constants, Design, Stored, Workload};
 use crate::network::NetworkError;
 use crate::network::counts::{self, Counts};
+use crate::network::emulate::TensorFormat;
 use crate::network::measure::{Outputs, Share, percent};
 use crate::network::precision::efficient::{Efficient, Model};
 use crate::network::precision::mixed::{Mixed, mix};
@@ -18,7 +19,6 @@ use crate::network::precision::{
     Ask, Candidate, Exhaustive, Fate, Part, Parts, Scorer, Search, Target, csv, space,
 };
 use crate::network::validation::Validation;
-use crate::number_format::Format;
 use crate::plot::{self, MapPoint, PrecisionMap, Theme};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ struct Found {
 struct Searching<'a> {
     context: &'a Context,
     scorer: Scorer,
-    formats: Vec<Format>,
+    formats: Vec<TensorFormat>,
     target: Target,
     kept: f64,
     model: Model,
@@ -72,12 +72,13 @@ pub fn search(
     let family = if wanted.family == PAPER { space::PAPER } else { &wanted.family };
     let formats = space::formats(family)?;
     let parts = parts(wanted)?;
+    parts.check(&formats)?;
     let validation = open(context, network, None)?;
     let counts = counts::of_data(&validation.evaluator.float()?, &validation.setup, &validation.data)?;
-    let energy = |format: &Format| energy(format, &counts.workload);
-    let bits = |format: &Format| f64::from(format.bits());
-    let cost: &dyn Fn(&Format) -> f64 = if wanted.cost == "energy" { &energy } else { &bits };
-    let (formats, mut candidates): (Vec<Format>, Vec<Candidate>) =
+    let energy = |format: &TensorFormat| energy(format, &counts.workload);
+    let cost: &dyn Fn(&TensorFormat) -> f64 =
+        if wanted.cost == "energy" { &energy } else { &TensorFormat::bits };
+    let (formats, mut candidates): (Vec<TensorFormat>, Vec<Candidate>) =
         Candidate::ranked(&formats, cost).into_iter().unzip();
     let model = Model::for_network(xxhash_rust::xxh3::xxh3_64(&validation.evaluator.network().bytes));
     let scorer = scorer(context, &validation, parts, &formats, wanted)?;
@@ -109,8 +110,9 @@ pub fn search(
 }
 
 /// The energy of an inference in a format by the hardware model, in pJ: everything, at its constants' defaults.
-fn energy(format: &Format, workload: &Workload) -> f64 {
-    let design = Design::uniform(&format.to_string(), Arithmetic::of(format));
+fn energy(format: &TensorFormat, workload: &Workload) -> f64 {
+    let uniform = Design::uniform(&format.to_string(), Arithmetic::of(&format.element()));
+    let design = Design { stored: Stored { bits: format.bits(), ..uniform.stored }, ..uniform };
     Bill::of(workload, &design, &Constants::default()).map_or(f64::INFINITY, |bill| bill.energy.total())
 }
 
@@ -136,7 +138,7 @@ fn scorer(
     context: &Context,
     validation: &Validation,
     parts: Parts,
-    formats: &[Format],
+    formats: &[TensorFormat],
     wanted: &PrecisionArguments,
 ) -> Result<Scorer, Failure> {
     let calibration = if parts.needs_calibration(formats) { wanted.calibration as usize } else { 0 };
@@ -225,12 +227,11 @@ impl Searching<'_> {
     ) -> Result<(Mixed, f64), Failure> {
         let began = Stopwatch::start();
         let layers = self.scorer.weighed(multiply_adds);
-        let run = |top: Format, own: &BTreeMap<String, Format>, ask: &Ask| {
+        let run = |top: TensorFormat, own: &BTreeMap<String, TensorFormat>, ask: &Ask| {
             self.scorer.score_layers(top, own, ask, self.context.jobs)
         };
         let show = self.context.count();
-        let most =
-            layers.len() as u64 * u64::from(candidates.get(choice).map_or(0, |candidate| candidate.bits));
+        let most = layers.len() as u64 * choice as u64;
         let hear = |tried: u64| show("steps tried", tried.min(most), most);
         let mixed = mix((candidates, &self.formats, choice), layers, &self.target, &run, &hear)?;
         Ok((mixed, began.seconds()))
@@ -245,10 +246,11 @@ impl Searching<'_> {
     /// The formats as a map.
     fn map(&self, keep: &str, candidates: &[Candidate], found: &[Found]) -> PrecisionMap {
         let float = self.target_share();
-        let point = |(format, candidate): (&Format, &Candidate)| MapPoint {
+        let point = |(format, candidate): (&TensorFormat, &Candidate)| MapPoint {
             family: space::family(format),
             axes: space::axes(format),
             place: space::place(format),
+            is_listed: space::is_listed(format),
             share: candidate.kept(float),
             is_partial: candidate.seen < self.target.samples,
             reaches: self.target.is_in_reach(candidate),
@@ -317,7 +319,7 @@ impl Searching<'_> {
 /// Formats by layer beside one for all.
 fn mixed_text((mixed, seconds): &(Mixed, f64)) -> String {
     let share = Share::new(mixed.heard.right, mixed.heard.of);
-    let uniform = mixed.ladder.last().map_or(0, Format::bits);
+    let uniform = mixed.ladder.last().map_or(0.0, TensorFormat::bits);
     let rows = mixed.layers.iter().map(|(layer, rung)| {
         let format = mixed.ladder.get(*rung).map(ToString::to_string).unwrap_or_default();
         vec![layer.name.clone(), layer.multiply_adds.to_string(), format]

@@ -19,6 +19,8 @@ pub struct MapPoint {
     pub axes: (&'static str, &'static str),
     /// Where it stands: along, up.
     pub place: (u32, u32),
+    /// Whether its panel's columns are beside each other whatever lies between their numbers.
+    pub is_listed: bool,
     /// The share kept of float32's accuracy; no number where nothing was measured.
     pub share: f64,
     /// Only some of the samples were seen.
@@ -125,9 +127,25 @@ struct Panel<'a> {
     cells: BTreeMap<(u32, u32), usize>,
     low: (u32, u32),
     high: (u32, u32),
+    /// The numbers of the columns, where these are listed; else they are their places.
+    columns: Vec<u32>,
 }
 
 impl Panel<'_> {
+    /// Puts columns that are listed beside each other.
+    fn list(&mut self) {
+        let numbers: std::collections::BTreeSet<u32> = self.cells.keys().map(|(x, _)| *x).collect();
+        self.columns = numbers.into_iter().collect();
+        let place = |x: u32| self.columns.partition_point(|column| *column < x) as u32;
+        self.cells = self.cells.iter().map(|((x, y), at)| ((place(*x), *y), *at)).collect();
+        (self.low.0, self.high.0) = (place(self.low.0), place(self.high.0));
+    }
+
+    /// The number of a column.
+    fn number(&self, x: u32) -> u32 {
+        self.columns.get(x as usize).copied().unwrap_or(x)
+    }
+
     fn columns(&self) -> f64 {
         f64::from(self.high.0 - self.low.0) + 1.0
     }
@@ -154,7 +172,7 @@ impl PrecisionMap {
                 if panels.len() < MOST_PANELS {
                     let (title, axes, place) = (&point.family, point.axes, point.place);
                     let cells = [(place, at)].into();
-                    panels.push(Panel { title, axes, cells, low: place, high: place });
+                    panels.push(Panel { title, axes, cells, low: place, high: place, columns: Vec::new() });
                 }
                 continue;
             };
@@ -162,6 +180,12 @@ impl PrecisionMap {
             let (x, y) = point.place;
             (panel.low, panel.high) =
                 ((panel.low.0.min(x), panel.low.1.min(y)), (panel.high.0.max(x), panel.high.1.max(y)));
+        }
+        for panel in &mut panels {
+            let is_listed = |at: &usize| self.points.get(*at).is_some_and(|point| point.is_listed);
+            if panel.cells.values().any(is_listed) {
+                panel.list();
+            }
         }
         panels
     }
@@ -393,6 +417,7 @@ impl Grid<'_> {
     /// Titles and numbers around the cells.
     fn axes(&self, pen: &mut Pen<'_>) {
         let Panel { title, axes, low, high, .. } = self.panel;
+        let digits = self.panel.number(high.0).to_string().len() as f64;
         let (theme, scale) = (pen.theme, pen.scale);
         let px = |css: f64| scale.pixels(css);
         let top = self.corners(*high).0.1;
@@ -411,10 +436,10 @@ impl Grid<'_> {
         words(axes.1, (title_at.0, top - px(12.0)), Align::Left);
         words(axes.0, (self.left, self.bottom + px(28.0)), Align::Left);
         let every = |room: f64, cell: f64| (libm::ceil(room / cell) as usize).max(1);
-        for x in (low.0..=high.0).step_by(every(px(18.0), self.cell.0)) {
+        for x in (low.0..=high.0).step_by(every(px(18.0_f64.max(9.0 * digits)), self.cell.0)) {
             let (from, to) = self.corners((x, low.1));
             let at = (f64::midpoint(from.0, to.0), self.bottom + px(12.0));
-            words(&x.to_string(), at, Align::Centre);
+            words(&self.panel.number(x).to_string(), at, Align::Centre);
         }
         if axes.1.is_empty() {
             return;
@@ -491,6 +516,7 @@ mod tests {
             family: "floating point".to_owned(),
             axes: ("exponent bits", "mantissa bits"),
             place: (x + 2, y + 1),
+            is_listed: false,
             share: f64::from(x * y) / 20.0,
             is_partial: x == 0,
             reaches: x * y > 10,
@@ -514,6 +540,21 @@ mod tests {
         assert_eq!(frame.neighbour(25, (-1.0, 0.0)), Some(5));
         assert_eq!(frame.neighbour(25, (0.0, -1.0)), Some(26));
         assert_eq!(frame.neighbour(20, (0.0, 1.0)), None);
+    }
+
+    #[test]
+    fn listed_columns_stand_beside_each_other_in_their_order() {
+        let mut map = map(3, 2);
+        for point in &mut map.points {
+            point.place.0 = [256, 16, 64][point.place.0 as usize - 2];
+            point.is_listed = true;
+        }
+        let (scene, frame) = layout(&map, (600, 500), 0.0, &Theme::light(), Scale::new(1.0)).unwrap();
+        assert_eq!(frame.cells.len(), 6);
+        // The points of 16, 64 and 256 are the second, the third and the first two.
+        assert_eq!((frame.neighbour(2, (1.0, 0.0)), frame.neighbour(4, (1.0, 0.0))), (Some(4), Some(0)));
+        let text = format!("{scene:?}");
+        assert!(["\"16\"", "\"64\"", "\"256\""].iter().all(|number| text.contains(number)));
     }
 
     #[test]

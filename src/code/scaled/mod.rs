@@ -77,6 +77,11 @@ impl Scaled {
         self.block
     }
 
+    /// What all scales of the tensor are multiplied by.
+    pub const fn factor(&self) -> f32 {
+        self.factor
+    }
+
     /// The type of its scales.
     pub const fn scale_type(&self) -> ScaleType {
         self.scale

@@ -1,5 +1,6 @@
 //! What is chosen: formats for weights, activations and accumulators, and how scales are found.
 
+use super::tensor_format::TensorFormat;
 use crate::number_format::Format;
 use std::collections::BTreeMap;
 
@@ -7,22 +8,24 @@ use std::collections::BTreeMap;
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Numbers {
     /// Of constants that multiply.
-    pub weights: Option<Format>,
+    pub weights: Option<TensorFormat>,
     /// Of what passes between operators, and of all other float constants.
-    pub activations: Option<Format>,
+    pub activations: Option<TensorFormat>,
     /// Of products and sums in Conv, Gemm and `MatMul`.
     pub accumulator: Option<Format>,
 }
 
 impl Numbers {
-    /// One format for all three, as the paper has it.
-    pub fn all(format: Format) -> Self {
-        Self { weights: Some(format), activations: Some(format), accumulator: Some(format) }
+    /// One format for all three, as the paper has it; numbers in blocks are summed in float32, since sums share no scales.
+    pub fn all(format: impl Into<TensorFormat>) -> Self {
+        let format = format.into();
+        Self { accumulator: format.single(), ..Self::operators(format) }
     }
 
     /// One format for weights and activations, with float32 inside the operators.
-    pub fn operators(format: Format) -> Self {
-        Self { accumulator: None, ..Self::all(format) }
+    pub fn operators(format: impl Into<TensorFormat>) -> Self {
+        let format = Some(format.into());
+        Self { weights: format, activations: format, accumulator: None }
     }
 }
 

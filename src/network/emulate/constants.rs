@@ -1,9 +1,11 @@
 //! Constants as formats leave them: what multiplies is a weight, all other floats are rounded as activations are.
 
+use super::blocks::{BlockRounder, Lines};
 use super::choice::{Choice, Range};
 use super::cut::{Cut, Step};
 use super::ranges;
 use super::report::Layer;
+use super::tensor_format::{Blocks, TensorFormat};
 use crate::formats::onnx_role_at;
 use crate::network::NetworkError;
 use crate::number_format::{Format, Scale};
@@ -29,8 +31,8 @@ pub(super) struct Rounded {
     pub(super) scales: Vec<f32>,
 }
 
-/// What a constant is rounded by: its number, the format, the axis of its channels.
-type Key = (usize, String, Option<usize>, bool);
+/// What a constant is rounded by: its number, the format, how its blocks lie or the axis of its channels, whether it is a weight.
+type Key = (usize, String, Option<Lines>, Option<usize>, bool);
 
 /// The rounded constants of a network.
 #[derive(Debug, Default)]
@@ -83,19 +85,29 @@ impl Constants {
         let Some(format) = (if is_weight { numbers.weights } else { numbers.activations }) else {
             return Ok(original);
         };
-        let axis = if is_weight && choice.per_channel && format.needs_scale() {
+        let lines =
+            format.blocks().and_then(|_| Lines::of_operand(&step.node, position, tensor.shape(), is_weight));
+        if format.blocks().is_some() && lines.is_none() {
+            return Ok(original);
+        }
+        let axis = if is_weight && choice.per_channel && format.blocks().is_none() && format.needs_range() {
             channel_axis(step, position, tensor.shape().len())
         } else {
             None
         };
-        let key = (constant, format.to_string(), axis, is_weight);
+        let key = (constant, format.to_string(), lines, axis, is_weight);
         if let Some(at) = self.places.get(&key) {
             return Ok(Place::Rounded(*at));
         }
         let mut values = tensor.to_vec();
         let range = if is_weight { choice.weight_range } else { Range::Largest };
         let mut counts = Layer { name: name.clone(), operator: format.to_string(), ..Layer::default() };
-        let scales = round(&mut values, tensor.shape(), axis, (format, range), &mut counts)?;
+        let scales = match (format, lines) {
+            (TensorFormat::Blocks(blocks), Some(lines)) => {
+                in_blocks(&mut values, lines, blocks, &mut counts)?
+            }
+            _ => round(&mut values, tensor.shape(), axis, (format.element(), range), &mut counts)?,
+        };
         if is_weight {
             self.counts.push(counts);
         }
@@ -121,6 +133,18 @@ impl Constants {
             Place::Rounded(at) => self.rounded.get(at),
         }
     }
+}
+
+/// Rounds a constant's numbers in blocks; no scales, which are one for every few.
+fn in_blocks(
+    values: &mut [f32],
+    lines: Lines,
+    blocks: Blocks,
+    counts: &mut Layer,
+) -> Result<Vec<f32>, NetworkError> {
+    let largest = values.iter().filter(|x| x.is_finite()).fold(0.0f32, |most, x| most.max(x.abs()));
+    BlockRounder::new(blocks, largest)?.round(values, lines).add_to(counts);
+    Ok(Vec::new())
 }
 
 /// Rounds a constant's numbers, those of every channel by their own scale where there is an axis; the scales.

@@ -9,6 +9,9 @@
 //! accumulator Acc  products and sums inside Conv, Gemm and MatMul                                    after every operation
 //! ```
 //!
+//! Formats are single ones, or blocks of numbers that share a scale ([`TensorFormat`]). Of the latter only the operands of sums of
+//! products are rounded, where they are read (`blocks`), and everything else is float32.
+//!
 //! The graph is run node by node (`cut`). Operators that only move or choose values are not rounded again (`moves`).
 //! Without an accumulator's format, and inside every operator that is not Conv, Gemm or `MatMul`, the arithmetic is float32's.
 //! `docs/emulation.md` says what is rounded when, operator by operator.
@@ -16,6 +19,7 @@
 //! Cost: a run of the network and a pass over every value; with an accumulator's format two roundings per multiply-add.
 
 mod answer;
+mod blocks;
 mod choice;
 mod constants;
 mod cut;
@@ -27,6 +31,7 @@ mod prepared;
 mod products;
 mod ranges;
 mod report;
+mod tensor_format;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +39,7 @@ pub use answer::Answer;
 pub use choice::{Choice, Numbers, Range};
 pub use prepared::Prepared;
 pub use report::{Layer, Report};
+pub use tensor_format::{Blocks, TensorFormat, no_sums};
 
 use super::data::DataSet;
 use super::evaluate::Setup;
@@ -125,7 +131,7 @@ impl Emulator {
     }
 
     /// Learns from samples how large the numbers of every value are, for formats that need to be told
-    /// ([`Format::needs_scale`](crate::number_format::Format::needs_scale)). These samples are not to be scored.
+    /// ([`TensorFormat::needs_range`]). These samples are not to be scored.
     pub fn calibrate(&mut self, batches: &[Batch]) -> Result<(), NetworkError> {
         let mut ranges = Ranges::new(self.cut.values.len());
         let plain = self.prepare(&Choice::default())?;

@@ -1,11 +1,13 @@
 //! A network with its constants rounded, and running it.
 
+use super::blocks::BlockRounder;
 use super::constants::{self, Constants, Place};
 use super::cut::{self, Input, Operand, Step};
 use super::moves::{Movement, movement};
 use super::products;
-use super::ranges::rounder;
+use super::ranges::{Ranges, rounder};
 use super::report::{Layer, Report};
+use super::tensor_format::{Blocks, TensorFormat};
 use super::{Answer, Batch, Choice, Emulator};
 use crate::network::evaluate::classes;
 use crate::network::measure::Outputs;
@@ -26,6 +28,8 @@ pub(super) struct Domain {
 struct Work {
     /// Where its constants are, for each of its inputs.
     places: Vec<Option<Place>>,
+    /// What rounds values where the node reads them, for each of its inputs: blocks lie along what it sums over.
+    readings: Vec<Option<BlockRounder>>,
     /// What rounds its outputs, which all have one format.
     outputs: Vec<Option<Rounder>>,
     /// How its sums are made, where not in float32.
@@ -71,7 +75,8 @@ impl<'a> Prepared<'a> {
         };
         let mut domains: Vec<Option<Domain>> = vec![None; cut.values.len()];
         for at in 0..cut.inputs {
-            let domain = this.domain(choice.numbers.activations, at, choice)?;
+            let format = choice.numbers.activations.and_then(TensorFormat::single);
+            let domain = this.domain(format, at, choice)?;
             this.inputs.push(domain.map(|own| rounder(own.format, own.scale)).transpose()?);
             put(&mut domains, at, domain);
             let name = cut.values.get(at).cloned().unwrap_or_default();
@@ -98,12 +103,23 @@ impl<'a> Prepared<'a> {
         if !format.needs_scale() {
             return Ok(Some(Domain { format, scale: Scale::default() }));
         }
-        let Some(ranges) = &self.emulator.ranges else {
-            let part = format!("the range of activations in {format}");
-            return Err(NetworkError::data(part, "samples to learn it from", "none"));
-        };
-        let scale = ranges.scale(at, format, choice.activation_range)?;
+        let scale = self.ranges(format.into())?.scale(at, format, choice.activation_range)?;
         Ok(Some(Domain { format, scale }))
+    }
+
+    /// What is known of values, for a format that needs to be told.
+    fn ranges(&self, format: TensorFormat) -> Result<&Ranges, NetworkError> {
+        self.emulator.ranges.as_ref().ok_or_else(|| {
+            let part = format!("the range of activations in {format}");
+            NetworkError::data(part, "samples to learn it from", "none")
+        })
+    }
+
+    /// What rounds a value in blocks.
+    fn reading(&self, blocks: Blocks, at: usize) -> Result<BlockRounder, NetworkError> {
+        let format = TensorFormat::Blocks(blocks);
+        let largest = if format.needs_range() { self.ranges(format)?.largest(at) } else { 0.0 };
+        BlockRounder::new(blocks, largest)
     }
 
     fn work(
@@ -122,7 +138,15 @@ impl<'a> Prepared<'a> {
                 Operand::Value(_) => None,
             });
         }
-        let format = choice.of(&step.node.name).activations;
+        let activations = choice.of(&step.node.name).activations;
+        let mut readings = Vec::with_capacity(step.inputs.len());
+        for input in &step.inputs {
+            readings.push(match (activations.and_then(TensorFormat::blocks), input.operand) {
+                (Some(blocks), Operand::Value(at)) => Some(self.reading(blocks, at)?),
+                _ => None,
+            });
+        }
+        let format = activations.and_then(TensorFormat::single);
         let kept = self.kept(step, &places, format, domains);
         let mut outputs = Vec::with_capacity(step.outputs.len());
         for at in &step.outputs {
@@ -132,7 +156,7 @@ impl<'a> Prepared<'a> {
             outputs.push(own.map(|own| rounder(own.format, own.scale)).transpose()?);
         }
         let accumulator = self.accumulator(step, &places, choice, domains)?;
-        Ok(Work { places, outputs, accumulator })
+        Ok(Work { places, readings, outputs, accumulator })
     }
 
     /// How a node makes its sums. A format that needs a scale counts in units of the product of its operands' scales, as
@@ -144,7 +168,14 @@ impl<'a> Prepared<'a> {
         choice: &Choice,
         domains: &[Option<Domain>],
     ) -> Result<Option<Accumulator>, NetworkError> {
-        let Some(format) = choice.of(&step.node.name).accumulator else { return Ok(None) };
+        let numbers = choice.of(&step.node.name);
+        let Some(format) = numbers.accumulator else { return Ok(None) };
+        let is_blocks = |format: Option<TensorFormat>| format.and_then(TensorFormat::blocks).is_some();
+        if format.needs_scale() && (is_blocks(numbers.weights) || is_blocks(numbers.activations)) {
+            let expected =
+                "a format with a size of its own, since operands in blocks share no unit to count in";
+            return Err(NetworkError::data("the accumulator", expected, format.to_string()));
+        }
         let weight = |position: usize| {
             let at = step.index(position)?;
             self.constants.rounded(places.get(at).copied().flatten()?)
@@ -275,6 +306,12 @@ impl<'a> Prepared<'a> {
                 _ => None,
             };
             given.push(value.ok_or_else(|| NetworkError::Run("one of its inputs is gone".to_owned()))?);
+        }
+        for ((value, input), rounder) in given.iter_mut().zip(&step.inputs).zip(&work.readings) {
+            let (Some(rounder), Some(position)) = (rounder, input.position) else { continue };
+            if let Some(own) = rounder.operand(&step.node, position, value, layer) {
+                *value = ValueOrView::Value(own);
+            }
         }
         let Some(accumulator) = &work.accumulator else { return step.run(given) };
         let mut inputs: Vec<Option<ValueView>> = (0..step.node.inputs.len())

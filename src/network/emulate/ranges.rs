@@ -86,6 +86,11 @@ impl Ranges {
         }
     }
 
+    /// The largest magnitude of a value.
+    pub(super) fn largest(&self, at: usize) -> f32 {
+        self.values.get(at).map_or(0.0, |histogram| histogram.most.max(-histogram.least))
+    }
+
     /// The scale of a value.
     pub(super) fn scale(&self, at: usize, format: Format, range: Range) -> Result<Scale, NetworkError> {
         let Some(histogram) = self.values.get(at) else { return Ok(Scale::default()) };

@@ -24,6 +24,10 @@ pub struct Layer {
     pub sums: u64,
     /// Those of them that went beyond its largest number on their way.
     pub saturated_sums: u64,
+    /// Blocks of numbers that share a scale.
+    pub blocks: u64,
+    /// Places in them behind the ends of the lines that are cut into blocks: zeros, where a unit works on whole blocks.
+    pub padding: u64,
 }
 
 impl Layer {
@@ -42,6 +46,8 @@ impl Layer {
         self.not_finite += other.not_finite;
         self.sums += other.sums;
         self.saturated_sums += other.saturated_sums;
+        self.blocks += other.blocks;
+        self.padding += other.padding;
     }
 }
 

@@ -9,9 +9,9 @@
 
 use super::Search;
 use super::race::Target;
-use super::space::place;
+use super::space::is_step;
 use super::trial::{Ask, Candidate, Fate};
-use crate::number_format::Format;
+use crate::network::emulate::TensorFormat;
 use serde::{Deserialize, Serialize};
 
 /// A line from R² to the share of the float network's accuracy that is kept.
@@ -86,7 +86,7 @@ pub struct Efficient {
     kept: f64,
     model: Model,
     /// The candidates' formats.
-    formats: Vec<Format>,
+    formats: Vec<TensorFormat>,
     /// Candidates that were measured on all samples, in order: the foretold one first.
     pub measured: Vec<usize>,
     state: State,
@@ -101,7 +101,7 @@ enum State {
 
 impl Efficient {
     /// A search for `target`, which is the share `kept` of the float network's accuracy, among the candidates' `formats`.
-    pub fn new(target: Target, kept: f64, model: Model, formats: Vec<Format>) -> Self {
+    pub fn new(target: Target, kept: f64, model: Model, formats: Vec<TensorFormat>) -> Self {
         Self { target, kept, model, formats, measured: Vec::new(), state: State::Sketching }
     }
 
@@ -129,13 +129,8 @@ impl Efficient {
     /// The neighbour with `step` bits more or less in one field that has the largest R².
     fn neighbour(&self, candidates: &[Candidate], of: usize, step: i64) -> Option<usize> {
         let own = self.formats.get(of)?;
-        let moved = |other: &Format| {
-            let ((a, b), (c, d)) = (place(own), place(other));
-            let (along, up) = (i64::from(c) - i64::from(a), i64::from(d) - i64::from(b));
-            let is_kin = std::mem::discriminant(own) == std::mem::discriminant(other);
-            is_kin && other.bits() != own.bits() && ((along, up) == (step, 0) || (along, up) == (0, step))
-        };
-        let kin = self.formats.iter().enumerate().filter(|(_, format)| moved(format)).map(|(at, _)| at);
+        let is_moved = |other: &TensorFormat| is_step(own, other, step);
+        let kin = self.formats.iter().enumerate().filter(|(_, format)| is_moved(format)).map(|(at, _)| at);
         let r2 = |at: &usize| candidates.get(*at).map_or(0.0, |candidate| candidate.heard.r2);
         kin.max_by(|a, b| r2(a).total_cmp(&r2(b)).then(b.cmp(a)))
     }

@@ -66,7 +66,7 @@ impl Search for Exhaustive {
 pub(super) mod tests {
     use super::super::trial::Heard;
     use super::*;
-    use crate::number_format::Format;
+    use crate::network::emulate::TensorFormat;
     use crate::random::SplitMix64;
 
     /// Drives a search on formats whose right answers are known; how many samples were run.
@@ -92,7 +92,7 @@ pub(super) mod tests {
     /// Candidates of 2 to 21 bits, each right with a probability that grows with its bits.
     pub fn race(seed: u64, samples: usize) -> (Vec<Candidate>, Vec<Vec<bool>>) {
         let formats = super::super::space::formats("m1..20e4").unwrap();
-        let candidates: Vec<Candidate> = Candidate::ranked(&formats, &|f: &Format| f64::from(f.bits()))
+        let candidates: Vec<Candidate> = Candidate::ranked(&formats, &TensorFormat::bits)
             .into_iter()
             .map(|(_, candidate)| candidate)
             .collect();

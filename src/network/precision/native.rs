@@ -4,7 +4,7 @@ use super::Search;
 use super::scorer::Scorer;
 use super::trial::{Ask, Candidate, Heard};
 use crate::network::NetworkError;
-use crate::number_format::Format;
+use crate::network::emulate::TensorFormat;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,7 +16,7 @@ pub type Hear<'a> = &'a dyn Fn(&[Candidate]);
 pub fn drive(
     search: &mut dyn Search,
     candidates: &mut [Candidate],
-    formats: &[Format],
+    formats: &[TensorFormat],
     (scorer, jobs): (&Scorer, usize),
     hear: Hear,
 ) -> Result<usize, NetworkError> {
@@ -40,7 +40,7 @@ pub fn drive(
 /// The answers to asks, in their order: side by side, or one after the other on all threads where they are few.
 fn answers(
     asks: &[Ask],
-    formats: &[Format],
+    formats: &[TensorFormat],
     scorer: &Scorer,
     jobs: usize,
 ) -> Result<Vec<Heard>, NetworkError> {

@@ -135,13 +135,13 @@ pub fn at_most(k: u64, all: u64, right: u64, drawn: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number_format::Format;
+    use crate::network::emulate::TensorFormat;
     use crate::random::SplitMix64;
 
     #[test]
     fn a_format_is_in_reach_until_what_it_has_seen_rules_it_out() {
         let target = Target::new(98, 100, 100, 0.99, 0.95).unwrap();
-        let format = Format::parse("m3e4").unwrap();
+        let format = TensorFormat::parse("m3e4").unwrap();
         let mut candidate = Candidate::ranked(&[format], &|_| 1.0).remove(0).1;
         let mut in_reach = |seen: usize, right: u64| {
             candidate.seen = seen;
@@ -189,7 +189,8 @@ mod tests {
             for i in (1..answers.len()).rev() {
                 answers.swap(i, (random.bits() % (i as u64 + 1)) as usize);
             }
-            let mut candidate = Candidate::ranked(&[Format::parse("bf16").unwrap()], &|_| 1.0).remove(0).1;
+            let mut candidate =
+                Candidate::ranked(&[TensorFormat::parse("bf16").unwrap()], &|_| 1.0).remove(0).1;
             while candidate.seen < 600 {
                 candidate.seen = target.next(candidate.seen);
                 candidate.heard.of = candidate.seen as u64;
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn a_format_that_cannot_reach_the_target_is_dropped_at_once() {
         let target = Target::new(595, 600, 600, 0.99, 0.99).unwrap();
-        let mut candidate = Candidate::ranked(&[Format::parse("m1e2").unwrap()], &|_| 1.0).remove(0).1;
+        let mut candidate = Candidate::ranked(&[TensorFormat::parse("m1e2").unwrap()], &|_| 1.0).remove(0).1;
         candidate.seen = 10;
         candidate.heard.of = 10;
         candidate.heard.right = 3;

@@ -3,11 +3,12 @@
 use super::trial::{Ask, Heard, r_squared};
 use crate::network::NetworkError;
 use crate::network::data::DataSet;
-use crate::network::emulate::{Answer, Batch, Choice, Emulator, Numbers, Prepared, Range};
+use crate::network::emulate::{
+    self, Answer, Batch, Choice, Emulator, Numbers, Prepared, Range, TensorFormat,
+};
 use crate::network::evaluate::Setup;
 use crate::network::measure::{Measures, Outputs, measure};
 use crate::network::model::ModelBytes;
-use crate::number_format::Format;
 use serde::{Deserialize, Serialize};
 #[cfg(not(target_arch = "wasm32"))]
 use std::collections::BTreeMap;
@@ -21,20 +22,20 @@ pub enum Part {
     /// Float32.
     Float32,
     /// A format of its own, by its name in texts.
-    Fixed(#[serde(with = "as_name")] Format),
+    Fixed(#[serde(with = "as_name")] TensorFormat),
 }
 
 mod as_name {
-    use crate::number_format::Format;
+    use crate::network::emulate::TensorFormat;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub fn serialize<S: Serializer>(format: &Format, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(format: &TensorFormat, serializer: S) -> Result<S::Ok, S::Error> {
         format.to_string().serialize(serializer)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Format, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TensorFormat, D::Error> {
         let name = String::deserialize(deserializer)?;
-        Format::parse(&name).map_err(serde::de::Error::custom)
+        TensorFormat::parse(&name).map_err(serde::de::Error::custom)
     }
 }
 
@@ -44,11 +45,11 @@ impl Part {
         match text {
             "searched" => Ok(Self::Searched),
             "float32" => Ok(Self::Float32),
-            name => Format::parse(name).map(Self::Fixed),
+            name => TensorFormat::parse(name).map(Self::Fixed),
         }
     }
 
-    fn of(self, searched: Format) -> Option<Format> {
+    fn of(self, searched: TensorFormat) -> Option<TensorFormat> {
         match self {
             Self::Searched => Some(searched),
             Self::Float32 => None,
@@ -80,18 +81,31 @@ impl Parts {
     pub const PAPER: Self =
         Self { weights: Part::Searched, activations: Part::Searched, accumulator: Part::Searched };
 
-    /// The formats where `searched` is on trial.
-    pub fn numbers(&self, searched: Format) -> Numbers {
+    /// The formats where `searched` is on trial; sums are in float32 where theirs were numbers in blocks.
+    pub fn numbers(&self, searched: TensorFormat) -> Numbers {
         Numbers {
             weights: self.weights.of(searched),
             activations: self.activations.of(searched),
-            accumulator: self.accumulator.of(searched),
+            accumulator: self.accumulator.of(searched).and_then(TensorFormat::single),
         }
     }
 
     /// Whether ranges of activations are to be learnt from samples for one of these formats.
-    pub fn needs_calibration(&self, formats: &[Format]) -> bool {
-        formats.iter().any(|format| self.activations.of(*format).is_some_and(|format| format.needs_scale()))
+    pub fn needs_calibration(&self, formats: &[TensorFormat]) -> bool {
+        formats.iter().any(|format| self.activations.of(*format).is_some_and(|format| format.needs_range()))
+    }
+
+    /// Checks that sums can be in what they are to be in.
+    ///
+    /// # Errors
+    ///
+    /// Sums in blocks, which share no scales.
+    pub fn check(&self, formats: &[TensorFormat]) -> Result<(), NetworkError> {
+        let of_sums = formats.iter().filter_map(|format| self.accumulator.of(*format));
+        match of_sums.into_iter().find(|format| format.blocks().is_some()) {
+            Some(format) => Err(emulate::no_sums(format)),
+            None => Ok(()),
+        }
     }
 }
 
@@ -170,7 +184,7 @@ impl Scorer {
     }
 
     /// A choice of formats for every layer.
-    fn choice(&self, format: Format) -> Choice {
+    fn choice(&self, format: TensorFormat) -> Choice {
         Choice { activation_range: Range::Largest, ..Choice::uniform(self.parts.numbers(format)) }
     }
 
@@ -201,12 +215,14 @@ impl Scorer {
             heard.rounded += layer.rounded;
             heard.saturated += layer.saturated + layer.saturated_sums;
             heard.underflowed += layer.underflowed;
+            heard.blocks += layer.blocks;
+            heard.padding += layer.padding;
         }
         Ok(heard)
     }
 
     /// Scores a format as asked.
-    pub fn score(&self, format: Format, ask: &Ask) -> Result<Heard, NetworkError> {
+    pub fn score(&self, format: TensorFormat, ask: &Ask) -> Result<Heard, NetworkError> {
         self.scored(&self.choice(format), &ask.range, &|prepared, batches| {
             let mut all = Answer::default();
             for batch in batches {
@@ -218,7 +234,7 @@ impl Scorer {
 
     /// Scores a format as asked, on threads.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn score_on(&self, format: Format, ask: &Ask, jobs: usize) -> Result<Heard, NetworkError> {
+    pub fn score_on(&self, format: TensorFormat, ask: &Ask, jobs: usize) -> Result<Heard, NetworkError> {
         self.scored(&self.choice(format), &ask.range, &|prepared, batches| prepared.run_all(batches, jobs))
     }
 
@@ -226,8 +242,8 @@ impl Scorer {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn score_layers(
         &self,
-        format: Format,
-        layers: &BTreeMap<String, Format>,
+        format: TensorFormat,
+        layers: &BTreeMap<String, TensorFormat>,
         ask: &Ask,
         jobs: usize,
     ) -> Result<Heard, NetworkError> {

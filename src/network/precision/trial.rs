@@ -1,7 +1,7 @@
 //! What is asked of a format and what comes of it.
 
+use crate::network::emulate::TensorFormat;
 use crate::network::measure::Share;
-use crate::number_format::Format;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -30,6 +30,10 @@ pub struct Heard {
     pub saturated: u64,
     /// Those that became zero and were not.
     pub underflowed: u64,
+    /// Blocks of numbers with a scale each.
+    pub blocks: u64,
+    /// Places in blocks behind the ends of what is cut into them.
+    pub padding: u64,
     /// What went wrong inside, in a sentence.
     pub failure: Option<String>,
 }
@@ -42,6 +46,8 @@ impl Heard {
         self.rounded += next.rounded;
         self.saturated += next.saturated;
         self.underflowed += next.underflowed;
+        self.blocks += next.blocks;
+        self.padding += next.padding;
         self.failure = self.failure.take().or(next.failure);
     }
 }
@@ -64,8 +70,8 @@ pub enum Fate {
 pub struct Candidate {
     /// Its name.
     pub name: String,
-    /// Bits of a value.
-    pub bits: u32,
+    /// Bits of a value, with its share of a block's scale.
+    pub bits: f64,
     /// What it is ranked by, the smallest first.
     pub cost: f64,
     /// Samples that it has seen, from the first.
@@ -78,8 +84,11 @@ pub struct Candidate {
 
 impl Candidate {
     /// Candidates in the order of their cost; of equal ones that with fewer bits of a significand first, which multiply cheaper.
-    pub fn ranked(formats: &[Format], cost: &dyn Fn(&Format) -> f64) -> Vec<(Format, Self)> {
-        let mut all: Vec<(Format, Self)> = formats
+    pub fn ranked(
+        formats: &[TensorFormat],
+        cost: &dyn Fn(&TensorFormat) -> f64,
+    ) -> Vec<(TensorFormat, Self)> {
+        let mut all: Vec<(TensorFormat, Self)> = formats
             .iter()
             .map(|format| {
                 let heard = Heard::default();
@@ -88,7 +97,7 @@ impl Candidate {
             })
             .collect();
         all.sort_by(|(a, one), (b, other)| {
-            let significand = |format: &Format| super::space::place(format).1;
+            let significand = |format: &TensorFormat| super::space::place(format).1;
             let costs = one.cost.total_cmp(&other.cost);
             costs.then(significand(a).cmp(&significand(b))).then_with(|| one.name.cmp(&other.name))
         });
@@ -135,14 +144,14 @@ pub fn divided(asks: Vec<Ask>, workers: usize) -> Vec<Ask> {
 /// Every candidate's figures as CSV.
 pub fn csv(candidates: &[Candidate]) -> String {
     let mut text =
-        "format,bits,samples,right,answers,low,high,r2,rounded,saturated,underflowed,fate,failure\n"
+        "format,bits,samples,right,answers,low,high,r2,rounded,saturated,underflowed,blocks,padding,fate,failure\n"
             .to_owned();
     for candidate in candidates {
         let (heard, share) = (&candidate.heard, candidate.share());
         let failure = heard.failure.as_deref().unwrap_or_default().replace('"', "\"\"");
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{},{},{},{},{},{:?},\"{failure}\"",
+            "{},{},{},{},{},{},{},{},{},{},{},{},{},{:?},\"{failure}\"",
             candidate.name,
             candidate.bits,
             candidate.seen,
@@ -154,6 +163,8 @@ pub fn csv(candidates: &[Candidate]) -> String {
             heard.rounded,
             heard.saturated,
             heard.underflowed,
+            heard.blocks,
+            heard.padding,
             candidate.fate
         );
     }
@@ -193,9 +204,9 @@ mod tests {
 
     #[test]
     fn candidates_are_ranked_by_cost_and_then_by_their_significand() {
-        let formats: Vec<Format> =
-            ["m4e3", "l4r3", "m3e4", "m2e2"].map(|name| Format::parse(name).unwrap()).to_vec();
-        let ranked = Candidate::ranked(&formats, &|format| f64::from(format.bits()));
+        let formats: Vec<TensorFormat> =
+            ["m4e3", "l4r3", "m3e4", "m2e2"].map(|name| TensorFormat::parse(name).unwrap()).to_vec();
+        let ranked = Candidate::ranked(&formats, &TensorFormat::bits);
         let names: Vec<String> = ranked.into_iter().map(|(_, candidate)| candidate.name).collect();
         assert_eq!(names, ["m2e2", "l4r3", "m3e4", "m4e3"]);
     }
@@ -213,7 +224,7 @@ mod tests {
 
     #[test]
     fn answers_add_up_in_the_order_of_samples() {
-        let format = Format::parse("m3e4").unwrap();
+        let format = TensorFormat::parse("m3e4").unwrap();
         let mut candidate = Candidate::ranked(&[format], &|_| 1.0).remove(0).1;
         let heard = |right, r2| Heard { right, of: 10, r2, ..Heard::default() };
         candidate.take(&Ask { candidate: 0, range: 0..10 }, heard(9, 0.5));

@@ -6,6 +6,7 @@ use crate::formats::{Part, Source};
 use crate::network::check::Checker;
 use crate::network::counts;
 use crate::network::data::{DataSet, Preprocess, Values, reordered};
+use crate::network::emulate::TensorFormat;
 use crate::network::evaluate::{Evaluator, Quantized, Setup};
 use crate::network::finetune::{Schedule, Training, finetune};
 use crate::network::importance::{Kind, Sums};
@@ -13,7 +14,6 @@ use crate::network::measure::Outputs;
 use crate::network::model::ModelBytes;
 use crate::network::precision::Scorer;
 use crate::network::{Graph, Network};
-use crate::number_format::Format;
 use crate::quantize::methods;
 use crate::recipe::Recipe;
 use crate::web::message::sentence;
@@ -101,7 +101,7 @@ impl Serve<Networks> for State {
                 Ok(Answer::Baseline { right, of, has_labels: scorer.has_labels(), hash })
             }
             Job::Score { format, ask } => {
-                let format = Format::parse(&format).map_err(sentence)?;
+                let format = TensorFormat::parse(&format).map_err(sentence)?;
                 Ok(Answer::Scored(self.scorer()?.score(format, &ask).map_err(sentence)?))
             }
             Job::Tune { recipe, schedule, teach, examine } => {

@@ -44,6 +44,7 @@ elements! {
         start = "precision-start",
         cancel = "precision-cancel",
         copy = "precision-copy",
+        quantize = "precision-quantize",
         csv = "precision-csv",
         svg = "precision-svg",
     }

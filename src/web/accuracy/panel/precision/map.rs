@@ -27,6 +27,7 @@ impl Results {
             family: space::family(format),
             axes: space::axes(format),
             place: space::place(format),
+            is_listed: space::is_listed(format),
             share: candidate.kept(float),
             is_partial: self.target.is_some_and(|target| candidate.seen < target.samples),
             reaches: self.target.is_some_and(|target| target.is_in_reach(candidate)),

@@ -13,9 +13,9 @@ mod searching;
 mod words;
 
 use super::Panel;
+use crate::network::emulate::TensorFormat;
 use crate::network::precision::race::share_from_text;
 use crate::network::precision::{Candidate, Model, Parts, Target, space};
-use crate::number_format::Format;
 use crate::plot::MapFrame;
 use crate::web::dom::{on, set, set_text, show};
 use elements::Elements;
@@ -51,7 +51,7 @@ struct Settings {
 #[derive(Debug, Clone)]
 struct Wish {
     settings: Settings,
-    formats: Vec<Format>,
+    formats: Vec<TensorFormat>,
     kept: f64,
     parts: Parts,
     /// Samples at most.
@@ -86,7 +86,7 @@ struct Order {
 struct Results {
     /// What it answers.
     settings: Settings,
-    formats: Vec<Format>,
+    formats: Vec<TensorFormat>,
     candidates: Vec<Candidate>,
     target: Option<Target>,
     /// Right answers of float32, and all of them.
@@ -191,7 +191,10 @@ impl Panel {
     fn wish(&self) -> Option<Wish> {
         let e = &self.precision.elements;
         let settings = self.settings();
-        let formats = space::formats(&settings.formats).map_err(|error| error.to_string());
+        let parts = if settings.rounded == "operation" { Parts::PAPER } else { Parts::default() };
+        let formats = space::formats(&settings.formats)
+            .and_then(|formats| parts.check(&formats).map(|()| formats))
+            .map_err(|error| error.to_string());
         let kept = share_from_text(&settings.keep).ok_or_else(|| {
             format!("the share to keep: expected one such as 99 % or 0.99, found {}", settings.keep)
         });
@@ -204,7 +207,6 @@ impl Panel {
         complain(&e.formats, &e.formats_error, formats.as_ref().err());
         complain(&e.keep, &e.keep_error, kept.as_ref().err());
         complain(&e.samples, &e.samples_error, samples.as_ref().err());
-        let parts = if settings.rounded == "operation" { Parts::PAPER } else { Parts::default() };
         Some(Wish { formats: formats.ok()?, kept: kept.ok()?, samples: samples.ok()?, parts, settings })
     }
 

@@ -3,10 +3,10 @@
 use super::super::super::jobs::{Answer, Job, Trials};
 use super::super::Panel;
 use super::{Found, Results, Wish};
+use crate::network::emulate::TensorFormat;
 use crate::network::precision::scorer::CALIBRATION;
 use crate::network::precision::trial::divided;
 use crate::network::precision::{Ask, Candidate, Efficient, Exhaustive, Fate, Model, Search, Target};
-use crate::number_format::Format;
 use crate::web::dom::set_text;
 use crate::web::pool::{Outcome, unexpected};
 use std::rc::Rc;
@@ -45,8 +45,8 @@ impl Panel {
 
     /// Has the workers made ready, and begins with nothing found.
     async fn prepare_trials(self: &Rc<Self>, wish: &Wish, all: usize) -> Outcome<Target> {
-        let ranked = Candidate::ranked(&wish.formats, &|format| f64::from(format.bits()));
-        let (formats, candidates): (Vec<Format>, Vec<Candidate>) = ranked.into_iter().unzip();
+        let ranked = Candidate::ranked(&wish.formats, &TensorFormat::bits);
+        let (formats, candidates): (Vec<TensorFormat>, Vec<Candidate>) = ranked.into_iter().unzip();
         let calibration = if wish.parts.needs_calibration(&formats) { CALIBRATION } else { 0 };
         let samples = wish.samples.min(all.saturating_sub(calibration));
         if samples == 0 {

@@ -3,6 +3,7 @@
 use super::super::sections::{quoted, thousands};
 use super::super::{Panel, interval, percent};
 use super::{Results, Wish};
+use crate::network::emulate::TensorFormat;
 use crate::network::precision::{Candidate, Fate, Parts, csv};
 use crate::order::{ascending, key_f64};
 use crate::plot::{self, Theme};
@@ -107,7 +108,7 @@ impl Results {
     /// The candidates in the order of the table.
     fn ordered(&self) -> Vec<usize> {
         let value = |candidate: &Candidate| match self.order.column.as_str() {
-            "bits" => f64::from(candidate.bits),
+            "bits" => candidate.bits,
             "seen" => candidate.seen as f64,
             "right" => candidate.share().value(),
             "r2" => candidate.heard.r2,
@@ -161,6 +162,16 @@ impl Panel {
         });
         let me = self.clone();
         on(&e.svg, "click", move |_| me.save_map());
+        let me = self.clone();
+        on(&e.quantize, "click", move |_| {
+            let recipe = {
+                let results = me.precision.results.borrow();
+                results.chosen.and_then(|at| results.formats.get(at)).map(TensorFormat::recipe)
+            };
+            if let Some(recipe) = recipe {
+                me.dispatch("accuracy-recipe", &recipe.into());
+            }
+        });
     }
 
     fn save_map(&self) {
@@ -240,6 +251,11 @@ impl Panel {
         ];
         for (term, text) in facts {
             fact(&self.document, &e.facts, term, &text, "");
+        }
+        if heard.blocks > 0 {
+            let padding = heard.padding as f64 / (heard.rounded + heard.padding) as f64;
+            let text = format!("{}, {:.1} % of their places empty", heard.blocks, 100.0 * padding);
+            fact(&self.document, &e.facts, "blocks", &text, "");
         }
         if let Some(failure) = &heard.failure {
             fact(&self.document, &e.facts, "went wrong", failure, "wide");
