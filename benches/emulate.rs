@@ -21,11 +21,12 @@ fn measure(criterion: &mut Criterion) -> Result<(), Failure> {
     let files = ModelBytes::read(&std::fs::read(folder.join("lenet.onnx"))?)?;
     let data = DataSet::read(&[folder.join("digits-28.npz")])?;
     let setup = Setup::guess(&Graph::parse(files.model())?, &Network::load(&files)?, &data)?;
-    let emulator = Emulator::new(&files, &setup, &data, &[])?;
+    let mut emulator = Emulator::new(&files, &setup, &data, &[])?;
+    emulator.calibrate(&emulator.batches(&data, 580..600)?)?;
     let batches = emulator.batches(&data, 0..20)?;
     let mut group = criterion.benchmark_group("emulate");
     group.sample_size(10);
-    for name in ["m7e6", "bf16", "e4m3", "l8r8"] {
+    for name in ["m7e6", "bf16", "e4m3", "l8r8", "posit8", "posit16", "nf4", "apot7"] {
         let format = Format::parse(name)?;
         for (label, numbers, elements) in [
             ("accumulators", Numbers::all(format), 20 * PRODUCTS),

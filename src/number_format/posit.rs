@@ -97,17 +97,75 @@ impl Posit {
     }
 }
 
-impl Round for Posit {
-    fn round(&self, x: f32, _: u64) -> f32 {
-        if x == 0.0 || x.is_nan() {
-            return x;
+/// What becomes of the float32s of one exponent.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+struct Octave {
+    /// The bits of a fraction that are dropped where some are kept, and the place of the last that is.
+    lost: u32,
+    shift: u32,
+    /// Where none are kept, what all become, or what those become from a float32 on, as the bits of magnitudes.
+    low: u32,
+    high: u32,
+    threshold: u32,
+}
+
+/// A posit ready to round: 256 octaves, by a float32's exponent.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    octaves: Box<[Octave; 256]>,
+    smallest: f32,
+    largest: f32,
+}
+
+impl Posit {
+    /// What rounds to it.
+    pub(super) fn prepared(self) -> Prepared {
+        let (smallest, largest) = (self.smallest(), self.largest());
+        let mut octaves = Box::new([Octave::default(); 256]);
+        let fields = (smallest.to_bits() >> FRACTION_BITS)..=(largest.to_bits() >> FRACTION_BITS);
+        for (octave, field) in octaves.iter_mut().zip(0..).filter(|(_, field)| fields.contains(field)) {
+            *octave = self.octave(field);
         }
-        let size = x.abs().clamp(self.smallest(), Self::largest(self));
-        self.magnitude(self.code(size)).copysign(x)
+        Prepared { octaves, smallest, largest }
+    }
+
+    fn octave(self, field: u32) -> Octave {
+        let regime = (field as i32 - 127) >> self.exponent;
+        let run = if regime >= 0 { regime + 2 } else { 1 - regime };
+        let kept = self.bits as i32 - 1 - run - self.exponent as i32;
+        if kept > 0 {
+            let shift = FRACTION_BITS - kept as u32;
+            return Octave { lost: (1 << shift) - 1, shift, ..Octave::default() };
+        }
+        let end = |bits: u32| bits.min(self.largest().to_bits());
+        let value = |bits: u32| self.magnitude(self.code(f32::from_bits(bits))).to_bits();
+        let (mut below, mut reached) =
+            (end(field << FRACTION_BITS), end(((field + 1) << FRACTION_BITS) - 1) + 1);
+        let (low, high) = (value(below), value(reached - 1));
+        // Values ascend, and no octave has more than two.
+        while low != high && reached - below > 1 {
+            let middle = below + (reached - below) / 2;
+            if value(middle) == low { below = middle } else { reached = middle }
+        }
+        Octave { low, high, threshold: reached, ..Octave::default() }
+    }
+}
+
+impl Round for Prepared {
+    #[inline]
+    fn round(&self, x: f32, _: u64) -> f32 {
+        let bits = x.abs().min(self.largest).max(self.smallest).to_bits();
+        let Octave { lost, shift, low, high, threshold } =
+            self.octaves[(bits >> FRACTION_BITS) as usize & 255];
+        // To nearest, a half to where the last bit that is kept is 0.
+        let fine = (bits + (lost >> 1) + (bits >> shift & 1)) & !lost;
+        let coarse = if bits >= threshold { high } else { low };
+        let rounded = f32::from_bits(if lost > 0 { fine } else { coarse });
+        if x == 0.0 || x.is_nan() { x } else { rounded.copysign(x) }
     }
 
     fn largest(&self) -> f32 {
-        Self::largest(self)
+        self.largest
     }
 }
 
@@ -121,7 +179,7 @@ mod tests {
         for exponent in 0..=3 {
             let posit = Posit { bits: 8, exponent };
             let expected = if exponent == 0 { 1.234_375 } else { 1.25 };
-            let near = Round::round(&posit, 1.234_567_9, 0);
+            let near = posit.prepared().round(1.234_567_9, 0);
             assert!(near == expected || near == 1.25, "{exponent}: {near}");
         }
         assert_eq!(Posit { bits: 8, exponent: 2 }.largest(), 2f32.powi(24));
@@ -135,7 +193,8 @@ mod tests {
             let most = 1u32 << (bits - 1);
             let values: Vec<f32> = (0..most).map(|code| posit.decode(code)).collect();
             assert!(values.windows(2).all(|pair| pair[0] < pair[1]), "{bits} {exponent}");
-            assert!(values.iter().all(|value| Round::round(&posit, *value, 0) == *value));
+            let rounder = posit.prepared();
+            assert!(values.iter().all(|value| rounder.round(*value, 0) == *value));
             assert!(posit.decode(most).is_nan());
         }
     }
@@ -144,15 +203,54 @@ mod tests {
     #[test]
     fn numbers_go_to_the_side_of_the_posit_with_one_bit_more() {
         for (bits, exponent) in [(5, 1), (6, 0), (8, 2), (10, 1)] {
+            let rounder = Posit { bits, exponent }.prepared();
             let (posit, finer) = (Posit { bits, exponent }, Posit { bits: bits + 1, exponent });
             for code in 1..(1u32 << (bits - 1)) - 1 {
                 let (low, high) = (posit.decode(code), posit.decode(code + 1));
                 let middle = finer.decode(2 * code + 1);
                 assert!(low < middle && middle < high);
                 let even = if code % 2 == 0 { low } else { high };
-                assert_eq!(Round::round(&posit, middle, 0), even, "{bits} {exponent} {code}");
-                assert_eq!(Round::round(&posit, middle * (1.0 - 1e-6), 0), low);
-                assert_eq!(Round::round(&posit, middle * (1.0 + 1e-6), 0), high);
+                assert_eq!(rounder.round(middle, 0), even, "{bits} {exponent} {code}");
+                assert_eq!(rounder.round(middle * (1.0 - 1e-6), 0), low);
+                assert_eq!(rounder.round(middle * (1.0 + 1e-6), 0), high);
+            }
+        }
+    }
+
+    /// The value of the code that the text of a number rounds to.
+    fn by_code(posit: Posit, x: f32) -> f32 {
+        let size = x.abs().clamp(posit.smallest(), posit.largest());
+        posit.magnitude(posit.code(size)).copysign(x)
+    }
+
+    #[test]
+    fn octaves_round_as_codes_do() {
+        let mut random = crate::random::SplitMix64::new(5);
+        for bits in 3..=16 {
+            for exponent in 0..=4 {
+                let Ok(posit) = (Posit { bits, exponent }).check() else { continue };
+                let rounder = posit.prepared();
+                let agree = |x: f32| {
+                    assert_eq!(rounder.round(x, 0), by_code(posit, x), "posit{bits}-{exponent}: {x:e}");
+                };
+                // Every exponent with fractions around each of its ties, and all others at random.
+                for field in 1..255u32 {
+                    for place in 0..23 {
+                        let tie = field << 23 | 1 << place;
+                        [tie - 1, tie, tie + 1, tie | 1 << 22]
+                            .into_iter()
+                            .map(f32::from_bits)
+                            .for_each(agree);
+                    }
+                }
+                for _ in 0..2000 {
+                    let x = f32::from_bits(random.bits() as u32);
+                    if x.is_finite() && x != 0.0 {
+                        agree(x);
+                    }
+                }
+                assert!(rounder.round(f32::NAN, 0).is_nan());
+                assert_eq!(rounder.round(f32::NEG_INFINITY, 0), -posit.largest());
             }
         }
     }

@@ -20,7 +20,7 @@ enum Kind {
     FixedTruncate(fixed::Prepared<Truncate>),
     FixedStochastic(fixed::Prepared<Stochastic>),
     Integer(integer::Prepared),
-    Posit(posit::Posit),
+    Posit(posit::Prepared),
     Table(table::Prepared),
 }
 
@@ -79,7 +79,7 @@ impl Format {
                 }
                 Kind::Integer(integer.prepared(scale))
             }
-            Self::Posit(posit) => Kind::Posit(*posit),
+            Self::Posit(posit) => Kind::Posit(posit.prepared()),
             Self::Table(_) => Kind::Table(table::Prepared::new(self.values())),
         };
         Ok(Rounder { kind, scale: scale.scale })
@@ -108,6 +108,11 @@ impl Rounder {
         } else {
             visitor.visit(&Scaled { round, scale: self.scale })
         }
+    }
+
+    /// Whether what a number becomes depends on its index.
+    pub const fn is_random(&self) -> bool {
+        matches!(self.kind, Kind::FloatStochastic(_) | Kind::FixedStochastic(_))
     }
 
     /// The value that `x`, the number of this index, becomes.

@@ -118,12 +118,23 @@ fn sums(bits: u32) -> Vec<f32> {
     sums.iter().map(|sum| sum / largest).collect()
 }
 
-/// A list ready to round to: its values, ascending, and what lies between them.
+/// Bits of a float32's fraction.
+const FRACTION_BITS: u32 = 23;
+
+/// Most bits of a fraction that cells are told apart by.
+const MOST_CELL_BITS: u32 = 8;
+
+/// A list ready to round to: its values, ascending, what lies between them, and how many of that lies below every cell. A cell is
+/// what shares a sign, an exponent and the first few bits of a fraction, so few that no cell has more than one threshold inside.
 #[derive(Debug, Clone)]
 pub struct Prepared {
     values: Vec<f32>,
-    /// From which number on the next value is nearer.
+    /// From which number on the next value is nearer; NaN, which none reaches, behind them.
     thresholds: Vec<f32>,
+    /// For each cell, by its bits, the thresholds that its least number reaches.
+    cells: Vec<u8>,
+    /// Bits of a number behind those of its cell.
+    shift: u32,
     largest: f32,
 }
 
@@ -141,19 +152,34 @@ impl Prepared {
             }
             _ => None,
         });
-        let thresholds = thresholds.collect();
+        let thresholds: Vec<f32> = thresholds.chain([f32::NAN]).collect();
         let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        Self { values, thresholds, largest }
+        let bits = (0..MOST_CELL_BITS).find(|bits| is_parted(&thresholds, *bits)).unwrap_or(MOST_CELL_BITS);
+        let shift = FRACTION_BITS - bits;
+        let cells = (0..1u32 << (32 - shift)).map(|cell| {
+            let (first, last) = (cell << shift, cell << shift | ((1 << shift) - 1));
+            let least = f32::from_bits(if first >> 31 == 1 { last } else { first });
+            thresholds.iter().filter(|threshold| **threshold <= least).count() as u8
+        });
+        Self { values, cells: cells.collect(), thresholds, shift, largest }
     }
 }
 
+/// Whether no two thresholds share a cell of so many bits of a fraction.
+fn is_parted(thresholds: &[f32], bits: u32) -> bool {
+    let cells = thresholds.iter().map(|threshold| threshold.to_bits() >> (FRACTION_BITS - bits));
+    let cells: std::collections::BTreeSet<u32> = cells.collect();
+    cells.len() == thresholds.len()
+}
+
 impl Round for Prepared {
+    #[inline]
     fn round(&self, x: f32, _: u64) -> f32 {
-        if x.is_nan() {
-            return x;
-        }
-        let place = self.thresholds.partition_point(|threshold| *threshold <= x);
-        self.values.get(place).copied().unwrap_or(0.0)
+        let below =
+            self.cells.get((x.to_bits() >> self.shift) as usize).map_or(0, |below| usize::from(*below));
+        let is_next = self.thresholds.get(below).is_some_and(|threshold| *threshold <= x);
+        let value = self.values.get(below + usize::from(is_next)).copied().unwrap_or(0.0);
+        if x.is_nan() { x } else { value }
     }
 
     fn largest(&self) -> f32 {
@@ -186,6 +212,34 @@ mod tests {
         assert_eq!(sums, expected);
         assert_eq!(Format::parse("apot5").unwrap().values().len(), 31);
         assert_eq!(Format::parse("bnb-fp4").unwrap().values().len(), 15);
+    }
+
+    #[test]
+    fn cells_give_what_a_search_through_all_thresholds_gives() {
+        let mut random = crate::random::SplitMix64::new(6);
+        let apots = (3..=7).map(|bits| format!("apot{bits}"));
+        let powers = (2..=6).map(|bits| format!("pow2-{bits}"));
+        for name in apots.chain(powers).chain(["nf4", "bnb-fp4", "iq4nl"].map(str::to_owned)) {
+            let prepared = Prepared::new(Format::parse(&name).unwrap().values());
+            assert!(is_parted(&prepared.thresholds, FRACTION_BITS - prepared.shift), "{name}");
+            let agree = |x: f32| {
+                let place = prepared.thresholds.iter().filter(|threshold| **threshold <= x).count();
+                assert_eq!(prepared.round(x, 0), prepared.values[place], "{name}: {x:e}");
+            };
+            for threshold in prepared.thresholds.iter().filter(|threshold| threshold.is_finite()) {
+                [*threshold, threshold.next_up(), threshold.next_down(), -threshold]
+                    .into_iter()
+                    .for_each(agree);
+            }
+            for _ in 0..5000 {
+                let x = f32::from_bits(random.bits() as u32);
+                if !x.is_nan() {
+                    agree(x);
+                }
+                agree((random.unit() * 2.4 - 1.2) as f32 * prepared.largest);
+            }
+            [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY].into_iter().for_each(agree);
+        }
     }
 
     #[test]
