@@ -3,6 +3,7 @@
 use super::blocks::{BlockRounder, Lines};
 use super::choice::{Choice, Range};
 use super::cut::{Cut, Step};
+use super::position::{self, Part};
 use super::ranges;
 use super::report::Layer;
 use super::tensor_format::{Blocks, TensorFormat};
@@ -106,7 +107,10 @@ impl Constants {
             (TensorFormat::Blocks(blocks), Some(lines)) => {
                 in_blocks(&mut values, lines, blocks, &mut counts)?
             }
-            _ => round(&mut values, tensor.shape(), axis, (format.element(), range), &mut counts)?,
+            _ => {
+                let first = position::first(Part::Constant, constant);
+                round((&mut values, first), tensor.shape(), axis, (format.element(), range), &mut counts)?
+            }
         };
         if is_weight {
             self.counts.push(counts);
@@ -147,16 +151,17 @@ fn in_blocks(
     Ok(Vec::new())
 }
 
-/// Rounds a constant's numbers, those of every channel by their own scale where there is an axis; the scales.
+/// Rounds a constant's numbers, the first of which has the index `first`, those of every channel by their own scale where there is
+/// an axis; the scales.
 fn round(
-    values: &mut [f32],
+    (values, first): (&mut [f32], u64),
     shape: &[usize],
     axis: Option<usize>,
     (format, range): (Format, Range),
     counts: &mut Layer,
 ) -> Result<Vec<f32>, NetworkError> {
     if !format.needs_scale() {
-        counts.count(&ranges::rounder(format, Scale::default())?.round_slice(values, 0));
+        counts.count(&ranges::rounder(format, Scale::default())?.round_slice(values, first));
         return Ok(Vec::new());
     }
     let channels = axis.and_then(|axis| shape.get(axis)).copied().unwrap_or(1);

@@ -30,8 +30,8 @@ pub(super) struct Product<'a> {
     pub(super) panel: &'a mut dyn FnMut(usize, &mut Vec<Lanes>),
     /// Takes sums of a row, from a column on.
     pub(super) take: &'a mut dyn FnMut(usize, usize, &[f32]),
-    /// The number of the first operation, for rounding at random.
-    pub(super) first: u64,
+    /// The index of the first operation of a row's first sum, for rounding at random; each sum takes two for every term.
+    pub(super) first: &'a dyn Fn(usize) -> u64,
 }
 
 impl Product<'_> {
@@ -45,12 +45,14 @@ impl Visitor for Product<'_> {
     type Output = u64;
 
     fn visit<R: Round>(self, round: &R) -> u64 {
-        let (mut panel, mut saturated, mut first) = (Vec::with_capacity(self.depth), 0, self.first);
+        let (mut panel, mut saturated) = (Vec::with_capacity(self.depth), 0);
+        let each = 2 * self.depth as u64;
         for index in 0..self.columns.div_ceil(LANES) {
             (self.panel)(index, &mut panel);
             panel.resize(self.depth, [0.0; LANES]);
             let start = index * LANES;
             let width = LANES.min(self.columns - start);
+            let first = |row: usize| (self.first)(row).wrapping_add(each * start as u64);
             let mut rows = self.rows.chunks_exact(self.depth.max(1)).enumerate();
             let mut take =
                 |row: usize, sums: &Lanes| (self.take)(row, start, sums.get(..width).unwrap_or_default());
@@ -59,20 +61,20 @@ impl Visitor for Product<'_> {
                 match *group.as_slice() {
                     [] => break,
                     [(row, a), (_, b), (_, c), (_, d)] => {
-                        let (sums, over) = tile(round, [a, b, c, d], &panel, first);
-                        saturated += if over { count(round, &group, &panel, first) } else { 0 };
+                        let from = [row, row + 1, row + 2, row + 3].map(first);
+                        let (sums, over) = tile(round, [a, b, c, d], &panel, from);
+                        saturated += if over { count(round, &group, &panel, &from) } else { 0 };
                         sums.iter().enumerate().for_each(|(at, sums)| take(row + at, sums));
                     }
                     _ => {
-                        for (at, (row, a)) in group.iter().enumerate() {
-                            let from = first + at as u64;
+                        for (row, a) in &group {
+                            let from = [first(*row)];
                             let (sums, over) = tile(round, [a], &panel, from);
-                            saturated += if over { count(round, &[(*row, *a)], &panel, from) } else { 0 };
+                            saturated += if over { count(round, &[(*row, *a)], &panel, &from) } else { 0 };
                             take(*row, &sums[0]);
                         }
                     }
                 }
-                first += (2 * self.depth * ROWS * LANES) as u64;
             }
         }
         saturated
@@ -89,24 +91,24 @@ fn tile<R: Round, const N: usize>(
     round: &R,
     rows: [&[f32]; N],
     panel: &[Lanes],
-    first: u64,
+    first: [u64; N],
 ) -> ([Lanes; N], bool) {
     let largest = round.largest();
     let mut sums = [[0.0f32; LANES]; N];
     let mut most = [0.0f32; LANES];
-    let mut at = first;
+    let each = 2 * panel.len() as u64;
     let depth = rows.iter().fold(panel.len(), |depth, row| depth.min(row.len()));
     let rows = rows.map(|row| &row[..depth]);
     for (k, column) in panel[..depth].iter().enumerate() {
         for n in 0..N {
             let factor = rows[n][k];
             for lane in 0..LANES {
+                let at = first[n].wrapping_add(each * lane as u64 + 2 * k as u64);
                 let product = factor * column[lane];
                 let sum = sums[n][lane] + round.round(product, at);
                 let size = if product.abs() > sum.abs() { product.abs() } else { sum.abs() };
                 most[lane] = if size > most[lane] { size } else { most[lane] };
-                sums[n][lane] = round.round(sum, at + 1);
-                at += 2;
+                sums[n][lane] = round.round(sum, at.wrapping_add(1));
             }
         }
     }
@@ -115,18 +117,19 @@ fn tile<R: Round, const N: usize>(
 
 /// How many of the sums went beyond the largest number.
 #[cold]
-fn count<R: Round>(round: &R, rows: &[(usize, &[f32])], panel: &[Lanes], first: u64) -> u64 {
+fn count<R: Round>(round: &R, rows: &[(usize, &[f32])], panel: &[Lanes], first: &[u64]) -> u64 {
     let largest = round.largest();
+    let each = 2 * panel.len() as u64;
     let mut saturated = 0;
-    for (n, (_, row)) in rows.iter().enumerate() {
+    for ((_, row), first) in rows.iter().zip(first) {
         let (mut sums, mut over) = ([0.0f32; LANES], [false; LANES]);
         for (k, (factor, column)) in row.iter().zip(panel).enumerate() {
             for (lane, ((sum, over), x)) in sums.iter_mut().zip(&mut over).zip(column).enumerate() {
-                let at = first + 2 * ((k * rows.len() + n) * LANES + lane) as u64;
+                let at = first.wrapping_add(each * lane as u64 + 2 * k as u64);
                 let product = factor * x;
                 let next = *sum + round.round(product, at);
                 *over |= product.abs() > largest || next.abs() > largest;
-                *sum = round.round(next, at + 1);
+                *sum = round.round(next, at.wrapping_add(1));
             }
         }
         saturated += over.iter().filter(|over| **over).count() as u64;
@@ -198,7 +201,7 @@ mod tests {
             columns: n,
             panel: &mut |index, panel| panel_of(b, n, index, panel),
             take: &mut |row, start, sums| all[row * n + start..][..sums.len()].copy_from_slice(sums),
-            first: 0,
+            first: &|_| 0,
         };
         let saturated = product.make(rounder);
         (all, saturated)

@@ -27,6 +27,7 @@ mod kernel;
 mod moves;
 #[cfg(not(target_arch = "wasm32"))]
 mod parallel;
+mod position;
 mod prepared;
 mod products;
 mod ranges;
@@ -47,6 +48,7 @@ use super::importance::flattened;
 use super::model::ModelBytes;
 use super::{Array, NetworkError};
 use cut::Cut;
+use position::SampleAxis;
 use ranges::Ranges;
 use rten::Value;
 use rten_tensor::prelude::*;
@@ -61,6 +63,8 @@ pub struct Batch {
     inputs: Vec<Value>,
     /// How many samples they are.
     samples: usize,
+    /// The first of them in the data set.
+    start: usize,
 }
 
 impl Batch {
@@ -79,6 +83,8 @@ pub struct Emulator {
     batch: usize,
     /// Whether all numbers of each value are finite in float32, by what one sample says.
     is_finite: Vec<bool>,
+    /// Which axis of each value counts samples.
+    samples: Vec<SampleAxis>,
     /// What is known of each value's numbers, where there were samples to learn it from.
     ranges: Option<Ranges>,
 }
@@ -95,24 +101,43 @@ impl Emulator {
         let wanted: Vec<String> = std::iter::once(&setup.output).chain(also).cloned().collect();
         let cut = cut::cut(&graph, files, &wanted)?;
         let is_finite = vec![true; cut.values.len()];
-        let mut this = Self { cut, setup: setup.clone(), batch: 1, is_finite, ranges: None };
+        let samples = vec![SampleAxis::default(); cut.values.len()];
+        let mut this = Self { cut, setup: setup.clone(), batch: 1, is_finite, samples, ranges: None };
         let mut is_finite = this.is_finite.clone();
         let mut most = 1;
+        let mut shapes = vec![Vec::new(); this.cut.values.len()];
         let first = this.batch(data, 0..1)?;
         this.prepare(&Choice::default())?.watch(&first, &mut |at, value| {
             most = most.max(value.shape().iter().product());
+            if let Some(shape) = shapes.get_mut(at) {
+                *shape = value.shape().to_vec();
+            }
             if let (Value::FloatTensor(tensor), Some(is_finite)) = (value, is_finite.get_mut(at)) {
                 *is_finite = tensor.iter().all(|x| x.is_finite());
             }
         })?;
         this.is_finite = is_finite;
         this.batch = (BATCH_NUMBERS / most).clamp(1, setup.batch.max(1));
+        if this.batch > 1 && data.samples > 1 {
+            this.samples = this.sample_axes(&shapes, &this.batch(data, 0..2)?)?;
+        }
         Ok(this)
+    }
+
+    /// Which axis of each value counts samples, by its shapes for one sample and for the two of a batch.
+    fn sample_axes(&self, one: &[Vec<usize>], two: &Batch) -> Result<Vec<SampleAxis>, NetworkError> {
+        let mut axes = self.samples.clone();
+        self.prepare(&Choice::default())?.watch(two, &mut |at, value| {
+            if let (Some(axis), Some(one)) = (axes.get_mut(at), one.get(at)) {
+                *axis = SampleAxis::between(one, &value.shape());
+            }
+        })?;
+        Ok(axes)
     }
 
     /// The inputs of the samples `range`, in one batch.
     pub fn batch(&self, data: &DataSet, range: std::ops::Range<usize>) -> Result<Batch, NetworkError> {
-        let samples = range.len();
+        let (start, samples) = (range.start, range.len());
         let mut arrays = self.setup.inputs(data, range)?;
         let mut inputs = Vec::with_capacity(self.cut.inputs);
         for name in self.cut.values.iter().take(self.cut.inputs) {
@@ -121,7 +146,7 @@ impl Emulator {
             })?;
             inputs.push(array.to_value()?.into_owned());
         }
-        Ok(Batch { inputs, samples })
+        Ok(Batch { inputs, samples, start })
     }
 
     /// The samples `range` in batches of the size that is fast.

@@ -4,6 +4,7 @@ use super::blocks::BlockRounder;
 use super::constants::{self, Constants, Place};
 use super::cut::{self, Input, Operand, Step};
 use super::moves::{Movement, movement};
+use super::position::{self, Part, Positions};
 use super::products;
 use super::ranges::{Ranges, rounder};
 use super::report::{Layer, Report};
@@ -253,7 +254,7 @@ impl<'a> Prepared<'a> {
             let rounded = self.inputs.get(at).and_then(Option::as_ref).map(|rounder| {
                 let mut own = value.clone();
                 if let Some(layer) = report.layers.get_mut(at) {
-                    self.round(rounder, at, &mut own, layer);
+                    self.round(rounder, at, &mut own, (layer, batch.start));
                 }
                 own
             });
@@ -261,12 +262,12 @@ impl<'a> Prepared<'a> {
         }
         let layers = report.layers.iter_mut().skip(cut.inputs);
         for ((step, work), layer) in cut.steps.iter().zip(&self.work).zip(layers) {
-            let values = self.step(step, work, &mut held, layer);
+            let values = self.step(step, work, &mut held, (layer, batch.start));
             let values = values.map_err(|error| cut::of_node(error, &step.node))?;
             for (index, (at, mut value)) in step.outputs.iter().zip(values).enumerate() {
                 watch(*at, &value);
                 match work.outputs.get(index).and_then(Option::as_ref) {
-                    Some(rounder) => self.round(rounder, *at, &mut value, layer),
+                    Some(rounder) => self.round(rounder, *at, &mut value, (layer, batch.start)),
                     None => self.look(*at, &value, layer),
                 }
                 put(&mut held, *at, Some(Held::Own(value)));
@@ -281,7 +282,7 @@ impl<'a> Prepared<'a> {
         step: &Step,
         work: &Work,
         held: &mut [Option<Held>],
-        layer: &mut Layer,
+        (layer, start): (&mut Layer, usize),
     ) -> Result<Vec<Value>, NetworkError> {
         let last = |input: &Input| match input.operand {
             Operand::Value(at) if input.is_last => held.get_mut(at).and_then(Option::take),
@@ -322,18 +323,26 @@ impl<'a> Prepared<'a> {
             *input = Some(weights.as_view());
         }
         let channels = channels.map_or(&[][..], |(channels, _)| channels);
-        let made = products::compute(&step.node, &inputs, &accumulator.rounder, channels)?;
+        let output = step.outputs.first().copied().unwrap_or(0);
+        let samples = self.emulator.samples.get(output).copied().unwrap_or_default();
+        let positions = |part: Part, shape: &[usize]| {
+            Positions::new(position::first(part, output), shape, samples, start)
+        };
+        let made = products::compute(&step.node, &inputs, (&accumulator.rounder, &positions), channels)?;
         layer.sums += made.sums;
         layer.saturated_sums += made.saturated;
         Ok(vec![made.value])
     }
 
-    /// Rounds a value of the number `at`.
-    fn round(&self, rounder: &Rounder, at: usize, value: &mut Value, layer: &mut Layer) {
+    /// Rounds a value of the number `at`, in a batch that begins with sample `start`.
+    fn round(&self, rounder: &Rounder, at: usize, value: &mut Value, (layer, start): (&mut Layer, usize)) {
         let Value::FloatTensor(tensor) = value else { return };
         tensor.make_contiguous();
+        let samples = self.emulator.samples.get(at).copied().unwrap_or_default();
+        let first = position::first(Part::Output, at);
+        let positions = Positions::new(first, tensor.shape(), samples, start);
         let Some(numbers) = tensor.data_mut() else { return };
-        let counts = rounder.round_slice(numbers, 0);
+        let counts = positions.round(rounder, numbers);
         layer.count(&counts);
         // What is not finite now was not before, or was too large for a format that has infinities.
         if counts.not_finite + counts.saturated > 0 {

@@ -9,6 +9,7 @@
 //! have one or two dimensions; others, and other operators, compute in float32.
 
 use super::kernel::{LANES, Lanes, Product, panel_of};
+use super::position::{Part, Positions};
 use crate::network::NetworkError;
 use crate::network::graph::Node;
 use crate::number_format::Rounder;
@@ -20,6 +21,9 @@ struct Array<'a> {
     shape: Vec<usize>,
     numbers: std::borrow::Cow<'a, [f32]>,
 }
+
+/// What rounds sums, and where the numbers of an output of a shape stand.
+pub(super) type Sums<'a> = (&'a Rounder, &'a dyn Fn(Part, &[usize]) -> Positions);
 
 /// An operator's sums, and how many of them went beyond the accumulator's largest number.
 pub(super) struct Summed {
@@ -42,7 +46,7 @@ pub(super) fn is_product(operator: &str, rank: Option<usize>) -> bool {
 pub(super) fn compute(
     node: &Node,
     inputs: &[Option<ValueView>],
-    rounder: &Rounder,
+    sums: Sums,
     channels: &[f32],
 ) -> Result<Summed, NetworkError> {
     let array = |at: usize| inputs.get(at).and_then(Option::as_ref).map(floats).transpose();
@@ -50,13 +54,13 @@ pub(super) fn compute(
         return Err(NetworkError::Run("two operands are expected, found fewer".to_owned()));
     };
     let c = array(2)?;
-    let mut sums = match node.operator.as_str() {
-        "Conv" => conv(node, &a, &b, rounder)?,
-        "Gemm" => gemm(node, &a, &b, rounder)?,
-        _ => matmul(&a, &b, rounder)?,
+    let mut made = match node.operator.as_str() {
+        "Conv" => conv(node, &a, &b, sums)?,
+        "Gemm" => gemm(node, &a, &b, sums)?,
+        _ => matmul(&a, &b, sums)?,
     };
-    finish(node, &mut sums, c.as_ref(), (rounder, channels));
-    let Made { shape, numbers, count, saturated } = sums;
+    finish(node, &mut made, c.as_ref(), (sums, channels));
+    let Made { shape, numbers, count, saturated } = made;
     let value = Value::from_shape(&shape, numbers).map_err(|error| NetworkError::Run(error.to_string()))?;
     Ok(Summed { value, sums: count, saturated })
 }
@@ -100,8 +104,9 @@ impl Made {
         (rows, depth): (&[f32], usize),
         panel: &mut dyn FnMut(usize, &mut Vec<Lanes>),
         (start, width): (usize, usize),
-        rounder: &Rounder,
+        (rounder, positions): Sums,
     ) {
+        let positions = positions(Part::Sums, &self.shape);
         let numbers = &mut self.numbers;
         let product = Product {
             rows,
@@ -114,14 +119,14 @@ impl Made {
                     slots.copy_from_slice(sums);
                 }
             },
-            first: 2 * (start as u64).wrapping_mul(depth as u64),
+            first: &|row| positions.at(start + row * width, 2 * depth as u64),
         };
         self.saturated += product.make(rounder);
     }
 }
 
 /// Factor and addend at the end: α·sum + β·c, times the channels' factors.
-fn finish(node: &Node, made: &mut Made, c: Option<&Array>, (rounder, channels): (&Rounder, &[f32])) {
+fn finish(node: &Node, made: &mut Made, c: Option<&Array>, (sums, channels): (Sums, &[f32])) {
     let is_gemm = node.operator == "Gemm";
     let (alpha, beta) =
         if is_gemm { (node.float("alpha", 1.0), node.float("beta", 1.0)) } else { (1.0, 1.0) };
@@ -138,7 +143,8 @@ fn finish(node: &Node, made: &mut Made, c: Option<&Array>, (rounder, channels): 
             let more = addend.as_ref().map_or(0.0, |addend| beta * addend(at) / factor(at));
             *sum = alpha * *sum + more;
         }
-        rounder.round_slice(&mut made.numbers, u64::MAX / 2);
+        let (rounder, positions) = sums;
+        positions(Part::Addend, &made.shape).round(rounder, &mut made.numbers);
     }
     if !channels.is_empty() {
         made.numbers.iter_mut().enumerate().for_each(|(at, sum)| *sum *= factor(at));
@@ -174,7 +180,7 @@ fn transposed(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     (0..columns).flat_map(column).collect()
 }
 
-fn gemm(node: &Node, a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError> {
+fn gemm(node: &Node, a: &Array, b: &Array, sums: Sums) -> Result<Made, NetworkError> {
     let (&[ar, ac], &[br, bc]) = (a.shape.as_slice(), b.shape.as_slice()) else {
         return Err(NetworkError::Run(format!(
             "two matrices are expected, found {:?} and {:?}",
@@ -190,7 +196,7 @@ fn gemm(node: &Node, a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, Ne
     let mut made = Made::new(vec![m, n])?;
     let right = turned_b.as_deref().unwrap_or(&b.numbers);
     let left = turned_a.as_deref().unwrap_or(&a.numbers);
-    made.product((left, k), &mut |index, panel| panel_of(right, n, index, panel), (0, n), rounder);
+    made.product((left, k), &mut |index, panel| panel_of(right, n, index, panel), (0, n), sums);
     Ok(made)
 }
 
@@ -201,7 +207,7 @@ fn same(k: usize, l: usize) -> Result<(), NetworkError> {
     Err(NetworkError::Run(format!("sums of as many terms on either side are expected, found {k} and {l}")))
 }
 
-fn matmul(a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError> {
+fn matmul(a: &Array, b: &Array, sums: Sums) -> Result<Made, NetworkError> {
     let (a_batch, m, k) = match a.shape.as_slice() {
         [batch @ .., m, k] => (batch, *m, *k),
         [k] => (&[][..], 1, *k),
@@ -228,7 +234,7 @@ fn matmul(a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError>
             (&a.numbers, k),
             &mut |index, panel| panel_of(&b.numbers, n, index, panel),
             (0, n),
-            rounder,
+            sums,
         );
         return Ok(made);
     }
@@ -237,7 +243,7 @@ fn matmul(a: &Array, b: &Array, rounder: &Rounder) -> Result<Made, NetworkError>
         let left = a.numbers.get(at..at + m * k).unwrap_or_default();
         let right = b.numbers.get(bt..bt + k * n).unwrap_or_default();
         let panel = &mut |index: usize, panel: &mut Vec<Lanes>| panel_of(right, n, index, panel);
-        made.product((left, k), panel, (index * m * n, n), rounder);
+        made.product((left, k), panel, (index * m * n, n), sums);
     }
     Ok(made)
 }
@@ -328,7 +334,7 @@ impl Window {
     }
 }
 
-fn conv(node: &Node, x: &Array, w: &Array, rounder: &Rounder) -> Result<Made, NetworkError> {
+fn conv(node: &Node, x: &Array, w: &Array, sums: Sums) -> Result<Made, NetworkError> {
     let wrong =
         || NetworkError::Run(format!("a kernel that fits is expected, found {:?} on {:?}", w.shape, x.shape));
     let (batch, channels, height, width) = match *x.shape.as_slice() {
@@ -366,7 +372,7 @@ fn conv(node: &Node, x: &Array, w: &Array, rounder: &Rounder) -> Result<Made, Ne
                 (kernels, depth),
                 &mut |index, panel| patches(own, windows, index, panel),
                 (start, pixels),
-                rounder,
+                sums,
             );
         }
     }

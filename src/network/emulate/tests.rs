@@ -287,3 +287,119 @@ fn any_number_of_threads_answers_the_same() {
     let (one, three) = (prepared.run_all(&batches, 1).unwrap(), prepared.run_all(&batches, 3).unwrap());
     assert_eq!((one.outputs, one.report), (three.outputs, three.report));
 }
+
+/// Rows of a matrix in blocks of four int4 under any scale, by the definition.
+fn in_fours(row: &[f32]) -> Vec<f32> {
+    let block = |block: &[f32]| {
+        let scale = block.iter().fold(0.0f32, |most, x| most.max(x.abs())) / 7.0;
+        block.iter().map(|x| (x / scale).round_ties_even() * scale).collect::<Vec<_>>()
+    };
+    row.chunks(4).flat_map(block).collect()
+}
+
+#[test]
+fn operands_of_sums_are_rounded_in_blocks_along_what_is_summed_over_and_nothing_else_is() {
+    let (x, w) = (numbers(3 * 6, 9), numbers(6 * 5, 1));
+    let builder = Builder::default()
+        .input("x", &[-1, 6])
+        .floats("w", &[6, 5], &w)
+        .floats("b", &[5], &numbers(5, 2))
+        .node("MatMul", &["x", "w"], &["m"], vec![])
+        .node("Add", &["m", "b"], &["y"], vec![])
+        .output("y");
+    let (files, setup, data) = made(builder, &[3, 6], 1.0);
+    let emulator = Emulator::new(&files, &setup, &data, &["m".to_owned()]).unwrap();
+    let blocks = TensorFormat::parse("int4-g4-f32").unwrap();
+    let answer = run(&emulator, &Choice::uniform(Numbers::all(blocks)), &data, 3);
+    let column = |at: usize| in_fours(&w.iter().skip(at).step_by(5).copied().collect::<Vec<_>>());
+    let sums = answer.values[0].as_floats().unwrap();
+    for (row, x) in x.chunks(6).enumerate() {
+        for at in 0..5 {
+            let terms = in_fours(x).into_iter().zip(column(at));
+            let expected: f64 = terms.map(|(a, b)| f64::from(a) * f64::from(b)).sum();
+            assert!((f64::from(sums[[row, at]]) - expected).abs() < 1e-5, "{row} {at}");
+        }
+    }
+    let told = |layer: &Layer| (layer.operator.clone(), layer.rounded, layer.blocks, layer.padding);
+    let rounded: Vec<_> = answer.report.layers.iter().map(told).collect();
+    let none = |operator: &str| (operator.to_owned(), 0, 0, 0);
+    // Six numbers are a block of four and one of two, which lacks two.
+    assert_eq!(rounded, [none("Input"), ("MatMul".to_owned(), 18, 6, 6), none("Add")]);
+    let weights: Vec<_> = answer.report.weights.iter().map(told).collect();
+    assert_eq!(weights, [("int4-g4-f32".to_owned(), 30, 10, 10)]);
+}
+
+#[test]
+fn the_samples_still_classify_in_blocks_of_eight_bits() {
+    for (name, data) in SAMPLES {
+        let (files, setup, data) = sample(name, data);
+        let emulator = Emulator::new(&files, &setup, &data, &[]).unwrap();
+        let plain = run(&emulator, &Choice::default(), &data, 60).outputs;
+        let sqnr = |name: &str, accumulator: Option<&str>| {
+            let numbers = Numbers::operators(TensorFormat::parse(name).unwrap());
+            let choice = Choice::uniform(Numbers { accumulator: accumulator.map(format), ..numbers });
+            let answer = run(&emulator, &choice, &data, 60);
+            assert!(answer.report.weights.iter().all(|weight| weight.blocks > 0), "{name}");
+            measure(&answer.outputs, None, Some(&plain)).against.unwrap().sqnr_db
+        };
+        let (fine, coarse) = (sqnr("int8-g16", None), sqnr("int4-g16", None));
+        assert!(fine > coarse + 12.0 && sqnr("mxfp8-e4m3", None) > 15.0, "{name}: {fine} {coarse}");
+        assert!(sqnr("int8-g16", Some("m14e6")) > 25.0, "{name}");
+    }
+}
+
+#[test]
+fn what_blocks_cannot_be_used_with_is_said() {
+    let (files, setup, data) = sample("lenet.onnx", "digits-28.npz");
+    let mut emulator = Emulator::new(&files, &setup, &data, &[]).unwrap();
+    let choice = |name: &str, accumulator: Option<&str>| {
+        let numbers = Numbers::operators(TensorFormat::parse(name).unwrap());
+        Choice::uniform(Numbers { accumulator: accumulator.map(format), ..numbers })
+    };
+    let refused = |emulator: &Emulator, choice: &Choice| emulator.prepare(choice).unwrap_err().to_string();
+    assert_eq!(
+        refused(&emulator, &choice("int8-g32", Some("int16"))),
+        "data: the accumulator: expected a format with a size of its own, since operands in blocks share no unit to count in, \
+         found int16"
+    );
+    assert_eq!(
+        refused(&emulator, &choice("nvfp4", None)),
+        "data: the range of activations in nvfp4: expected samples to learn it from, found none"
+    );
+    emulator.calibrate(&emulator.batches(&data, 590..600).unwrap()).unwrap();
+    let answer = run(&emulator, &choice("nvfp4", None), &data, 40);
+    let plain = run(&emulator, &Choice::default(), &data, 40);
+    assert!(measure(&answer.outputs, None, Some(&plain.outputs)).against.unwrap().agreement.value() > 0.9);
+}
+
+#[test]
+fn rounding_at_random_does_not_depend_on_the_size_of_a_batch() {
+    let turned = |perm: &[i64]| vec![("perm", Attribute::Ints(perm.to_vec()))];
+    // Samples are the second axis of what is multiplied.
+    let builder = Builder::default()
+        .input("x", &[-1, 3, 4])
+        .floats("w", &[4, 5], &numbers(20, 1))
+        .node("Transpose", &["x"], &["t"], turned(&[1, 0, 2]))
+        .node("MatMul", &["t", "w"], &["m"], vec![])
+        .node("Add", &["m", "m"], &["s"], vec![])
+        .node("Transpose", &["s"], &["b"], turned(&[1, 0, 2]))
+        .node("Flatten", &["b"], &["y"], vec![])
+        .output("y");
+    for (files, setup, data) in [sample("lenet.onnx", "digits-28.npz"), made(builder, &[12, 3, 4], 1.0)] {
+        let emulator = Emulator::new(&files, &setup, &data, &[]).unwrap();
+        let answers = |seed: u32, sizes: &[usize]| {
+            let choice = Choice::uniform(Numbers::all(format(&format!("m4e5:random={seed}"))));
+            let prepared = emulator.prepare(&choice).unwrap();
+            let (mut all, mut start) = (Answer::default(), 0);
+            for size in sizes {
+                all.merge(prepared.run(&emulator.batch(&data, start..start + size).unwrap()).unwrap());
+                start += size;
+            }
+            all.outputs.values
+        };
+        let one = answers(3, &[1; 12]);
+        assert_eq!(one, answers(3, &[5, 7]));
+        assert_eq!(one, answers(3, &[4, 4, 3, 1]));
+        assert_ne!(one, answers(4, &[5, 7]));
+    }
+}
