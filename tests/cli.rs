@@ -149,6 +149,65 @@ fn a_search_for_a_number_format_finds_the_same_in_full_early_and_by_foretelling(
 }
 
 #[test]
+fn blocks_are_searched_measured_and_drawn_as_other_formats_are() {
+    let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (network, data) = (sample("lstm.onnx"), sample("digits-8.npz"));
+    let (csv, svg) = (path("cli_blocks.csv"), path("cli_blocks.svg"));
+    let given = [
+        "precision",
+        &network,
+        "--data",
+        &data,
+        "--samples",
+        "100",
+        "--family",
+        "int2..6-g16..64",
+        "--mixed",
+    ];
+    let found: serde_json::Value =
+        serde_json::from_str(&succeeds(&[&given[..], &["-o", &csv, "--svg", &svg, "--json"]].concat()))
+            .unwrap();
+    let choice = found["searches"][0]["choice"].as_str().unwrap();
+    let bits = |search: usize| {
+        let choice = &found["searches"][search]["choice"];
+        let formats = found["formats"].as_array().unwrap();
+        formats.iter().find(|format| format["name"] == *choice).unwrap()["bits"].as_f64().unwrap()
+    };
+    assert!((0.0..1.0).contains(&(bits(1) - bits(0))), "{choice}: {} {}", bits(0), bits(1));
+    assert!(found["mixed"]["mean_bits"].as_f64().unwrap() > 2.0);
+    let text = std::fs::read_to_string(&csv).unwrap();
+    let mut lines = text.lines();
+    assert!(lines.next().unwrap().contains(",underflowed,blocks,padding,fate,"));
+    assert!(lines.next().unwrap().starts_with("int2-g64,2.25,") && text.lines().count() == 16);
+    let drawn = std::fs::read_to_string(&svg).unwrap();
+    assert!(drawn.contains("integers intN-gN, scales f16") && drawn.contains("numbers to a scale"));
+    let measured: serde_json::Value = serde_json::from_str(&succeeds(&[
+        "accuracy",
+        &network,
+        "--data",
+        &data,
+        "--samples",
+        "100",
+        "--run-as",
+        choice,
+        "--json",
+    ]))
+    .unwrap();
+    assert_eq!(
+        (measured["numbers"]["weights"].as_str(), measured["numbers"]["accumulator"].as_str()),
+        (Some(choice), Some("float32"))
+    );
+    let sums = "the accumulator: expected a format of single numbers, since sums share no scales, found ";
+    assert!(
+        fails(&[&given[..], &["--accumulator-as", "searched"]].concat())
+            .1
+            .contains(&format!("{sums}int2-g16"))
+    );
+    let refused = fails(&["accuracy", &network, "--data", &data, "--accumulator-as", "mxfp4"]).1;
+    assert!(refused.contains(&format!("{sums}mxfp4")), "{refused}");
+}
+
+#[test]
 fn wrong_spaces_and_targets_of_a_search_are_named() {
     let sample = |name: &str| format!("{}/www/samples/{name}", env!("CARGO_MANIFEST_DIR"));
     let (network, data) = (sample("lstm.onnx"), sample("digits-8.npz"));

@@ -101,6 +101,32 @@ pageTest("both searches, their map, its details, its table and its files", { fet
   assert.equal(await page.page.getAttribute("#precision", "data-stale"), "false");
 });
 
+pageTest("blocks of integers have a map of their own, and a format of it becomes the recipe", { fetches }, async (page) => {
+  await ready(page, "lstm");
+  await page.page.selectOption(P("preset"), "int2..8-g16..256");
+  await page.page.selectOption(P("rounded"), "operation");
+  assert.equal(await page.text(P("formats-error")), "data: the accumulator: expected a format of single numbers, since sums share no scales, found int2-g16");
+  await page.page.selectOption(P("rounded"), "operator");
+  await search(page, { samples: "100" });
+  const [network, data] = files("lstm");
+  const given = JSON.parse(await native("precision", network, "--data", data, "--family", "int2..8-g16..256", "--samples", "100", "--json"));
+  const lines = await said(page);
+  const choice = given.searches[0].choice;
+  assert.ok(lines[1].startsWith(`Exhaustive: ${choice}, `), `${lines[1]}: the program chose ${choice}`);
+  const table = await rows(page);
+  assert.equal(table.length, 35);
+  assert.deepEqual(table[0].slice(0, 2), ["int2-g256", "2.0625"]);
+  const svg = readFileSync(await page.download(P("svg"), "formats.svg"), "utf8");
+  assert.ok(svg.includes("integers intN-gN, scales f16") && svg.includes("numbers to a scale"));
+  await page.page.focus(P("map"));
+  await page.page.keyboard.press("ArrowRight");
+  await page.page.keyboard.press("Enter");
+  assert.match(await page.text(P("facts")), /blocks\d+, [\d.]+ % of their places empty/);
+  await page.page.click(P("quantize"));
+  const [, bits, block] = choice.match(/^int(\d)-g(\d+)$/);
+  await page.page.waitForFunction((end) => location.hash.includes(end), `method=scaled&block=${block}&format=int${bits}&scale=f16`);
+});
+
 pageTest("a search stops at once, and what it found stays", { fetches }, async (page) => {
   await ready(page, "lenet");
   await ask(page, { search: "exhaustive" });

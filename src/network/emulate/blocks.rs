@@ -15,8 +15,8 @@ use crate::number_format::{Counts, Format, Round, Rounder, Scale, Visitor};
 use rten::{Value, ValueOrView, ValueView};
 use rten_tensor::prelude::*;
 
-/// The share of the largest value by which a number may exceed it without counting as saturated: what rounding a scale to its type
-/// leaves, but of powers of two and FP8.
+/// The share of the largest value by which a number may exceed it without counting as saturated: what rounding a scale to its
+/// type leaves, but of powers of two and FP8.
 const SLACK: f32 = 1.0 / 256.0;
 
 /// How numbers lie that are summed over: so many runs, of so many numbers each, of which one follows the other so many places on.
@@ -174,7 +174,9 @@ impl Visitor for Pass<'_> {
                     for row in block.chunks_exact(stride) {
                         scales.iter_mut().zip(row).for_each(|(most, x)| *most = further(*most, *x));
                     }
-                    scales.iter_mut().for_each(|scale| *scale = self.own.scale(*scale));
+                    for scale in &mut scales {
+                        *scale = self.own.scale(*scale);
+                    }
                     for row in block.chunks_exact_mut(stride) {
                         for (x, scale) in row.chunks_exact_mut(1).zip(&scales) {
                             rounded(round, x, *scale, &mut counts.numbers);

@@ -103,14 +103,11 @@ impl Constants {
         let mut values = tensor.to_vec();
         let range = if is_weight { choice.weight_range } else { Range::Largest };
         let mut counts = Layer { name: name.clone(), operator: format.to_string(), ..Layer::default() };
-        let scales = match (format, lines) {
-            (TensorFormat::Blocks(blocks), Some(lines)) => {
-                in_blocks(&mut values, lines, blocks, &mut counts)?
-            }
-            _ => {
-                let first = position::first(Part::Constant, constant);
-                round((&mut values, first), tensor.shape(), axis, (format.element(), range), &mut counts)?
-            }
+        let scales = if let (TensorFormat::Blocks(blocks), Some(lines)) = (format, lines) {
+            in_blocks(&mut values, lines, blocks, &mut counts)?
+        } else {
+            let first = position::first(Part::Constant, constant);
+            round((&mut values, first), tensor.shape(), axis, (format.element(), range), &mut counts)?
         };
         if is_weight {
             self.counts.push(counts);
@@ -151,8 +148,8 @@ fn in_blocks(
     Ok(Vec::new())
 }
 
-/// Rounds a constant's numbers, the first of which has the index `first`, those of every channel by their own scale where there is
-/// an axis; the scales.
+/// Rounds a constant's numbers, the first of which has the index `first`, those of every channel by their own scale where there
+/// is an axis; the scales.
 fn round(
     (values, first): (&mut [f32], u64),
     shape: &[usize],

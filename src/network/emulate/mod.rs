@@ -9,8 +9,8 @@
 //! accumulator Acc  products and sums inside Conv, Gemm and MatMul                                    after every operation
 //! ```
 //!
-//! Formats are single ones, or blocks of numbers that share a scale ([`TensorFormat`]). Of the latter only the operands of sums of
-//! products are rounded, where they are read (`blocks`), and everything else is float32.
+//! Formats are single ones, or blocks of numbers that share a scale ([`TensorFormat`]). Of the latter only the operands of sums
+//! of products are rounded, where they are read (`blocks`), and everything else is float32.
 //!
 //! The graph is run node by node (`cut`). Operators that only move or choose values are not rounded again (`moves`).
 //! Without an accumulator's format, and inside every operator that is not Conv, Gemm or `MatMul`, the arithmetic is float32's.

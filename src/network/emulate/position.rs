@@ -1,8 +1,8 @@
 //! Where a value's numbers stand in the whole data set, which rounding at random depends on: the same for any size of a batch.
 //!
 //! A number's index is that of its node, mixed, plus its place in the value of all samples, as if they were the first axis. Which
-//! axis they are is what differs between a batch of one sample and one of two. Where they are the last axis of a product of matrices, or
-//! are folded behind another one, a number's index depends on the size of a batch.
+//! axis they are is what differs between a batch of one sample and one of two. Where they are the last axis of a product of
+//! matrices, or are folded behind another one, a number's index depends on the size of a batch.
 
 use crate::number_format::{Counts, Rounder};
 use crate::random::SplitMix64;

@@ -6,7 +6,7 @@
 //! | Gemm, `MatMul` | the common dimension | α times it, + β times C |
 //!
 //! What is added at the end is rounded to the accumulator's format once more. Definition: ONNX 1.16, `Operators.md`. Convolutions
-//! have one or two dimensions; others, and other operators, compute in float32.
+//! have one or two dimensions, since the runtime has no others; other operators compute in float32.
 
 use super::kernel::{LANES, Lanes, Product, panel_of};
 use super::position::{Part, Positions};

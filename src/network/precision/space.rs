@@ -1,7 +1,8 @@
 //! Spaces of number formats: names with ranges in the place of numbers.
 //!
 //! `m1..20e2..8` is every format from `m1e2` to `m20e8`; `posit8..10-1..2:…` takes options as a name does; lengths of blocks
-//! double, so that `int2..8-g16..256` has blocks of 16, 32, 64, 128 and 256 numbers; spaces behind commas add up. [`PAPER`] is ours of the size that the paper searched, which lists no members.
+//! double, so that `int2..8-g16..256` has blocks of 16, 32, 64, 128 and 256 numbers; spaces behind commas
+//! add up. [`PAPER`] is ours of the size that the paper searched, which lists no members.
 
 use crate::network::NetworkError;
 use crate::network::emulate::{Blocks, TensorFormat};
@@ -113,8 +114,8 @@ pub const fn axes(format: &TensorFormat) -> (&'static str, &'static str) {
     }
 }
 
-/// Whether a format is another with a bit more, or less where `step` is −1, in one field of its name; a block that is half as long
-/// counts as a bit more.
+/// Whether a format is another with a bit more, or less where `step` is −1, in one field of its name; a block that is half as
+/// long counts as a bit more.
 pub fn is_step(from: &TensorFormat, to: &TensorFormat, step: i64) -> bool {
     let ((a, b), (c, d)) = (place(from), place(to));
     let is_kin = match (from, to) {
@@ -140,8 +141,8 @@ fn same_kind(one: &Format, other: &Format) -> bool {
     std::mem::discriminant(one) == std::mem::discriminant(other)
 }
 
-/// The map that a format belongs to: what it is, and its name with N for numbers, but for those of options, and those that no axis
-/// has.
+/// The map that a format belongs to: what it is, and its name with N for numbers, but for those of options, and those that no
+/// axis has.
 pub fn family(format: &TensorFormat) -> String {
     let element = format.element();
     let kind = match element {
