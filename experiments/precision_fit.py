@@ -16,7 +16,7 @@ def points(argument):
     path, float_right = argument.rsplit(":", 1)
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
-    return [(float(row["r2"]), int(row["right"]) / int(float_right), int(row["bits"])) for row in rows]
+    return [(float(row["r2"]), int(row["right"]) / int(float_right), float(row["bits"])) for row in rows]
 
 
 def fit(pairs):
