@@ -167,9 +167,9 @@ impl Prepared {
 
 /// Whether no two thresholds share a cell of so many bits of a fraction.
 fn is_parted(thresholds: &[f32], bits: u32) -> bool {
-    let cells = thresholds.iter().map(|threshold| threshold.to_bits() >> (FRACTION_BITS - bits));
-    let cells: std::collections::BTreeSet<u32> = cells.collect();
-    cells.len() == thresholds.len()
+    let cell = |threshold: &f32| threshold.to_bits() >> (FRACTION_BITS - bits);
+    // They ascend, and numbers of a cell are beside each other.
+    thresholds.windows(2).all(|pair| pair.first().map(cell) != pair.last().map(cell))
 }
 
 impl Round for Prepared {
