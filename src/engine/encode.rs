@@ -147,7 +147,9 @@ pub fn values(input: Input, plan: &Plan, task: &Task) -> Result<Vec<f32>, Engine
         let rows = container::rows_of(&tensor.shape, range.start / task.block);
         quantized(plan, fate, (range, rows), &blocks, (&mut symbols, &mut decoded))?;
     }
-    decoded.iter_mut().for_each(|value| *value = tensor.dtype.round_f32(*value));
+    for value in &mut decoded {
+        *value = tensor.dtype.round_f32(*value);
+    }
     Ok(decoded)
 }
 

@@ -204,7 +204,9 @@ impl Importance {
         if let Some(factors) = self.factors(source, task.tensor, Stage::Planning)? {
             // The rest of the matrices counts as well, and what takes their place.
             let mut hash = |numbers: &[f32]| {
-                numbers.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+                for number in numbers {
+                    hasher.update(&number.to_le_bytes());
+                }
                 Ok(())
             };
             partner.each_matrix(source, &partner.tensor, &mut hash)?;

@@ -139,8 +139,8 @@ impl Place {
         {
             return;
         }
-        for at in 0..channels {
-            let shift = found.means[at] - wanted.means[at];
+        for (at, mean) in wanted.means.iter().enumerate() {
+            let shift = found.means[at] - mean;
             let (v_q, v_f) = (found.variances[at], wanted.variances[at]);
             let ratio = if v_f > 0.0 { (v_q / v_f).clamp(RATIOS.0, RATIOS.1) } else { 1.0 };
             let old = |tensor: usize| f64::from(before[tensor][at]);
