@@ -82,7 +82,11 @@ pub(super) fn lines(measures: &Measures) -> Vec<String> {
             lines.push(format!("loss change          {change:.5} ± {error:.5} nats"));
         }
         lines.push(format!("output SQNR          {:.2} dB", against.sqnr_db));
-        lines.push(format!("divergence           {:.3e} nats", against.divergence));
+        lines.push(format!(
+            "divergence           {:.3e} ± {:.1e} nats",
+            against.divergence, against.divergence_error
+        ));
+        lines.push(format!("expected acceptance  {:.3} %", 100.0 * against.acceptance));
     }
     lines
 }
@@ -314,6 +318,8 @@ fn curve(
             number(against.and_then(|a| a.loss_change)),
             number(quantized.predicted_change()),
             against.map_or_else(String::new, |a| format!("{:.2}", 100.0 * a.agreement.value())),
+            against.map_or_else(String::new, |a| format!("{:.2e}", a.divergence)),
+            against.map_or_else(String::new, |a| format!("{:.2}", 100.0 * a.acceptance)),
         ]);
         curve.json.push(json!({
             "method": id,
@@ -329,8 +335,19 @@ fn curve(
 }
 
 /// The header of measured curves.
-const CURVES: [&str; 9] =
-    ["method", "setting", "entropy", "ratio", "top-1 %", "loss", "loss change", "predicted", "agreement %"];
+const CURVES: [&str; 11] = [
+    "method",
+    "setting",
+    "entropy",
+    "ratio",
+    "top-1 %",
+    "loss",
+    "loss change",
+    "predicted",
+    "agreement %",
+    "KL nats",
+    "EAR %",
+];
 
 /// Measures the curves of several methods and ranks them.
 fn curves(

@@ -4,6 +4,10 @@
 //! - The paired test is `McNemar`'s in its exact form: two-sided binomial on the answers that changed (Q. `McNemar`, 1947).
 //! - Loss is softmax cross-entropy in nats; outputs that already are probabilities are taken as such.
 //! - Divergence is that of the quantized model's distribution from the float model's, Kullback and Leibler 1951, in nats.
+//! - Expected acceptance, Σ min(p, q) over classes, is the share of draws from the quantized model's distribution q that
+//!   speculative sampling takes for the float model's p (Leviathan, Kalman and Matias 2023, section 3.2): one less half the
+//!   sum of their absolute differences.
+//! - The interval of a paired difference is Agresti and Min's of 2005.
 
 use crate::formats::{Contents, ExportError, TensorHeader, Writer};
 use crate::model::FileFormat;
@@ -138,6 +142,10 @@ pub struct Against {
     pub sqnr_db: f64,
     /// Mean divergence of the answers' distributions, nats.
     pub divergence: f64,
+    /// Standard error of that mean, nats.
+    pub divergence_error: f64,
+    /// Mean over answers of Σ min(p, q), from 0 to 1.
+    pub acceptance: f64,
     /// Change of the loss, nats per answer.
     pub loss_change: Option<f64>,
     /// Standard error of that change, from the differences answer by answer.
@@ -215,7 +223,6 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
         Share::new(count(&hits), answers)
     });
     let own_losses = labels.filter(|_| outputs.classes > 1).map(|labels| losses(outputs, labels));
-    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
     let against = reference.map(|reference| {
         let same = outputs.rows().zip(reference.rows()).filter(|(a, b)| is_same(a, b)).count();
         let pairs = is_right.as_deref().zip(right(reference));
@@ -230,18 +237,18 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
         let changes: Option<Vec<f64>> = own_losses.as_deref().zip(labels).map(|(own, labels)| {
             own.iter().zip(losses(reference, labels)).map(|(now, then)| now - then).collect()
         });
-        let loss_error = changes.as_deref().map(|changes| {
-            let middle = mean(changes);
-            let variance = mean(&changes.iter().map(|c| (c - middle) * (c - middle)).collect::<Vec<_>>());
-            (variance / changes.len().max(1) as f64).sqrt()
-        });
+        let loss_error = changes.as_deref().map(standard_error);
+        let (divergences, acceptances): (Vec<f64>, Vec<f64>) =
+            nearness(outputs, reference).into_iter().unzip();
         Against {
             agreement: Share::new(same as u64, answers),
             lost,
             won,
             p_value: changed.map(|(lost, won)| mcnemar(lost, won)),
             sqnr_db: output_sqnr_db(outputs, reference),
-            divergence: divergence(outputs, reference),
+            divergence: mean(&divergences).max(0.0),
+            divergence_error: standard_error(&divergences),
+            acceptance: mean(&acceptances),
             loss_change: changes.as_deref().map(mean),
             loss_error,
         }
@@ -253,6 +260,17 @@ pub fn measure(outputs: &Outputs, labels: Option<&[u32]>, reference: Option<&Out
         loss: own_losses.as_deref().map(mean),
         against,
     }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// The standard error of the mean of `values`.
+fn standard_error(values: &[f64]) -> f64 {
+    let middle = mean(values);
+    let variance = mean(&values.iter().map(|x| (x - middle) * (x - middle)).collect::<Vec<_>>());
+    (variance / values.len().max(1) as f64).sqrt()
 }
 
 /// `McNemar`'s exact two-sided p for `lost` and `won` changed answers: twice the smaller tail of Binomial(lost + won, ½).
@@ -283,29 +301,45 @@ fn output_sqnr_db(outputs: &Outputs, reference: &Outputs) -> f64 {
     crate::rate_distortion::sqnr_db(signal, noise)
 }
 
-fn divergence(outputs: &Outputs, reference: &Outputs) -> f64 {
+/// Divergence, in nats, and Σ min(p, q) of each answer's distribution q from the float answer's p.
+fn nearness(outputs: &Outputs, reference: &Outputs) -> Vec<(f64, f64)> {
     let are = reference.are_probabilities();
-    let mut sum = 0.0;
-    let mut answers = 0u64;
-    for (row, truth) in outputs.rows().zip(reference.rows()) {
-        answers += 1;
+    let of_pair = |(row, truth): (&[f32], &[f32])| {
         if let ([a], [b]) = (row, truth) {
-            sum += binary_divergence(f64::from(*b), f64::from(*a));
-            continue;
+            return binary_nearness(f64::from(*b), f64::from(*a));
         }
         let (q, p) = (log_probabilities(row, are), log_probabilities(truth, are));
-        sum += p.iter().zip(&q).map(|(p, q)| libm::exp(*p) * (p - q)).sum::<f64>();
-    }
-    (sum / answers.max(1) as f64).max(0.0)
+        let pairs = || p.iter().zip(&q);
+        let divergence: f64 = pairs().map(|(p, q)| libm::exp(*p) * (p - q)).sum();
+        (divergence, pairs().map(|(p, q)| libm::exp(p.min(*q))).sum::<f64>().min(1.0))
+    };
+    outputs.rows().zip(reference.rows()).map(of_pair).collect()
 }
 
-/// Divergence of two single outputs: probabilities of yes where they are ones, else scores of a sigmoid.
-fn binary_divergence(p: f64, q: f64) -> f64 {
+/// The same of two single outputs: probabilities of yes where they are ones, else scores of a sigmoid.
+fn binary_nearness(p: f64, q: f64) -> (f64, f64) {
     let inside = (0.0..=1.0).contains(&p) && (0.0..=1.0).contains(&q);
     let sigmoid = |x: f64| 1.0 / (1.0 + libm::exp(-x));
     let clip = |x: f64| x.clamp(1e-12, 1.0 - 1e-12);
     let (p, q) = if inside { (clip(p), clip(q)) } else { (clip(sigmoid(p)), clip(sigmoid(q))) };
-    p * libm::log(p / q) + (1.0 - p) * libm::log((1.0 - p) / (1.0 - q))
+    let divergence = p * libm::log(p / q) + (1.0 - p) * libm::log((1.0 - p) / (1.0 - q));
+    (divergence, 1.0 - (p - q).abs())
+}
+
+/// By how much the share of right answers fell, with its 95 % interval, of `of` answers of which `lost` were right before and
+/// `won` are right now: half an answer is added to each of the four counts (A. Agresti and Y. Min, "Simple improved confidence
+/// intervals for comparing matched proportions", 2005).
+///
+/// ```
+/// let (low, high) = quantscope::network::measure::paired_drop(12, 7, 1000);
+/// assert_eq!(format!("{:.4} {:.4}", low, high), "-0.0038 0.0137");
+/// ```
+pub fn paired_drop(lost: u64, won: u64, of: u64) -> (f64, f64) {
+    let n = of as f64 + 2.0;
+    let (lost, won) = (lost as f64 + 0.5, won as f64 + 0.5);
+    let middle = (lost - won) / n;
+    let half = Z * ((lost + won - (lost - won) * middle).max(0.0)).sqrt() / n;
+    (middle - half, middle + half)
 }
 
 /// A share in per cent with its interval.
@@ -362,6 +396,28 @@ mod tests {
         assert_eq!(against.p_value, Some(1.0));
         assert!(against.divergence > 0.0 && against.loss_change.unwrap() > 0.0);
         assert_eq!(measure(&float, None, Some(&float)).against.unwrap().divergence, 0.0);
+    }
+
+    #[test]
+    fn expected_acceptance_is_the_sum_of_the_smaller_probabilities() {
+        // By hand: 0.5 + 0.2 + 0.1, and 0.1 + 0.1 + 0.1.
+        let float = outputs(&[&[0.5, 0.3, 0.2], &[0.1, 0.1, 0.8]]);
+        let ours = outputs(&[&[0.7, 0.2, 0.1], &[0.8, 0.1, 0.1]]);
+        let against = measure(&ours, None, Some(&float)).against.unwrap();
+        assert!((against.acceptance - (0.8 + 0.3) / 2.0).abs() < 1e-7, "{against:?}");
+        // 0.5 ln(5/7) + 0.3 ln 1.5 + 0.2 ln 2, and 0.1 ln(1/8) + 0.8 ln 8; the error is half their difference over √2.
+        let [one, other] = [0.092_032_853_f64, 1.455_609_079];
+        assert!((against.divergence - (one + other) / 2.0).abs() < 1e-6, "{against:?}");
+        assert!(
+            (against.divergence_error - (other - one) / 2.0 / 2.0_f64.sqrt()).abs() < 1e-6,
+            "{against:?}"
+        );
+        let same = measure(&float, None, Some(&float)).against.unwrap();
+        assert!((same.acceptance - 1.0).abs() < 1e-7 && same.divergence_error < 1e-9, "{same:?}");
+        // A single output is a probability of yes: 0.6 + 0.1.
+        let single = |p: f32| Outputs { values: vec![p], classes: 1 };
+        let against = measure(&single(0.9), None, Some(&single(0.6))).against.unwrap();
+        assert!((against.acceptance - 0.7).abs() < 1e-7, "{against:?}");
     }
 
     #[test]

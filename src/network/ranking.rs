@@ -108,6 +108,8 @@ mod tests {
             p_value: None,
             sqnr_db: 10.0,
             divergence: 0.0,
+            divergence_error: 0.0,
+            acceptance: 1.0,
             loss_change: Some(change),
             loss_error: None,
         };

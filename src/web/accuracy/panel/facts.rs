@@ -43,6 +43,7 @@ impl Panel {
             }
             fact("output SQNR", &format!("{:.2} dB", against.sqnr_db));
             fact("divergence, nats", &format!("{:.2e}", against.divergence));
+            fact("expected acceptance", &format!("{:.2} %", 100.0 * against.acceptance));
         }
         if let Some(size) = &run.size {
             fact("file", &format!("{} bytes, ratio {:.2}", size.file_bytes, size.ratio));
@@ -94,6 +95,8 @@ impl Panel {
                     number(against.and_then(|a| a.loss_change)),
                     number(predicted(size)),
                     run.samples.to_string(),
+                    number(against.map(|a| a.divergence)),
+                    number(against.map(|a| a.acceptance)),
                     size.recipe.clone(),
                 ]);
             }
@@ -124,7 +127,7 @@ impl Panel {
 
     pub(super) fn save_table(&self) {
         let mut text =
-            "method,bits_per_weight,ratio,file_bytes,top1,top1_interval,agreement,loss_change,predicted_loss_change,samples,recipe\n".to_owned();
+            "method,bits_per_weight,ratio,file_bytes,top1,top1_interval,agreement,loss_change,predicted_loss_change,samples,divergence,acceptance,recipe\n".to_owned();
         for row in self.rows() {
             let quoted: Vec<String> =
                 row.iter().map(|cell| format!("\"{}\"", cell.replace('"', "\"\""))).collect();

@@ -174,6 +174,7 @@ fn y_of(run: &Run, kind: &str, shift: f64) -> (f64, (f64, f64)) {
         }
         "sqnr" => plain(against.map(|a| a.sqnr_db)),
         "divergence" => plain(against.map(|a| a.divergence)),
+        "acceptance" => plain(against.map(|a| 100.0 * a.acceptance)),
         _ if m.top1.is_some() => {
             let (y, (low, high)) = share(m.top1.as_ref());
             (y + shift, (low + shift, high + shift))
@@ -189,6 +190,7 @@ fn y_title(kind: &str, has_labels: bool) -> &'static str {
         "loss" => "change of the loss, nats",
         "sqnr" => "output SQNR, dB",
         "divergence" => "divergence from the float answers, nats",
+        "acceptance" => "expected acceptance rate, Σ min(p, q), %",
         _ if has_labels => "top-1 accuracy, %",
         _ => "agreement with the float weights, % (no labels)",
     }
