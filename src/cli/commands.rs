@@ -5,7 +5,7 @@ use super::context::{Context, open_source};
 use super::progress::Bars;
 use super::running::{Ran, Runner};
 use super::writing::{refuse_harm, replace, write_whole};
-use super::{Failure, calibration, cost, decode, network, numbers, precision, print, timings};
+use super::{Failure, calibration, cost, decode, goal, network, numbers, precision, print, timings};
 use crate::container::{Content, Granularity, Manifest};
 use crate::engine::native::{Files, file_name};
 use crate::engine::pipeline::Opened;
@@ -51,12 +51,12 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Action::Accuracy { network, numbers: formats, outputs, .. } if formats.is_given() => {
             numbers::accuracy(&context, &network, &formats, outputs.as_deref())
         }
-        Action::Accuracy { network, recipe, methods, points, min_accuracy: Some(least), output, .. } => {
-            let wanted =
-                network::Least { text: &least, methods: &methods, points, output: output.as_deref() };
-            network::find_accuracy(&context, &network, &recipe, &wanted)
-        }
-        Action::Accuracy { network, recipe, methods, points, per_tensor, outputs, .. } => {
+        Action::Accuracy { network, recipe, methods, points, goal, output, per_tensor, outputs, .. } => {
+            if let Some(target) = goal.target()? {
+                let wanted =
+                    goal::Wanted { goal: &goal, methods: &methods, points, output: output.as_deref() };
+                return goal::find(&context, &network, &recipe, (target, &wanted));
+            }
             let wanted =
                 network::Wanted { methods: &methods, points, per_tensor, outputs: outputs.as_deref() };
             network::accuracy(&context, &network, &recipe, &wanted)

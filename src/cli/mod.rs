@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod cost;
 mod decode;
+mod goal;
 mod network;
 mod number_arguments;
 mod numbers;

@@ -6,7 +6,6 @@ use super::writing::{refuse_harm, write_whole};
 use super::{Failure, print};
 use crate::engine::native::file_name;
 use crate::engine::report::Outcome;
-use crate::engine::targets::{Measured, Target, Trial};
 use crate::network::Network;
 use crate::network::data::DataSet;
 use crate::network::evaluate::Quantized;
@@ -15,8 +14,8 @@ use crate::network::importance::{Computed, Kind, compute};
 use crate::network::measure::{Measures, Outputs, measure, percent};
 use crate::network::model::ModelBytes;
 use crate::network::ranking::{self, Ranked};
-use crate::network::validation::{Accurate, Paths, Validation};
-use crate::quantize::{SettingsError, methods};
+use crate::network::validation::{Paths, Validation};
+use crate::quantize::methods;
 use crate::recipe::Recipe;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -177,7 +176,7 @@ fn recipe_accuracy(
 }
 
 /// The line of a compressed file's size.
-fn file_line(quantized: &Quantized) -> String {
+pub(super) fn file_line(quantized: &Quantized) -> String {
     let outcome = &quantized.outcome;
     format!(
         "file                 {} bytes, ratio {:.2} over {} parameters",
@@ -201,89 +200,6 @@ fn alone(
         tensors.push(json!({"tensor": name, "predicted": predicted, "measured": alone}));
     }
     Ok((cells, tensors))
-}
-
-/// The least accuracy that is wanted.
-pub struct Least<'a> {
-    /// The share, as it was typed.
-    pub text: &'a str,
-    /// Methods that compete; the recipe's own if there are none.
-    pub methods: &'a [String],
-    /// Points of each method's grid.
-    pub points: u16,
-    /// Where the compressed file goes.
-    pub output: Option<&'a Path>,
-}
-
-/// Finds the smallest file whose network still has the accuracy asked for.
-pub fn find_accuracy(
-    context: &Context,
-    network: &NetworkArguments,
-    recipe: &RecipeArguments,
-    wanted: &Least,
-) -> Result<(), Failure> {
-    let usage = |error: SettingsError| Failure::Usage(error.to_string());
-    let target = Target::read("min-accuracy", wanted.text).map_err(usage)?;
-    refuse_harm(&wanted.output.into_iter().collect::<Vec<_>>(), &inputs(network, recipe))?;
-    let base = recipe.recipe()?;
-    let mut methods = methods::find_all(wanted.methods).map_err(usage)?;
-    if methods.is_empty() {
-        methods.push(base.check().map_err(usage)?.method);
-    }
-    let mut validation = open(context, network, recipe.importance_file.as_deref())?;
-    if validation.float_measures().top1.is_none() {
-        return Err(Failure::Usage("min-accuracy: expected data with labels, found none".to_owned()));
-    }
-    let hear = |number: usize, trial: &Trial| {
-        let found = target.found(&trial.measured);
-        context.bars.say(&format!("trial {number}: {trial}, {found}"));
-    };
-    let points = usize::from(wanted.points);
-    let accurate = validation.search(&base, target, &methods, points, &context.count(), &hear)?;
-    let (quantized, measures) = validation.point(&accurate.found.recipe, &context.count())?;
-    if let Some(path) = wanted.output {
-        write_whole(path, &quantized.file)?;
-    }
-    say_accurate(context, &validation, (&base, target), &accurate, (&quantized, &measures))
-}
-
-/// Prints what the search for an accuracy found.
-fn say_accurate(
-    context: &Context,
-    validation: &Validation,
-    (base, target): (&Recipe, Target),
-    Accurate { found, unconfirmed }: &Accurate,
-    (quantized, measures): (&Quantized, &Measures),
-) -> Result<(), Failure> {
-    let float = validation.float_measures();
-    let outcome = &quantized.outcome;
-    let mut text = vec![
-        format!("target               {}", found.sentence),
-        format!("recipe               {}", outcome.recipe),
-        file_line(quantized),
-        format!("float                {} %", float.top1.as_ref().map(percent).unwrap_or_default()),
-    ];
-    text.extend(lines(measures));
-    let with_accuracy = |share| Measured { accuracy: Some(share), ..Measured::default() };
-    let is_sure = measures.top1.is_some_and(|share| target.is_met(&with_accuracy(share.low)));
-    if !is_sure {
-        text.push("note: the interval reaches below the target: other samples may give less".to_owned());
-    }
-    for trial in unconfirmed {
-        let found = target.found(&trial.measured);
-        text.push(format!("note: unconfirmed, since its finer neighbour missed: {trial}, {found}"));
-    }
-    let recipes = unconfirmed.iter().map(|trial| trial.setting.recipe(base).to_line());
-    let json = json!({
-        "float": float,
-        "quantized": measures,
-        "outcome": outcome,
-        "target": print::target(target, base, &found.trials),
-        "sure": is_sure,
-        "unconfirmed": recipes.collect::<Vec<_>>(),
-        "preprocess": validation.setup.preprocess.to_line(),
-    });
-    context.say(&text.join("\n"), &json)
 }
 
 /// Points of one method's curve, measured.

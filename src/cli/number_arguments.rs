@@ -10,16 +10,16 @@ use clap::Args;
 pub struct NumbersArguments {
     /// Run with weights, activations and accumulators in this format, such as bf16, e4m3, m7e6, l8r8, int8; of formats in blocks,
     /// such as mxfp4, nvfp4, int4-g32, weights and activations
-    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
+    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "goal", "per_tensor"])]
     pub run_as: Option<String>,
     /// The format of weights: a name, or float32
-    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
+    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "goal", "per_tensor"])]
     pub weights_as: Option<String>,
     /// The format of what passes between operators
-    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
+    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "goal", "per_tensor"])]
     pub activations_as: Option<String>,
     /// The format of products and sums inside Conv, Gemm and `MatMul`, rounded after every multiply-add
-    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "min_accuracy", "per_tensor"])]
+    #[arg(long, value_name = "F", conflicts_with_all = ["recipe", "methods", "goal", "per_tensor"])]
     pub accumulator_as: Option<String>,
     /// What the largest number of an integer or table format stands for: the largest activation of the calibration samples, the
     /// magnitude that so many per cent stay below, such as 99.9%, or what has the least squared error

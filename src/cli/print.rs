@@ -194,7 +194,6 @@ pub fn target(target: Target, base: &Recipe, trials: &[Trial]) -> serde_json::Va
             "bits": measured.bits,
             "sqnr_db": measured.sqnr_db,
             "weighted_sqnr_db": measured.weighted_sqnr_db,
-            "accuracy": measured.accuracy,
             "met": target.is_met(measured),
         })
     });

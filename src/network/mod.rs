@@ -22,6 +22,8 @@ pub mod data;
 pub mod emulate;
 pub mod evaluate;
 pub mod finetune;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod goal;
 pub mod graph;
 mod growth;
 pub mod importance;

@@ -1,5 +1,4 @@
-//! Validation of recipes on data: what a recipe's weights do to a network's outputs, and the smallest file that keeps an
-//! accuracy.
+//! Validation of recipes on data: what a recipe's weights do to a network's outputs.
 //!
 //! Every figure is that of a whole file, made, decoded and run ([`evaluate`](super::evaluate)), on all samples that were asked
 //! for. Cost: one compression and one run over the samples per recipe.
@@ -10,11 +9,9 @@ use super::evaluate::{Evaluator, Quantized, Setup};
 use super::measure::{Measures, Outputs, measure};
 use super::model::ModelBytes;
 use super::{Graph, Network, NetworkError};
-use crate::engine::EngineError;
 use crate::engine::native::{file_name, open_files};
 use crate::engine::report::Point;
-use crate::engine::targets::{Candidates, Found, Measured, Target, Trial, drive};
-use crate::quantize::{Method, methods};
+use crate::quantize::methods;
 use crate::recipe::Recipe;
 use std::path::{Path, PathBuf};
 
@@ -55,15 +52,6 @@ pub struct Validation {
     pub reference: Outputs,
     /// Samples that are used, from the first.
     pub samples: usize,
-}
-
-/// What the search for an accuracy gave.
-#[derive(Debug, Clone)]
-pub struct Accurate {
-    /// The smallest file that keeps the accuracy.
-    pub found: Found,
-    /// Settings that met the target while their finer neighbour missed it.
-    pub unconfirmed: Vec<Trial>,
 }
 
 impl Validation {
@@ -171,48 +159,5 @@ impl Validation {
         let sweep = self.evaluator.opened(&base)?.session.sweep(&base, &[id], points)?;
         let points = sweep.curves.into_iter().flat_map(|curve| curve.points);
         Ok(points.filter_map(|point| Some((base.with(swept, point.parameter.clone()?), point))).collect())
-    }
-
-    /// Finds the smallest file that keeps the accuracy `target` with one of `methods`, each on a grid of `points` settings;
-    /// `hear` is told of every trial with its number from 1.
-    pub fn search(
-        &mut self,
-        base: &Recipe,
-        target: Target,
-        methods: &[&'static Method],
-        points: usize,
-        progress: Progress,
-        hear: &dyn Fn(usize, &Trial),
-    ) -> Result<Accurate, NetworkError> {
-        let mut candidates = Candidates::new(target, base).map_err(EngineError::from)?;
-        let (mut trials, mut unconfirmed) = (Vec::new(), Vec::new());
-        for method in methods {
-            let mut search = candidates.grid_search(method, points);
-            let mut hear = |trial: &Trial| {
-                trials.push(*trial);
-                hear(trials.len(), trial);
-                true
-            };
-            drive(&mut search, base, &mut |recipe| self.measured(recipe, progress), &mut hear)?;
-            unconfirmed.extend_from_slice(search.unconfirmed());
-            // What no finer neighbour confirmed may still come nearest.
-            let missed = trials.iter().copied().filter(|trial| !target.is_met(&trial.measured));
-            missed.chain(search.answer()).for_each(|trial| candidates.enter(trial));
-        }
-        candidates.trials = trials.len();
-        let found = candidates.found(base, trials).map_err(EngineError::Unmet)?;
-        Ok(Accurate { found, unconfirmed })
-    }
-
-    /// What a recipe's file is like, its accuracy among it; nothing where the recipe cannot be solved.
-    fn measured(&mut self, recipe: &Recipe, progress: Progress) -> Result<Option<Measured>, NetworkError> {
-        match self.point(recipe, progress) {
-            Ok((quantized, measures)) => {
-                let accuracy = measures.top1.map(|share| share.value());
-                Ok(Some(Measured { accuracy, ..Measured::of(&quantized.outcome) }))
-            }
-            Err(NetworkError::Engine(EngineError::Quantize(_))) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! The native driver of a target's searches: what they ask for is compressed, measured and told to them, trial by trial.
 
-use super::{Candidates, GridSearch, Measured, Search, Setting, Target, Trial};
+use super::{Candidates, Measured, Search, Target, Trial};
 use crate::engine::pipeline::{Opened, Progress};
 use crate::engine::{EngineError, Replaced};
 use crate::formats::Source;
@@ -23,41 +23,10 @@ pub struct Found {
     pub trials: Vec<Trial>,
 }
 
-/// A search as its driver sees it.
-pub trait Steps {
-    /// The setting to be tried next; none once the search has ended.
-    fn next_setting(&mut self) -> Option<Setting>;
-    /// Takes what the last setting gave.
-    fn measured(&mut self, measured: Measured) -> Option<Trial>;
-    /// Hears that the last setting could not be solved.
-    fn refused(&mut self);
-}
-
-macro_rules! steps {
-    ($search:ty) => {
-        impl Steps for $search {
-            fn next_setting(&mut self) -> Option<Setting> {
-                Self::next_setting(self)
-            }
-
-            fn measured(&mut self, measured: Measured) -> Option<Trial> {
-                Self::measured(self, measured)
-            }
-
-            fn refused(&mut self) {
-                Self::refused(self);
-            }
-        }
-    };
-}
-
-steps!(Search);
-steps!(GridSearch);
-
 /// Drives one search to its end: `measure` carries out a recipe, and gives nothing where it cannot be solved (a grid too fine
 /// for the weights' range); `hear` is told of every trial and says whether to go on. Gives whether it went on to the end.
 pub fn drive<E: From<EngineError>>(
-    search: &mut dyn Steps,
+    search: &mut Search,
     base: &Recipe,
     measure: &mut dyn FnMut(&Recipe) -> Result<Option<Measured>, E>,
     hear: &mut dyn FnMut(&Trial) -> bool,

@@ -5,7 +5,8 @@
 //! parameter (`k`, `step`, λ), in which rate and distortion are monotone up to the noise of real codes. Predictions from
 //! the sketch choose where to begin; what counts is measured on compressed files, by a bracketing search in the
 //! parameter's logarithm ([`Search`]): regula falsi in its Illinois form (Dowell and Jarratt 1971), with bisection where a
-//! bracket shrinks too slowly. Accuracy is not monotone in rate and is searched on a grid from its coarse end ([`GridSearch`]).
+//! bracket shrinks too slowly. What a network's answers are worth is not monotone in rate: it is searched on a grid from its
+//! coarse end ([`GridSearch`]), and [`luck`] says which settings have it by chance.
 //!
 //! An answer is an ordinary recipe whose parameter has at most four significant digits, so that it can be typed and
 //! replayed. A trial that misses the target is never an answer. Cost: one compression per trial, at most [`TRIALS`] per
@@ -15,10 +16,11 @@ mod axis;
 #[cfg(not(target_arch = "wasm32"))]
 mod driver;
 mod grid_search;
+pub mod luck;
 mod search;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use driver::{Found, Steps, drive};
+pub use driver::{Found, drive};
 pub use grid_search::GridSearch;
 pub use search::{Search, TRIALS};
 
@@ -40,6 +42,21 @@ pub enum Target {
     WeightedSqnrDb(f64),
     /// At least this share of samples classified correctly, from 0 to 1.
     Accuracy(f64),
+    /// At least this share of samples classified as the float network does, from 0 to 1.
+    Agreement(f64),
+    /// A mean divergence of at most this from the float network's answers, in nats.
+    Divergence(f64),
+}
+
+/// What a network's answers are worth.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answers {
+    /// Share of samples classified correctly, where there are labels.
+    pub accuracy: Option<f64>,
+    /// Share of samples classified as the float network does.
+    pub agreement: f64,
+    /// Mean divergence of the answers' distributions from the float network's, nats.
+    pub divergence: f64,
 }
 
 /// What a target looks at, as predicted or as measured on a compressed file.
@@ -53,8 +70,8 @@ pub struct Measured {
     pub sqnr_db: f64,
     /// The same with importance.
     pub weighted_sqnr_db: f64,
-    /// Share of samples classified correctly, where a network was run.
-    pub accuracy: Option<f64>,
+    /// What its answers are worth, where a network was run.
+    pub answers: Option<Answers>,
     /// Signal-to-quantization-noise ratio of the worst tensor, dB.
     pub worst_db: f64,
     /// Tensors that are lost or became nearly one value: no plain ratio that is asked for is met with one of them, whatever it is
@@ -116,7 +133,7 @@ impl Measured {
 
     const fn of_point(file_bytes: u64, point: &Point) -> Self {
         let Point { bits, sqnr_db, weighted_sqnr_db, worst_db, broken, .. } = *point;
-        Self { file_bytes, bits, sqnr_db, weighted_sqnr_db, accuracy: None, worst_db, broken }
+        Self { file_bytes, bits, sqnr_db, weighted_sqnr_db, answers: None, worst_db, broken }
     }
 }
 
@@ -131,13 +148,21 @@ const UNITS: [(&str, f64); 7] = [
     ("b", 1.0),
 ];
 
+/// How a share is written.
+const SHARE: &str = "a share from 0 to 1, or per cent such as 98.5%";
+
+/// Shares and their means are sure to this: a share that was asked for in per cent may be the same number a bit off.
+const ROUNDING: f64 = 1e-12;
+
 /// Kinds of target by the names that flags and forms have for them, with what is to be written after them.
-const KINDS: [(&str, &str); 5] = [
+const KINDS: [(&str, &str); 7] = [
     ("max-bytes", "a size of at least a byte, such as 120000, 120 kB or 0.5 MB"),
     ("max-bits", "a number of bits above 0, up to 64"),
     ("min-sqnr", "a number of decibels from 0 to 200"),
     ("min-weighted-sqnr", "a number of decibels from 0 to 200"),
-    ("min-accuracy", "a share from 0 to 1, or per cent such as 98.5%"),
+    ("min-accuracy", SHARE),
+    ("min-agreement", SHARE),
+    ("max-kl", "a number of nats from 0, such as 0.05"),
 ];
 
 /// A size as people write it, in bytes.
@@ -149,7 +174,8 @@ fn size(text: &str) -> Option<f64> {
 }
 
 impl Target {
-    /// Reads a target of the kind `id`: `max-bytes`, `max-bits`, `min-sqnr`, `min-weighted-sqnr` or `min-accuracy`.
+    /// Reads a target of the kind `id`: `max-bytes`, `max-bits`, `min-sqnr`, `min-weighted-sqnr`,
+    /// `min-accuracy`, `min-agreement` or `max-kl`.
     ///
     /// ```
     /// use quantscope::engine::targets::Target;
@@ -171,7 +197,10 @@ impl Target {
             "max-bits" => number().map(Self::BitsPerWeight),
             "min-sqnr" => number().map(Self::SqnrDb),
             "min-weighted-sqnr" => number().map(Self::WeightedSqnrDb),
-            _ => share().map(Self::Accuracy),
+            "min-accuracy" => share().map(Self::Accuracy),
+            "min-agreement" => share().map(Self::Agreement),
+            "max-kl" => number().map(Self::Divergence),
+            _ => None,
         };
         match target.filter(|target| target.is_sound()) {
             Some(target) => Ok(target),
@@ -187,6 +216,8 @@ impl Target {
             Self::SqnrDb(_) => 2,
             Self::WeightedSqnrDb(_) => 3,
             Self::Accuracy(_) => 4,
+            Self::Agreement(_) => 5,
+            Self::Divergence(_) => 6,
         };
         KINDS.get(kind).map_or("", |(id, _)| id)
     }
@@ -196,7 +227,8 @@ impl Target {
             Self::FileBytes(n) => n > 0,
             Self::BitsPerWeight(b) => b > 0.0 && b <= 64.0,
             Self::SqnrDb(d) | Self::WeightedSqnrDb(d) => (0.0..=200.0).contains(&d),
-            Self::Accuracy(a) => (0.0..=1.0).contains(&a),
+            Self::Accuracy(a) | Self::Agreement(a) => (0.0..=1.0).contains(&a),
+            Self::Divergence(d) => d >= 0.0 && d.is_finite(),
         }
     }
 
@@ -228,10 +260,14 @@ impl Target {
             Self::SqnrDb(d) => whole(measured, measured.sqnr_db - d),
             // Importance may give a tensor up on purpose; the outcome names it.
             Self::WeightedSqnrDb(d) => measured.weighted_sqnr_db - d,
-            Self::Accuracy(a) => measured.accuracy.map_or(f64::NEG_INFINITY, |found| found - a),
+            Self::Accuracy(a) => {
+                measured.answers.and_then(|answers| answers.accuracy).map_or(NEVER, |found| even(found - a))
+            }
+            Self::Agreement(a) => measured.answers.map_or(NEVER, |answers| even(answers.agreement - a)),
+            Self::Divergence(d) => measured.answers.map_or(NEVER, |answers| d - answers.divergence),
         };
         // What is no number keeps to nothing.
-        if slack.is_nan() { f64::NEG_INFINITY } else { slack }
+        if slack.is_nan() { NEVER } else { slack }
     }
 
     /// Whether `measured` keeps to it.
@@ -245,7 +281,7 @@ impl Target {
             // 1/0.995 in its logarithm: at least 99.5 % of what is allowed is used.
             Self::FileBytes(_) | Self::BitsPerWeight(_) => 0.005,
             Self::SqnrDb(_) | Self::WeightedSqnrDb(_) => 0.02,
-            Self::Accuracy(_) => 0.0,
+            Self::Accuracy(_) | Self::Agreement(_) | Self::Divergence(_) => 0.0,
         }
     }
 
@@ -265,7 +301,16 @@ impl Target {
                 format!("{:.3} dB, weighted by importance{}", measured.weighted_sqnr_db, tensors(measured))
             }
             Self::Accuracy(_) => {
-                format!("{:.2} % classified correctly", 100.0 * measured.accuracy.unwrap_or(0.0))
+                let accuracy = measured.answers.and_then(|answers| answers.accuracy);
+                format!("{:.2} % classified correctly", 100.0 * accuracy.unwrap_or(0.0))
+            }
+            Self::Agreement(_) => {
+                let agreement = measured.answers.map_or(0.0, |answers| answers.agreement);
+                format!("{:.2} % classified as in float", 100.0 * agreement)
+            }
+            Self::Divergence(_) => {
+                let divergence = measured.answers.map_or(f64::INFINITY, |answers| answers.divergence);
+                format!("{divergence:.3e} nats of divergence")
             }
         }
     }
@@ -275,15 +320,24 @@ impl Target {
         let (share, slack) = match self {
             Self::FileBytes(n) => (measured.file_bytes as f64 / n as f64, 0.0),
             Self::BitsPerWeight(b) => (measured.bits / b, 0.0),
-            Self::Accuracy(_) => (0.0, 100.0 * self.slack(measured)),
+            Self::Accuracy(_) | Self::Agreement(_) => (0.0, 100.0 * self.slack(measured)),
             _ => (0.0, self.slack(measured)),
         };
         match self {
-            Self::Accuracy(_) => format!("{slack:.2} points above"),
+            Self::Accuracy(_) | Self::Agreement(_) => format!("{slack:.2} points above"),
+            Self::Divergence(_) => format!("{slack:.3e} nats below"),
             Self::SqnrDb(_) | Self::WeightedSqnrDb(_) => format!("{slack:.3} dB above"),
             _ => format!("{:.2} % of it", 100.0 * share),
         }
     }
+}
+
+/// The slack of what keeps to nothing.
+const NEVER: f64 = f64::NEG_INFINITY;
+
+/// A difference of shares, none where it is rounding.
+fn even(slack: f64) -> f64 {
+    if slack.abs() < ROUNDING { 0.0 } else { slack }
 }
 
 /// What is said of single tensors beside the ratio of all weights.
@@ -320,6 +374,10 @@ impl std::fmt::Display for Target {
             Self::Accuracy(a) => {
                 write!(f, "at least {} % classified correctly", (1e6 * a).round_ties_even() / 1e4)
             }
+            Self::Agreement(a) => {
+                write!(f, "at least {} % classified as in float", (1e6 * a).round_ties_even() / 1e4)
+            }
+            Self::Divergence(d) => write!(f, "at most {d} nats of divergence"),
         }
     }
 }
@@ -361,11 +419,6 @@ impl Candidates {
         Search::new(self.target, method, points, parameters)
     }
 
-    /// A search with a method over a grid of `points` values of its swept parameter, for accuracy.
-    pub fn grid_search(&self, method: &'static Method, points: usize) -> GridSearch {
-        GridSearch::new(self.target, method, points)
-    }
-
     /// Enters a trial; of equals the first stays.
     pub fn enter(&mut self, trial: Trial) {
         self.trials += 1;
@@ -405,6 +458,9 @@ impl Candidates {
             }
             Target::BitsPerWeight(_) => {
                 format!("the fewest this recipe can take are {found}, at {sqnr_db:.2} dB")
+            }
+            Target::Divergence(_) => {
+                format!("the least this recipe can reach is {found}, in {file_bytes} bytes")
             }
             _ => format!("the most this recipe can reach is {found}, in {file_bytes} bytes"),
         };
@@ -449,10 +505,17 @@ mod tests {
             ("min-weighted-sqnr", "201"),
             ("min-accuracy", "98.5"),
             ("min-accuracy", "101 %"),
+            ("min-agreement", "100.1%"),
+            ("min-agreement", "99"),
+            ("max-kl", "-0.1"),
+            ("max-kl", "NaN"),
+            ("max-kl", "inf"),
             ("something", "2"),
         ] {
             assert!(Target::read(id, text).is_err(), "{id} {text}");
         }
+        let refused = Target::read("max-kl", "-1").unwrap_err();
+        assert_eq!(refused.to_string(), "max-kl: expected a number of nats from 0, such as 0.05, found -1");
         assert!(Target::SqnrDb(f64::NAN).check(&Recipe::default()).is_err());
     }
 
