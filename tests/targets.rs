@@ -255,7 +255,7 @@ fn absurd_goals_exit_with_2() {
         (&["--max-kl", "much"], "max-kl: expected a number of nats from 0"),
         (&["--min-accuracy", "100%"], "min-accuracy: expected at most the float network's 9"),
         (&["--max-kl", "1", "--min-agreement", "1"], "cannot be used with"),
-        (&["--calibration", &data], "required"),
+        (&["--calibration-data", &data], "required"),
         (&["--max-kl", "1", "--moments", "m.safetensors"], "required"),
     ] {
         let common = ["accuracy", &network, "--data", &data, "--method", "uniform", "-q"];
@@ -276,7 +276,7 @@ fn compensated_and_repaired_files_compete_for_a_divergence() {
     let (qsz, moments) = (written("targets_kl.qsz"), written("targets_kl.safetensors"));
     let common = ["accuracy", &network, "--data", &data, "--samples", "150", "--method", "trellis"];
     let find = ["--max-kl", "0.05", "--points", "4", "-o", &qsz, "--moments", &moments, "--json", "-q"];
-    let calibrated = ["--calibration", &train, "--calibration-samples", "60"];
+    let calibrated = ["--calibration-data", &train, "--calibration-samples", "60"];
     let (code, text, said) = program(&[&common[..], &find, &calibrated].concat());
     assert_eq!(code, 0, "{said}");
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -295,8 +295,17 @@ fn compensated_and_repaired_files_compete_for_a_divergence() {
     let (code, _, said) = program(&["verify", &qsz, "--source", &network, "--importance-file", &moments]);
     assert_eq!(code, 0, "{said}");
     // The samples that are scored are calibrated on, and that is said.
-    let same =
-        ["--max-kl", "0.5", "--points", "2", "-q", "--calibration", &data, "--calibration-samples", "20"];
+    let same = [
+        "--max-kl",
+        "0.5",
+        "--points",
+        "2",
+        "-q",
+        "--calibration-data",
+        &data,
+        "--calibration-samples",
+        "20",
+    ];
     let (code, text, said) = program(&[&common[..], &same].concat());
     assert!(
         code == 0 && text.contains("note: calibrated on 20 of the samples that are scored"),

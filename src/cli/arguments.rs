@@ -557,12 +557,12 @@ pub struct GoalArguments {
     pub max_kl: Option<String>,
     /// Unlabelled data to calibrate on: compensated and repaired recipes compete as well
     #[arg(long, num_args = 1.., value_name = "FILE…", requires = "goal")]
-    pub calibration: Vec<PathBuf>,
+    pub calibration_data: Vec<PathBuf>,
     /// Calibrate on its first N samples
-    #[arg(long, value_name = "N", requires = "calibration", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", requires = "calibration_data", value_parser = clap::value_parser!(u32).range(1..))]
     pub calibration_samples: Option<u32>,
     /// Write the second moments that the answer was compensated with, which `verify --source` asks for
-    #[arg(long, value_name = "FILE.safetensors", requires = "calibration")]
+    #[arg(long, value_name = "FILE.safetensors", requires = "calibration_data")]
     pub moments: Option<PathBuf>,
 }
 

@@ -35,7 +35,7 @@ pub(super) fn find(
     (target, wanted): (Target, &Wanted),
 ) -> Result<(), Failure> {
     let usage = |error: SettingsError| Failure::Usage(error.to_string());
-    let GoalArguments { calibration, calibration_samples, moments, .. } = wanted.goal;
+    let GoalArguments { calibration_data: calibration, calibration_samples, moments, .. } = wanted.goal;
     let mut read = inputs(network, recipe);
     read.extend(calibration.iter().map(PathBuf::as_path));
     refuse_harm(&wanted.output.into_iter().chain(moments.as_deref()).collect::<Vec<_>>(), &read)?;
