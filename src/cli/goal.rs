@@ -1,8 +1,9 @@
 //! The search for the smallest file whose network still answers as well as is asked for.
 
 use super::Failure;
-use super::arguments::{GoalArguments, NetworkArguments, RecipeArguments};
+use super::arguments::{NetworkArguments, RecipeArguments};
 use super::context::Context;
+use super::goal_arguments::GoalArguments;
 use super::network::{file_line, inputs, lines, open};
 use super::writing::{refuse_harm, write_whole};
 use crate::engine::native::file_name;

@@ -10,6 +10,7 @@ mod context;
 mod cost;
 mod decode;
 mod goal;
+mod goal_arguments;
 mod network;
 mod number_arguments;
 mod numbers;

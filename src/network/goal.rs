@@ -2,9 +2,9 @@
 //!
 //! Contenders are methods, each on a grid of its swept parameter ([`GridSearch`]); where there are unlabelled samples to
 //! calibrate on, the grid methods with compensated errors join them, at prices of a bit well below that of single weights
-//! ([`LAMBDAS`]), and whatever of theirs comes near to the target is repaired on the same samples. Every figure is that of a
-//! whole file, decoded and run. All attempts of all contenders together say which of them have it by luck ([`luck`]); the
-//! smallest that holds is the answer.
+//! (`LAMBDAS`), and whatever of theirs comes near to the target is repaired on the same samples. Every figure is that of a
+//! whole file, decoded and run. All attempts of all contenders together say which of them have it by luck (see
+//! `engine::targets::luck`); the smallest that holds is the answer.
 //!
 //! Cost: one compression and one run over the samples per attempt; a repair besides where it comes near.
 
@@ -29,8 +29,8 @@ use crate::recipe::Recipe;
 const COMPENSATED: [&str; 2] = ["rdo", "trellis"];
 const LAMBDAS: [f64; 2] = [0.05, 0.2];
 
-/// A file that misses by no more than this is repaired: shares by so much, a divergence by so many times the bound. On `ResNet`-32
-/// repairs were worth up to 1.2 points and 0.4 of the divergence.
+/// A file that misses by no more than this is repaired: shares by so much, a divergence by so many times the bound. On
+/// `ResNet`-32 repairs were worth up to 1.2 points and 0.4 of the divergence.
 const REACH_SHARE: f64 = 0.05;
 const REACH_DIVERGENCE: f64 = 1.5;
 
@@ -49,6 +49,9 @@ pub struct Goal<'a> {
     /// it.
     pub calibration: Option<(&'a DataSet, usize, &'a str)>,
 }
+
+/// Hears of an attempt and its number from 1.
+pub type Hear<'a> = &'a dyn Fn(usize, &Trial);
 
 /// One file that was tried.
 #[derive(Debug, Clone)]
@@ -113,15 +116,12 @@ pub fn check(target: Target, float: &Measures) -> Result<(), SettingsError> {
 pub fn is_sure(target: Target, float: &Measures, measures: &Measures) -> bool {
     let Some(against) = &measures.against else { return false };
     let mut answers = Answers::of(measures);
-    match (target, &float.top1) {
-        (Target::Accuracy(_), Some(top1)) => {
-            let (_, drop) = paired_drop(against.lost, against.won, measures.answers);
-            answers.accuracy = Some(top1.value() - drop);
-        }
-        _ => {
-            answers.agreement = against.agreement.low;
-            answers.divergence += Z * against.divergence_error;
-        }
+    if let (Target::Accuracy(_), Some(top1)) = (target, &float.top1) {
+        let (_, drop) = paired_drop(against.lost, against.won, measures.answers);
+        answers.accuracy = Some(top1.value() - drop);
+    } else {
+        answers.agreement = against.agreement.low;
+        answers.divergence += Z * against.divergence_error;
     }
     target.is_met(&Measured { answers: Some(answers), ..Measured::default() })
 }
@@ -145,12 +145,7 @@ impl Validation {
     /// # Errors
     ///
     /// A target that the float network does not meet, one that no attempt holds, a network that cannot be calibrated.
-    pub fn reach(
-        &mut self,
-        goal: &Goal,
-        progress: Progress,
-        hear: &dyn Fn(usize, &Trial),
-    ) -> Result<Reached, NetworkError> {
+    pub fn reach(&mut self, goal: &Goal, progress: Progress, hear: Hear) -> Result<Reached, NetworkError> {
         check(goal.target, &self.float_measures()).map_err(EngineError::from)?;
         let mut candidates = Candidates::new(goal.target, goal.base).map_err(EngineError::from)?;
         let own = self.evaluator.importance().cloned();
@@ -212,7 +207,7 @@ impl Validation {
         goal: &Goal,
         contender: &Contender,
         attempts: &mut Vec<Attempt>,
-        (notes, progress, hear): (&mut Vec<String>, Progress, &dyn Fn(usize, &Trial)),
+        (notes, progress, hear): (&mut Vec<String>, Progress, Hear),
     ) -> Result<(), NetworkError> {
         let mut search = GridSearch::new(goal.target, contender.method, goal.points);
         while let Some(setting) = search.next_setting() {
@@ -261,7 +256,7 @@ impl Validation {
         };
         let setup = self.setup.clone();
         let show = |done: usize, of: usize| progress("repairing", done as u64, of as u64);
-        match repair(&mut self.evaluator, recipe, (&setup, data, samples), &show, &|| true) {
+        match repair(&mut self.evaluator, (recipe, false), (&setup, data, samples), &show, &|| true) {
             Ok(found) => Ok(Some(found)),
             // It has nothing to repair.
             Err(error @ NetworkError::Graph { .. }) => {
@@ -286,7 +281,8 @@ impl Validation {
             Some((data, samples, _)) => {
                 let setup = self.setup.clone();
                 let show = |done: usize, of: usize| progress("repairing", done as u64, of as u64);
-                repair(&mut self.evaluator, &best.recipe, (&setup, data, samples), &show, &|| true)?.after
+                repair(&mut self.evaluator, (&best.recipe, false), (&setup, data, samples), &show, &|| true)?
+                    .after
             }
             None => self.evaluator.quantize(&best.recipe)?,
         };

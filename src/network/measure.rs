@@ -404,10 +404,10 @@ mod tests {
         let float = outputs(&[&[0.5, 0.3, 0.2], &[0.1, 0.1, 0.8]]);
         let ours = outputs(&[&[0.7, 0.2, 0.1], &[0.8, 0.1, 0.1]]);
         let against = measure(&ours, None, Some(&float)).against.unwrap();
-        assert!((against.acceptance - (0.8 + 0.3) / 2.0).abs() < 1e-7, "{against:?}");
+        assert!((against.acceptance - f64::midpoint(0.8, 0.3)).abs() < 1e-7, "{against:?}");
         // 0.5 ln(5/7) + 0.3 ln 1.5 + 0.2 ln 2, and 0.1 ln(1/8) + 0.8 ln 8; the error is half their difference over √2.
         let [one, other] = [0.092_032_853_f64, 1.455_609_079];
-        assert!((against.divergence - (one + other) / 2.0).abs() < 1e-6, "{against:?}");
+        assert!((against.divergence - f64::midpoint(one, other)).abs() < 1e-6, "{against:?}");
         assert!(
             (against.divergence_error - (other - one) / 2.0 / 2.0_f64.sqrt()).abs() < 1e-6,
             "{against:?}"

@@ -144,11 +144,18 @@ fn events(places: &[Place], sequel: Option<&Sequel<'_>>) -> Vec<Event> {
     events.into_iter().map(|(_, event)| event).collect()
 }
 
-/// Names of the tensors that a compressed file keeps as they were.
+/// Names of the tensors that a compressed file keeps as they were, but for those that others are tied to: these would change
+/// with them.
 fn kept_names(file: &[u8]) -> Result<BTreeSet<String>, NetworkError> {
     let reader = open_container(&file)?;
-    let kept = reader.manifest().tensors.iter().filter(|entry| matches!(entry.content, Content::Kept));
-    Ok(kept.map(|entry| matching_name(&entry.name).to_owned()).collect())
+    let entries = &reader.manifest().tensors;
+    let is_tied =
+        |at: usize| entries.iter().any(|entry| matches!(entry.content, Content::SameAs(of) if of == at));
+    let kept = entries
+        .iter()
+        .enumerate()
+        .filter(|(at, entry)| matches!(entry.content, Content::Kept) && !is_tied(*at));
+    Ok(kept.map(|(_, entry)| matching_name(&entry.name).to_owned()).collect())
 }
 
 #[cfg(test)]

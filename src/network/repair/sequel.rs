@@ -133,6 +133,7 @@ fn put(file: &mut ModelBytes, range: &Range<usize>, values: impl Iterator<Item =
 /// The weights that are quantized, are compensated and see one value alone, in the order that they are used in.
 fn layers(evaluator: &mut Evaluator, recipe: &Recipe, graph: &Graph) -> Result<Vec<Layer>, NetworkError> {
     let all = sites(graph);
+    // A weight whose values are another's, too, would change that one's layer.
     let uses = |weight: &String| all.iter().filter(|site| site.weights.contains(weight)).count();
     let plan = evaluator.plan(recipe)?;
     let weights = evaluator.weights().clone();
@@ -142,8 +143,9 @@ fn layers(evaluator: &mut Evaluator, recipe: &Recipe, graph: &Graph) -> Result<V
     for site in &all {
         for weight in site.weights.iter().filter(|weight| uses(weight) == 1) {
             let same = |tensor: &Tensor| matching_name(&tensor.name) == matching_name(weight);
-            let Some(index) = model.tensors.iter().position(same).filter(|index| plan.quantizes(*index))
-            else {
+            let is_tied = |at: usize| model.tensors.iter().any(|tensor| tensor.same_as == Some(at));
+            let is_own = |at: &usize| plan.quantizes(*at) && !is_tied(*at);
+            let Some(index) = model.tensors.iter().position(same).filter(is_own) else {
                 continue;
             };
             let partner = opened.session.importance().and_then(|importance| importance.partner(index));

@@ -89,6 +89,44 @@ fn a_file_with_a_tensor_that_needed_no_repair_is_replayed_from_what_it_holds() {
 }
 
 #[test]
+fn what_others_are_tied_to_is_not_repaired() {
+    // Both branches have the same offsets, which a file holds once.
+    let (ones, offsets) = (vec![1.0f32; 16], numbers(16, 2));
+    let files = Builder::default()
+        .input("x", &[-1, 3, 6, 6])
+        .floats("w1", &[16, 3, 1, 1], &numbers(48, 1))
+        .floats("w2", &[16, 3, 1, 1], &numbers(48, 7))
+        .floats("g1", &[16], &ones)
+        .floats("g2", &[16], &numbers(16, 8))
+        .floats("o1", &[16], &offsets)
+        .floats("o2", &[16], &offsets)
+        .floats("m1", &[16], &numbers(16, 3))
+        .floats("m2", &[16], &numbers(16, 4))
+        .floats("v1", &[16], &[2.0; 16])
+        .floats("v2", &[16], &[3.0; 16])
+        .node("Conv", &["x", "w1"], &["a"], vec![])
+        .node("Conv", &["x", "w2"], &["b"], vec![])
+        .node("BatchNormalization", &["a", "g1", "o1", "m1", "v1"], &["c"], vec![])
+        .node("BatchNormalization", &["b", "g2", "o2", "m2", "v2"], &["d"], vec![])
+        .node("Add", &["c", "d"], &["y"], vec![])
+        .output("y")
+        .files();
+    let data = data();
+    let graph = Graph::parse(files.model()).unwrap();
+    let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
+    let mut evaluator = Evaluator::new(files.clone(), None, None, 1).unwrap();
+    let recipe = Recipe::from_line("method=uniform&step=0.005").unwrap();
+    let on = (&setup, &data, 40);
+    let found = repair(&mut evaluator, (&recipe, false), on, &|_, _| (), &|| true).unwrap();
+    let answers = |files: &ModelBytes| {
+        setup.run(&Network::load(files).unwrap(), &data, 0..40, &|| true).unwrap().values
+    };
+    let pairs = answers(&files).into_iter().zip(answers(&found.after.files));
+    let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 0.05, "{off}: with fine steps nothing but rounding may change");
+}
+
+#[test]
 fn repaired_networks_have_the_float_ones_channel_means() {
     let (files, data) = (network(), data());
     let graph = Graph::parse(files.model()).unwrap();
