@@ -231,6 +231,7 @@ impl<S: Source + Sync> Opened<S> {
 
     /// Lets `change` write other numbers into the importance file where it has what quantizing the layers before the model's
     /// tensor `tensor` leaves of its layer.
+    #[cfg(feature = "network")]
     pub(crate) fn change_sequel(&mut self, tensor: usize, change: impl FnOnce(&mut S)) {
         if let (Some(file), Some(importance)) = (&mut self.importance, self.session.importance()) {
             change(file);

@@ -34,6 +34,7 @@ impl Held {
     }
 
     /// Forgets those of a tensor at a stage.
+    #[cfg(feature = "network")]
     pub(super) fn forget(&self, of: Of) {
         let mut slots = self.slots.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         slots.retain(|(held, _)| *held != of);

@@ -336,6 +336,7 @@ impl Importance {
     }
 
     /// Takes it that the file has other numbers in the sequel of the model's tensor `tensor` from now on.
+    #[cfg(feature = "network")]
     pub(crate) fn forget_sequel(&self, tensor: usize) {
         self.held.forget((tensor, Stage::Encoding));
     }
