@@ -19,8 +19,8 @@
 //! is measured after the other, in the order that they are run in: all at once, each would repair what those before it have
 //! repaired by then.
 //!
-//! With a sequel (`sequel`) the weights themselves are among what is repaired: each layer is quantized again for what enters it from
-//! those before.
+//! With a sequel (`sequel`) the weights themselves are among what is repaired: each layer is quantized again for what enters
+//! it from those before.
 //!
 //! Cost: for every repaired layer a run of the network up to it; with a sequel two more, and the second moments.
 
