@@ -21,12 +21,12 @@ use crate::engine::EngineError;
 use crate::engine::targets::luck::{Verdict, fitted, verdicts};
 use crate::engine::targets::{Answers, Candidates, GridSearch, Measured, Target, Trial};
 use crate::importance::{Compensation, ImportanceChoice, sources};
-use crate::quantize::{Method, SettingsError, Value, methods};
+use crate::quantize::methods::METHODS;
+use crate::quantize::{Method, SettingsError, Value};
 use crate::recipe::Recipe;
 
-/// The methods that compensate best at equal bytes, and the prices of a bit that they are tried with: errors that are passed on
-/// want a lower one than those of single weights (docs/compensation.md).
-const COMPENSATED: [&str; 2] = ["rdo", "trellis"];
+/// The prices of a bit that grid methods, which compensate best at equal bytes, are tried with: errors that are passed on want
+/// a lower one than those of single weights (docs/compensation.md).
 const LAMBDAS: [f64; 2] = [0.05, 0.2];
 
 /// A file that misses by no more than this is repaired: shares by so much, a divergence by so many times the bound. On
@@ -303,7 +303,6 @@ fn compensated(base: &Recipe) -> Vec<Contender> {
     let importance =
         ImportanceChoice { compensation: Some(Compensation::default()), ..ImportanceChoice::of(source) };
     let is_grid = base.kind() == Kind::Grid;
-    let of_method = |id: &&str| methods::find(id);
     let with_lambda = |method: &'static Method| {
         LAMBDAS.map(|lambda| {
             let mut recipe =
@@ -314,7 +313,7 @@ fn compensated(base: &Recipe) -> Vec<Contender> {
             Contender { base: recipe.with("lambda", Value::Number(lambda)), method, is_compensated: true }
         })
     };
-    COMPENSATED.iter().filter_map(of_method).flat_map(with_lambda).collect()
+    METHODS.iter().filter(|method| method.is_grid()).flat_map(with_lambda).collect()
 }
 
 /// Says of each attempt what all of them make of it.

@@ -6,9 +6,10 @@
 //!
 //! Bits count the scales, as if all blocks were whole: those of the format, and those of a scale over N.
 
-use crate::code::{ScaleType, Scaled};
+use crate::code::{Kind, ScaleType, Scaled};
 use crate::network::NetworkError;
 use crate::number_format::{Format, FormatError, Rounding};
+use crate::quantize::METHODS;
 use crate::quantize::layouts::LAYOUTS;
 use std::fmt;
 
@@ -164,7 +165,8 @@ impl TensorFormat {
             Self::Single(_) => "&scale=none".to_owned(),
             Self::Blocks(blocks) => format!("&block={}&scale={}", blocks.len, blocks.scale.id()),
         };
-        format!("method=scaled&format={}{blocks}", self.element())
+        let method = METHODS.iter().find(|method| method.code == Kind::Scaled).map_or("", |method| method.id);
+        format!("method={method}&format={}{blocks}", self.element())
     }
 }
 
