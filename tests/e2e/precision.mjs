@@ -63,6 +63,9 @@ pageTest("of the paper's 340 formats the page chooses the one that the program c
   const table = await rows(page);
   assert.equal(table.length, 340);
   assert.equal(table.find((row) => row[8] === "reaches the target")[0], choice, "the cheapest that holds");
+  const quick = await search(page, { search: "efficient" });
+  console.log(`the efficient search of them: ${quick} ms`);
+  assert.ok((await said(page))[1].startsWith(`Efficient: ${choice}, `), "the same format");
 });
 
 pageTest("both searches, their map, its details, its table and its files", { fetches }, async (page) => {
