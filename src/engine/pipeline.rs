@@ -229,6 +229,12 @@ impl<S: Source + Sync> Opened<S> {
         super::encode::values(self.input(), plan, &Task::whole(tensor, found))
     }
 
+    /// The importance file, as it was last changed.
+    #[cfg(feature = "network")]
+    pub(crate) const fn importance_file(&self) -> Option<&S> {
+        self.importance.as_ref()
+    }
+
     /// Lets `change` write other numbers into the importance file where it has what quantizing the layers before the model's
     /// tensor `tensor` leaves of its layer.
     #[cfg(feature = "network")]

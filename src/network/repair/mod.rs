@@ -84,7 +84,10 @@ pub fn repair(
         .into_iter()
         .filter_map(|place| place.kept(&|name| kept.contains(matching_name(name))))
         .collect();
-    let mut sequel = if sequential { Some(Sequel::new(evaluator, recipe, &graph)?) } else { None };
+    // The importance file changes with its layers, and the hash by which a recipe names it.
+    let open = ImportanceChoice { hash: None, ..recipe.importance.clone() };
+    let recipe = &Recipe { importance: open, ..recipe.clone() };
+    let sequel = if sequential { Some(Sequel::new(evaluator, recipe, &graph)?) } else { None };
     if places.is_empty() && sequel.is_none() {
         let expected = "batch normalisation or biases that are kept as they are, to be repaired";
         return Err(NetworkError::graph("its layers", expected, "none"));
@@ -99,14 +102,14 @@ pub fn repair(
     let batch = batch_for(&float, on, &looked_at)?;
     let mut walks = [Walk::new(&graph, on, batch, go_on), Walk::new(&graph, on, batch, go_on)];
     let [float_walk, walk] = &mut walks;
-    let (mut values, mut weights) = (original.clone(), BTreeMap::new());
+    let (mut values, mut files) = (original.clone(), before.files.clone());
     let events = events(&places, sequel.as_ref());
     for (at, event) in events.iter().enumerate() {
         progress(at, events.len());
-        let files = evaluator.with_values(&evaluator.with_values(&before.files, &weights)?, &values)?;
-        match (event, &mut sequel) {
+        match (event, &sequel) {
             (Event::Layer(layer), Some(sequel)) => {
-                weights.extend(sequel.quantized(evaluator, *layer, (&float, float_walk), (&files, walk))?);
+                let weights = sequel.quantized(evaluator, *layer, (&float, float_walk), (&files, walk))?;
+                files = evaluator.with_values(&files, &weights)?;
             }
             (Event::Place(place), _) => {
                 let Some(place) = places.get(*place) else { continue };
@@ -114,15 +117,14 @@ pub fn repair(
                 let wanted = statistics(place, &float, float_walk)?;
                 let found = statistics(place, &network, walk)?;
                 place.repair(&wanted, &found, &original, &mut values);
+                files = evaluator.with_values(&files, &values)?;
             }
             (Event::Layer(_), None) => {}
         }
     }
-    let importance = sequel.map(|sequel| sequel.finish(evaluator));
-    let recipe =
-        Recipe { importance: ImportanceChoice { hash: None, ..recipe.importance.clone() }, ..recipe.clone() };
-    let (repaired, tensors) = evaluator.opened(&recipe)?.repaired(&values)?;
-    let after = evaluator.quantize_with(&recipe, &Replaced { repaired, ..Replaced::default() })?;
+    let importance = sequel.map(|sequel| sequel.finish(evaluator)).transpose()?;
+    let (repaired, tensors) = evaluator.opened(recipe)?.repaired(&values)?;
+    let after = evaluator.quantize_with(recipe, &Replaced { repaired, ..Replaced::default() })?;
     Ok(Repair { before, after, tensors, importance })
 }
 

@@ -35,7 +35,6 @@ pub(super) struct Sequel<'a> {
     nodes: Vec<(usize, usize)>,
     graph: &'a Graph,
     damping: f64,
-    file: ModelBytes,
 }
 
 /// One weight that sees one value.
@@ -63,11 +62,11 @@ impl<'a> Sequel<'a> {
         };
         let mut layers = layers(evaluator, recipe, graph)?;
         let file = file_of(evaluator, &mut layers)?;
-        evaluator.set_importance(Some(file.clone()));
+        evaluator.set_importance(Some(file));
         let plan = evaluator.plan(recipe)?;
         let nodes = layers.iter().map(|layer| layer.site.node).collect();
         let damping = compensation.damping;
-        Ok(Self { plan, layers, nodes, graph, damping, file })
+        Ok(Self { plan, layers, nodes, graph, damping })
     }
 
     /// For every layer the node that multiplies its weights, and which of its inputs they are.
@@ -80,10 +79,10 @@ impl<'a> Sequel<'a> {
         self.layers.iter().map(|layer| layer.site.value.clone())
     }
 
-    /// Quantizes a layer for what enters it in the network `files`, walked through beside the float one; its weights, by their
-    /// name.
+    /// Quantizes a layer for what enters it in the network `files`, walked through beside the float one; its weights, by the
+    /// network's name for them.
     pub fn quantized(
-        &mut self,
+        &self,
         evaluator: &mut Evaluator,
         layer: usize,
         float: (&Network, &mut Walk<'_>),
@@ -105,21 +104,21 @@ impl<'a> Sequel<'a> {
                 let part = format!("the moments of {}", layer.tensor.name);
                 NetworkError::graph(part, "finite numbers", error.to_string())
             })?;
-            let put = |file: &mut ModelBytes| {
+            opened.change_sequel(layer.index, |file| {
                 put(file, &layer.entering, found.own.iter().map(|x| *x as f32));
                 put(file, &layer.targets, targets.iter().copied());
-            };
-            put(&mut self.file);
-            opened.change_sequel(layer.index, put);
+            });
         }
         let values = opened.values(&self.plan, layer.index)?;
-        Ok(BTreeMap::from([(matching_name(&layer.tensor.name).to_owned(), values)]))
+        Ok(layer.site.weights.iter().map(|name| (name.clone(), values.clone())).collect())
     }
 
     /// The importance file as it is now, which the evaluator has from then on.
-    pub fn finish(self, evaluator: &mut Evaluator) -> Vec<u8> {
-        evaluator.set_importance(Some(self.file.clone()));
-        self.file.bytes
+    pub fn finish(self, evaluator: &mut Evaluator) -> Result<Vec<u8>, NetworkError> {
+        let file = evaluator.opened(self.plan.recipe())?.importance_file().cloned();
+        let file = file.ok_or(EngineError::Message)?;
+        evaluator.set_importance(Some(file.clone()));
+        Ok(file.bytes)
     }
 }
 

@@ -165,19 +165,20 @@ fn moments(files: &ModelBytes, setup: &Setup, data: &DataSet) -> ModelBytes {
     ModelBytes::new(bytes, Vec::new())
 }
 
-/// Four layers, each of which sees what those before left.
-fn deep(seed: u64) -> ModelBytes {
+/// Four layers, each of which sees what those before left; their names begin with `wrapper`.
+fn deep(wrapper: &str, seed: u64) -> ModelBytes {
+    let name = |at: u64| format!("{wrapper}w{at}");
     let layer = |at: u64| numbers(144, 10 * seed + at).iter().map(|w| 0.4 * w).collect::<Vec<f32>>();
     Builder::default()
         .input("x", &[-1, 12])
-        .floats("w1", &[12, 12], &layer(1))
-        .floats("w2", &[12, 12], &layer(2))
-        .floats("w3", &[12, 12], &layer(3))
-        .floats("w4", &[12, 12], &layer(4))
-        .node("MatMul", &["x", "w1"], &["a"], vec![])
-        .node("MatMul", &["a", "w2"], &["b"], vec![])
-        .node("Gemm", &["b", "w3"], &["c"], vec![("transB", Value::Int(1))])
-        .node("MatMul", &["c", "w4"], &["y"], vec![])
+        .floats(&name(1), &[12, 12], &layer(1))
+        .floats(&name(2), &[12, 12], &layer(2))
+        .floats(&name(3), &[12, 12], &layer(3))
+        .floats(&name(4), &[12, 12], &layer(4))
+        .node("MatMul", &["x", &name(1)], &["a"], vec![])
+        .node("MatMul", &["a", &name(2)], &["b"], vec![])
+        .node("Gemm", &["b", &name(3)], &["c"], vec![("transB", Value::Int(1))])
+        .node("MatMul", &["c", &name(4)], &["y"], vec![])
         .output("y")
         .files()
 }
@@ -191,7 +192,7 @@ fn layers_one_after_the_other_answer_better() {
         let recipe = Recipe::from_line(&format!("{line}&importance=moments&compensate=obs")).unwrap();
         let (mut at_once, mut in_turn) = (0.0, 0.0);
         for seed in 0..6 {
-            let files = deep(seed);
+            let files = deep("", seed);
             let graph = Graph::parse(files.model()).unwrap();
             let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
             let answers = |files: &ModelBytes| {
@@ -211,6 +212,26 @@ fn layers_one_after_the_other_answer_better() {
         }
         assert!(in_turn < 0.8 * at_once, "{line}: {in_turn} {at_once}");
     }
+}
+
+#[test]
+fn what_wrappers_put_in_front_of_names_changes_nothing() {
+    let values = Values::F32(numbers(40 * 12, 9));
+    let series = Series { name: "x".to_owned(), shape: vec![40, 12], values };
+    let data = DataSet { kind: "test".to_owned(), series: vec![series], labels: None, samples: 40 };
+    let line = "method=rdo&step=1.5&lambda=0.1&importance=moments&compensate=obs";
+    let recipe = Recipe::from_line(line).unwrap();
+    let answers = ["", "module."].map(|wrapper| {
+        let (network, plain) = (deep(wrapper, 1), deep("", 1));
+        let graph = Graph::parse(network.model()).unwrap();
+        let setup = Setup::new(&graph, &data, Preprocess::raw()).unwrap();
+        let importance = moments(&plain, &setup, &data);
+        let mut evaluator = Evaluator::new(network, None, Some(importance), 1).unwrap();
+        let on = (&setup, &data, 40);
+        let found = repair(&mut evaluator, (&recipe, true), on, &|_, _| (), &|| true).unwrap();
+        setup.run(&Network::load(&found.after.files).unwrap(), &data, 0..40, &|| true).unwrap().values
+    });
+    assert_eq!(answers[0], answers[1]);
 }
 
 #[test]
